@@ -1,0 +1,54 @@
+# Everything runs in .venv, made from the locked requirements by the first command that needs it.
+
+WANTED := python$(shell cat .python-version)
+PYTHON ?= $(shell for python in $(WANTED) python3 python3.14 python3.13 python3.12 \
+	$(wildcard $(HOME)/.pyenv/versions/3.1[2-9]*/bin/python3); do \
+	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null && echo "$$python" && break; done)
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: run test check bench lock clean
+
+run: .venv/runtime
+	@$(BIN)/python manage.py run_demo
+
+test: .venv/development
+	@$(BIN)/python -m tests
+
+check: .venv/development
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@SYNCLOG_DATA_DIR=.venv/check $(BIN)/python manage.py check --fail-level WARNING
+	@SYNCLOG_DATA_DIR=.venv/check $(BIN)/python manage.py makemigrations --check --dry-run
+
+bench: .venv/development
+	@$(BIN)/python -m tests.benchmarks $(ONLY)
+
+# Compiles the locked requirements anew, with the hash of every file and no address.
+lock: .venv/development
+	uv pip compile pyproject.toml --universal --python-version 3.12 --generate-hashes --upgrade \
+		--no-header --quiet --output-file requirements.txt
+	uv pip compile pyproject.toml --universal --python-version 3.12 --generate-hashes --extra dev \
+		--no-header --quiet --constraint requirements.txt --output-file requirements-dev.txt
+
+clean:
+	rm -rf .venv var
+
+.venv/made:
+	@test -n "$(PYTHON)" || { echo "Synclog needs Python 3.12 or newer, and .python-version asks for $(WANTED); \
+	none was found. Install it, or name it: make PYTHON=/path/to/python $(MAKECMDGOALS)" >&2; exit 1; }
+	@"$(PYTHON)" -m venv --clear .venv || { echo "$(PYTHON) cannot make a virtual environment; \
+	on Debian: apt install python3-venv" >&2; exit 1; }
+	@touch $@
+
+.venv/runtime: .venv/made requirements.txt
+	@echo "Installing the locked requirements into .venv …"
+	@$(BIN)/pip install -qq --disable-pip-version-check --require-hashes -r requirements.txt
+	@touch $@
+
+.venv/development: .venv/made requirements-dev.txt
+	@echo "Installing the locked requirements into .venv …"
+	@$(BIN)/pip install -qq --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@touch $@ .venv/runtime

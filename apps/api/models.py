@@ -1,0 +1,128 @@
+"""Tokens: what a machine shows to be let in."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import zlib
+from datetime import datetime, timedelta
+from typing import Any, Self
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+
+from apps.services.models import Service
+
+# Told from other strings by secret scanners: prefix, 256 random bits in base 62, CRC-32 of both in base 62.
+PREFIX = "synclog_"
+_DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_RANDOM_LENGTH = 43
+_CHECKSUM_LENGTH = 6
+
+
+def new_secret() -> str:
+    """A token in clear text: `synclog_` + 43 random characters + 6 characters of checksum."""
+    body = PREFIX + _base62(secrets.randbits(256), _RANDOM_LENGTH)
+    return body + _checksum(body)
+
+
+def is_well_formed(secret: str) -> bool:
+    """Whether prefix, length and checksum are right; says so without a query."""
+    body, checksum = secret[:-_CHECKSUM_LENGTH], secret[-_CHECKSUM_LENGTH:]
+    return (
+        secret.startswith(PREFIX)
+        and len(secret) == len(PREFIX) + _RANDOM_LENGTH + _CHECKSUM_LENGTH
+        and secrets.compare_digest(checksum.encode(), _checksum(body).encode())
+    )
+
+
+def digest(secret: str) -> str:
+    """SHA-256 in hexadecimal: what is kept of a token. 256 random bits need no salt and no stretching."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def _checksum(body: str) -> str:
+    return _base62(zlib.crc32(body.encode()), _CHECKSUM_LENGTH)
+
+
+def _base62(number: int, length: int) -> str:
+    digits = []
+    for _position in range(length):
+        number, rest = divmod(number, 62)
+        digits.append(_DIGITS[rest])
+    return "".join(reversed(digits))
+
+
+class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
+    def usable(self) -> Self:
+        """Neither revoked nor expired, by the database's clock, and of an active user."""
+        return self.filter(Q(expires_at=None) | Q(expires_at__gt=Now()), revoked_at=None, user__is_active=True)
+
+
+class ApiToken(models.Model):
+    """A named key of one user for the API; only its digest is kept, so it is shown once."""
+
+    class Scope(models.TextChoices):
+        RUN_READ = "run:read", _("Read services, runs and logs")
+        RUN_START = "run:start", _("Start and cancel runs")
+        PAYLOAD_READ = "payload:read", _("List and fetch payloads")
+        RUN_REPORT = "run:report", _("Report runs that happen elsewhere")
+
+    name = models.CharField(_("name"), max_length=100)
+    # The start of the token, to tell several apart.
+    prefix = models.CharField(_("begins with"), max_length=20, editable=False)
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.CASCADE, related_name="api_tokens", verbose_name=_("user")
+    )
+    services = models.ManyToManyField(
+        Service, blank=True, verbose_name=_("services"), help_text=_("With none, all that its user may see.")
+    )
+
+    scopes = models.JSONField(_("scopes"), default=list)
+
+    created_at = models.DateTimeField(_("created"), db_default=Now())
+    expires_at = models.DateTimeField(_("expires"), null=True, blank=True)
+    revoked_at = models.DateTimeField(_("revoked"), null=True, blank=True)
+    last_used_at = models.DateTimeField(_("last used"), null=True, blank=True)
+    last_used_from = models.GenericIPAddressField(_("last used from"), null=True, blank=True)
+
+    objects = ApiTokenQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("API token")
+        verbose_name_plural = _("API tokens")
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.prefix}…)"
+
+    @classmethod
+    def issue(
+        cls, *, user: Any, name: str, scopes: list[str], expires_at: datetime | None
+    ) -> tuple[ApiToken, str]:
+        """A new token and its clear text, which is to be had here and never again."""
+        secret = new_secret()
+        token = cls.objects.create(
+            user=user,
+            name=name,
+            scopes=sorted(scopes),
+            expires_at=expires_at,
+            prefix=secret[: len(PREFIX) + 4],
+            digest=digest(secret),
+        )
+        return token, secret
+
+    def revoke(self) -> None:
+        """Make the token useless at once; the row stays as the record."""
+        type(self).objects.filter(pk=self.pk, revoked_at=None).update(revoked_at=Now())
+
+    def touch(self, address: str | None) -> None:
+        """Note the use, at most once a minute."""
+        recently = Q(last_used_at__gt=Now() - timedelta(minutes=1), last_used_from=address)
+        type(self).objects.filter(~recently | Q(last_used_at=None), pk=self.pk).update(
+            last_used_at=Now(), last_used_from=address
+        )

@@ -1,0 +1,7 @@
+"""What happened: runs, the lines of their logs, and the payloads that they kept."""
+
+from apps.runs.models.log_entry import Level, LogEntry, Step
+from apps.runs.models.payload import Payload
+from apps.runs.models.run import Run
+
+__all__ = ("Level", "LogEntry", "Payload", "Run", "Step")

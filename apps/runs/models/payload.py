@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import uuid
+from typing import Any, Self
+
+from django.db import models
+from django.db.models import Case, Q, Value, When
+from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+
+from apps.runs.models.run import Run
+
+
+class PayloadQuerySet(models.QuerySet["Payload"]):
+    def visible_to(self, user: Any) -> Self:
+        """The payloads of the runs that `user` may know of."""
+        return self.filter(run__in=Run.objects.visible_to(user))
+
+    def listed(self) -> Self:
+        """What the API and the console show: everything but uploads that have not come to their end."""
+        return self.exclude(status=Payload.Status.PENDING)
+
+    def with_state(self) -> Self:
+        """Adds `state` by the database's clock: stored, expired, deleted or lost."""
+        return self.annotate(
+            state=Case(
+                When(status=Payload.Status.DELETED, then=Value("deleted")),
+                When(status=Payload.Status.LOST, then=Value("lost")),
+                When(Q(status=Payload.Status.DELETING) | Q(expires_at__lte=Now()), then=Value("expired")),
+                default=Value("stored"),
+                output_field=models.CharField(),
+            )
+        )
+
+    def expired(self) -> Self:
+        """What the clean-up is to delete now, oldest first."""
+        return self.filter(
+            Q(status=Payload.Status.STORED, expires_at__lte=Now())
+            | Q(status=Payload.Status.DELETING, next_delete_at__lte=Now())
+        ).order_by("expires_at")
+
+
+class Payload(models.Model):
+    """One file that passed through a run: a page pulled, a script's input or output, a push or its response."""
+
+    class Kind(models.TextChoices):
+        PULL = "pull", _("pull")  # As the source sent it.
+        SCRIPT = "script", _("script")  # Into the script, or out of it.
+        PUSH = "push", _("push")  # To the destination, or its answer.
+
+    class Status(models.TextChoices):
+        PENDING = "pending", _("Pending")  # The row is there, the object perhaps.
+        STORED = "stored", _("Stored")  # The object is there, whole.
+        DELETING = "deleting", _("Deleting")  # Unreadable; the object goes next, or again.
+        DELETED = "deleted", _("Deleted")  # The object is gone; the row is the record.
+        LOST = "lost", _("Lost")  # There should be an object, and there is none.
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+
+    run = models.ForeignKey(Run, models.PROTECT, related_name="payloads", verbose_name=_("run"))
+    # The line of the log at which the file arose.
+    sequence = models.PositiveBigIntegerField(_("line"), null=True, blank=True)
+
+    kind = models.CharField(_("kind"), max_length=10, choices=Kind)
+    name = models.CharField(_("name"), max_length=255)
+    content_type = models.CharField(_("content type"), max_length=100)
+    # Where the object is in the store; made by the server, never of the name.
+    key = models.CharField(max_length=200, unique=True)
+
+    status = models.CharField(_("status"), max_length=10, choices=Status, default=Status.PENDING)
+    size = models.PositiveBigIntegerField(_("size (bytes)"), null=True, blank=True)
+    sha256 = models.CharField(_("SHA-256"), max_length=64, blank=True)
+
+    created_at = models.DateTimeField(_("created"), db_default=Now())
+    # Null while the run goes on; then its end plus the retention.
+    expires_at = models.DateTimeField(_("expires"), null=True, blank=True)
+    deleted_at = models.DateTimeField(_("deleted"), null=True, blank=True)
+
+    # What the clean-up could not delete: how often, why, and when it tries again.
+    delete_attempts = models.PositiveIntegerField(_("attempts to delete"), default=0)
+    delete_error = models.CharField(_("why it could not be deleted"), max_length=500, blank=True)
+    next_delete_at = models.DateTimeField(null=True, blank=True)
+
+    objects = PayloadQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("payload")
+        verbose_name_plural = _("payloads")
+        permissions = [("download_payload", "Can download payloads")]
+        constraints = [
+            models.CheckConstraint(
+                condition=~Q(status="stored") | Q(size__isnull=False) & ~Q(sha256=""),
+                name="payload_stored_is_measured",
+            ),
+            models.CheckConstraint(
+                condition=~Q(status="deleted") | Q(deleted_at__isnull=False), name="payload_deleted_has_time"
+            ),
+        ]
+        indexes = [
+            # The log feed: WHERE run_id = … AND sequence BETWEEN … AND ….
+            models.Index(fields=["run", "sequence"], name="payload_run_sequence"),
+            # The clean-up: WHERE status = 'stored' AND expires_at <= now ORDER BY expires_at.
+            models.Index(fields=["status", "expires_at"], name="payload_expiry"),
+            # The clean-up's second tries: WHERE status = 'deleting' AND next_delete_at <= now.
+            models.Index(
+                fields=["next_delete_at"], name="payload_delete_again", condition=Q(status="deleting")
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name

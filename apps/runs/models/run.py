@@ -1,0 +1,237 @@
+from __future__ import annotations
+
+import uuid
+from datetime import datetime, timedelta
+from typing import Any, Self
+
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Coalesce, Now
+from django.utils.translation import gettext_lazy as _
+
+from apps.services.models import Script, Service
+
+# How long a worker owns a run without a word from it; the heartbeat renews it every 10 s.
+LEASE = timedelta(seconds=60)
+
+
+class RunQuerySet(models.QuerySet["Run"]):
+    def visible_to(self, user: Any) -> Self:
+        """The runs of the services that `user` may know of."""
+        return self.filter(service__in=Service.objects.visible_to(user))
+
+    def open(self) -> Self:
+        """Queued or running."""
+        return self.filter(status__in=Run.OPEN)
+
+    def running(self) -> Self:
+        return self.filter(status=Run.Status.RUNNING)
+
+    def started_since(self, cutoff: datetime) -> Self:
+        """Started at or after `cutoff`. What is queued counts by the time it was queued."""
+        return self.filter(Q(started_at__gte=cutoff) | Q(started_at=None, queued_at__gte=cutoff))
+
+    def lost(self) -> Self:
+        """Running by name, but the lease ran out by the database's clock."""
+        return self.running().filter(lease_until__lt=Now())
+
+    def unclaimed(self) -> Self:
+        """Queued for a minute, and not sent to the broker within the last: the message may be gone."""
+        return self.filter(status=Run.Status.QUEUED, sent_at__lt=Now() - timedelta(seconds=60))
+
+
+class Run(models.Model):
+    """One run (sync) of a service: who started it, how it went, what it counted."""
+
+    class Status(models.TextChoices):
+        QUEUED = "queued", _("Queued")  # Waits for a worker.
+        RUNNING = "running", _("Running")  # A worker holds its lease.
+        SUCCEEDED = "succeeded", _("Succeeded")  # Came to its end, perhaps with warnings.
+        FAILED = "failed", _("Failed")  # Stopped by an error.
+        CANCELLED = "cancelled", _("Cancelled")  # Stopped by a person.
+        LOST = "lost", _("Lost")  # Its worker died.
+
+    class Trigger(models.TextChoices):
+        MANUAL = "manual", _("Manual")  # A person, in the admin or on the command line.
+        SCHEDULE = "schedule", _("Schedule")  # The scheduler's tick.
+        API = "api", _("API")  # A token.
+        RETRY = "retry", _("Retry")  # Takes up another run, `retry_of`.
+
+    OPEN = (Status.QUEUED, Status.RUNNING)
+
+    service = models.ForeignKey(Service, models.PROTECT, related_name="runs", verbose_name=_("service"))
+    script = models.ForeignKey(Script, models.PROTECT, null=True, blank=True, verbose_name=_("script"))
+    retry_of = models.ForeignKey(
+        "self", models.SET_NULL, null=True, blank=True, related_name="retries", verbose_name=_("retry of")
+    )
+
+    trigger = models.CharField(_("trigger"), max_length=10, choices=Trigger)
+    started_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("started by"),
+    )
+    # The slot of the schedule; null for runs that somebody started.
+    scheduled_for = models.DateTimeField(_("scheduled for"), null=True, blank=True)
+    # Given by an API client, so that a repeated request starts one run.
+    idempotency_key = models.CharField(max_length=200, null=True, blank=True)  # noqa: DJ001 - null = none given
+
+    # The source's own options as changed for this run: page_size, max_attempts, record_id.
+    options = models.JSONField(_("options"), default=dict, blank=True)
+    store_pull = models.BooleanField(_("Store pull payloads"), default=False)
+    store_push = models.BooleanField(_("Store push payloads"), default=False)
+    store_script = models.BooleanField(_("Store custom script payloads"), default=False)
+    is_dry_run = models.BooleanField(_("Dry run"), default=False)
+
+    status = models.CharField(_("status"), max_length=10, choices=Status, default=Status.QUEUED)
+    queued_at = models.DateTimeField(_("queued"), db_default=Now())
+    # When the broker's bell was last rung.
+    sent_at = models.DateTimeField(db_default=Now())
+    started_at = models.DateTimeField(_("started"), null=True, blank=True)
+    finished_at = models.DateTimeField(_("finished"), null=True, blank=True)
+    cancel_requested_at = models.DateTimeField(null=True, blank=True)
+    cancel_requested_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+
+    # Who executes it. Every write of the worker proves the token first.
+    lease_token = models.UUIDField(null=True, blank=True)
+    lease_until = models.DateTimeField(null=True, blank=True)
+    worker = models.CharField(_("worker"), max_length=200, blank=True)
+
+    pulled_count = models.PositiveBigIntegerField(_("pulled"), default=0)
+    pushed_count = models.PositiveBigIntegerField(_("pushed"), default=0)
+    warning_count = models.PositiveBigIntegerField(_("warnings"), default=0)
+    error_count = models.PositiveBigIntegerField(_("errors"), default=0)
+    # The first error, in one sentence, and the line where it stands.
+    error = models.TextField(_("error"), blank=True)
+    error_sequence = models.PositiveBigIntegerField(null=True, blank=True)
+
+    # The log's seal: how many lines there are, whether that is all of them, and if not, why.
+    line_count = models.PositiveBigIntegerField(_("lines"), default=0)
+    is_complete = models.BooleanField(_("log complete"), default=False)
+    lost_line_count = models.PositiveBigIntegerField(_("lines lost"), default=0)
+    lost_reason = models.CharField(max_length=200, blank=True)
+    # CRC-32 of the spool's bytes; null until sealed.
+    log_checksum = models.PositiveBigIntegerField(null=True, blank=True)
+
+    objects = RunQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("run")
+        verbose_name_plural = _("runs")
+        permissions = [
+            ("start_run", "Can start runs"),
+            ("cancel_run", "Can cancel runs"),
+        ]
+        constraints = [
+            models.UniqueConstraint(fields=["service", "scheduled_for"], name="run_slot_once"),
+            models.UniqueConstraint(
+                fields=["service", "started_by", "idempotency_key"], name="run_idempotency_key_once"
+            ),
+            models.CheckConstraint(
+                condition=~Q(status="running") | Q(lease_token__isnull=False, lease_until__isnull=False),
+                name="run_running_is_leased",
+            ),
+            models.CheckConstraint(
+                condition=Q(status__in=["queued", "running"]) | Q(finished_at__isnull=False),
+                name="run_ended_has_finished_at",
+            ),
+        ]
+        indexes = [
+            # The summary: WHERE service_id = … AND started_at >= … ORDER BY started_at DESC.
+            models.Index(fields=["service", "-started_at"], name="run_service_started"),
+            # The same over all services.
+            models.Index(fields=["started_at"], name="run_started"),
+            # The summary by status, and the last run of a service.
+            models.Index(fields=["service", "status", "-started_at"], name="run_service_status_started"),
+            # A service's latest runs by number: WHERE service_id = … ORDER BY id DESC LIMIT 20.
+            models.Index(fields=["service", "-id"], name="run_service_latest"),
+            # The sweeper and the home page: WHERE status IN ('queued', 'running').
+            models.Index(
+                fields=["status", "lease_until"], name="run_open", condition=Q(status__in=["queued", "running"])
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return _("Run %(number)s") % {"number": self.pk}
+
+    def claim(self, worker: str) -> uuid.UUID | None:
+        """Take the run for execution: its lease token, or None where another delivery has taken it."""
+        token = uuid.uuid4()
+        claimed = Run.objects.filter(pk=self.pk, status=Run.Status.QUEUED).update(
+            status=Run.Status.RUNNING,
+            started_at=Now(),
+            lease_token=token,
+            lease_until=Now() + LEASE,
+            worker=worker,
+        )
+        return token if claimed else None
+
+    def take_over(self, worker: str) -> uuid.UUID | None:
+        """Take the lease of a run that lost its worker, to close it: None where somebody was quicker."""
+        token = uuid.uuid4()
+        taken = Run.objects.lost().filter(pk=self.pk).update(
+            lease_token=token, lease_until=Now() + LEASE, worker=worker
+        )
+        return token if taken else None
+
+    def extend_lease(self, token: uuid.UUID) -> bool:
+        """Renew the lease; False where it is no longer ours or ran out."""
+        return bool(self._leased(token).update(lease_until=Now() + LEASE))
+
+    def count(self, token: uuid.UUID, **counters: Any) -> bool:
+        """Write counters while the run goes on; False where the lease is no longer ours."""
+        return bool(self._leased(token).update(**counters))
+
+    def finish(self, token: uuid.UUID, status: Run.Status, **outcome: Any) -> bool:
+        """End the run under its lease; False where the lease is no longer ours, and nothing is written."""
+        return bool(
+            self._leased(token).update(
+                status=status, finished_at=Now(), lease_token=None, lease_until=None, **outcome
+            )
+        )
+
+    def request_cancel(self, user: Any = None) -> bool:
+        """Ask a running run to stop, end a queued one at once; False where it has ended already."""
+        ended = Run.objects.filter(pk=self.pk, status=Run.Status.QUEUED).update(
+            status=Run.Status.CANCELLED,
+            finished_at=Now(),
+            cancel_requested_at=Now(),
+            cancel_requested_by=user,
+            is_complete=True,
+        )
+        return bool(ended) or bool(
+            Run.objects.filter(pk=self.pk, status=Run.Status.RUNNING).update(
+                cancel_requested_at=Coalesce(F("cancel_requested_at"), Now()), cancel_requested_by=user
+            )
+        )
+
+    def mark_sent(self) -> None:
+        Run.objects.filter(pk=self.pk).update(sent_at=Now())
+
+    def _leased(self, token: uuid.UUID) -> RunQuerySet:
+        return Run.objects.filter(
+            pk=self.pk, status=Run.Status.RUNNING, lease_token=token, lease_until__gte=Now()
+        )
+
+    @property
+    def is_open(self) -> bool:
+        return self.status in self.OPEN
+
+    @property
+    def duration(self) -> timedelta | None:
+        """From start to finish; None while it has not done both."""
+        if self.started_at is None or self.finished_at is None:
+            return None
+        return self.finished_at - self.started_at
+
+    @property
+    def stores(self) -> tuple[str, ...]:
+        """The kinds of payload that this run keeps: of "pull", "script", "push"."""
+        switches = {"pull": self.store_pull, "script": self.store_script, "push": self.store_push}
+        return tuple(kind for kind, is_on in switches.items() if is_on)

@@ -1,0 +1,210 @@
+"""What can run: connections to other systems, the services between them, and their scripts."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any, Self
+
+from django.conf import settings
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.db.models import Max, Q
+from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+
+from apps.services.schedule import next_slot, validate_cron, validate_timezone
+from apps.services.secrets import decrypt, encrypt, secret_from_environment
+
+
+class Connection(models.Model):
+    """A system that services pull from or push to, and how to sign in there."""
+
+    class Kind(models.TextChoices):
+        HTTP = "http", _("HTTP")  # A REST API: `url` is its base address.
+        FILE = "file", _("Files")  # Any fsspec URL: file://, s3://, sftp://.
+
+    class Auth(models.TextChoices):
+        NONE = "none", _("None")
+        BEARER = "bearer", _("Bearer token")  # Authorization: Bearer <secret>
+        BASIC = "basic", _("User and password")  # The secret is the password.
+        HEADER = "header", _("Header of its own")  # <auth_header>: <secret>
+
+    name = models.SlugField(_("name"), max_length=100, unique=True)
+    kind = models.CharField(_("kind"), max_length=10, choices=Kind)
+
+    url = models.CharField(_("URL"), max_length=500)
+    connect_timeout = models.FloatField(
+        _("connect timeout (s)"), default=5, validators=[MinValueValidator(0.1), MaxValueValidator(120)]
+    )
+    read_timeout = models.FloatField(
+        _("read timeout (s)"), default=30, validators=[MinValueValidator(0.1), MaxValueValidator(3600)]
+    )
+
+    auth = models.CharField(_("sign-in"), max_length=10, choices=Auth, default=Auth.NONE)
+    auth_username = models.CharField(_("user name"), max_length=200, blank=True)
+    auth_header = models.CharField(_("header name"), max_length=100, blank=True)
+    secret_env = models.CharField(_("secret from environment variable"), max_length=100, blank=True)
+    secret_encrypted = models.TextField(_("secret"), blank=True, editable=False)
+
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+    updated_at = models.DateTimeField(_("updated"), auto_now=True)
+
+    class Meta:
+        verbose_name = _("connection")
+        verbose_name_plural = _("connections")
+        constraints = [
+            models.CheckConstraint(condition=Q(kind__in=["http", "file"]), name="connection_kind_known"),
+            models.CheckConstraint(
+                condition=Q(auth__in=["none", "bearer", "basic", "header"]), name="connection_auth_known"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def set_secret(self, secret: str) -> None:
+        """Encrypt `secret` into the row; it is never shown again. The caller saves."""
+        self.secret_encrypted = encrypt(secret) if secret else ""
+
+    def get_secret(self) -> str:
+        """The secret in clear text, from the environment variable if one is named.
+
+        Raises SecretUnavailable if the variable is not set or the key of the encryption has changed.
+        """
+        if self.secret_env:
+            return secret_from_environment(self.secret_env)
+        return decrypt(self.secret_encrypted) if self.secret_encrypted else ""
+
+    @property
+    def has_secret(self) -> bool:
+        return bool(self.secret_env or self.secret_encrypted)
+
+
+class ServiceQuerySet(models.QuerySet["Service"]):
+    def active(self) -> Self:
+        return self.filter(is_active=True)
+
+    def due(self, now: datetime) -> Self:
+        """Active services whose next slot has come."""
+        return self.active().filter(next_run_at__lte=now)
+
+    def visible_to(self, user: Any) -> Self:
+        """The services that `user` may know of: the one rule behind every page, list and route.
+
+        A superuser sees all. Others need the permission to view services, and see those that are limited to
+        no group or to a group of theirs.
+        """
+        if not user.is_active:
+            return self.none()
+        if user.is_superuser:
+            return self
+        if not user.has_perm("services.view_service"):
+            return self.none()
+        mine = Service.groups.through.objects.filter(group__user=user).values("service_id")
+        limited = Service.groups.through.objects.values("service_id")
+        return self.filter(Q(pk__in=mine) | ~Q(pk__in=limited))
+
+
+class Service(models.Model):
+    """One integration: records from a source, through a script if it has one, to a destination."""
+
+    slug = models.SlugField(_("slug"), max_length=100, unique=True)
+    name = models.CharField(_("name"), max_length=200)
+
+    source_connection = models.ForeignKey(
+        Connection, models.PROTECT, related_name="source_services", verbose_name=_("source")
+    )
+    # The keys are those of `source:` in YAML, less `connection`; apps.services.options reads them.
+    source_options = models.JSONField(_("source options"), default=dict, blank=True)
+    destination_connection = models.ForeignKey(
+        Connection, models.PROTECT, related_name="destination_services", verbose_name=_("destination")
+    )
+    destination_options = models.JSONField(_("destination options"), default=dict, blank=True)
+    groups = models.ManyToManyField(
+        "auth.Group",
+        blank=True,
+        verbose_name=_("groups"),
+        help_text=_("Who may see it. With none, everybody who may view services."),
+    )
+
+    schedule = models.CharField(_("schedule"), max_length=200, blank=True, validators=[validate_cron])
+    timezone = models.CharField(_("time zone"), max_length=64, default="UTC", validators=[validate_timezone])
+    max_attempts = models.PositiveSmallIntegerField(
+        _("maximum attempts"), default=3, validators=[MinValueValidator(1), MaxValueValidator(20)]
+    )
+    timeout_seconds = models.PositiveIntegerField(
+        _("timeout (s)"), default=3600, validators=[MinValueValidator(1), MaxValueValidator(7 * 24 * 3600)]
+    )
+    is_active = models.BooleanField(_("active"), default=True)
+
+    # The first slot not yet queued; null = never. Kept by plan_next_run and the scheduler tick.
+    next_run_at = models.DateTimeField(_("next run"), null=True, blank=True, editable=False)
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+    updated_at = models.DateTimeField(_("updated"), auto_now=True)
+
+    objects = ServiceQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("service")
+        verbose_name_plural = _("services")
+        constraints = [
+            models.CheckConstraint(condition=Q(max_attempts__gte=1), name="service_max_attempts_positive"),
+            models.CheckConstraint(condition=Q(timeout_seconds__gte=1), name="service_timeout_positive"),
+        ]
+        indexes = [
+            # The scheduler's tick: WHERE is_active AND next_run_at <= now.
+            models.Index(fields=["next_run_at"], name="service_due", condition=Q(is_active=True)),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def plan_next_run(self, now: datetime) -> None:
+        """Set `next_run_at` to the first slot after `now`. The caller saves."""
+        self.next_run_at = next_slot(self.schedule, self.timezone, after=now) if self.schedule else None
+
+    def set_active(self, is_active: bool, now: datetime) -> None:
+        """Turn the schedule on or off; slots that passed while it was off are not caught up."""
+        self.is_active = is_active
+        self.plan_next_run(now)
+        self.save(update_fields=["is_active", "next_run_at", "updated_at"])
+
+    def set_script(self, source: str, *, author: Any = None) -> Script | None:
+        """Make `source` the current script: a new version if it differs, none if it is empty and was."""
+        current = self.current_script()
+        if source == (current.source if current else ""):
+            return current
+        latest = self.scripts.aggregate(latest=Max("version"))["latest"] or 0
+        return self.scripts.create(version=latest + 1, source=source, created_by=author)
+
+    def current_script(self) -> Script | None:
+        """The latest version, or None where there is none or the latest took the script away."""
+        latest = self.scripts.order_by("-version").first()
+        return latest if latest and latest.source else None
+
+    @property
+    def timeout(self) -> timedelta:
+        return timedelta(seconds=self.timeout_seconds)
+
+
+class Script(models.Model):
+    """One version of a service's custom script; versions are kept, for a run names the one it used."""
+
+    service = models.ForeignKey(Service, models.PROTECT, related_name="scripts", verbose_name=_("service"))
+    version = models.PositiveIntegerField(_("version"))
+    # Empty = from this version on the service has no script.
+    source = models.TextField(_("source"), blank=True)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, verbose_name=_("created by")
+    )
+    created_at = models.DateTimeField(_("created"), db_default=Now())
+
+    class Meta:
+        verbose_name = _("script")
+        verbose_name_plural = _("scripts")
+        constraints = [
+            models.UniqueConstraint(fields=["service", "version"], name="script_version_unique"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.service.slug} v{self.version}"

@@ -1,0 +1,15 @@
+"""The Celery application: `celery -A config worker`, `celery -A config beat`."""
+
+import os
+
+from celery import Celery
+from django.conf import settings
+
+from config.startup import one_line_errors
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+
+with one_line_errors():
+    app = Celery("synclog", namespace="CELERY")
+    app.config_from_object(settings, namespace="CELERY")
+    app.autodiscover_tasks()

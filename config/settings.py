@@ -1,0 +1,356 @@
+"""Django's settings, all of them read from the environment; every default is the embedded mode.
+
+A value that cannot be used stops the start with one line that names the variable, the reason and the way out.
+"""
+
+import os
+import secrets
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import dj_database_url
+from botocore.config import Config as BotoConfig
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.csp import CSP
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+
+def _text(name: str, default: str = "") -> str:
+    return os.environ.get(name, "").strip() or default
+
+
+def _flag(name: str, *, default: bool) -> bool:
+    value = _text(name, "1" if default else "0").lower()
+    if value in {"1", "true", "yes", "on"}:
+        return True
+    if value in {"0", "false", "no", "off"}:
+        return False
+    raise ImproperlyConfigured(f"{name} is {value!r}; write 1 or 0.")
+
+
+def _number(name: str, default: float, *, least: float, most: float) -> float:
+    value = _text(name, str(default))
+    try:
+        number = float(value)
+    except ValueError:
+        raise ImproperlyConfigured(
+            f"{name} is {value!r}, which is no number; write one from {least:g} to {most:g}."
+        ) from None
+    if not least <= number <= most:
+        raise ImproperlyConfigured(f"{name} is {value}; write a number from {least:g} to {most:g}.")
+    return number
+
+
+def _whole(name: str, default: int, *, least: int, most: int) -> int:
+    number = _number(name, default, least=least, most=most)
+    if number != int(number):
+        raise ImproperlyConfigured(f"{name} is {number}; write a whole number.")
+    return int(number)
+
+
+def _list(name: str, default: str = "") -> list[str]:
+    return [item.strip() for item in _text(name, default).split(",") if item.strip()]
+
+
+def _writable_folder(name: str, default: Path) -> Path:
+    folder = Path(_text(name, str(default))).expanduser().absolute()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ImproperlyConfigured(f"{name} is {folder}, which cannot be made: {error.strerror}.") from None
+    if not os.access(folder, os.W_OK):
+        raise ImproperlyConfigured(f"{name} is {folder}, where this user may not write.")
+    return folder
+
+
+def _absolute_folders(name: str, default: Path) -> list[Path]:
+    folders = [Path(folder).expanduser() for folder in _list(name, str(default))]
+    for folder in folders:
+        if not folder.is_absolute():
+            raise ImproperlyConfigured(f"{name} names {str(folder)!r}; write absolute paths, parted by commas.")
+    return [folder.resolve() for folder in folders]
+
+
+def _database(name: str, default: str) -> dict[str, Any]:
+    url = _text(name, default)
+    try:
+        database: dict[str, Any] = dict(dj_database_url.parse(url, conn_max_age=60, conn_health_checks=True))
+    except (ValueError, KeyError) as error:
+        raise ImproperlyConfigured(f"{name} cannot be read: {type(error).__name__}; write a database URL.") from None
+    if database["ENGINE"] == "django.db.backends.sqlite3":
+        database["OPTIONS"] = {
+            # Writers queue for up to 20 s, instead of failing when a read turns into a write.
+            "timeout": 20,
+            "transaction_mode": "IMMEDIATE",
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+        }
+        # A file, because the threads of a run have connections of their own.
+        database["TEST"] = {"NAME": str(DATA_DIR / "test.sqlite3")}
+    elif database["ENGINE"] != "django.db.backends.postgresql":
+        raise ImproperlyConfigured(f"{name} names neither sqlite:// nor postgres://; Synclog runs on those two.")
+    return database
+
+
+def _secret_key(name: str) -> str:
+    """The key from the environment, or the one that the first start left in the data directory."""
+    if key := _text(name):
+        return key
+    path = DATA_DIR / "secret-key"
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return path.read_text().strip()
+    with os.fdopen(descriptor, "w") as file:
+        file.write(key := secrets.token_urlsafe(48))
+    return key
+
+
+# --- Where things are kept -------------------------------------------------------------------------------
+
+DATA_DIR = _writable_folder("SYNCLOG_DATA_DIR", BASE_DIR / "var")
+SPOOL_DIR = DATA_DIR / "spool"
+# Where `file://` connections may read and write.
+FILE_ROOTS = _absolute_folders("SYNCLOG_FILE_ROOTS", DATA_DIR)
+
+DATABASES = {"default": _database("DATABASE_URL", f"sqlite:///{DATA_DIR / 'synclog.sqlite3'}")}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+PAYLOAD_RETENTION = timedelta(hours=_number("PAYLOAD_RETENTION_HOURS", 24, least=0, most=24 * 366))
+LOG_RETENTION = timedelta(days=_number("LOG_RETENTION_DAYS", 30, least=0, most=36600))
+
+_BUCKET = _text("AWS_STORAGE_BUCKET_NAME")
+_S3_OPTIONS = {
+    "bucket_name": _BUCKET,
+    "endpoint_url": _text("AWS_S3_ENDPOINT_URL") or None,
+    "region_name": _text("AWS_S3_REGION_NAME") or None,
+    "access_key": _text("AWS_ACCESS_KEY_ID") or None,
+    "secret_key": _text("AWS_SECRET_ACCESS_KEY") or None,
+    "default_acl": None,
+    "querystring_auth": True,
+    "client_config": BotoConfig(
+        signature_version="s3v4",
+        # Servers other than AWS rarely have a host name for each bucket.
+        s3={"addressing_style": "path" if _text("AWS_S3_ENDPOINT_URL") else "auto"},
+        connect_timeout=5,
+        read_timeout=30,
+        retries={"mode": "standard", "total_max_attempts": 3},
+    ),
+}
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+    "payloads": (
+        {"BACKEND": "storages.backends.s3.S3Storage", "OPTIONS": _S3_OPTIONS}
+        if _BUCKET
+        else {
+            "BACKEND": "django.core.files.storage.FileSystemStorage",
+            "OPTIONS": {
+                "location": DATA_DIR / "payloads",
+                "file_permissions_mode": 0o600,
+                "directory_permissions_mode": 0o700,
+            },
+        }
+    ),
+}
+
+# --- Limits of a run --------------------------------------------------------------------------------------
+
+# Bytes of one response or one JSON document that is held in memory.
+MAX_RESPONSE_BYTES = _whole("SYNCLOG_MAX_RESPONSE_MIB", 64, least=1, most=4096) * 1024 * 1024
+# Records that a destination may refuse before the run stops.
+MAX_REFUSED_RECORDS = _whole("SYNCLOG_MAX_REFUSED_RECORDS", 100, least=0, most=10**9)
+# Pages of one run; a source that never ends is stopped here at the latest.
+MAX_PAGES = _whole("SYNCLOG_MAX_PAGES", 100_000, least=1, most=10**9)
+
+# --- Django -----------------------------------------------------------------------------------------------
+
+DEBUG = _flag("DJANGO_DEBUG", default=False)
+DEMO = _flag("SYNCLOG_DEMO", default=False)
+PORT = _whole("PORT", 8000, least=1, most=65535)
+SECRET_KEY = _secret_key("DJANGO_SECRET_KEY")
+ALLOWED_HOSTS = _list("DJANGO_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
+CSRF_TRUSTED_ORIGINS = _list("DJANGO_CSRF_TRUSTED_ORIGINS")
+for _origin in CSRF_TRUSTED_ORIGINS:
+    if not _origin.startswith(("http://", "https://")):
+        raise ImproperlyConfigured(
+            f"DJANGO_CSRF_TRUSTED_ORIGINS names {_origin!r}; write it with its scheme, as in https://{_origin}."
+        )
+
+INSTALLED_APPS = [
+    "apps.demo",
+    "apps.console",  # Before the admin, so that its templates win.
+    "apps.api",
+    "apps.runs",
+    "apps.services",
+    "config.admin.SynclogAdminConfig",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "django_filters",
+    "rest_framework",
+    "drf_spectacular",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.middleware.csp.ContentSecurityPolicyMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "config.urls"
+WSGI_APPLICATION = "config.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+LOGIN_URL = "admin:login"
+
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", "English"), ("de", "Deutsch")]
+LOCALE_PATHS = [BASE_DIR / "apps" / "console" / "locale"]
+TIME_ZONE = "UTC"
+USE_TZ = True
+
+STATIC_URL = "static/"
+STATIC_ROOT = DATA_DIR / "static"
+
+# --- Security ---------------------------------------------------------------------------------------------
+
+SECURE_CSP = {
+    "default-src": [CSP.SELF],
+    "base-uri": [CSP.NONE],
+    "form-action": [CSP.SELF],
+    "frame-ancestors": [CSP.NONE],
+    "object-src": [CSP.NONE],
+}
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+# Served over TLS by a proxy, as an https origin in DJANGO_CSRF_TRUSTED_ORIGINS says.
+_BEHIND_TLS = any(origin.startswith("https://") for origin in CSRF_TRUSTED_ORIGINS)
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _BEHIND_TLS
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if _BEHIND_TLS else None
+
+# --- API --------------------------------------------------------------------------------------------------
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["apps.api.authentication.TokenAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["apps.api.permissions.TokenHasScope"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "apps.api.problems.problem_response",
+    "DATETIME_FORMAT": "%Y-%m-%dT%H:%M:%S.%fZ",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Synclog",
+    "DESCRIPTION": "Start integration services, follow their runs, read their logs, fetch their payloads.",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "SERVE_AUTHENTICATION": [],
+}
+
+# --- Celery -----------------------------------------------------------------------------------------------
+
+_BROKER_DIR = DATA_DIR / "broker"
+CELERY_BROKER_URL = _text("CELERY_BROKER_URL", "filesystem://")
+if CELERY_BROKER_URL.startswith("filesystem://"):
+    for _folder in (_BROKER_DIR / "queue", _BROKER_DIR / "control"):
+        _folder.mkdir(parents=True, exist_ok=True)
+    CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = {
+        "data_folder_in": str(_BROKER_DIR / "queue"),
+        "data_folder_out": str(_BROKER_DIR / "queue"),
+        "control_folder": str(_BROKER_DIR / "control"),
+        "polling_interval": 0.2,
+    }
+elif CELERY_BROKER_URL.startswith(("redis://", "rediss://")):
+    CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_timeout": 10, "socket_connect_timeout": 5}
+elif CELERY_BROKER_URL.startswith(("amqp://", "amqps://")):
+    CELERY_BROKER_TRANSPORT_OPTIONS = {}
+else:
+    raise ImproperlyConfigured("CELERY_BROKER_URL names none of redis://, rediss://, amqp://, amqps://, filesystem://.")
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_DEFAULT_QUEUE = "runs"
+CELERY_TASK_ROUTES = {"synclog.housekeeping.*": {"queue": "housekeeping"}}
+# A publisher that cannot reach the broker gives up soon: the sweeper sends the run again.
+CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 1, "interval_start": 0, "interval_max": 0.2}
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 30
+CELERY_WORKER_ENABLE_SOFT_SHUTDOWN_ON_IDLE = False
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
+CELERY_BEAT_SCHEDULE_FILENAME = str(DATA_DIR / "beat-schedule")
+CELERY_BEAT_MAX_LOOP_INTERVAL = 5
+CELERY_BEAT_SCHEDULE = {
+    "queue-due-runs-every-10-seconds": {
+        "task": "synclog.housekeeping.queue_due_runs",
+        "schedule": 10,
+        "options": {"expires": 10},
+    },
+    "close-lost-runs-every-30-seconds": {
+        "task": "synclog.housekeeping.close_lost_runs",
+        "schedule": 30,
+        "options": {"expires": 30},
+    },
+    "delete-expired-payloads-every-minute": {
+        "task": "synclog.housekeeping.delete_expired_payloads",
+        "schedule": _number("SYNCLOG_EXPIRY_INTERVAL_SECONDS", 60, least=1, most=3600),
+        "options": {"expires": 60},
+    },
+    "prune-logs-every-hour": {
+        "task": "synclog.housekeeping.prune_logs",
+        "schedule": 3600,
+        "options": {"expires": 3600},
+    },
+}
+
+# --- The processes' own logs (not the logs of runs, which are rows) -------------------------------------------
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "plain", "level": "INFO"}},
+    "root": {"handlers": ["stderr"], "level": "WARNING"},
+    "loggers": {
+        # Down to debug, because the log of a run holds debug lines; stderr starts at info.
+        "apps": {"level": "DEBUG"},
+        "celery": {"level": "INFO"},
+        # Django's own handler would say everything twice.
+        "django": {"handlers": [], "level": "INFO"},
+    },
+}
