@@ -1,0 +1,68 @@
+"""Which addresses a connection may have: the schemes that the connectors speak, and nothing hidden in them."""
+
+from urllib.parse import SplitResult, urlsplit
+
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
+
+# fsspec knows many more; those that wrap others (zip, simplecache …) or run commands (git …) would get round
+# the confinement of files and the guard of addresses, so that only these are let through.
+FILE_SCHEMES = ("file", "s3", "s3a", "sftp", "ssh", "ftp", "gs", "gcs", "abfs", "az", "smb", "memory")
+HTTP_SCHEMES = ("http", "https")
+
+
+def validate_address(kind: str, url: str) -> None:
+    """Raises ValidationError unless a connection of `kind` may have the address `url`."""
+    schemes = HTTP_SCHEMES if kind == "http" else FILE_SCHEMES
+    parts = _split(url)
+    if parts.scheme not in schemes or "://" not in url:
+        raise ValidationError(
+            _("“%(url)s” does not begin with one of %(schemes)s.")
+            % {"url": without_secrets(url), "schemes": ", ".join(f"{scheme}://" for scheme in schemes)}
+        )
+    if "::" in url.replace("[::", "["):
+        # A host in brackets is an IPv6 address, which may hold ::.
+        if kind != "http" or "::" in url.split("]", 1)[-1]:
+            raise ValidationError(_("Addresses that are chained with :: are not allowed."))
+    if ".." in parts.path.split("/"):
+        raise ValidationError(_("“..” is not allowed in an address; write where it leads to."))
+    if parts.password is not None or (kind == "http" and parts.username is not None):
+        raise ValidationError(_("An address holds no credentials; enter them as the connection's sign-in."))
+    if kind == "http" and not parts.hostname:
+        raise ValidationError(_("The address names no host, as in http://127.0.0.1:3000."))
+    if kind == "http" and (parts.query or parts.fragment):
+        raise ValidationError(_("The base address holds neither ? nor #; parameters belong to the service."))
+    if parts.scheme == "file" and (parts.netloc or not parts.path.startswith("/")):
+        raise ValidationError(_("Write three slashes and the absolute path, as in file:///srv/drop."))
+
+
+def without_secrets(url: str) -> str:
+    """`url` as it may be shown: no user, no password, no values of parameters that look like credentials."""
+    try:
+        parts = urlsplit(url)
+        host = parts.netloc.rpartition("@")[2]
+    except ValueError:
+        return url.split("?", 1)[0].rpartition("@")[2]
+    shown = "&".join(_shown_parameter(pair) for pair in parts.query.split("&")) if parts.query else ""
+    return parts._replace(netloc=host, query=shown, fragment="").geturl()
+
+
+def _split(url: str) -> SplitResult:
+    if any(ord(character) <= 32 or ord(character) == 127 for character in url):
+        raise ValidationError(_("An address holds no spaces, line breaks or control characters."))
+    try:
+        parts = urlsplit(url)
+        _port = parts.port
+    except ValueError as error:
+        raise ValidationError(_("This is no address: %(reason)s.") % {"reason": error}) from None
+    return parts
+
+
+def _shown_parameter(pair: str) -> str:
+    name, equals, _value = pair.partition("=")
+    plain = name.lower().replace("-", "").replace("_", "")
+    if any(
+        word in plain for word in ("token", "key", "secret", "passw", "sig", "auth", "credential", "session")
+    ):
+        return f"{name}{equals}••••"
+    return pair
