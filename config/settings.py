@@ -69,7 +69,9 @@ def _absolute_folders(name: str, default: Path) -> list[Path]:
     folders = [Path(folder).expanduser() for folder in _list(name, str(default))]
     for folder in folders:
         if not folder.is_absolute():
-            raise ImproperlyConfigured(f"{name} names {str(folder)!r}; write absolute paths, parted by commas.")
+            raise ImproperlyConfigured(
+                f"{name} names {str(folder)!r}; write absolute paths, parted by commas."
+            )
     return [folder.resolve() for folder in folders]
 
 
@@ -78,7 +80,9 @@ def _database(name: str, default: str) -> dict[str, Any]:
     try:
         database: dict[str, Any] = dict(dj_database_url.parse(url, conn_max_age=60, conn_health_checks=True))
     except (ValueError, KeyError) as error:
-        raise ImproperlyConfigured(f"{name} cannot be read: {type(error).__name__}; write a database URL.") from None
+        raise ImproperlyConfigured(
+            f"{name} cannot be read: {type(error).__name__}; write a database URL."
+        ) from None
     if database["ENGINE"] == "django.db.backends.sqlite3":
         database["OPTIONS"] = {
             # Writers queue for up to 20 s, instead of failing when a read turns into a write.
@@ -89,7 +93,9 @@ def _database(name: str, default: str) -> dict[str, Any]:
         # A file, because the threads of a run have connections of their own.
         database["TEST"] = {"NAME": str(DATA_DIR / "test.sqlite3")}
     elif database["ENGINE"] != "django.db.backends.postgresql":
-        raise ImproperlyConfigured(f"{name} names neither sqlite:// nor postgres://; Synclog runs on those two.")
+        raise ImproperlyConfigured(
+            f"{name} names neither sqlite:// nor postgres://; Synclog runs on those two."
+        )
     return database
 
 
@@ -300,7 +306,9 @@ elif CELERY_BROKER_URL.startswith(("redis://", "rediss://")):
 elif CELERY_BROKER_URL.startswith(("amqp://", "amqps://")):
     CELERY_BROKER_TRANSPORT_OPTIONS = {}
 else:
-    raise ImproperlyConfigured("CELERY_BROKER_URL names none of redis://, rediss://, amqp://, amqps://, filesystem://.")
+    raise ImproperlyConfigured(
+        "CELERY_BROKER_URL names none of redis://, rediss://, amqp://, amqps://, filesystem://."
+    )
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
@@ -338,13 +346,21 @@ CELERY_BEAT_SCHEDULE = {
     },
 }
 
-# --- The processes' own logs (not the logs of runs, which are rows) -------------------------------------------
+# --- The processes' own logs (those of runs are rows) -----------------------------------------------------
 
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "plain", "level": "INFO"}},
+    "filters": {"outside_runs": {"()": "apps.runs.logs.current.OutsideRuns"}},
+    "handlers": {
+        "stderr": {
+            "class": "logging.StreamHandler",
+            "formatter": "plain",
+            "level": "INFO",
+            "filters": ["outside_runs"],
+        }
+    },
     "root": {"handlers": ["stderr"], "level": "WARNING"},
     "loggers": {
         # Down to debug, because the log of a run holds debug lines; stderr starts at info.

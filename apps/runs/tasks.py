@@ -1,1 +1,79 @@
 """Everything that Celery runs, and the bell that is rung for it; no other module knows Celery."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from functools import partial
+from typing import Any
+
+from celery import current_app, shared_task
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+from kombu.exceptions import OperationalError
+
+from apps.runs import execution, queueing, recovery, retention
+from apps.runs.models import Run
+from apps.runs.payloads import expiry
+from apps.services.models import Service
+
+logger = logging.getLogger(__name__)
+
+
+def start_run(service: Service, **how: Any) -> Run:
+    """Queue a run and ring the bell once it is committed; the keywords are those of `queue_run`.
+
+    Raises ValidationError with the faulty fields.
+    """
+    run = queueing.queue_run(service, **how)
+    transaction.on_commit(partial(ring, run.pk))
+    return run
+
+
+def ring(run_id: int) -> None:
+    """Tell the workers that a run waits; where the broker is away the sweeper tells them again."""
+    try:
+        execute_run.apply_async(kwargs={"run_id": run_id})
+    except (OperationalError, OSError) as error:
+        logger.warning("Run %d waits: the broker cannot be reached (%s)", run_id, type(error).__name__)
+
+
+def check_broker(timeout: float = 2) -> None:
+    """Raises OperationalError or OSError where the broker cannot be reached within `timeout` seconds."""
+    with current_app.connection_for_write(connect_timeout=timeout) as connection:
+        connection.ensure_connection(max_retries=1, interval_start=0, timeout=timeout)
+
+
+def worker_name() -> str:
+    """Who executes, for people: host and process."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+@shared_task(name="synclog.runs.execute")
+def execute_run(*, run_id: int) -> None:
+    execution.execute_run(run_id, worker=worker_name())
+
+
+@shared_task(name="synclog.housekeeping.queue_due_runs")
+def queue_due_runs() -> None:
+    for run in queueing.queue_due_runs(timezone.now()):
+        ring(run.pk)
+
+
+@shared_task(name="synclog.housekeeping.close_lost_runs")
+def close_lost_runs() -> None:
+    recovery.close_lost_runs(worker=worker_name())
+    for run_id in queueing.send_again():
+        ring(run_id)
+
+
+@shared_task(name="synclog.housekeeping.delete_expired_payloads")
+def delete_expired_payloads() -> None:
+    expiry.delete_expired_payloads()
+
+
+@shared_task(name="synclog.housekeeping.prune_logs")
+def prune_logs() -> None:
+    retention.prune_logs(settings.LOG_RETENTION)

@@ -23,7 +23,9 @@ def validate_cron(expression: str) -> None:
     """Raises ValidationError unless `expression` is five cron fields that come round at least once."""
     if len(expression.split()) != 5:
         raise ValidationError(
-            _("“%(cron)s” has not five fields; write minute, hour, day, month and weekday, as in */15 * * * *."),
+            _(
+                "“%(cron)s” has not five fields; write minute, hour, day, month and weekday, as in */15 * * * *."
+            ),
             params={"cron": expression},
         )
     try:

@@ -35,13 +35,14 @@ class PayloadQuerySet(models.QuerySet["Payload"]):
     def expired(self) -> Self:
         """What the clean-up is to delete now, oldest first."""
         return self.filter(
-            Q(status=Payload.Status.STORED, expires_at__lte=Now())
-            | Q(status=Payload.Status.DELETING, next_delete_at__lte=Now())
+            Q(next_delete_at=None) | Q(next_delete_at__lte=Now()),
+            status__in=(Payload.Status.STORED, Payload.Status.DELETING),
+            expires_at__lte=Now(),
         ).order_by("expires_at")
 
 
 class Payload(models.Model):
-    """One file that passed through a run: a page pulled, a script's input or output, a push or its response."""
+    """One file that passed through a run: a pulled page, a script's input or output, a push or its response."""
 
     class Kind(models.TextChoices):
         PULL = "pull", _("pull")  # As the source sent it.
@@ -99,11 +100,9 @@ class Payload(models.Model):
         indexes = [
             # The log feed: WHERE run_id = … AND sequence BETWEEN … AND ….
             models.Index(fields=["run", "sequence"], name="payload_run_sequence"),
-            # The clean-up: WHERE status = 'stored' AND expires_at <= now ORDER BY expires_at.
-            models.Index(fields=["status", "expires_at"], name="payload_expiry"),
-            # The clean-up's second tries: WHERE status = 'deleting' AND next_delete_at <= now.
+            # The clean-up: WHERE status IN (…) AND expires_at <= now ORDER BY expires_at LIMIT 1000.
             models.Index(
-                fields=["next_delete_at"], name="payload_delete_again", condition=Q(status="deleting")
+                fields=["expires_at"], name="payload_expiry", condition=Q(status__in=["stored", "deleting"])
             ),
         ]
 

@@ -153,7 +153,9 @@ class Run(models.Model):
             models.Index(fields=["service", "-id"], name="run_service_latest"),
             # The sweeper and the home page: WHERE status IN ('queued', 'running').
             models.Index(
-                fields=["status", "lease_until"], name="run_open", condition=Q(status__in=["queued", "running"])
+                fields=["status", "lease_until"],
+                name="run_open",
+                condition=Q(status__in=["queued", "running"]),
             ),
         ]
 
@@ -175,8 +177,10 @@ class Run(models.Model):
     def take_over(self, worker: str) -> uuid.UUID | None:
         """Take the lease of a run that lost its worker, to close it: None where somebody was quicker."""
         token = uuid.uuid4()
-        taken = Run.objects.lost().filter(pk=self.pk).update(
-            lease_token=token, lease_until=Now() + LEASE, worker=worker
+        taken = (
+            Run.objects.lost()
+            .filter(pk=self.pk)
+            .update(lease_token=token, lease_until=Now() + LEASE, worker=worker)
         )
         return token if taken else None
 

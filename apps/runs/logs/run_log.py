@@ -1,0 +1,138 @@
+"""The log of a run in the making: opened by whoever holds the lease, sealed at the end."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+from apps.runs.logs.current import current_handler
+from apps.runs.logs.handler import Echo, RunLogHandler
+from apps.runs.logs.shipper import LeaseLost, Shipper
+from apps.runs.logs.spool import Spool
+from apps.runs.models import LogEntry, Run, Step
+
+
+@dataclass(frozen=True)
+class Seal:
+    """What is known of a log once its last line was shipped."""
+
+    line_count: int
+    lost_line_count: int
+    lost_reason: str
+    log_checksum: int
+
+    @property
+    def is_complete(self) -> bool:
+        return self.lost_line_count == 0
+
+    def columns(self) -> dict[str, Any]:
+        """The same as columns of Run."""
+        return {
+            "line_count": self.line_count,
+            "lost_line_count": self.lost_line_count,
+            "lost_reason": self.lost_reason[:200],
+            "log_checksum": self.log_checksum,
+            "is_complete": self.is_complete,
+        }
+
+
+class RunLog:
+    """Within its `with` block, what this thread logs by `logging` becomes lines of the run's log.
+
+    The counters `pulled_count` and `pushed_count` may be set at will and reach the run with the next batch.
+    A log can be taken up where a dead worker left it: the spool and the database say where that is.
+    """
+
+    def __init__(
+        self, run: Run, token: uuid.UUID, *, secrets: Iterable[str] = (), echo: Echo | None = None
+    ) -> None:
+        self.pulled_count = run.pulled_count
+        self.pushed_count = run.pushed_count
+        self._run = run
+        self._spool = Spool(run.pk)
+        self._spool.open()
+        self._handler = RunLogHandler(
+            run.pk,
+            self._spool,
+            sequence=max(self._spool.last_sequence(), _newest_sequence(run)),
+            secrets=secrets,
+            echo=echo,
+        )
+        self._handler.warning_count, self._handler.error_count = run.warning_count, run.error_count
+        self._shipper = Shipper(run, token, self._spool, self.counters)
+
+    def __enter__(self) -> Self:
+        self._reset = current_handler.set(self._handler)
+        logging.getLogger().addHandler(self._handler)
+        self._shipper.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        logging.getLogger().removeHandler(self._handler)
+        current_handler.reset(self._reset)
+        with suppress(LeaseLost):
+            self._shipper.finish()
+        self._spool.close()
+
+    @property
+    def step(self) -> Step:
+        return self._handler.step
+
+    @step.setter
+    def step(self, step: Step) -> None:
+        self._handler.step = step
+
+    @property
+    def next_sequence(self) -> int:
+        """The number that the next line of this thread gets."""
+        return self._handler.last_sequence + 1
+
+    @property
+    def cancel_requested(self) -> bool:
+        """Whether somebody asked to stop the run, as of the last heartbeat."""
+        return self._shipper.cancel_requested
+
+    def check_lease(self) -> None:
+        """Raises LeaseLost where the run is no longer ours to work for."""
+        self._shipper.check()
+
+    def counters(self) -> dict[str, Any]:
+        """The columns of Run that change while it goes on."""
+        counters: dict[str, Any] = {
+            "pulled_count": self.pulled_count,
+            "pushed_count": self.pushed_count,
+            "warning_count": self._handler.warning_count,
+            "error_count": self._handler.error_count,
+        }
+        if self._handler.first_error is not None and not self._run.error:
+            sequence, message = self._handler.first_error
+            counters |= {"error": message[:500], "error_sequence": sequence}
+        return counters
+
+    def seal(self) -> Seal:
+        """Ship the last lines and compare: to be called once nothing more is logged, before the run ends.
+
+        Raises LeaseLost where the run was taken from us.
+        """
+        self._shipper.finish()
+        expected = self._handler.last_sequence
+        stored = LogEntry.objects.filter(run_id=self._run.pk).count()
+        lost = self._handler.lost_count + expected - stored
+        reason = self._handler.lost_reason or ("they are not in the database" if lost else "")
+        return Seal(stored, lost, reason, self._spool.checksum())
+
+    def remove_spool(self) -> None:
+        """Once the run's end is committed, the database holds everything."""
+        self._spool.remove()
+
+
+def _newest_sequence(run: Run) -> int:
+    newest = LogEntry.objects.filter(run_id=run.pk).order_by("-sequence").values_list("sequence", flat=True)
+    return newest.first() or 0

@@ -1,0 +1,156 @@
+"""Ships a run's spool into the database while the run goes on, and keeps the run's lease."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from django.db import DatabaseError, InterfaceError, connection, transaction
+from django.db.models import Max
+from django.db.models.functions import Now
+
+from apps.runs.logs.spool import Spool
+from apps.runs.logs.writing import write_lines
+from apps.runs.models import LogEntry, Run
+from apps.runs.models.run import LEASE
+
+logger = logging.getLogger(__name__)
+
+# All in seconds: between two looks at the spool; between two heartbeats, which renew the lease and read whether
+# the run is to be cancelled; between two tries of a database that is away; and without a renewal until the
+# worker must stop.
+SHIP_EVERY = 0.25
+BEAT_EVERY = 4.0
+RETRY_EVERY = 1.0
+STOP_AFTER = 45.0
+
+
+class LeaseLost(Exception):
+    """The run belongs to somebody else by now, or its lease could not be renewed: write nothing more."""
+
+
+class Shipper:
+    """A thread of its own with a database connection of its own.
+
+    `counters` is asked for the run's counters at each batch: they are written in the same transaction as the
+    lines, by the same UPDATE that proves the lease.
+    """
+
+    def __init__(
+        self, run: Run, token: uuid.UUID, spool: Spool, counters: Callable[[], dict[str, Any]]
+    ) -> None:
+        self.cancel_requested = False
+        self._run = run
+        self._token = token
+        self._spool = spool
+        self._counters = counters
+        self._offset = 0
+        self._shipped_sequence = 0
+        self._position_known = False
+        self._renewed_at = time.monotonic()
+        self._lease_lost = False
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._work, name=f"shipper-{run.pk}", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def check(self) -> None:
+        """Raises LeaseLost where the run is no longer ours to work for."""
+        if self._lease_lost or time.monotonic() - self._renewed_at > STOP_AFTER:
+            raise LeaseLost
+
+    def finish(self) -> None:
+        """Stop the thread, then ship what is left; waits for a database that is away while the lease lasts.
+
+        Raises LeaseLost where that was in vain: the spool stays, for whoever closes the run.
+        """
+        self._stopping.set()
+        self._thread.join()
+        while True:
+            self.check()
+            try:
+                while self._ship():
+                    pass
+            except (DatabaseError, InterfaceError) as error:
+                self._retry_later(error)
+                time.sleep(RETRY_EVERY)
+            else:
+                return
+
+    def _work(self) -> None:
+        beaten_at = time.monotonic()
+        try:
+            while not self._stopping.wait(SHIP_EVERY):
+                try:
+                    # As much as there is, then a rest.
+                    while self._ship() and not self._stopping.is_set():
+                        pass
+                    if time.monotonic() - beaten_at > BEAT_EVERY:
+                        self._beat()
+                        beaten_at = time.monotonic()
+                except (DatabaseError, InterfaceError) as error:
+                    self._retry_later(error)
+                    self._stopping.wait(RETRY_EVERY)
+        except LeaseLost:
+            self._lease_lost = True
+        finally:
+            connection.close()
+
+    def _ship(self) -> bool:
+        """Write the next batch of lines; False where there is none. Raises LeaseLost, DatabaseError."""
+        if not self._position_known:
+            self._find_position()
+        chunk = self._spool.read(self._offset)
+        if not chunk:
+            return False
+        last_sequence = _last_sequence(chunk)
+        before = time.monotonic()
+        with transaction.atomic():
+            # After an error nobody knows whether the batch was committed.
+            self._position_known = False
+            self._prove_lease(line_count=last_sequence, **self._counters())
+            write_lines(chunk)
+        self._position_known = True
+        self._offset += len(chunk)
+        self._shipped_sequence = last_sequence
+        self._renewed_at = before
+        return True
+
+    def _beat(self) -> None:
+        before = time.monotonic()
+        self._prove_lease(**self._counters())
+        self._renewed_at = before
+        self.cancel_requested = Run.objects.filter(pk=self._run.pk).exclude(cancel_requested_at=None).exists()
+
+    def _prove_lease(self, **counters: Any) -> None:
+        if not self._run.count(self._token, lease_until=Now() + LEASE, **counters):
+            raise LeaseLost
+
+    def _find_position(self) -> None:
+        """Skip what the database has: its highest sequence is the one truth about what was shipped."""
+        newest = LogEntry.objects.filter(run_id=self._run.pk).aggregate(newest=Max("sequence"))["newest"] or 0
+        while self._shipped_sequence < newest and (chunk := self._spool.read(self._offset)):
+            for line in chunk.splitlines(keepends=True):
+                sequence = _last_sequence(line)
+                if sequence > newest:
+                    break
+                self._offset += len(line)
+                self._shipped_sequence = sequence
+            else:
+                continue
+            break
+        self._position_known = True
+
+    def _retry_later(self, error: Exception) -> None:
+        logger.warning("Run %s: its log waits in the spool: %s", self._run.pk, type(error).__name__)
+        self._position_known = False
+        connection.close()
+
+
+def _last_sequence(chunk: bytes) -> int:
+    return int(chunk[chunk.rfind(b"\n", 0, -1) + 1 :].split(b"\t", 2)[1])

@@ -1,0 +1,163 @@
+"""What a run does: page by page from the source, through the script, to the destination."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+
+from django.conf import settings
+
+from apps.runs.logs.run_log import RunLog
+from apps.runs.models import Payload, Run, Step
+from apps.runs.payloads.keeping import PayloadNotKept, keep_payload
+from apps.runs.stopping import RunCancelled, RunStopped
+from apps.services.connectors import open_destination, open_source
+from apps.services.connectors.base import Body, Delivery, Page, Record, RunFacts
+from apps.services.sandbox import Sandbox
+
+logger = logging.getLogger(__name__)
+
+
+class Pipeline:
+    """One run on its way; holds one page at a time, however many there are."""
+
+    def __init__(self, run: Run, log: RunLog) -> None:
+        self._run = run
+        self._log = log
+        self._deadline = time.monotonic() + run.service.timeout_seconds
+        self._refused_count = 0
+
+    def execute(self) -> None:
+        """Raises ConnectorError, ScriptError, SecretUnavailable, RunStopped, RunCancelled, LeaseLost."""
+        run = self._run
+        facts = RunFacts(
+            run_id=run.pk,
+            max_attempts=run.options.get("max_attempts", run.service.max_attempts),
+            page_size=run.options.get("page_size"),
+            check=self.check,
+        )
+        with ExitStack() as stack:
+            source = stack.enter_context(open_source(run.service, facts))
+            script = run.script and stack.enter_context(Sandbox(run.script.source, name=run.service.slug))
+            destination = (
+                None if run.is_dry_run else stack.enter_context(open_destination(run.service, facts))
+            )
+            self._log.step = Step.PULL
+            for page in source.pages():
+                self.check()
+                records = self._pulled(page)
+                if script and records:
+                    records = self._scripted(script, page.number, records)
+                if destination is not None and records:
+                    self._log.step = Step.PUSH
+                    for delivery in destination.push(page.number, records):
+                        self._pushed(delivery)
+                        self.check()
+                self._log.step = Step.PULL
+                self.check()
+            if destination is not None:
+                self._log.step = Step.PUSH
+                for delivery in destination.finish():
+                    self._pushed(delivery)
+
+    def check(self) -> None:
+        """Raises where the run is to stop: cancelled, out of time, or no longer ours."""
+        self._log.check_lease()
+        if self._log.cancel_requested:
+            raise RunCancelled("Cancelled by request")
+        if time.monotonic() > self._deadline:
+            raise RunStopped(
+                f"Timed out: the service's limit is {self._run.service.timeout_seconds} s. "
+                "Raise it in the service's settings, or pull less at once."
+            )
+
+    def _pulled(self, page: Page) -> list[Record]:
+        records = page.records
+        self._log.pulled_count += len(records)
+        bodies = [("", page.body)] if page.body is not None else []
+        problems = self._keep(Payload.Kind.PULL, f"page-{page.number:05d}", bodies)
+        _say(f"Pulled page {page.number}: {_records(len(records))} from {page.origin}", problems=problems)
+        wanted = self._run.options.get("record_id")
+        if wanted is None:
+            return records
+        id_field = self._run.service.source_options.get("id_field", "id")
+        found = [
+            record for record in records if isinstance(record, dict) and str(record.get(id_field)) == wanted
+        ]
+        logger.info(
+            "Of page %d only %s = %s goes on: %s", page.number, id_field, wanted, _records(len(found))
+        )
+        return found
+
+    def _scripted(self, script: Sandbox, page: int, records: list[Record]) -> list[Record]:
+        self._log.step = Step.SCRIPT
+        name = f"page-{page:05d}"
+        # Kept before the call: it is needed most when the call fails.
+        problems = self._keep(Payload.Kind.SCRIPT, name, self._as_json("input", records))
+        _say(f"Script called with {_records(len(records))} of page {page}", problems=problems)
+        before = time.monotonic()
+        returned = script.transform(records, self.check)
+        milliseconds = (time.monotonic() - before) * 1000
+        problems = self._keep(Payload.Kind.SCRIPT, name, self._as_json("output", returned))
+        _say(f"Script returned {_records(len(returned))} in {milliseconds:.0f} ms", problems=problems)
+        return returned
+
+    def _pushed(self, delivery: Delivery) -> None:
+        self._log.pushed_count += delivery.accepted
+        bodies = [
+            (role, body)
+            for role, body in (("request", delivery.request), ("response", delivery.response))
+            if body is not None
+        ]
+        level = logging.ERROR if delivery.refused else logging.INFO
+        outcome = f"{_records(delivery.accepted)} accepted"
+        if delivery.refused:
+            outcome = f"{_records(delivery.refused)} refused: {delivery.refusal}"
+        name = f"page-{delivery.page:05d}-batch-{delivery.batch:05d}"
+        problems = self._keep(Payload.Kind.PUSH, name, bodies)
+        _say(f"{delivery.outcome}, {outcome}", level=level, problems=problems)
+        self._refused_count += delivery.refused
+        if self._refused_count > settings.MAX_REFUSED_RECORDS:
+            raise RunStopped(
+                f"The destination refused {_records(self._refused_count)}, more than the "
+                f"{settings.MAX_REFUSED_RECORDS:,} that a run may have (SYNCLOG_MAX_REFUSED_RECORDS)."
+            )
+
+    def _as_json(self, role: str, records: list[Record]) -> list[tuple[str, Body]]:
+        if not self._run.store_script:
+            return []
+        data = json.dumps(records, ensure_ascii=False, indent=1).encode()
+        return [(role, Body.of_bytes(data, "application/json", ".json"))]
+
+    def _keep(self, kind: Payload.Kind, name: str, bodies: Sequence[tuple[str, Body]]) -> list[str]:
+        """Keep the bodies, if this run does so, for the line that is logged next; what could not be kept."""
+        problems = []
+        for role, body in bodies if kind in self._run.stores else ():
+            full_name = "-".join(filter(None, (kind, name, role))) + body.extension
+            try:
+                with body.open() as stream:
+                    keep_payload(
+                        self._run,
+                        kind=kind,
+                        name=full_name,
+                        content_type=body.content_type,
+                        stream=stream,
+                        sequence=self._log.next_sequence,
+                    )
+            except PayloadNotKept as error:
+                problems.append(f"{full_name} could not be kept: {error}")
+        return problems
+
+
+def _say(message: str, *, level: int = logging.INFO, problems: Sequence[str]) -> None:
+    """Log a line; with what could not be kept it is a warning at least."""
+    if problems:
+        level = max(level, logging.WARNING)
+    logger.log(level, "%s", ". ".join((message, *problems)))
+
+
+def _records(count: int) -> str:
+    return f"{count:,} record" if count == 1 else f"{count:,} records"

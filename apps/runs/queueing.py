@@ -1,0 +1,97 @@
+"""Puts runs into the queue, which is the table of runs: for a person, a token, or the schedule."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+from django.db.models.functions import Now
+from django.utils.translation import gettext as _
+
+from apps.runs.models import Payload, Run
+from apps.services.models import Service
+from apps.services.options import run_options_from
+from apps.services.schedule import last_slot
+
+logger = logging.getLogger(__name__)
+
+
+def queue_run(
+    service: Service,
+    *,
+    trigger: Run.Trigger,
+    user: Any = None,
+    store: Collection[str] = (),
+    is_dry_run: bool = False,
+    options: Mapping[str, object] | None = None,
+    idempotency_key: str | None = None,
+    retry_of: Run | None = None,
+) -> Run:
+    """A new queued run. With an idempotency key that this user gave before for the service: that run.
+
+    Raises ValidationError with the faulty fields: `store`, `options`.
+    """
+    unknown = sorted(set(store) - set(Payload.Kind.values))
+    if unknown:
+        raise ValidationError(
+            {
+                "store": _("Unknown: %(names)s; known are pull, push and script.")
+                % {"names": ", ".join(unknown)}
+            }
+        )
+    run = Run(
+        service=service,
+        script=service.current_script(),
+        trigger=trigger,
+        started_by=user,
+        store_pull=Payload.Kind.PULL in store,
+        store_push=Payload.Kind.PUSH in store,
+        store_script=Payload.Kind.SCRIPT in store,
+        is_dry_run=is_dry_run,
+        options=run_options_from(service, options or {}),
+        idempotency_key=idempotency_key or None,
+        retry_of=retry_of,
+    )
+    try:
+        with transaction.atomic():
+            run.save(force_insert=True)
+    except IntegrityError:
+        if run.idempotency_key is None:
+            raise
+        return Run.objects.get(service=service, started_by=user, idempotency_key=run.idempotency_key)
+    run.refresh_from_db()
+    return run
+
+
+def queue_due_runs(now: datetime) -> list[Run]:
+    """A queued run for each active service whose slot has come; of several missed slots only the latest.
+
+    Two schedulers at once are harmless: the slot is unique in the database.
+    """
+    runs = []
+    for service in Service.objects.due(now):
+        slot = last_slot(service.schedule, service.timezone, now=now) or service.next_run_at
+        service.plan_next_run(now)
+        with transaction.atomic():
+            run, is_new = Run.objects.get_or_create(
+                service=service,
+                scheduled_for=slot,
+                defaults={"trigger": Run.Trigger.SCHEDULE, "script": service.current_script()},
+            )
+            Service.objects.filter(pk=service.pk).update(next_run_at=service.next_run_at)
+        if is_new:
+            runs.append(run)
+    if runs:
+        logger.info("Schedule: %d runs queued", len(runs))
+    return runs
+
+
+def send_again() -> list[int]:
+    """The queued runs that no worker took within a minute, noted as sent now: their message may be gone."""
+    run_ids = list(Run.objects.unclaimed().order_by("pk").values_list("pk", flat=True)[:1000])
+    Run.objects.filter(pk__in=run_ids).update(sent_at=Now())
+    return run_ids
