@@ -99,7 +99,7 @@ class Pipeline:
         problems = self._keep(Payload.Kind.SCRIPT, name, self._as_json("input", records))
         _say(f"Script called with {_records(len(records))} of page {page}", problems=problems)
         before = time.monotonic()
-        returned = script.transform(records, self.check)
+        returned: list[Record] = script.transform(records, self.check)
         milliseconds = (time.monotonic() - before) * 1000
         problems = self._keep(Payload.Kind.SCRIPT, name, self._as_json("output", returned))
         _say(f"Script returned {_records(len(returned))} in {milliseconds:.0f} ms", problems=problems)

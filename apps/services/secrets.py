@@ -38,7 +38,7 @@ def secret_from_environment(name: str) -> str:
 
 def _cipher() -> MultiFernet:
     """Fernet under keys derived from Django's secret key and its fallbacks, so that keys can be rotated."""
-    return MultiFernet([_fernet(key) for key in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)])
+    return MultiFernet([_fernet(str(key)) for key in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)])
 
 
 def _fernet(key: str) -> Fernet:

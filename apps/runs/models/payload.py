@@ -82,6 +82,9 @@ class Payload(models.Model):
     delete_error = models.CharField(_("why it could not be deleted"), max_length=500, blank=True)
     next_delete_at = models.DateTimeField(null=True, blank=True)
 
+    # Set by with_state().
+    state: str
+
     objects = PayloadQuerySet.as_manager()
 
     class Meta:

@@ -26,11 +26,12 @@ class _MeasuredFile(File[bytes]):
 
     def __init__(self, stream: BinaryIO, name: str) -> None:
         super().__init__(stream, name)
+        self._stream = stream
         self.sha256 = hashlib.sha256()
         self.measured = 0
 
     def read(self, size: int = -1) -> bytes:
-        data: bytes = self.file.read(size)
+        data = self._stream.read(size)
         self.sha256.update(data)
         self.measured += len(data)
         return data

@@ -19,9 +19,9 @@ def open_payload(payload: Payload) -> IO[bytes]:
 
     Whether it may still be read is for the database's clock to say. Raises PayloadGone.
     """
-    state = Payload.objects.with_state().filter(pk=payload.pk).values_list("state", flat=True).first()
-    if state != "stored" or payload.status == Payload.Status.PENDING:
-        raise PayloadGone(f"The payload is {state or 'gone'}.")
+    current = Payload.objects.listed().with_state().filter(pk=payload.pk).first()
+    if current is None or current.state != "stored":
+        raise PayloadGone(f"The payload is {current.state if current else 'gone'}.")
     try:
         return storages["payloads"].open(payload.key, "rb")
     except FileNotFoundError:
