@@ -1,0 +1,94 @@
+"""Fixtures that all tests share; tests/environment.py comes before it."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from typing import NoReturn
+
+import pytest
+from botocore.config import Config as BotoConfig
+from django.conf import settings as django_settings
+from django.test import override_settings
+from pytest_django import Settings
+
+from tests.servers import RedisServer, S3Server
+
+DATABASE_FIXTURES = {"db", "transactional_db", "live_server"}
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("only_with_database"):
+        kept = [item for item in items if _depends_on_database(item)]
+        config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
+        items[:] = kept
+
+
+def _depends_on_database(item: pytest.Item) -> bool:
+    if item.get_closest_marker("stack") or item.get_closest_marker("browser"):
+        return False
+    fixtures = getattr(item, "fixturenames", ())
+    return item.get_closest_marker("django_db") is not None or not DATABASE_FIXTURES.isdisjoint(fixtures)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_settings() -> Iterator[None]:
+    """Files as they are, without a manifest of them, and a password hash that takes no time."""
+    storages = django_settings.STORAGES | {
+        "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
+    }
+    hashers = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    with override_settings(STORAGES=storages, PASSWORD_HASHERS=hashers):
+        yield
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3Server]:
+    with S3Server() as server:
+        yield server
+
+
+@pytest.fixture
+def s3_payloads(s3_server: S3Server, settings: Settings) -> str:
+    """Payloads go to a new bucket, whose name this is; `s3_server.client()` looks into it."""
+    bucket = s3_server.create_bucket()
+    options = {
+        "bucket_name": bucket,
+        "endpoint_url": s3_server.url,
+        "region_name": s3_server.region,
+        "access_key": s3_server.access_key,
+        "secret_key": s3_server.secret_key,
+        "default_acl": None,
+        "querystring_auth": True,
+        "client_config": BotoConfig(
+            signature_version="s3v4",
+            s3={"addressing_style": "path"},
+            connect_timeout=5,
+            read_timeout=30,
+            retries={"mode": "standard", "total_max_attempts": 3},
+        ),
+    }
+    store = {"BACKEND": "storages.backends.s3.S3Storage", "OPTIONS": options}
+    settings.STORAGES = settings.STORAGES | {"payloads": store}
+    return bucket
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The path of the browser. Without one the test is skipped, and fails where CI=true."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if path is None:
+        missing("Chromium is not installed; on Debian: apt install chromium")
+    return path
+
+
+def missing(reason: str) -> NoReturn:
+    """Skip the test for want of a component, or fail where none may be missing."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)

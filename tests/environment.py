@@ -1,0 +1,69 @@
+"""A pytest plugin: what the tests find in the environment, settled before Django reads it.
+
+`pyproject.toml` names it with `-p`, because a conftest is loaded after the settings. The first process starts the
+database and makes the folder that all others work in; they find both in their environment.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.servers import PostgresServer
+
+# What a developer's shell may hold, and would change what is tested.
+OURS = (
+    *("DATABASE_URL", "CELERY_BROKER_URL", "PORT", "PAYLOAD_RETENTION_HOURS", "LOG_RETENTION_DAYS"),
+    *("DJANGO_SECRET_KEY", "DJANGO_DEBUG", "DJANGO_ALLOWED_HOSTS", "DJANGO_CSRF_TRUSTED_ORIGINS"),
+    *("AWS_STORAGE_BUCKET_NAME", "AWS_S3_ENDPOINT_URL", "AWS_S3_REGION_NAME", "AWS_ACCESS_KEY_ID"),
+    *("AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "AWS_DEFAULT_PROFILE"),
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("synclog")
+    group.addoption(
+        "--database",
+        choices=("postgresql", "sqlite"),
+        default="postgresql",
+        help="the database that the tests use (default: postgresql, started for them)",
+    )
+    group.addoption(
+        "--only-with-database",
+        action="store_true",
+        help="run the tests that use the database, and none that start servers of their own or a browser",
+    )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_load_initial_conftests(
+    early_config: pytest.Config, parser: pytest.Parser, args: list[str]
+) -> Iterator[None]:
+    options = parser.parse_known_args(args)
+    if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+        _use_folder(Path(os.environ["SYNCLOG_DATA_DIR"]) / worker)
+    else:
+        _forget_ours()
+        folder = Path(tempfile.mkdtemp(prefix="synclog-tests-"))
+        early_config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+        _use_folder(folder)
+        if options.database == "postgresql" and not (options.help or options.version):
+            server = PostgresServer().__enter__()
+            early_config.add_cleanup(server.close)
+            os.environ.update(server.env)
+    return (yield)
+
+
+def _forget_ours() -> None:
+    for name in list(os.environ):
+        if name in OURS or name.startswith("SYNCLOG_"):
+            del os.environ[name]
+
+
+def _use_folder(folder: Path) -> None:
+    # WhiteNoise warns of a missing folder, and warnings are errors.
+    (folder / "static").mkdir(parents=True)
+    os.environ["SYNCLOG_DATA_DIR"] = str(folder)

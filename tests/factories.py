@@ -1,0 +1,150 @@
+"""One plain function a model: makes a row that is valid, with whatever fields the test cares for."""
+
+import hashlib
+import itertools
+import uuid
+from collections.abc import Collection, Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.models import Group, Permission, User
+from django.core.files.base import ContentFile
+from django.core.files.storage import storages
+from django.utils import timezone
+
+from apps.api.models import ApiToken
+from apps.runs.models import Level, LogEntry, Payload, Run, Step
+from apps.services.models import Connection, Service
+
+_numbers = itertools.count(1)
+
+
+def make_user(
+    username: str = "",
+    *,
+    permissions: Iterable[str] = (),
+    groups: Iterable[Group] = (),
+    password: str = "",
+    is_staff: bool = True,
+    **fields: Any,
+) -> User:
+    """A member of staff; `permissions` as in "runs.start_run"."""
+    username = username or f"user-{next(_numbers)}"
+    user = User.objects.create_user(username, password=password or None, is_staff=is_staff, **fields)
+    for permission in permissions:
+        app, codename = permission.split(".")
+        user.user_permissions.add(Permission.objects.get(content_type__app_label=app, codename=codename))
+    user.groups.set(groups)
+    return user
+
+
+def make_connection(**fields: Any) -> Connection:
+    """An HTTP connection to a port where nobody listens."""
+    defaults = {"name": f"connection-{next(_numbers)}", "kind": "http", "url": "http://127.0.0.1:9"}
+    secret = fields.pop("secret", "")
+    connection = Connection(**defaults | fields)
+    connection.set_secret(secret)
+    connection.save()
+    return connection
+
+
+def make_service(*, script: str = "", groups: Iterable[Group] = (), **fields: Any) -> Service:
+    """A service from one HTTP connection to another, with no schedule."""
+    number = next(_numbers)
+    fields = {"slug": f"service-{number}", "name": f"Service {number}"} | fields
+    for end in ("source_connection", "destination_connection"):
+        if end not in fields:
+            fields[end] = make_connection()
+    fields.setdefault("source_options", {"path": "/records"})
+    fields.setdefault("destination_options", {"path": "/records"})
+    service = Service.objects.create(**fields)
+    service.groups.set(groups)
+    if script:
+        service.set_script(script)
+    return service
+
+
+def make_run(service: Service | None = None, **fields: Any) -> Run:
+    """A run that succeeded a minute ago; with another `status`, the times and the lease that belong to it."""
+    now = timezone.now()
+    status = fields.setdefault("status", Run.Status.SUCCEEDED)
+    if status != Run.Status.QUEUED:
+        fields.setdefault("started_at", now - timedelta(minutes=1))
+    if status == Run.Status.RUNNING:
+        fields = {
+            "lease_token": uuid.uuid4(),
+            "lease_until": now + timedelta(minutes=1),
+            "worker": "test",
+        } | fields
+    elif status != Run.Status.QUEUED:
+        fields = {"finished_at": now, "is_complete": True} | fields
+    fields.setdefault("trigger", Run.Trigger.MANUAL)
+    return Run.objects.create(service=service or make_service(), **fields)
+
+
+def make_log_entries(
+    run: Run,
+    messages: Iterable[str] | int = 3,
+    *,
+    level: Level = Level.INFO,
+    step: Step = Step.PULL,
+    logged_at: datetime | None = None,
+) -> list[LogEntry]:
+    """Lines after those that the run has, a millisecond apart; the run counts them. `messages` may be a number."""
+    if isinstance(messages, int):
+        messages = [f"Line {number}" for number in range(1, messages + 1)]
+    first = run.line_count + 1
+    began = logged_at or run.started_at or timezone.now()
+    entries = LogEntry.objects.bulk_create(
+        LogEntry(
+            run=run,
+            sequence=sequence,
+            logged_at=began + timedelta(milliseconds=sequence),
+            level=level,
+            step=step,
+            message=message,
+        )
+        for sequence, message in enumerate(messages, first)
+    )
+    run.line_count += len(entries)
+    run.warning_count += len(entries) * (level == Level.WARNING)
+    run.error_count += len(entries) * (level == Level.ERROR)
+    run.save(update_fields=["line_count", "warning_count", "error_count"])
+    return entries
+
+
+def make_payload(run: Run | None = None, body: bytes | None = b'[{"id": 1}]', **fields: Any) -> Payload:
+    """A stored payload with its object in the store; with `body=None` a row whose object is missing."""
+    run = run or make_run(store_pull=True)
+    identifier = uuid.uuid4()
+    defaults = {
+        "id": identifier,
+        "kind": Payload.Kind.PULL,
+        "name": "page-1.json",
+        "content_type": "application/json",
+        "key": f"payloads/{timezone.now():%Y/%m/%d}/{run.pk}/{identifier}",
+        "status": Payload.Status.STORED,
+        "size": len(body or b""),
+        "sha256": hashlib.sha256(body or b"").hexdigest(),
+        "expires_at": run.finished_at and run.finished_at + settings.PAYLOAD_RETENTION,
+    }
+    payload = Payload.objects.create(run=run, **defaults | fields)
+    if body is not None:
+        storages["payloads"].save(payload.key, ContentFile(body))
+    return payload
+
+
+def make_token(
+    user: User | None = None,
+    *,
+    scopes: Collection[str] = tuple(ApiToken.Scope.values),
+    services: Iterable[Service] = (),
+    expires_at: datetime | None = None,
+    name: str = "test",
+) -> tuple[ApiToken, str]:
+    """A token with all scopes, and its clear text; without `user`, that of a superuser."""
+    user = user or make_user(is_superuser=True)
+    token, secret = ApiToken.issue(user=user, name=name, scopes=list(scopes), expires_at=expires_at)
+    token.services.set(services)
+    return token, secret
