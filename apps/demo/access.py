@@ -1,0 +1,73 @@
+"""The user `demo` and its API token, kept in a file so that every start of the demo tells the same ones."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from django.contrib.auth.models import User
+
+from apps.api.models import ApiToken, digest
+
+USERNAME = "demo"
+TOKEN_NAME = "demo"  # noqa: S105 - the name of a token is no secret
+
+
+@dataclass(frozen=True)
+class Access:
+    """What one needs to sign in to the console and to fetch from the API, in clear text."""
+
+    user: User
+    password: str
+    token: str
+
+
+def grant_access(path: Path) -> Access:
+    """The user with the password and token in the file `path`, as far as they still work, else with new ones.
+
+    Only the owner of the file can read it.
+    """
+    kept = _read(path)
+    user, _created = User.objects.get_or_create(
+        username=USERNAME, defaults={"is_staff": True, "is_superuser": True}
+    )
+    access = Access(user, _password(user, kept.get("password")), _token(user, kept.get("token")))
+    _write(path, {"user": user.username, "password": access.password, "token": access.token})
+    return access
+
+
+def _password(user: User, kept: str | None) -> str:
+    if kept and user.check_password(kept):
+        return kept
+    password = kept or secrets.token_urlsafe(12)
+    user.set_password(password)
+    user.save(update_fields=["password"])
+    return password
+
+
+def _token(user: User, kept: str | None) -> str:
+    if kept and ApiToken.objects.usable().filter(user=user, digest=digest(kept)).exists():
+        return kept
+    scopes = [str(scope) for scope in ApiToken.Scope]
+    _row, token = ApiToken.issue(user=user, name=TOKEN_NAME, scopes=scopes, expires_at=None)
+    return token
+
+
+def _read(path: Path) -> dict[str, str]:
+    try:
+        lines = path.read_text().splitlines()
+    except FileNotFoundError:
+        return {}
+    return {name.strip(): value.strip() for name, _colon, value in (line.partition(":") for line in lines)}
+
+
+def _write(path: Path, content: dict[str, str]) -> None:
+    """Whole or not at all, and readable by nobody else, not even for a moment."""
+    new = path.with_suffix(".new")
+    new.unlink(missing_ok=True)
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.writelines(f"{name}: {value}\n" for name, value in content.items())
+    new.replace(path)

@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from argparse import ArgumentParser
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+import requests
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from apps.demo.access import Access, grant_access
+from apps.demo.preparation import (
+    StartError,
+    ensure_port_is_free,
+    only_one_start,
+    prepare_database,
+    prepare_static_files,
+)
+from apps.demo.processes import ProcessEndedError, Processes
+from apps.demo.services import load_demo_services, pulled_payload, start_first_runs
+from apps.demo.systems import demo_systems
+from apps.demo.welcome import welcome
+from apps.runs.models import Run
+
+READY_WITHIN = 60
+FIRST_RUN_WITHIN = 30
+
+
+class Command(BaseCommand):
+    help = (
+        "Runs all of Synclog on this machine: web, worker, scheduler, and three services to look at. "
+        "Ctrl-C stops everything."
+    )
+    # The data directory may be empty yet.
+    requires_system_checks = ()
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--host",
+            default="127.0.0.1",
+            help="the address to listen on (%(default)s); its name must be in DJANGO_ALLOWED_HOSTS",
+        )
+        parser.add_argument(
+            "--port", type=int, default=settings.PORT, help="the port to listen on ($PORT, else 8000)"
+        )
+
+    def handle(self, *, host: str, port: int, **options: Any) -> None:
+        self.stopping, self.in_a_hurry = threading.Event(), threading.Event()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self.ask_to_stop)
+        try:
+            with only_one_start(settings.DATA_DIR / "demo.lock"):
+                ensure_port_is_free(host, port)
+                self.say("Preparing database and static files …")
+                prepare_database()
+                prepare_static_files()
+                access = grant_access(settings.DATA_DIR / "demo-credentials.txt")
+                with demo_systems() as (source_url, destination_url):
+                    load_demo_services(source_url, destination_url)
+                    self.run(host, port, access)
+        except (StartError, ProcessEndedError) as error:
+            raise CommandError(str(error)) from None
+
+    def run(self, host: str, port: int, access: Access) -> None:
+        """From the start of the first process to the end of the last."""
+        processes = Processes(
+            log_dir=settings.DATA_DIR / "log",
+            environment={**os.environ, "SYNCLOG_DEMO": "1", "PORT": str(port)},
+        )
+        url = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"  # noqa: S104 - nothing is bound here
+        try:
+            self.say("Starting web, worker and scheduler …")
+            start_processes(processes, host, port)
+            if not self.wait(processes, READY_WITHIN, lambda: is_ready(url)) and not self.stopping.is_set():
+                raise StartError(f"{url}/readyz did not answer; {processes.log_dir}/web.log may say why.")
+            if (run := start_first_runs(access.user)) and not self.stopping.is_set():
+                self.say("Waiting for the first run …")
+                self.wait(processes, FIRST_RUN_WITHIN, lambda: has_ended(run))
+            if not self.stopping.is_set():
+                self.say(welcome(self.style, url, access, pulled_payload(), processes.log_dir))
+            self.wait(processes, None, lambda: False)
+        finally:
+            self.say("Stopping …")
+            processes.stop(self.in_a_hurry)
+        self.say("Stopped.")
+
+    def wait(self, processes: Processes, seconds: float | None, condition: Callable[[], bool]) -> bool:
+        """Until the condition holds: True. Until the time is over or somebody wants to stop: False.
+
+        Raises ProcessEndedError if one of the processes ends.
+        """
+        deadline = time.monotonic() + seconds if seconds is not None else float("inf")
+        while not self.stopping.is_set() and time.monotonic() < deadline:
+            processes.check()
+            if condition():
+                return True
+            self.stopping.wait(0.2)
+        return False
+
+    def ask_to_stop(self, number: int, frame: FrameType | None) -> None:
+        """Once for an orderly end, twice for a quick one."""
+        if self.stopping.is_set():
+            self.in_a_hurry.set()
+        self.stopping.set()
+
+    def say(self, text: str) -> None:
+        self.stdout.write(text)
+        self.stdout.flush()
+
+
+def start_processes(processes: Processes, host: str, port: int) -> None:
+    python = (sys.executable, "-m")
+    celery = (*python, "celery", "-A", "config")
+    quiet = ("--without-gossip", "--without-mingle", "--without-heartbeat")
+    processes.start(
+        "web",
+        *(*python, "gunicorn", "config.wsgi", "--bind", f"{host}:{port}"),
+        *("--workers", "2", "--threads", "4", "--preload", "--graceful-timeout", "5"),
+        *("--access-logfile", "-"),
+    )
+    processes.start("worker", *celery, "worker", "-Q", "runs", "-c", "4", "-n", "runs@%h", *quiet)
+    processes.start(
+        "housekeeping",
+        *(
+            *celery,
+            "worker",
+            "-Q",
+            "housekeeping",
+            "-c",
+            "1",
+            "--pool",
+            "solo",
+            "-n",
+            "housekeeping@%h",
+            *quiet,
+        ),
+    )
+    processes.start("scheduler", *celery, "beat", "--pidfile=")
+
+
+def is_ready(url: str) -> bool:
+    try:
+        return requests.get(f"{url}/readyz", timeout=5).ok
+    except requests.RequestException:
+        return False
+
+
+def has_ended(run: Run) -> bool:
+    run.refresh_from_db(fields=["status"])
+    return not run.is_open

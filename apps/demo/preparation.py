@@ -1,0 +1,68 @@
+"""What must be there before the first process starts: a free port, tables, static files."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from django.conf import settings
+from django.contrib.staticfiles.finders import get_finders
+from django.core.management import call_command
+
+
+class StartError(Exception):
+    """The demo cannot start here and now; the message says why and what to do, in one line."""
+
+
+@contextmanager
+def only_one_start(lock: Path) -> Iterator[None]:
+    """Raises StartError while another start has the same data directory."""
+    with lock.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StartError(
+                f"The data directory {lock.parent} is used by a demo that runs already; stop that one, "
+                "or set SYNCLOG_DATA_DIR to another folder."
+            ) from None
+        yield
+
+
+def ensure_port_is_free(host: str, port: int) -> None:
+    """Raises StartError unless this process could listen there."""
+    try:
+        socket.create_server((host, port)).close()
+    except OSError as error:
+        reason = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be had ({error.strerror})"
+        raise StartError(
+            f"Port {port} of {host} {reason}; stop what uses it, or choose another: PORT={port + 1} make run"
+        ) from None
+
+
+def prepare_database() -> None:
+    call_command("migrate", verbosity=0, interactive=False)
+
+
+def prepare_static_files() -> None:
+    """Collects them where one has changed since the last time; compressing all of them takes seconds."""
+    fingerprint = _fingerprint()
+    seen = settings.DATA_DIR / "static-fingerprint"
+    if seen.exists() and seen.read_text() == fingerprint and settings.STATIC_ROOT.exists():
+        return
+    call_command("collectstatic", verbosity=0, interactive=False, clear=True)
+    seen.write_text(fingerprint)
+
+
+def _fingerprint() -> str:
+    """A digest of name, size and time of every static file."""
+    files = []
+    for finder in get_finders():
+        for path, storage in finder.list([]):
+            stat = Path(storage.path(path)).stat()
+            files.append(f"{path} {stat.st_size} {stat.st_mtime_ns}")
+    return hashlib.sha256("\n".join(sorted(files)).encode()).hexdigest()

@@ -1,0 +1,55 @@
+"""The demo's services: loaded once, then left to whoever edits them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from string import Template
+
+from django.contrib.auth.models import User
+from django.db.models.functions import Now
+
+from apps.runs.models import Payload, Run
+from apps.runs.tasks import start_run
+from apps.services.loading import load_services
+from apps.services.models import Connection, Service
+
+SERVICES_FILE = Path(__file__).with_name("services.yaml")
+HEALTHY, SLOW, FAILING = "orders-to-warehouse", "meter-readings-to-billing", "invoices-to-ledger"
+
+
+def load_demo_services(source_url: str, destination_url: str) -> None:
+    """Creates the services unless they are there, and tells their connections where the systems listen."""
+    if Service.objects.filter(slug__in=(HEALTHY, SLOW, FAILING)).count() < 3:
+        text = Template(SERVICES_FILE.read_text()).substitute(
+            source_url=source_url, destination_url=destination_url
+        )
+        load_services(text, filename=SERVICES_FILE.name)
+    Connection.objects.filter(name="demo-shop").update(url=source_url)
+    Connection.objects.filter(name="demo-office").update(url=destination_url)
+
+
+def start_first_runs(user: User) -> Run | None:
+    """Starts what a newcomer is to see: a failed run unless there is one, and one with payloads.
+
+    Returns the latter, or None where the payload of an earlier one can still be fetched.
+    """
+    failing, healthy = Service.objects.get(slug=FAILING), Service.objects.get(slug=HEALTHY)
+    if not failing.runs.exists():
+        start_run(failing, trigger=Run.Trigger.MANUAL, user=user, store=("pull", "script"))
+    if pulled_payload():
+        return None
+    return start_run(healthy, trigger=Run.Trigger.MANUAL, user=user, store=("pull", "script", "push"))
+
+
+def pulled_payload() -> Payload | None:
+    """The first page of the latest run of the healthy service that can still be fetched."""
+    return (
+        Payload.objects.filter(
+            run__service__slug=HEALTHY,
+            kind=Payload.Kind.PULL,
+            status=Payload.Status.STORED,
+            expires_at__gt=Now(),
+        )
+        .order_by("-run", "sequence")
+        .first()
+    )

@@ -1,0 +1,38 @@
+import socket
+
+import pytest
+
+from apps.demo.preparation import StartError, ensure_port_is_free, only_one_start
+
+
+def test_port_in_use_is_told_with_the_way_out():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+
+        with pytest.raises(StartError) as caught:
+            ensure_port_is_free("127.0.0.1", port)
+
+    assert str(caught.value) == (
+        f"Port {port} of 127.0.0.1 is in use; stop what uses it, or choose another: PORT={port + 1} make run"
+    )
+
+
+def test_free_port_stays_free():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+
+    ensure_port_is_free("127.0.0.1", port)
+
+    socket.create_server(("127.0.0.1", port)).close()
+
+
+def test_second_start_in_the_same_folder_is_refused(tmp_path):
+    with (
+        only_one_start(tmp_path / "demo.lock"),
+        pytest.raises(StartError, match="used by a demo that runs already"),
+        only_one_start(tmp_path / "demo.lock"),
+    ):
+        pass
+
+    with only_one_start(tmp_path / "demo.lock"):
+        pass

@@ -1,0 +1,151 @@
+"""The whole of `make run` on a free port and an empty data directory: started, used, stopped, started again."""
+
+import hashlib
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import requests
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(240)]
+
+ROOT = Path(__file__).resolve().parents[2]
+RUN_DEMO = (sys.executable, str(ROOT / "manage.py"), "run_demo")
+SERVICES = ["invoices-to-ledger", "meter-readings-to-billing", "orders-to-warehouse"]
+
+
+class Demo:
+    """One start of `run_demo`, and what it said up to the end of its welcome."""
+
+    def __init__(self, environment, output):
+        self.started = time.monotonic()
+        self.process = subprocess.Popen(
+            RUN_DEMO, env=environment, cwd=ROOT, stdout=output.open("wb"), stderr=subprocess.STDOUT
+        )
+        self.output = output
+
+    def wait_for_welcome(self):
+        while "curl" not in self.text:
+            assert self.process.poll() is None, self.text
+            assert time.monotonic() - self.started < 90, self.text
+            time.sleep(0.1)
+        self.seconds = time.monotonic() - self.started
+
+    def stop(self, number=signal.SIGINT):
+        self.process.send_signal(number)
+        return self.process.wait(30)
+
+    def told(self, name):
+        return re.search(rf"^ +{name} +(\S+)$", self.text, re.MULTILINE)[1]
+
+    @property
+    def text(self):
+        return self.output.read_text()
+
+    @property
+    def curl(self):
+        return next(line for line in self.text.splitlines() if line.startswith("curl "))
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory):
+    """Nothing of the surrounding configuration reaches the demo: it runs as on a fresh machine."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    return {**inherited, "SYNCLOG_DATA_DIR": str(tmp_path_factory.mktemp("demo")), "PORT": str(port)}
+
+
+@pytest.fixture
+def start(environment, tmp_path):
+    demos = []
+
+    def start_demo():
+        demos.append(Demo(environment, tmp_path / f"output-{len(demos)}.txt"))
+        return demos[-1]
+
+    yield start_demo
+    for demo in demos:
+        if demo.process.poll() is None:
+            demo.stop()
+
+
+def processes_of(data_dir):
+    """The ids of the processes that were started with this data directory."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if f"SYNCLOG_DATA_DIR={data_dir}".encode() in (folder / "environ").read_bytes().split(b"\0"):
+                found.append(int(folder.name))
+        except (FileNotFoundError, PermissionError, ProcessLookupError):
+            continue
+    return found
+
+
+def test_demo_runs_whole_then_stops_and_starts_again_quickly(start, environment):
+    data_dir = Path(environment["SYNCLOG_DATA_DIR"])
+    first = start()
+    first.wait_for_welcome()
+    api = f"http://127.0.0.1:{environment['PORT']}/api/v1"
+    token = {"Authorization": f"Bearer {first.told('API token')}"}
+
+    fetched = subprocess.run(first.curl, shell=True, capture_output=True, check=True).stdout
+    payload = requests.get(first.told("Payload").removesuffix("download/"), headers=token, timeout=10).json()
+    services = requests.get(f"{api}/services/", headers=token, timeout=10).json()["results"]
+    run = requests.get(f"{api}/runs/{payload['run']}/", headers=token, timeout=10).json()
+
+    assert len(json.loads(fetched)["orders"]) == 100
+    assert hashlib.sha256(fetched).hexdigest() == payload["sha256"]
+    assert sorted(service["slug"] for service in services) == SERVICES
+    assert (run["status"], run["pulled_count"], run["pushed_count"]) == ("succeeded", 250, 250)
+    assert (run["warning_count"], run["error_count"]) == (1, 0)
+
+    assert first.stop(signal.SIGINT) == 0
+    assert processes_of(data_dir) == []
+    collected_at = (data_dir / "static" / "staticfiles.json").stat().st_mtime_ns
+
+    second = start()
+    second.wait_for_welcome()
+
+    assert second.seconds < 20
+    assert second.curl == first.curl
+    assert second.told("Password") == first.told("Password")
+    assert (data_dir / "static" / "staticfiles.json").stat().st_mtime_ns == collected_at
+    assert subprocess.run(second.curl, shell=True, capture_output=True, check=True).stdout == fetched
+    assert second.stop(signal.SIGTERM) == 0
+    assert processes_of(data_dir) == []
+
+
+def test_demo_ends_with_an_error_when_one_of_its_processes_dies(start, environment):
+    demo = start()
+    demo.wait_for_welcome()
+    beat = next(
+        process
+        for process in processes_of(environment["SYNCLOG_DATA_DIR"])
+        if b"beat" in Path(f"/proc/{process}/cmdline").read_bytes().split(b"\0")
+    )
+
+    os.kill(beat, signal.SIGKILL)
+
+    assert demo.process.wait(30) == 1
+    assert "The scheduler ended by signal 9." in demo.text
+    assert processes_of(environment["SYNCLOG_DATA_DIR"]) == []
+
+
+def test_demo_says_in_one_line_that_its_port_is_in_use(environment):
+    with socket.create_server(("127.0.0.1", int(environment["PORT"]))):
+        done = subprocess.run(RUN_DEMO, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=60)
+
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.splitlines() == [
+        f"CommandError: Port {environment['PORT']} of 127.0.0.1 is in use; stop what uses it, "
+        f"or choose another: PORT={int(environment['PORT']) + 1} make run"
+    ]

@@ -1,0 +1,56 @@
+import pytest
+import requests
+
+from apps.demo import systems
+
+
+@pytest.fixture
+def addresses():
+    with systems.demo_systems() as addresses:
+        yield addresses
+
+
+def test_source_lists_250_orders_in_three_pages(addresses):
+    source, _destination = addresses
+
+    pages = [requests.get(f"{source}/orders?page={page}&size=100", timeout=5).json() for page in (1, 2, 3, 4)]
+
+    assert [len(page["orders"]) for page in pages] == [100, 100, 50, 0]
+    assert [order["id"] for page in pages for order in page["orders"] if not order["email"]] == [10045]
+
+
+def test_source_is_busy_once_then_gives_readings(addresses, monkeypatch):
+    monkeypatch.setattr(systems, "READINGS_PAUSE", 0)
+    source, _destination = addresses
+
+    busy, answer = [requests.get(f"{source}/readings?after=220&limit=20", timeout=5) for _attempt in (1, 2)]
+
+    assert (busy.status_code, busy.headers["Retry-After"]) == (503, "1")
+    assert len(answer.json()["readings"]) == 20
+    assert answer.json()["next"] == "240"
+
+
+def test_source_has_one_invoice_without_vat_on_its_second_page(addresses):
+    source, _destination = addresses
+
+    invoices = requests.get(f"{source}/invoices?offset=40&limit=40", timeout=5).json()["invoices"]
+
+    assert [invoice["number"] for invoice in invoices if "vat" not in invoice] == ["R-7057"]
+
+
+@pytest.mark.parametrize(("path", "status"), [("/orders?page=x", 400), ("/nothing", 404)])
+def test_source_refuses_bad_requests(addresses, path, status):
+    assert requests.get(f"{addresses[0]}{path}", timeout=5).status_code == status
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        ("/shipments", '[{"order": 1}]', 201),
+        ("/shipments", '["order"]', 422),
+        ("/shipments", "order", 400),
+        ("/nothing", "[]", 404),
+    ],
+)
+def test_destination_takes_lists_of_objects(addresses, path, body, status):
+    assert requests.post(f"{addresses[1]}{path}", data=body, timeout=5).status_code == status
