@@ -67,7 +67,7 @@ class RunLog:
         self._shipper = Shipper(run, token, self._spool, self.counters)
 
     def __enter__(self) -> Self:
-        self._reset = current_handler.set(self._handler)
+        current_handler.set(self._handler)
         logging.getLogger().addHandler(self._handler)
         self._shipper.start()
         return self
@@ -75,8 +75,7 @@ class RunLog:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        logging.getLogger().removeHandler(self._handler)
-        current_handler.reset(self._reset)
+        self._detach()
         with suppress(LeaseLost):
             self._shipper.finish()
         self._spool.close()
@@ -117,16 +116,22 @@ class RunLog:
         return counters
 
     def seal(self) -> Seal:
-        """Ship the last lines and compare: to be called once nothing more is logged, before the run ends.
+        """Ship the last lines and compare; from here on nothing that is logged becomes a line of the run.
 
-        Raises LeaseLost where the run was taken from us.
+        May be called again where the database went away. Raises LeaseLost where the run was taken from us.
         """
+        self._detach()
         self._shipper.finish()
         expected = self._handler.last_sequence
         stored = LogEntry.objects.filter(run_id=self._run.pk).count()
         lost = self._handler.lost_count + expected - stored
         reason = self._handler.lost_reason or ("they are not in the database" if lost else "")
         return Seal(stored, lost, reason, self._spool.checksum())
+
+    def _detach(self) -> None:
+        logging.getLogger().removeHandler(self._handler)
+        if current_handler.get() is self._handler:
+            current_handler.set(None)
 
     def remove_spool(self) -> None:
         """Once the run's end is committed, the database holds everything."""
