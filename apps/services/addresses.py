@@ -1,5 +1,6 @@
-"""Which addresses a connection may have: the schemes that the connectors speak, and nothing hidden in them."""
+"""Which addresses a connection may have: the schemes that connectors speak, and nothing hidden in them."""
 
+import re
 from urllib.parse import SplitResult, urlsplit
 
 from django.core.exceptions import ValidationError
@@ -20,10 +21,9 @@ def validate_address(kind: str, url: str) -> None:
             _("“%(url)s” does not begin with one of %(schemes)s.")
             % {"url": without_secrets(url), "schemes": ", ".join(f"{scheme}://" for scheme in schemes)}
         )
-    if "::" in url.replace("[::", "["):
-        # A host in brackets is an IPv6 address, which may hold ::.
-        if kind != "http" or "::" in url.split("]", 1)[-1]:
-            raise ValidationError(_("Addresses that are chained with :: are not allowed."))
+    # A host in brackets is an IPv6 address, which may hold ::.
+    if "::" in re.sub(r"//\[[0-9a-fA-F:.]+\]", "//", url):
+        raise ValidationError(_("Addresses that are chained with :: are not allowed."))
     if ".." in parts.path.split("/"):
         raise ValidationError(_("“..” is not allowed in an address; write where it leads to."))
     if parts.password is not None or (kind == "http" and parts.username is not None):

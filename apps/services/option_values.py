@@ -1,4 +1,4 @@
-"""Takes the values out of one mapping of options; what is wrong with the keys is collected and told together."""
+"""Takes the values out of one mapping of options; all that is wrong with them is told together."""
 
 from __future__ import annotations
 
@@ -48,7 +48,8 @@ class Expression:
         try:
             return cls(text, jmespath.compile(text))
         except JMESPathError as error:
-            raise ValueError(str(error).strip().splitlines()[0].rstrip(": ")) from None
+            reason = str(error).strip().splitlines()[0].rstrip(": ")
+            raise ValueError(reason.removeprefix("Invalid jmespath expression: ")) from None
         except RecursionError:
             raise ValueError(_("it is nested too deeply")) from None
 
@@ -168,9 +169,7 @@ class OptionValues:
             elif name.lower() in _OWN_HEADERS or name.lower() == auth_header.lower():
                 self.refuse(
                     f"{key}.{name}",
-                    _(
-                        "This header is set by Synclog itself; credentials belong to the connection's sign-in."
-                    ),
+                    _("Synclog sets this header; credentials belong to the connection's sign-in."),
                 )
             elif _CONTROL.search(value) or not value.isascii():
                 self.refuse(

@@ -1,0 +1,112 @@
+"""Connections over the network that never reach link-local and cloud-metadata addresses.
+
+Loopback and private networks are allowed, for that is where integration systems live; the addresses refused here
+hand out the credentials of the machine itself. They are looked at when the connection is made, not in the URL, so
+that neither a name that points there, nor one that changes its mind, nor a redirect gets through.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+from apps.services.connectors.base import ConnectorError
+
+type Address = IPv4Address | IPv6Address
+
+REFUSED_NETWORKS = tuple(
+    ip_network(network)
+    for network in (
+        "169.254.0.0/16",  # Link-local; 169.254.169.254 is the metadata service of most clouds.
+        "fe80::/10",  # Link-local.
+        "fd00:ec2::/32",  # Amazon's metadata and container credentials over IPv6.
+        "fd20:ce::/32",  # Google's metadata over IPv6.
+        "100.100.100.200/32",  # Alibaba's metadata.
+        "168.63.129.16/32",  # Azure's platform service.
+        "192.0.0.192/32",  # Oracle's metadata.
+    )
+)
+# IPv4 addresses in IPv6 clothes that ipaddress does not undress itself: NAT64, and the old compatible form.
+_NETWORKS_WITH_IPV4 = (ip_network("64:ff9b::/96"), ip_network("::/96"))
+
+
+class AddressRefused(ConnectorError):
+    """The other system lives at an address that no connection may reach."""
+
+
+def refuse_unless_allowed(host: str, address: str) -> None:
+    """Raises AddressRefused where `address`, to which the name `host` led, is link-local or cloud metadata."""
+    for form in _forms_of(ip_address(address.partition("%")[0])):
+        if any(form in network for network in REFUSED_NETWORKS if network.version == form.version):
+            raise AddressRefused(
+                f"{host} is at {address}, a link-local or cloud-metadata address; no connection may go there."
+            )
+
+
+def refuse_unless_host_allowed(host: str) -> None:
+    """Raises AddressRefused where any address of `host` may not be reached; unknown hosts pass."""
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return
+    for *_rest, address in found:
+        refuse_unless_allowed(host, str(address[0]))
+
+
+def _forms_of(address: Address) -> list[Address]:
+    """The address itself and every IPv4 address that it carries."""
+    forms: list[Address] = [address]
+    if isinstance(address, IPv6Address):
+        forms += [inner for inner in (address.ipv4_mapped, address.sixtofour) if inner]
+        if address.teredo:
+            forms += address.teredo
+        if any(address in network for network in _NETWORKS_WITH_IPV4):
+            forms.append(IPv4Address(int(address) & 0xFFFFFFFF))
+    return forms
+
+
+class _GuardedHTTPConnection(HTTPConnection):
+    def _new_conn(self) -> socket.socket:
+        # Before: a refused address may not answer at all, and waiting for it would look like an outage.
+        refuse_unless_host_allowed(self._dns_host)
+        connected = super()._new_conn()
+        # After: the name may have been given another address in between.
+        try:
+            refuse_unless_allowed(self.host, connected.getpeername()[0])
+        except AddressRefused:
+            connected.close()
+            raise
+        return connected
+
+
+class _GuardedHTTPSConnection(_GuardedHTTPConnection, HTTPSConnection):
+    pass
+
+
+class _GuardedHTTPConnectionPool(HTTPConnectionPool):
+    ConnectionCls = _GuardedHTTPConnection
+
+
+class _GuardedHTTPSConnectionPool(HTTPSConnectionPool):
+    ConnectionCls = _GuardedHTTPSConnection
+
+
+class GuardedAdapter(HTTPAdapter):
+    """Sends requests over guarded connections; neither proxies nor other settings of the environment count."""
+
+    def init_poolmanager(self, *args: object, **kwargs: object) -> None:
+        super().init_poolmanager(*args, **kwargs)  # type: ignore[arg-type]  # Handed on as they came.
+        self.poolmanager.pool_classes_by_scheme = {
+            "http": _GuardedHTTPConnectionPool,
+            "https": _GuardedHTTPSConnectionPool,
+        }
+
+
+def trusted_certificates() -> str | bool:
+    """The file of CA certificates that the operator named, or True for the usual ones."""
+    return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE") or True
