@@ -21,7 +21,7 @@ class PayloadNotKept(Exception):
     """The store did not take a payload; the message says why, for the log of the run."""
 
 
-class _MeasuredFile(File[bytes]):
+class _MeasuredFile(File):  # type: ignore[type-arg] # generic in its stubs only
     """A stream that is read once, and hashed and measured as it goes by."""
 
     def __init__(self, stream: BinaryIO, name: str) -> None:

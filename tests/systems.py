@@ -1,0 +1,66 @@
+"""The systems that services talk to in tests: a source of pages and a destination that remembers."""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, urlsplit
+
+
+class Systems:
+    """Serves /orders in pages (`page`, `size`) and takes POSTs to /stock; keeps what went over the wire."""
+
+    def __init__(self, records: list[dict[str, object]]) -> None:
+        self.records = records
+        # The bodies that the source sent, as bytes, by page; those that the destination got, in order.
+        self.sent: dict[int, bytes] = {}
+        self.received: list[bytes] = []
+        self.url = ""
+        # While clear, the source waits before it answers.
+        self.may_answer = threading.Event()
+        self.may_answer.set()
+
+    def page(self, number: int, size: int) -> bytes:
+        body = json.dumps(self.records[(number - 1) * size : number * size], indent=1).encode()
+        self.sent[number] = body
+        return body
+
+
+@contextmanager
+def systems(records: list[dict[str, object]]) -> Iterator[Systems]:
+    ours = Systems(records)
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            query = parse_qs(urlsplit(self.path).query)
+            ours.may_answer.wait(60)
+            self._answer(200, ours.page(int(query["page"][0]), int(query["size"][0])))
+
+        def do_POST(self) -> None:
+            ours.received.append(self.rfile.read(int(self.headers["Content-Length"])))
+            self._answer(201, b'{"ok": true}')
+
+        def _answer(self, status: int, body: bytes) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *args: object) -> None:
+            """Says nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    ours.url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield ours
+    finally:
+        ours.may_answer.set()
+        server.shutdown()
+        server.server_close()
+        thread.join()
