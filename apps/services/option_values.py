@@ -112,6 +112,28 @@ class OptionValues:
             return default
         return value
 
+    def number(self, key: str, default: float, *, least: float, most: float) -> float:
+        value = self._data.get(key)
+        if value is None:
+            return default
+        if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
+            self.refuse(
+                key,
+                _("“%(value)s” is not usable; write a number from %(least)g to %(most)g.")
+                % {"value": _short(value), "least": least, "most": most},
+            )
+            return default
+        return float(value)
+
+    def flag(self, key: str, *, default: bool) -> bool:
+        value = self._data.get(key)
+        if value is None:
+            return default
+        if not isinstance(value, bool):
+            self.refuse(key, _("“%(value)s” is not usable; write true or false.") % {"value": _short(value)})
+            return default
+        return value
+
     def choice(self, key: str, choices: Collection[str], default: str = "") -> str:
         value = self._data.get(key)
         if (value is None or value == "") and default:

@@ -103,4 +103,3 @@ class Destination(Protocol):
     def finish(self) -> Iterator[Delivery]:
         """After the last page: what stands to be delivered, such as one file for all pages."""
         ...
-

@@ -1,0 +1,49 @@
+"""Connectors: how a run talks to the systems at its two ends."""
+
+from __future__ import annotations
+
+from django.core.exceptions import ValidationError
+
+from apps.services.connectors.base import ConnectorError, Destination, RunFacts, Source
+from apps.services.connectors.file import FilePull, FilePush
+from apps.services.connectors.http import HttpPull, HttpPush
+from apps.services.models import Connection, Service
+from apps.services.options import FileDestination, FileSource, destination_from, source_from
+
+__all__ = ["ConnectorError", "open_destination", "open_source"]
+
+
+def open_source(service: Service, facts: RunFacts) -> Source:
+    """Where `service` pulls from. Raises ConnectorError where its settings do not allow it."""
+    connection = service.source_connection
+    try:
+        options = source_from(connection.kind, service.source_options, auth_header=auth_header_of(connection))
+    except ValidationError as error:
+        raise _unusable(service, "source", error) from None
+    if isinstance(options, FileSource):
+        return FilePull(connection, options, facts)
+    return HttpPull(connection, options, facts)
+
+
+def open_destination(service: Service, facts: RunFacts) -> Destination:
+    """Where `service` pushes to. Raises ConnectorError where its settings do not allow it."""
+    connection = service.destination_connection
+    try:
+        options = destination_from(
+            connection.kind, service.destination_options, auth_header=auth_header_of(connection)
+        )
+    except ValidationError as error:
+        raise _unusable(service, "destination", error) from None
+    if isinstance(options, FileDestination):
+        return FilePush(connection, options, facts)
+    return HttpPush(connection, options, facts)
+
+
+def auth_header_of(connection: Connection) -> str:
+    """The header by which `connection` signs in where it has one of its own, which options may not set."""
+    return connection.auth_header if connection.auth == Connection.Auth.HEADER else ""
+
+
+def _unusable(service: Service, side: str, error: ValidationError) -> ConnectorError:
+    reasons = "; ".join(f"{key}: {' '.join(reasons)}" for key, reasons in error.message_dict.items())
+    return ConnectorError(f"The {side} of the service {service.slug} is not usable: {reasons}")
