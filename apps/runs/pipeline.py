@@ -15,7 +15,7 @@ from apps.runs.models import Payload, Run, Step
 from apps.runs.payloads.keeping import PayloadNotKept, keep_payload
 from apps.runs.stopping import RunCancelled, RunStopped
 from apps.services.connectors import open_destination, open_source
-from apps.services.connectors.base import Body, Delivery, Page, Record, RunFacts
+from apps.services.connectors.base import Body, ConnectorError, Delivery, Page, Record, RunFacts
 from apps.services.sandbox import Sandbox
 
 logger = logging.getLogger(__name__)
@@ -32,6 +32,18 @@ class Pipeline:
 
     def execute(self) -> None:
         """Raises ConnectorError, ScriptError, SecretUnavailable, RunStopped, RunCancelled, LeaseLost."""
+        try:
+            self._execute()
+        except ConnectorError as error:
+            # Kept for the line that tells the error, which is the next.
+            kind = Payload.Kind.PUSH if self._log.step == Step.PUSH else Payload.Kind.PULL
+            for problem in self._keep(
+                kind, "failed", _bodies(request=error.request, response=error.response)
+            ):
+                logger.warning("%s", problem)
+            raise
+
+    def _execute(self) -> None:
         run = self._run
         facts = RunFacts(
             run_id=run.pk,
@@ -77,8 +89,7 @@ class Pipeline:
     def _pulled(self, page: Page) -> list[Record]:
         records = page.records
         self._log.pulled_count += len(records)
-        bodies = [("", page.body)] if page.body is not None else []
-        problems = self._keep(Payload.Kind.PULL, f"page-{page.number:05d}", bodies)
+        problems = self._keep(Payload.Kind.PULL, f"page-{page.number:05d}", _bodies(body=page.body))
         _say(f"Pulled page {page.number}: {_records(len(records))} from {page.origin}", problems=problems)
         wanted = self._run.options.get("record_id")
         if wanted is None:
@@ -107,11 +118,7 @@ class Pipeline:
 
     def _pushed(self, delivery: Delivery) -> None:
         self._log.pushed_count += delivery.accepted
-        bodies = [
-            (role, body)
-            for role, body in (("request", delivery.request), ("response", delivery.response))
-            if body is not None
-        ]
+        bodies = _bodies(request=delivery.request, response=delivery.response)
         level = logging.ERROR if delivery.refused else logging.INFO
         outcome = f"{_records(delivery.accepted)} accepted"
         if delivery.refused:
@@ -136,7 +143,7 @@ class Pipeline:
         """Keep the bodies, if this run does so, for the line that is logged next; what could not be kept."""
         problems = []
         for role, body in bodies if kind in self._run.stores else ():
-            full_name = "-".join(filter(None, (kind, name, role))) + body.extension
+            full_name = f"{kind}-{name}-{role}{body.extension}"
             try:
                 with body.open() as stream:
                     keep_payload(
@@ -150,6 +157,10 @@ class Pipeline:
             except PayloadNotKept as error:
                 problems.append(f"{full_name} could not be kept: {error}")
         return problems
+
+
+def _bodies(**roles: Body | None) -> list[tuple[str, Body]]:
+    return [(role, body) for role, body in roles.items() if body is not None]
 
 
 def _say(message: str, *, level: int = logging.INFO, problems: Sequence[str]) -> None:

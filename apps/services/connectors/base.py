@@ -11,10 +11,6 @@ from typing import Any, BinaryIO, Protocol, Self
 type Record = Any
 
 
-class ConnectorError(Exception):
-    """The other system did not do its part; the message tells a person what, where and why."""
-
-
 @dataclass(frozen=True)
 class RunFacts:
     """What a connector may know of the run that it works for."""
@@ -41,6 +37,18 @@ class Body:
     @classmethod
     def of_bytes(cls, data: bytes, content_type: str, extension: str) -> Self:
         return cls(content_type, extension, lambda: BytesIO(data))
+
+
+class ConnectorError(Exception):
+    """The other system did not do its part; the message tells a person what, where and why.
+
+    What was sent and what came back, where it came so far, goes along as evidence.
+    """
+
+    def __init__(self, message: str, *, request: Body | None = None, response: Body | None = None) -> None:
+        super().__init__(message)
+        self.request = request
+        self.response = response
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,254 @@
+"""The journey, from the services list to the bytes that are gone: in the embedded mode and on the real stack."""
+
+import hashlib
+import html
+import re
+import textwrap
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+import requests
+
+from tests.servers import PostgresServer, RedisServer, S3Server
+from tests.stack import Stack, wait_until
+from tests.systems import Systems, systems
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(240)]
+
+ORDERS: list[dict[str, object]] = [{"id": 10_000 + number, "quantity": number} for number in range(1, 26)]
+SERVICES = """
+    connections:
+      shop:      {kind: http, base_url: "%(url)s", auth: {type: bearer, secret_env: SHOP_TOKEN}}
+      warehouse: {kind: http, base_url: "%(url)s"}
+    services:
+      orders-to-warehouse:
+        name: Orders to warehouse
+        source:
+          {connection: shop, path: /orders, records: "@", page_size: 10,
+           pagination: {type: page, page_param: page, size_param: size, first: 1}}
+        script: |
+          def transform(records):
+              log("got %%d" %% len(records))
+              return [{"sku": r["id"], "qty": r["quantity"]} for r in records]
+        destination: {connection: warehouse, method: POST, path: /stock, batch_size: 5}
+        schedule: "0 3 * * *"
+        timezone: Europe/London
+"""
+ENVIRONMENT = {"SHOP_TOKEN": "shop-secret-4711", "SYNCLOG_EXPIRY_INTERVAL_SECONDS": "2"}
+
+
+@pytest.fixture(scope="module", params=["embedded", "real"])
+def world(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Stack, Systems]]:
+    """Synclog and the systems that it talks to: SQLite, files, a folder; or PostgreSQL, Redis, S3."""
+    with ExitStack() as servers:
+        environment = dict(ENVIRONMENT)
+        if request.param == "real":
+            for server in (PostgresServer(), RedisServer()):
+                environment |= servers.enter_context(server).env
+            s3 = servers.enter_context(S3Server())
+            environment |= s3.env | {"AWS_STORAGE_BUCKET_NAME": s3.create_bucket()}
+        others = servers.enter_context(systems(ORDERS))
+        stack = servers.enter_context(Stack(environment))
+        services = tmp_path_factory.mktemp("services") / "services.yaml"
+        services.write_text(textwrap.dedent(SERVICES % {"url": others.url}))
+        stack.manage("load_services", str(services))
+        yield stack, others
+
+
+class Staff:
+    """A member of staff in the admin, who reads pages and presses buttons."""
+
+    def __init__(self, stack: Stack, username: str) -> None:
+        self._session = requests.Session()
+        self._stack = stack
+        password = stack.create_staff(username)
+        self.open("/admin/login/")
+        self.post("/admin/login/", username=username, password=password, next="/admin/")
+
+    def open(self, path: str) -> str:
+        answer = self._session.get(self._url(path), timeout=60)
+        assert answer.status_code == 200, f"{path}: {answer.status_code}"
+        return answer.text
+
+    def post(self, path: str, **fields: str) -> requests.Response:
+        url = self._url(path)
+        fields["csrfmiddlewaretoken"] = self._session.cookies["csrftoken"]
+        answer = self._session.post(url, data=fields, headers={"Referer": url}, timeout=60)
+        assert answer.status_code == 200, f"{path}: {answer.status_code}"
+        return answer
+
+    def _url(self, path: str) -> str:
+        return path if path.startswith("http") else self._stack.url + path
+
+
+def link(page: str, label: str) -> str:
+    """Where the first link with this label leads."""
+    found = re.search(
+        rf'<a\s[^>]*?href="([^"]+)"[^>]*>(?:\s|<svg.*?</svg>|<[^a][^>]*>)*{label}', page, re.DOTALL
+    )
+    assert found, f"no link {label!r}"
+    return html.unescape(found.group(1))
+
+
+def switch(page: str, label: str) -> tuple[str, bool]:
+    """The name of the checkbox with this label, and whether it is on."""
+    labelled = re.search(rf'<label[^>]*for="([^"]+)"[^>]*>(?:\s|<[^>]+>)*{label}', page)
+    assert labelled, f"no label {label!r}"
+    control = re.search(rf'<input[^>]*id="{labelled.group(1)}"[^>]*>', page)
+    assert control
+    assert 'type="checkbox"' in control.group()
+    name = re.search(r'name="([^"]+)"', control.group())
+    assert name
+    return name.group(1), "checked" in control.group()
+
+
+def read_log(stack: Stack, token: str, run_id: str) -> list[dict[str, Any]]:
+    """All lines of the run, page by page, until it has ended."""
+    lines: list[dict[str, Any]] = []
+
+    def ended() -> bool:
+        after = lines[-1]["sequence"] if lines else 0
+        page = stack.get(f"runs/{run_id}/log/", token, params={"after": after, "limit": 7}).json()
+        lines.extend(page["lines"])
+        return bool(page["is_complete"] and page["poll_after"] is None and not page["lines"])
+
+    wait_until(ended, stack.last_words)
+    return lines
+
+
+def test_the_journey(world: tuple[Stack, Systems]) -> None:
+    stack, others = world
+    ada = Staff(stack, "ada")
+
+    # Every service is on the list, and its menu leads on.
+    services = ada.open("/admin/services/service/")
+    assert "Orders to warehouse" in services
+    summary_path = link(services, "View logs")
+    run_path = link(services, "Run service")
+    assert 'class="run-row' not in ada.open(summary_path)
+
+    # Ada runs it by hand: three switches, all off; she turns two on.
+    form = ada.open(run_path)
+    labels = ("Store pull payloads", "Store push payloads", "Store custom script payloads")
+    switches = {label: switch(form, label) for label in labels}
+    assert [is_on for _name, is_on in switches.values()] == [False, False, False]
+    others.may_answer.clear()
+    landed = ada.post(run_path, **{switches[label][0]: "on" for label in labels[:2]})
+
+    # She lands on its live log while it goes on.
+    run_id = re.search(r"/admin/runs/run/(\d+)/", landed.url)
+    assert run_id, landed.url
+    number = run_id.group(1)
+    assert "Auto-refresh is on" in landed.text
+    token = stack.create_token("ada")
+    wait_until(lambda: stack.get(f"runs/{number}/", token).json()["status"] == "running", stack.last_words)
+    others.may_answer.set()
+
+    # The log tells it line by line, without gaps, and the links stand where the files arose.
+    lines = read_log(stack, token, number)
+    run = stack.get(f"runs/{number}/", token).json()
+    assert [line["sequence"] for line in lines] == list(range(1, run["line_count"] + 1))
+    assert (run["status"], run["pulled_count"], run["pushed_count"], run["error_count"]) == (
+        "succeeded",
+        25,
+        25,
+        0,
+    )
+    assert (run["trigger"], run["started_by"], run["is_complete"]) == ("manual", "ada", True)
+    kinds_at = {line["message"]: [payload["kind"] for payload in line["payloads"]] for line in lines}
+    for message, kinds in kinds_at.items():
+        expected = (
+            ["pull"] if message.startswith("Pulled") else ["push"] * 2 if message.startswith("POST") else []
+        )
+        assert kinds == expected, message
+    assert "shop-secret-4711" not in stack.get(f"runs/{number}/log.txt", token).text
+
+    # The bytes that are fetched are the bytes that the source sent and the destination got.
+    pulled = [payload for line in lines for payload in line["payloads"] if payload["kind"] == "pull"]
+    fetched = [stack.get(payload["download_url"], token) for payload in pulled]
+    assert [answer.status_code for answer in fetched] == [200, 200, 200]
+    assert [answer.content for answer in fetched] == [others.sent[page] for page in (1, 2, 3)]
+    assert [payload["sha256"] for payload in pulled] == [
+        hashlib.sha256(others.sent[page]).hexdigest() for page in (1, 2, 3)
+    ]
+    pushed = [
+        payload for line in lines for payload in line["payloads"] if payload["name"].find("request") > 0
+    ]
+    assert [stack.get(payload["download_url"], token).content for payload in pushed] == others.received
+
+    # Who may not have them does not get them.
+    download = pulled[0]["download_url"]
+    stack.create_staff("bob", is_superuser=False)
+    assert stack.get(download).status_code == 401
+    assert stack.get(download, "synclog_nonsense").status_code == 401
+    assert stack.get(download, stack.create_token("ada", "--scope", "run:read")).status_code == 403
+    assert stack.get(download, stack.create_token("bob")).status_code == 404
+
+    # The log page shows the links and the ready-made line; the summary shows the run.
+    log_page = ada.open(landed.url)
+    assert pulled[0]["name"] in log_page
+    assert "curl" in log_page
+    assert re.search(rf"\b{number}\b", ada.open(summary_path))
+    assert link(ada.open(summary_path), "More details")
+
+    # 24 hours after the run completed they are gone: at once for readers, soon after from the store.
+    before = stack.get("payloads/", token, params={"run": number}).json()["results"]
+    assert {payload["status"] for payload in before} == {"stored"}
+    stack.shell(
+        "from datetime import timedelta; from django.db.models import F; from apps.runs.models import Payload; "
+        f"Payload.objects.filter(run={number}).update(expires_at=F('expires_at') - timedelta(hours=24, seconds=1))"
+    )
+    assert stack.get(download, token).status_code == 410
+
+    def deleted() -> bool:
+        payloads = stack.get("payloads/", token, params={"run": number}).json()["results"]
+        return {payload["status"] for payload in payloads} == {"deleted"}
+
+    wait_until(deleted, stack.last_words)
+    left = stack.shell(
+        "from django.core.files.storage import storages; from apps.runs.models import Payload; "
+        f"print(sum(storages['payloads'].exists(p.key) for p in Payload.objects.filter(run={number})))"
+    )
+    assert left == "0"
+    assert stack.get(download, token).status_code == 410
+    expired_page = ada.open(landed.url)
+    assert pulled[0]["sha256"][:8] in expired_page, "size and digest stay at the line"
+
+    # A run that started 24 hours and a second ago has left the list.
+    stack.shell(
+        "from datetime import timedelta; from django.utils import timezone; from apps.runs.models import Run; "
+        f"Run.objects.filter(pk={number}).update(started_at=timezone.now() - timedelta(hours=24, seconds=1))"
+    )
+    assert "More details" not in ada.open(summary_path)
+
+
+def test_the_api_starts_a_run_and_the_schedule_another(world: tuple[Stack, Systems]) -> None:
+    stack, _others = world
+    stack.create_staff("carol")
+    token = stack.create_token("carol")
+
+    started = requests.post(
+        f"{stack.url}/api/v1/services/orders-to-warehouse/runs/",
+        json={"store": ["script"], "options": {"page_size": 25}},
+        headers={"Authorization": f"Bearer {token}", "Idempotency-Key": "once"},
+        timeout=60,
+    )
+    assert started.status_code == 202
+    lines = read_log(stack, token, started.json()["id"])
+    assert {payload["kind"] for line in lines for payload in line["payloads"]} == {"script"}
+
+    stack.shell(
+        "from datetime import timedelta; from django.utils import timezone; "
+        "from apps.services.models import Service; "
+        "Service.objects.update(next_run_at=timezone.now() - timedelta(minutes=1))"
+    )
+
+    def scheduled() -> bool:
+        runs = stack.get("runs/", token, params={"trigger": "schedule", "status": "succeeded"}).json()
+        return len(runs["results"]) == 1
+
+    wait_until(scheduled, stack.last_words)
