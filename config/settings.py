@@ -286,6 +286,14 @@ SPECTACULAR_SETTINGS = {
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "SERVE_AUTHENTICATION": [],
+    "ENUM_NAME_OVERRIDES": {
+        "RunStatus": "apps.runs.models.Run.Status",
+        "RunTrigger": "apps.runs.models.Run.Trigger",
+        "PayloadKind": "apps.runs.models.Payload.Kind",
+        "PayloadStatus": "apps.api.serializers.PAYLOAD_STATES",
+        "LogLevel": "apps.api.serializers.LEVEL_NAMES",
+        "LogStep": "apps.api.serializers.STEP_NAMES",
+    },
 }
 
 # --- Celery -----------------------------------------------------------------------------------------------

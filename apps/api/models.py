@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import secrets
 import zlib
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any, Self
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import Case, Exists, OuterRef, Q, Value, When
 from django.db.models.functions import Now
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from apps.services.models import Service
@@ -59,7 +61,25 @@ def _base62(number: int, length: int) -> str:
 class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
     def usable(self) -> Self:
         """Neither revoked nor expired, by the database's clock, and of an active user."""
-        return self.filter(Q(expires_at=None) | Q(expires_at__gt=Now()), revoked_at=None, user__is_active=True)
+        return self.filter(
+            Q(expires_at=None) | Q(expires_at__gt=Now()), revoked_at=None, user__is_active=True
+        )
+
+    def with_limits(self) -> Self:
+        """Adds `is_limited`: whether the token is for some services only, be they still there or not."""
+        return self.annotate(is_limited=Exists(ApiTokenService.objects.filter(token=OuterRef("pk"))))
+
+    def with_state(self) -> Self:
+        """Adds `state` by the database's clock: revoked, expired, asleep (its user is not active) or usable."""
+        return self.annotate(
+            state=Case(
+                When(revoked_at__isnull=False, then=Value("revoked")),
+                When(expires_at__lte=Now(), then=Value("expired")),
+                When(user__is_active=False, then=Value("asleep")),
+                default=Value("usable"),
+                output_field=models.CharField(),
+            )
+        )
 
 
 class ApiToken(models.Model):
@@ -80,7 +100,11 @@ class ApiToken(models.Model):
         settings.AUTH_USER_MODEL, models.CASCADE, related_name="api_tokens", verbose_name=_("user")
     )
     services = models.ManyToManyField(
-        Service, blank=True, verbose_name=_("services"), help_text=_("With none, all that its user may see.")
+        Service,
+        through="ApiTokenService",
+        blank=True,
+        verbose_name=_("services"),
+        help_text=_("With none, all that its user may see."),
     )
 
     scopes = models.JSONField(_("scopes"), default=list)
@@ -90,6 +114,10 @@ class ApiToken(models.Model):
     revoked_at = models.DateTimeField(_("revoked"), null=True, blank=True)
     last_used_at = models.DateTimeField(_("last used"), null=True, blank=True)
     last_used_from = models.GenericIPAddressField(_("last used from"), null=True, blank=True)
+
+    # Where the queryset adds them: with_limits(), with_state().
+    is_limited: bool
+    state: str
 
     objects = ApiTokenQuerySet.as_manager()
 
@@ -102,7 +130,13 @@ class ApiToken(models.Model):
 
     @classmethod
     def issue(
-        cls, *, user: Any, name: str, scopes: list[str], expires_at: datetime | None
+        cls,
+        *,
+        user: Any,
+        name: str,
+        scopes: Collection[str],
+        expires_at: datetime | None,
+        services: Collection[Service] = (),
     ) -> tuple[ApiToken, str]:
         """A new token and its clear text, which is to be had here and never again."""
         secret = new_secret()
@@ -114,6 +148,7 @@ class ApiToken(models.Model):
             prefix=secret[: len(PREFIX) + 4],
             digest=digest(secret),
         )
+        token.services.set(services)
         return token, secret
 
     def revoke(self) -> None:
@@ -121,8 +156,23 @@ class ApiToken(models.Model):
         type(self).objects.filter(pk=self.pk, revoked_at=None).update(revoked_at=Now())
 
     def touch(self, address: str | None) -> None:
-        """Note the use, at most once a minute."""
-        recently = Q(last_used_at__gt=Now() - timedelta(minutes=1), last_used_from=address)
-        type(self).objects.filter(~recently | Q(last_used_at=None), pk=self.pk).update(
-            last_used_at=Now(), last_used_from=address
-        )
+        """Note the use, at most once a minute; a use that is already noted costs no query."""
+        minute_ago = timezone.now() - timedelta(minutes=1)
+        if self.last_used_at and self.last_used_at > minute_ago and self.last_used_from == address:
+            return
+        type(self).objects.filter(pk=self.pk).update(last_used_at=Now(), last_used_from=address)
+
+
+class ApiTokenService(models.Model):
+    """One service that a token is for. It outlives the service, or else the token would be for all of them."""
+
+    token = models.ForeignKey(ApiToken, models.CASCADE, related_name="+")
+    service = models.ForeignKey(Service, models.SET_NULL, null=True, related_name="+")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["token", "service"], name="api_token_service_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.token_id}/{self.service_id}"

@@ -1,3 +1,30 @@
-from django.urls import URLPattern
+"""The routes of the API. Those under v1/ are a contract: they are added to, not changed."""
 
-urlpatterns: list[URLPattern] = []
+from django.urls import URLPattern, URLResolver, path, re_path
+from drf_spectacular.views import SpectacularAPIView
+
+from apps.api.views.download import DownloadView
+from apps.api.views.errors import not_found
+from apps.api.views.logs import LogNdjsonView, LogTextView, LogView
+from apps.api.views.payloads import PayloadViewSet
+from apps.api.views.runs import RunViewSet
+from apps.api.views.services import ServiceViewSet
+
+app_name = "api"
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("v1/services/", ServiceViewSet.as_view({"get": "list"}), name="service-list"),
+    path("v1/services/<slug:slug>/", ServiceViewSet.as_view({"get": "retrieve"}), name="service-detail"),
+    path("v1/services/<slug:slug>/runs/", ServiceViewSet.as_view({"post": "start"}), name="service-runs"),
+    path("v1/runs/", RunViewSet.as_view({"get": "list"}), name="run-list"),
+    path("v1/runs/<int:pk>/", RunViewSet.as_view({"get": "retrieve"}), name="run-detail"),
+    path("v1/runs/<int:pk>/cancel/", RunViewSet.as_view({"post": "cancel"}), name="run-cancel"),
+    path("v1/runs/<int:pk>/log/", LogView.as_view(), name="run-log"),
+    path("v1/runs/<int:pk>/log.txt", LogTextView.as_view(), name="run-log-txt"),
+    path("v1/runs/<int:pk>/log.ndjson", LogNdjsonView.as_view(), name="run-log-ndjson"),
+    path("v1/payloads/", PayloadViewSet.as_view({"get": "list"}), name="payload-list"),
+    path("v1/payloads/<uuid:pk>/", PayloadViewSet.as_view({"get": "retrieve"}), name="payload-detail"),
+    path("v1/payloads/<uuid:pk>/download/", DownloadView.as_view(), name="payload-download"),
+    # Last: whatever else is asked for below /api/.
+    re_path("", not_found),
+]

@@ -1,0 +1,55 @@
+"""Who asks: the holder of a token in the header `Authorization: Bearer …`."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from typing import Any
+
+from django.utils.translation import gettext_lazy as _
+from rest_framework.authentication import BaseAuthentication, get_authorization_header
+from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.request import Request
+
+from apps.api.models import ApiToken, digest, is_well_formed
+
+
+class TokenAuthentication(BaseAuthentication):
+    """Lets a usable token in: `request.user` is its user, `request.auth` the token.
+
+    What is no token costs no query, what looks like one costs a single look-up by digest. Why a token is not
+    let in (unknown, expired, revoked) is not told apart for whoever shows it.
+    """
+
+    def authenticate(self, request: Request) -> tuple[Any, ApiToken] | None:
+        header = get_authorization_header(request).split()
+        if not header:
+            return None
+        if header[0].lower() != b"bearer" or len(header) != 2:
+            raise AuthenticationFailed(
+                _("Write the header as “Authorization: Bearer”, followed by the token.")
+            )
+        secret = header[1].decode("latin-1")
+        if not is_well_formed(secret):
+            raise AuthenticationFailed(_("This is not a token of Synclog, or not the whole of it."))
+        token = (
+            ApiToken.objects.usable()
+            .with_limits()
+            .select_related("user")
+            .filter(digest=digest(secret))
+            .first()
+        )
+        if token is None:
+            raise AuthenticationFailed(_("The token is unknown, has expired or was revoked."))
+        token.touch(client_address(request))
+        return token.user, token
+
+    def authenticate_header(self, request: Request) -> str:
+        return "Bearer"
+
+
+def client_address(request: Request) -> str | None:
+    """The address that the connection came from; None where it came through a socket file."""
+    try:
+        return str(ip_address(request.META.get("REMOTE_ADDR", "")))
+    except ValueError:
+        return None

@@ -1,0 +1,72 @@
+"""The kinds of value that the API reads and writes, each with one way of saying what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.utils.text import format_lazy
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+from rest_framework import serializers
+
+# The largest number that the database counts to.
+LARGEST = 2**63 - 1
+
+
+def timestamp(moment: datetime) -> str:
+    """UTC, ISO 8601, always with six digits of microseconds: `2026-11-23T07:15:09.120000Z`."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
+
+
+class TimestampField(serializers.DateTimeField):
+    """A moment as `timestamp` writes it, whatever time zone is active."""
+
+    def to_representation(self, value: datetime) -> str:
+        return timestamp(value)
+
+
+class WholeNumberField(serializers.IntegerField):
+    """A whole number from `least` to `most`; every error says so."""
+
+    def __init__(self, *, least: int, most: int = LARGEST, **options: Any) -> None:
+        wanted = (
+            format_lazy(_("Write a whole number from {least} to {most}."), least=least, most=most)
+            if most < LARGEST
+            else format_lazy(_("Write a whole number from {least} up."), least=least)
+        )
+        messages: dict[str, Any] = dict.fromkeys(
+            ("invalid", "min_value", "max_value", "max_string_length"), wanted
+        )
+        super().__init__(min_value=least, max_value=most, error_messages=messages, **options)
+
+
+class SeveralField(serializers.Field[Any, Any, Any, Any]):
+    """Some of a few words, told in the query repeatedly or with commas; the values that they stand for."""
+
+    def __init__(self, choices: Mapping[str, Any], **options: Any) -> None:
+        self.choices = choices
+        super().__init__(required=False, default=(), **options)
+
+    def get_value(self, dictionary: Any) -> Any:
+        return dictionary.getlist(self.field_name) or serializers.empty
+
+    def to_internal_value(self, data: Sequence[str]) -> list[Any]:
+        return [self.choices[word] for word in known_words(data, self.choices)]
+
+    def to_representation(self, value: Any) -> Any:
+        return value
+
+
+def known_words(given: Iterable[str], known: Collection[str]) -> list[str]:
+    """The words in `given`, each parted by commas. Raises ValidationError at one that is not known."""
+    words = [word.strip() for text in given for word in text.split(",") if word.strip()]
+    for word in words:
+        if word not in known:
+            raise ValidationError(
+                gettext("“%(word)s” is unknown; known are: %(known)s.")
+                % {"word": word[:100], "known": ", ".join(known)}
+            )
+    return words

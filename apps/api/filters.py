@@ -1,0 +1,101 @@
+"""What lists can be narrowed down by; a value that is no use is an error, not ignored."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import django_filters
+from django import forms
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+from django_filters.fields import IsoDateTimeField
+from django_filters.rest_framework import FilterSet
+
+from apps.api.fields import LARGEST, known_words
+from apps.runs.models import Payload, Run
+
+
+class _SeveralField(forms.MultipleChoiceField):
+    def to_python(self, value: Any) -> list[str]:
+        choices: Any = self.choices
+        return known_words(value or (), [word for word, _label in choices])
+
+    def validate(self, value: Any) -> None:
+        """Nothing is left to check: `to_python` let known words through only."""
+
+
+class SeveralFilter(django_filters.MultipleChoiceFilter):  # type: ignore[misc]
+    """Any of a few words, given repeatedly or with commas."""
+
+    field_class = _SeveralField
+
+
+class _MomentField(IsoDateTimeField):  # type: ignore[misc]
+    def clean(self, value: Any) -> datetime | None:
+        wanted = gettext("Write a time in ISO 8601, such as 2026-11-23T07:15:09Z.")
+        try:
+            moment: datetime | None = super().clean(value)
+            return moment and moment.astimezone(UTC)
+        except (ValidationError, OverflowError, ValueError):
+            raise ValidationError(wanted) from None
+
+
+class MomentFilter(django_filters.IsoDateTimeFilter):  # type: ignore[misc]
+    """A moment; without an offset it is UTC."""
+
+    field_class = _MomentField
+
+
+class _NumberField(forms.IntegerField):
+    def clean(self, value: Any) -> int | None:
+        try:
+            number: int | None = super().clean(value)
+        except ValidationError:
+            raise ValidationError(gettext("Write the number of a run, such as 4711.")) from None
+        return number
+
+
+class NumberFilter(django_filters.NumberFilter):  # type: ignore[misc]
+    """A whole number that the database can count to."""
+
+    field_class = _NumberField
+
+
+class RunFilter(FilterSet):  # type: ignore[misc]
+    """The runs of a service, with a status, of a time."""
+
+    service = django_filters.CharFilter(field_name="service__slug", help_text=_("The slug of a service."))
+    status = SeveralFilter(
+        choices=Run.Status.choices,
+        distinct=False,
+        help_text=_("Several may be given, repeatedly or by commas."),
+    )
+    trigger = SeveralFilter(
+        choices=Run.Trigger.choices,
+        distinct=False,
+        help_text=_("Several may be given, repeatedly or by commas."),
+    )
+    started_after = MomentFilter(
+        field_name="started_at", lookup_expr="gte", help_text=_("Started then or later (ISO 8601).")
+    )
+    started_before = MomentFilter(
+        field_name="started_at", lookup_expr="lt", help_text=_("Started earlier than that (ISO 8601).")
+    )
+
+    class Meta:
+        model = Run
+        fields: list[str] = []
+
+
+class PayloadFilter(FilterSet):  # type: ignore[misc]
+    """The payloads of a run."""
+
+    run = NumberFilter(
+        field_name="run_id", min_value=0, max_value=LARGEST, help_text=_("The number of a run.")
+    )
+
+    class Meta:
+        model = Payload
+        fields: list[str] = []

@@ -1,0 +1,58 @@
+"""What a token may do: what its scopes say, and never more than its user may."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils.translation import gettext as _
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+
+from apps.api.models import ApiToken
+
+# Django REST framework's names for a method that the viewset does not serve, and for OPTIONS.
+_UNSERVED_ACTIONS = (None, "metadata")
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What one action asks for: a scope of the token and, if any are named, one of these permissions of its user."""
+
+    scope: ApiToken.Scope
+    permissions: tuple[str, ...] = ()
+
+
+class TokenHasScope(BasePermission):
+    """Refuses whatever the view has not declared in `needs`, by action or by method in lower case.
+
+    Which rows are there at all is another question, see apps.api.visibility.
+    """
+
+    message = ""
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        token = request.auth
+        if not isinstance(token, ApiToken):
+            return False
+        if hasattr(view, "action_map") and view.action in _UNSERVED_ACTIONS:
+            # Nothing will happen: the view answers that it does not serve this method.
+            return True
+        needs = _needs_of(request, view)
+        if needs is None:
+            self.message = _("This route says nothing of who may use it, so nobody may.")
+        elif needs.scope not in token.scopes:
+            self.message = _("The token lacks the scope “%(scope)s”.") % {"scope": needs.scope}
+        elif needs.permissions and not any(request.user.has_perm(name) for name in needs.permissions):
+            self.message = _("The token's user lacks the permission “%(name)s”.") % {
+                "name": needs.permissions[0]
+            }
+        else:
+            return True
+        return False
+
+
+def _needs_of(request: Request, view: Any) -> Needs | None:
+    declared: dict[str, Needs] = getattr(view, "needs", {})
+    method = str(request.method).lower()
+    return declared.get(getattr(view, "action", None) or ("get" if method == "head" else method))

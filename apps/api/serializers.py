@@ -1,0 +1,248 @@
+"""How things look from outside, and what may be sent in. The names are the contract: they do not change."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from django.utils.translation import gettext as _
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+from rest_framework.reverse import reverse
+
+from apps.api.fields import SeveralField, TimestampField, WholeNumberField, timestamp
+from apps.runs.logs.reading import MOST_LINES, Line, LineFilter
+from apps.runs.models import Level, Payload, Run, Step
+from apps.services.models import Service
+
+LEVELS = {level.slug: level for level in Level}
+STEPS = {step.slug: step for step in Step}
+LEVEL_NAMES = tuple(LEVELS)
+STEP_NAMES = tuple(STEPS)
+PAYLOAD_STATES = ("stored", "expired", "deleted", "lost")
+
+
+class ServiceSerializer(serializers.ModelSerializer[Service]):
+    """A service: what it connects and when it runs. Its connections' addresses and secrets stay inside."""
+
+    source = serializers.CharField(  # type: ignore[assignment]
+        source="source_connection.name", help_text="Name of the source's connection."
+    )
+    destination = serializers.CharField(
+        source="destination_connection.name", help_text="Name of the destination's connection."
+    )
+    next_run_at = TimestampField(allow_null=True, help_text="The next slot of the schedule; null = none.")
+    url = serializers.HyperlinkedIdentityField("api:service-detail", lookup_field="slug")
+    runs_url = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Service
+        fields = (
+            "slug",
+            "name",
+            "source",
+            "destination",
+            "schedule",
+            "timezone",
+            "is_active",
+            "next_run_at",
+            "max_attempts",
+            "timeout_seconds",
+            "url",
+            "runs_url",
+        )
+        read_only_fields = fields
+
+    @extend_schema_field(OpenApiTypes.URI)
+    def get_runs_url(self, service: Service) -> str:
+        return f"{reverse('api:run-list', request=self.context['request'])}?service={service.slug}"
+
+
+class RunSerializer(serializers.ModelSerializer[Run]):
+    """A run; `id` is the number that people quote."""
+
+    service = serializers.SlugField(source="service.slug")
+    started_by = serializers.CharField(
+        source="started_by.username", default=None, help_text="User name; null = the schedule."
+    )
+    queued_at = TimestampField()
+    started_at = TimestampField(allow_null=True)
+    finished_at = TimestampField(allow_null=True)
+    is_complete = serializers.BooleanField(
+        help_text="Whether every line of the log can be read, and none is to come."
+    )
+    log_url = serializers.HyperlinkedIdentityField("api:run-log")
+    payloads_url = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Run
+        fields = (
+            "id",
+            "service",
+            "status",
+            "trigger",
+            "started_by",
+            "queued_at",
+            "started_at",
+            "finished_at",
+            "pulled_count",
+            "pushed_count",
+            "warning_count",
+            "error_count",
+            "line_count",
+            "is_complete",
+            "lost_line_count",
+            "error",
+            "log_url",
+            "payloads_url",
+        )
+        read_only_fields = fields
+
+    @extend_schema_field(OpenApiTypes.URI)
+    def get_payloads_url(self, run: Run) -> str:
+        return f"{reverse('api:payload-list', request=self.context['request'])}?run={run.pk}"
+
+
+class PayloadSerializer(serializers.ModelSerializer[Payload]):
+    """A file that passed through a run. It can be fetched while its status is `stored`."""
+
+    run = serializers.IntegerField(source="run_id")
+    status = serializers.ChoiceField(PAYLOAD_STATES, source="state")
+    created_at = TimestampField()
+    expires_at = TimestampField(allow_null=True, help_text="Null while the run goes on.")
+    download_url = serializers.HyperlinkedIdentityField("api:payload-download")
+
+    class Meta:
+        model = Payload
+        fields: tuple[str, ...] = (
+            "id",
+            "run",
+            "kind",
+            "name",
+            "content_type",
+            "size",
+            "sha256",
+            "created_at",
+            "expires_at",
+            "status",
+            "download_url",
+        )
+        read_only_fields = fields
+
+
+class LinePayloadSerializer(PayloadSerializer):
+    """A file at the line where it arose."""
+
+    class Meta(PayloadSerializer.Meta):
+        fields = ("id", "kind", "name", "size", "sha256", "status", "expires_at", "download_url")
+        read_only_fields = fields
+
+
+class LineSerializer(serializers.Serializer[Line]):
+    """One line of a log. Written by hand, for there are up to 5,000 in an answer."""
+
+    sequence = serializers.IntegerField()
+    logged_at = TimestampField()
+    level = serializers.ChoiceField(LEVEL_NAMES)
+    step = serializers.ChoiceField(STEP_NAMES)
+    message = serializers.CharField()
+    payloads = LinePayloadSerializer(many=True)
+
+    def to_representation(self, line: Line) -> dict[str, Any]:
+        return {
+            "sequence": line.sequence,
+            "logged_at": timestamp(line.logged_at),
+            "level": line.level.slug,
+            "step": line.step.slug,
+            "message": line.message,
+            "payloads": self.fields["payloads"].to_representation(line.payloads),
+        }
+
+
+class LogPageSerializer(serializers.Serializer[Any]):
+    """A page of a log, and where and when to go on."""
+
+    lines = LineSerializer(many=True)
+    next_after = serializers.IntegerField(help_text="What to pass as `after` next.")
+    last_sequence = serializers.IntegerField(
+        help_text="The latest line there is; more can be had at once while `next_after` is below it."
+    )
+    status = serializers.ChoiceField(Run.Status.choices)
+    is_complete = serializers.BooleanField()
+    poll_after = serializers.IntegerField(
+        allow_null=True, help_text="Seconds after which to ask again; null = no more lines will come."
+    )
+
+
+class LineFilterSerializer(serializers.Serializer[Any]):
+    """Which lines are wanted."""
+
+    level = SeveralField(LEVELS)
+    step = SeveralField(STEPS)
+    q = serializers.CharField(
+        required=False, default="", allow_blank=True, max_length=500, trim_whitespace=False
+    )
+
+    def wanted(self) -> LineFilter:
+        given = self.validated_data
+        return LineFilter(levels=given["level"], steps=given["step"], text=given["q"])
+
+
+class LogQuerySerializer(LineFilterSerializer):
+    """Which lines are wanted, from where on, and how many at the most."""
+
+    after = WholeNumberField(least=0, required=False, default=0)
+    limit = WholeNumberField(least=1, most=MOST_LINES, required=False, default=500)
+
+
+class StartSerializer(serializers.Serializer[Any]):
+    """How a run is to be: what it keeps, and what it does otherwise than its service."""
+
+    store = serializers.ListField(
+        child=serializers.ChoiceField(Payload.Kind.choices),
+        required=False,
+        default=list,
+        help_text="The kinds of payload that the run keeps.",
+    )
+    dry_run = serializers.BooleanField(
+        required=False, default=False, help_text="Pull and script, but push nothing."
+    )
+    options = serializers.DictField(
+        required=False, default=dict, help_text="For this run only: page_size, max_attempts, record_id."
+    )
+
+    def to_internal_value(self, data: Any) -> Any:
+        if isinstance(data, Mapping):
+            unknown = {key: [_unknown_key(self.fields)] for key in data if key not in self.fields}
+            if unknown:
+                raise serializers.ValidationError(unknown)
+        return super().to_internal_value(data)
+
+    def validate_options(self, options: dict[str, Any]) -> dict[str, Any]:
+        """Refuses text that no database takes: NUL, and halves of surrogate pairs."""
+        text = json.dumps(options, ensure_ascii=False).replace("\\\\", "")
+        if "\\u0000" in text or any("\ud800" <= character <= "\udfff" for character in text):
+            raise serializers.ValidationError(_("This holds characters that cannot be stored."))
+        return options
+
+
+class ProblemSerializer(serializers.Serializer[Any]):
+    """What went wrong (RFC 9457)."""
+
+    type = serializers.CharField(
+        help_text="A URI that names the kind of problem; about:blank = see the status."
+    )
+    title = serializers.CharField()
+    status = serializers.IntegerField()
+    detail = serializers.CharField()
+    errors = serializers.DictField(  # type: ignore[assignment]
+        child=serializers.ListField(child=serializers.CharField()),
+        required=False,
+        help_text="What is wrong with each field or parameter.",
+    )
+
+
+def _unknown_key(known: Mapping[str, Any]) -> str:
+    return _("Unknown; known are: %(names)s.") % {"names": ", ".join(known)}

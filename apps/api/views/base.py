@@ -1,0 +1,31 @@
+"""What all routes of the API share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework.negotiation import DefaultContentNegotiation
+from rest_framework.renderers import BaseRenderer
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from apps.api.parsers import BoundedJSONParser
+from apps.api.permissions import Needs
+
+
+class _OneRepresentation(DefaultContentNegotiation):
+    """There is one representation of everything: a client that asks for another gets that one, not 406."""
+
+    def select_renderer(
+        self, request: Request, renderers: Any, format_suffix: str | None = None
+    ) -> tuple[BaseRenderer, str]:
+        return renderers[0], renderers[0].media_type
+
+
+class ApiView(APIView):
+    """A route under /api/v1/. It declares in `needs` who may use it; see apps.api.permissions."""
+
+    needs: dict[str, Needs] = {}
+    parser_classes = (BoundedJSONParser,)
+    content_negotiation_class = _OneRepresentation
+    metadata_class = None

@@ -1,0 +1,196 @@
+"""The bytes of a payload, to whoever holds the right token, until they expire."""
+
+from __future__ import annotations
+
+import base64
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import IO, Any
+
+from django.db.models import QuerySet
+from django.http import FileResponse, HttpResponse, HttpResponseBase
+from django.utils.cache import get_conditional_response
+from django.utils.http import content_disposition_header
+from django.utils.translation import gettext as _
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.generics import GenericAPIView
+from rest_framework.request import Request
+
+from apps.api.authentication import client_address
+from apps.api.byte_ranges import ByteRange, Unsatisfiable, wanted_range
+from apps.api.fields import timestamp
+from apps.api.file_names import download_name, media_type
+from apps.api.models import ApiToken
+from apps.api.permissions import Needs
+from apps.api.problems import PayloadUnreadable, PreconditionFailed, RangeNotSatisfiable
+from apps.api.schema import answers
+from apps.api.views.base import ApiView
+from apps.api.visibility import visible_payloads
+from apps.runs.models import Payload
+from apps.runs.payloads.retrieval import PayloadGone, open_payload
+
+logger = logging.getLogger(__name__)
+
+# Read at once where the kernel cannot send the file by itself: from S3, and for a range.
+_BLOCK_BYTES = 256 * 1024
+
+
+class DownloadView(ApiView, GenericAPIView[Payload]):
+    """The bytes of a payload."""
+
+    needs = {"get": Needs(ApiToken.Scope.PAYLOAD_READ, ("runs.download_payload",))}
+    queryset = Payload.objects.none()
+
+    def get_queryset(self) -> QuerySet[Payload]:
+        return visible_payloads(self.request)
+
+    @extend_schema(
+        operation_id="v1_payloads_download",
+        summary="The bytes of a payload",
+        description=(
+            "Until 24 hours (or what the operator set) after the run's end, then 410. `Range` takes one range of "
+            "bytes; `ETag` is the SHA-256, so a download can be taken up again with `If-Range`."
+        ),
+        parameters=[
+            OpenApiParameter(name, str, OpenApiParameter.HEADER)
+            for name in ("Range", "If-Range", "If-None-Match", "If-Match")
+        ],
+        responses={
+            (200, "application/octet-stream"): OpenApiTypes.BINARY,
+            (206, "application/octet-stream"): OpenApiTypes.BINARY,
+            304: None,
+        }
+        | answers(404, 410, 412, 416),
+    )
+    def get(self, request: Request, pk: Any) -> HttpResponseBase:
+        payload: Any = self.get_object()
+        if payload.state != "stored":
+            raise _gone(payload)
+        headers = _headers(payload)
+        unchanged = get_conditional_response(request._request, etag=headers["ETag"])
+        if unchanged is not None:
+            if unchanged.status_code == HTTPStatus.PRECONDITION_FAILED:
+                raise PreconditionFailed(_("The payload is not the one that If-Match names."))
+            return HttpResponse(status=HTTPStatus.NOT_MODIFIED, headers=headers)
+        wanted = _range_of(request, payload, headers["ETag"]) if request.method == "GET" else None
+        try:
+            stream = open_payload(payload)
+        except PayloadGone:
+            raise _gone(payload) from None
+        _note_read(request, payload, wanted)
+        if request.method == "HEAD":
+            stream.close()
+            return HttpResponse(
+                headers=headers | {"Content-Length": str(payload.size)},
+                content_type=media_type(payload.content_type),
+            )
+        return _part(stream, payload, headers, wanted) if wanted else _whole(stream, payload, headers)
+
+
+def _headers(payload: Payload) -> dict[str, str]:
+    digest = base64.b64encode(bytes.fromhex(payload.sha256)).decode()
+    return {
+        "Accept-Ranges": "bytes",
+        "Cache-Control": "private, no-store",
+        "Content-Disposition": content_disposition_header(True, download_name(payload.name)) or "attachment",
+        # Whatever it holds, nothing of it runs in a browser.
+        "Content-Security-Policy": "sandbox; default-src 'none'",
+        "ETag": f'"{payload.sha256}"',
+        "Repr-Digest": f"sha-256=:{digest}:",
+        "X-Content-Type-Options": "nosniff",
+    }
+
+
+def _range_of(request: Request, payload: Payload, etag: str) -> ByteRange | None:
+    if request.headers.get("If-Range", etag).strip() != etag:
+        return None
+    size = payload.size or 0
+    try:
+        return wanted_range(request.headers.get("Range", ""), size)
+    except Unsatisfiable:
+        raise RangeNotSatisfiable(
+            _("The file has %(size)d bytes.") % {"size": size}, headers={"Content-Range": f"bytes */{size}"}
+        ) from None
+
+
+class _BlockResponse(FileResponse):
+    """Sent by the kernel where stream and server can (gunicorn), else in blocks."""
+
+    block_size = _BLOCK_BYTES
+
+
+class _Part:
+    """The bytes of a range, read from a stream that holds the whole."""
+
+    def __init__(self, stream: IO[bytes], wanted: ByteRange) -> None:
+        self._stream = stream
+        self._left = wanted.length
+        self.close = stream.close
+        _skip(stream, wanted.first)
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._stream.read(min(size, self._left) if size >= 0 else self._left)
+        self._left -= len(data)
+        return data
+
+
+def _whole(stream: IO[bytes], payload: Payload, headers: Mapping[str, str]) -> HttpResponseBase:
+    response = _BlockResponse(stream, content_type=media_type(payload.content_type))
+    response.headers.setdefault("Content-Length", str(payload.size))
+    _add(response, headers)
+    return response
+
+
+def _part(
+    stream: IO[bytes], payload: Payload, headers: Mapping[str, str], wanted: ByteRange
+) -> HttpResponseBase:
+    response = _BlockResponse(
+        _Part(stream, wanted),
+        status=HTTPStatus.PARTIAL_CONTENT,
+        content_type=media_type(payload.content_type),
+    )
+    _add(response, headers)
+    response.headers["Content-Length"] = str(wanted.length)
+    response.headers["Content-Range"] = f"bytes {wanted.first}-{wanted.last}/{payload.size}"
+    return response
+
+
+def _add(response: HttpResponseBase, headers: Mapping[str, str]) -> None:
+    for name, value in headers.items():
+        response.headers[name] = value
+
+
+def _skip(stream: IO[bytes], count: int) -> None:
+    """Go on by `count` bytes; a stream that cannot seek (S3) is read over, a block at a time."""
+    if stream.seekable():
+        stream.seek(count)
+        return
+    while count > 0 and (block := stream.read(min(count, _BLOCK_BYTES))):
+        count -= len(block)
+
+
+def _gone(payload: Any) -> PayloadUnreadable:
+    """Why it can no longer be read, as far as the row says; what the row calls stored is not in the store."""
+    if payload.state in ("expired", "deleted") and payload.expires_at:
+        return PayloadUnreadable(
+            _("The payload expired at %(time)s.") % {"time": timestamp(payload.expires_at)}
+        )
+    if payload.state == "deleted":
+        return PayloadUnreadable(_("The payload was deleted."))
+    return PayloadUnreadable(_("The payload is not in the store: it was lost, or has expired just now."))
+
+
+def _note_read(request: Request, payload: Payload, wanted: ByteRange | None) -> None:
+    token: ApiToken = request.auth  # type: ignore[assignment]
+    logger.info(
+        "Payload %s of run %d: %s %s by %s with token %s from %s",
+        payload.pk,
+        payload.run_id,
+        request.method,
+        f"bytes {wanted.first}-{wanted.last}" if wanted else "whole",
+        request.user,
+        token,
+        client_address(request) or "a socket",
+    )

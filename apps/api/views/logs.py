@@ -1,0 +1,141 @@
+"""The log of a run: page by page while it grows, or whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import batched
+
+from django.http import StreamingHttpResponse
+from drf_spectacular.utils import extend_schema
+from rest_framework.generics import GenericAPIView, get_object_or_404
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from apps.api.log_formats import as_json_line, as_text
+from apps.api.models import ApiToken
+from apps.api.permissions import Needs
+from apps.api.schema import answers
+from apps.api.serializers import (
+    LineFilterSerializer,
+    LineSerializer,
+    LogPageSerializer,
+    LogQuerySerializer,
+)
+from apps.api.views.base import ApiView
+from apps.api.visibility import visible_runs
+from apps.runs.logs.reading import Line, all_lines, last_sequence, lines_after
+from apps.runs.models import Run
+
+# Seconds between two looks at a log that still grows.
+POLL_SECONDS = 5
+# Lines that are written to a download at once.
+_LINES_AT_ONCE = 500
+
+
+class _RunLogView(ApiView, GenericAPIView[Run]):
+    needs = {"get": Needs(ApiToken.Scope.RUN_READ)}
+    queryset = Run.objects.none()
+
+    def get_run(self) -> Run:
+        return get_object_or_404(visible_runs(self.request), pk=self.kwargs["pk"])
+
+
+class LogView(_RunLogView):
+    """A page of a run's log."""
+
+    @extend_schema(
+        operation_id="v1_runs_log",
+        summary="A page of a run's log",
+        description=(
+            "The lines after a sequence number, in order. Pass `next_after` as `after` to go on: at once while it "
+            "is below `last_sequence`, then after `poll_after` seconds. No line is left out, however one polls."
+        ),
+        parameters=[LogQuerySerializer],
+        responses={200: LogPageSerializer} | answers(400, 404),
+    )
+    def get(self, request: Request, pk: int) -> Response:
+        query = LogQuerySerializer(data=request.query_params)
+        query.is_valid(raise_exception=True)
+        after, limit = query.validated_data["after"], query.validated_data["limit"]
+        # In this order: what is written meanwhile may then show among the lines, but is never passed over.
+        run = self.get_run()
+        last = last_sequence(run)
+        lines = lines_after(run, after, limit, query.wanted())
+        reached = [lines[-1].sequence] if lines else []
+        if len(lines) < limit:
+            reached.append(last)
+        page = {
+            "lines": lines,
+            "next_after": max(after, *reached),
+            "last_sequence": max(last, *reached),
+            "status": run.status,
+            "is_complete": run.is_complete,
+            "poll_after": None if run.is_complete or run.lost_line_count else POLL_SECONDS,
+        }
+        return Response(LogPageSerializer(page, context={"request": request}).data)
+
+
+class _WholeLogView(_RunLogView):
+    """The whole log up to now, streamed, so that memory stays flat however long it is."""
+
+    content_type = ""
+    extension = ""
+
+    def format_line(self, line: Line) -> str:
+        raise NotImplementedError
+
+    def get(self, request: Request, pk: int) -> StreamingHttpResponse:
+        query = LineFilterSerializer(data=request.query_params)
+        query.is_valid(raise_exception=True)
+        run = self.get_run()
+        return StreamingHttpResponse(
+            _encoded(all_lines(run, query.wanted()), self.format_line),
+            content_type=self.content_type,
+            headers={"Content-Disposition": f'attachment; filename="run-{run.pk}-log.{self.extension}"'},
+        )
+
+
+class LogTextView(_WholeLogView):
+    """The whole log as text."""
+
+    content_type = "text/plain; charset=utf-8"
+    extension = "txt"
+
+    def format_line(self, line: Line) -> str:
+        return as_text(line)
+
+    @extend_schema(
+        operation_id="v1_runs_log_txt",
+        summary="A run's whole log as text",
+        description="One line each, `time LEVEL step message`; what continues a message is indented.",
+        parameters=[LineFilterSerializer],
+        responses={(200, "text/plain"): str} | answers(400, 404),
+    )
+    def get(self, request: Request, pk: int) -> StreamingHttpResponse:
+        return super().get(request, pk)
+
+
+class LogNdjsonView(_WholeLogView):
+    """The whole log as JSON, a line each."""
+
+    content_type = "application/x-ndjson"
+    extension = "ndjson"
+
+    def format_line(self, line: Line) -> str:
+        # To be the same as in a page, payloads and all.
+        document = LineSerializer(context=self.get_serializer_context()).to_representation(line)
+        return as_json_line(document)
+
+    @extend_schema(
+        operation_id="v1_runs_log_ndjson",
+        summary="A run's whole log as NDJSON",
+        parameters=[LineFilterSerializer],
+        responses={(200, "application/x-ndjson"): LineSerializer} | answers(400, 404),
+    )
+    def get(self, request: Request, pk: int) -> StreamingHttpResponse:
+        return super().get(request, pk)
+
+
+def _encoded(lines: Iterator[Line], format_line: Callable[[Line], str]) -> Iterator[bytes]:
+    for some in batched(lines, _LINES_AT_ONCE):
+        yield "".join(format_line(line) for line in some).encode("utf-8", "backslashreplace")

@@ -1,0 +1,41 @@
+"""Payloads: what there is, and whether it can still be fetched."""
+
+from __future__ import annotations
+
+from django.db.models import QuerySet
+from drf_spectacular.utils import extend_schema, extend_schema_view
+from rest_framework.mixins import ListModelMixin, RetrieveModelMixin
+from rest_framework.viewsets import GenericViewSet
+
+from apps.api.filters import PayloadFilter
+from apps.api.models import ApiToken
+from apps.api.pagination import PayloadPagination
+from apps.api.permissions import Needs
+from apps.api.schema import answers
+from apps.api.serializers import PayloadSerializer
+from apps.api.views.base import ApiView
+from apps.api.visibility import visible_payloads
+from apps.runs.models import Payload
+
+_READ = Needs(ApiToken.Scope.PAYLOAD_READ, ("runs.view_payload", "runs.download_payload"))
+
+
+@extend_schema_view(
+    list=extend_schema(
+        summary="The payloads",
+        description="Newest first; the payloads of one run in the order in which they arose.",
+        responses={200: PayloadSerializer(many=True)} | answers(400),
+    ),
+    retrieve=extend_schema(summary="One payload", responses={200: PayloadSerializer} | answers(404)),
+)
+class PayloadViewSet(ApiView, ListModelMixin, RetrieveModelMixin, GenericViewSet[Payload]):
+    """The payloads of the services that the token may see."""
+
+    needs = {"list": _READ, "retrieve": _READ}
+    queryset = Payload.objects.none()
+    serializer_class = PayloadSerializer
+    pagination_class = PayloadPagination
+    filterset_class = PayloadFilter
+
+    def get_queryset(self) -> QuerySet[Payload]:
+        return visible_payloads(self.request)

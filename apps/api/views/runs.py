@@ -1,0 +1,67 @@
+"""Runs: how they went, and their cancelling."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from django.db.models import QuerySet
+from django.utils.translation import gettext as _
+from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_view
+from rest_framework.mixins import ListModelMixin, RetrieveModelMixin
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.viewsets import GenericViewSet
+
+from apps.api.filters import RunFilter
+from apps.api.models import ApiToken
+from apps.api.pagination import RunPagination
+from apps.api.permissions import Needs
+from apps.api.problems import RunHasEnded
+from apps.api.schema import answers
+from apps.api.serializers import RunSerializer
+from apps.api.views.base import ApiView
+from apps.api.visibility import visible_runs
+from apps.runs.models import Run
+
+
+@extend_schema_view(
+    list=extend_schema(
+        summary="The runs, newest first", responses={200: RunSerializer(many=True)} | answers(400)
+    ),
+    retrieve=extend_schema(summary="One run", responses={200: RunSerializer} | answers(404)),
+)
+class RunViewSet(ApiView, ListModelMixin, RetrieveModelMixin, GenericViewSet[Run]):
+    """The runs of the services that the token may see."""
+
+    needs = {
+        "list": Needs(ApiToken.Scope.RUN_READ),
+        "retrieve": Needs(ApiToken.Scope.RUN_READ),
+        "cancel": Needs(ApiToken.Scope.RUN_START, ("runs.cancel_run",)),
+    }
+    queryset = Run.objects.none()
+    serializer_class = RunSerializer
+    pagination_class = RunPagination
+    filterset_class = RunFilter
+
+    def get_queryset(self) -> QuerySet[Run]:
+        return visible_runs(self.request)
+
+    @extend_schema(
+        summary="Cancel a run",
+        request=None,
+        responses={
+            200: OpenApiResponse(RunSerializer, "The run was queued, and is cancelled."),
+            202: OpenApiResponse(
+                RunSerializer, "The run is asked to stop; it does so after its page or batch."
+            ),
+        }
+        | answers(404, 409),
+    )
+    def cancel(self, request: Request, pk: int) -> Response:
+        run = self.get_object()
+        if not run.request_cancel(request.user):
+            run.refresh_from_db(fields=["status"])
+            raise RunHasEnded(_("The run has ended already: %(status)s.") % {"status": run.status})
+        run.refresh_from_db()
+        status = HTTPStatus.ACCEPTED if run.is_open else HTTPStatus.OK
+        return Response(self.get_serializer(run).data, status=status)

@@ -1,0 +1,124 @@
+"""Services, and the start of their runs."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
+from django.utils.translation import gettext as _
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_view
+from rest_framework import serializers
+from rest_framework.mixins import ListModelMixin, RetrieveModelMixin
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.reverse import reverse
+from rest_framework.viewsets import GenericViewSet
+
+from apps.api.models import ApiToken
+from apps.api.pagination import ServicePagination
+from apps.api.permissions import Needs
+from apps.api.problems import IdempotencyKeyReused
+from apps.api.schema import answers
+from apps.api.serializers import RunSerializer, ServiceSerializer, StartSerializer
+from apps.api.views.base import ApiView
+from apps.api.visibility import visible_services
+from apps.runs.models import Run
+from apps.runs.tasks import start_run
+from apps.services.models import Service
+from apps.services.options import run_options_from
+
+KEY_HEADER = "Idempotency-Key"
+_LONGEST_KEY = 200
+
+
+@extend_schema_view(
+    list=extend_schema(summary="The services", responses={200: ServiceSerializer(many=True)} | answers(400)),
+    retrieve=extend_schema(summary="One service", responses={200: ServiceSerializer} | answers(404)),
+)
+class ServiceViewSet(ApiView, ListModelMixin, RetrieveModelMixin, GenericViewSet[Service]):
+    """The services that the token may see."""
+
+    needs = {
+        "list": Needs(ApiToken.Scope.RUN_READ),
+        "retrieve": Needs(ApiToken.Scope.RUN_READ),
+        "start": Needs(ApiToken.Scope.RUN_START, ("runs.start_run",)),
+    }
+    queryset = Service.objects.none()
+    serializer_class = ServiceSerializer
+    pagination_class = ServicePagination
+    lookup_field = "slug"
+
+    def get_queryset(self) -> QuerySet[Service]:
+        return visible_services(self.request).select_related("source_connection", "destination_connection")
+
+    @extend_schema(
+        summary="Start a run",
+        description=(
+            "Queues a run of the service; that its schedule is off makes no difference. With the header "
+            "`Idempotency-Key` a request can be repeated safely: the same key of the same user for the same "
+            "service is answered with the same run, and with 422 where the body asks for another."
+        ),
+        request=StartSerializer,
+        parameters=[
+            OpenApiParameter(
+                KEY_HEADER,
+                {"type": "string", "minLength": 1, "maxLength": _LONGEST_KEY},
+                OpenApiParameter.HEADER,
+                description="Anything unique, such as a UUID; printable ASCII.",
+            ),
+            OpenApiParameter(
+                "Location",
+                {"type": "string", "format": "uri"},
+                OpenApiParameter.HEADER,
+                response=[202],
+                description="Where the run is.",
+            ),
+        ],
+        responses={202: OpenApiResponse(RunSerializer, "The run is queued.")}
+        | answers(400, 404, 413, 415, 422),
+    )
+    def start(self, request: Request, slug: str) -> Response:
+        service = self.get_object()
+        given = StartSerializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        run = _start(service, request, given.validated_data)
+        document = RunSerializer(run, context=self.get_serializer_context()).data
+        location = reverse("api:run-detail", (run.pk,), request=request)
+        return Response(document, status=HTTPStatus.ACCEPTED, headers={"Location": location})
+
+
+def _start(service: Service, request: Request, given: dict[str, Any]) -> Run:
+    try:
+        options = run_options_from(service, given["options"])
+    except ValidationError as error:
+        raise serializers.ValidationError({"options": error.message_dict}) from None
+    run = start_run(
+        service,
+        trigger=Run.Trigger.API,
+        user=request.user,
+        store=given["store"],
+        is_dry_run=given["dry_run"],
+        options=options,
+        idempotency_key=_idempotency_key(request),
+    )
+    asked = (set(given["store"]), given["dry_run"], options)
+    if asked != (set(run.stores), run.is_dry_run, run.options):
+        raise IdempotencyKeyReused(
+            _("Run %(number)d was started with this key and another body.") % {"number": run.pk}
+        )
+    return run
+
+
+def _idempotency_key(request: Request) -> str | None:
+    """The header's value; None where there is none. Raises a ValidationError where it is no use as a key."""
+    key = request.headers.get(KEY_HEADER)
+    if key is None:
+        return None
+    key = key.strip()
+    if not (1 <= len(key) <= _LONGEST_KEY and key.isascii() and key.isprintable()):
+        raise serializers.ValidationError(
+            {KEY_HEADER: [_("Write 1 to %(most)d printable ASCII characters.") % {"most": _LONGEST_KEY}]}
+        )
+    return key
