@@ -76,7 +76,7 @@ class DownloadView(ApiView, GenericAPIView[Payload]):
             return HttpResponse(status=HTTPStatus.NOT_MODIFIED, headers=headers)
         wanted = _range_of(request, payload, headers["ETag"]) if request.method == "GET" else None
         try:
-            stream = open_payload(payload)
+            stream = open_payload(payload, first=wanted.first if wanted else 0)
         except PayloadGone:
             raise _gone(payload) from None
         _note_read(request, payload, wanted)
@@ -122,13 +122,12 @@ class _BlockResponse(FileResponse):
 
 
 class _Part:
-    """The bytes of a range, read from a stream that holds the whole."""
+    """The bytes of a range, read from a stream that begins with them."""
 
     def __init__(self, stream: IO[bytes], wanted: ByteRange) -> None:
         self._stream = stream
         self._left = wanted.length
         self.close = stream.close
-        _skip(stream, wanted.first)
 
     def read(self, size: int = -1) -> bytes:
         data = self._stream.read(min(size, self._left) if size >= 0 else self._left)
@@ -160,15 +159,6 @@ def _part(
 def _add(response: HttpResponseBase, headers: Mapping[str, str]) -> None:
     for name, value in headers.items():
         response.headers[name] = value
-
-
-def _skip(stream: IO[bytes], count: int) -> None:
-    """Go on by `count` bytes; a stream that cannot seek (S3) is read over, a block at a time."""
-    if stream.seekable():
-        stream.seek(count)
-        return
-    while count > 0 and (block := stream.read(min(count, _BLOCK_BYTES))):
-        count -= len(block)
 
 
 def _gone(payload: Any) -> PayloadUnreadable:
