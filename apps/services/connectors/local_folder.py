@@ -13,7 +13,7 @@ from apps.services.connectors.base import ConnectorError
 from apps.services.connectors.folders import is_temporary, temporary_name, told
 
 # In the data directory, which is the default root, these are Synclog's own.
-_OWN_NAMES = {"broker", "demo-credentials", "payloads", "secret-key", "spool", "static"}
+_OWN_NAMES = {"broker", "demo-credentials.txt", "log", "payloads", "secret-key", "spool", "static"}
 _OWN_BEGINNINGS = ("beat-schedule", "synclog.sqlite3", "test.sqlite3")
 
 
