@@ -1,0 +1,7 @@
+"""The settings forms: what a person writes, checked before it is saved."""
+
+from apps.console.forms.connection import ConnectionForm
+from apps.console.forms.pages import ServiceSettings
+from apps.console.forms.service import SERVICE_FIELDSETS, ServiceForm
+
+__all__ = ("SERVICE_FIELDSETS", "ConnectionForm", "ServiceForm", "ServiceSettings")

@@ -1,0 +1,152 @@
+"""The settings of a connection; a secret goes in here and never comes out again."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from apps.services.addresses import validate_address
+from apps.services.connectors.base import ConnectorError
+from apps.services.connectors.local_folder import confined
+from apps.services.models import Connection
+
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg] - it takes no parameter at run time
+    """Address, patience and sign-in of another system."""
+
+    secret = forms.CharField(
+        label=gettext_lazy("Secret"),
+        required=False,
+        strip=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password", "class": "vTextField"}),
+    )
+    forget_secret = forms.BooleanField(label=gettext_lazy("Forget the stored secret"), required=False)
+
+    class Meta:
+        model = Connection
+        fields = (
+            "name",
+            "kind",
+            "url",
+            "connect_timeout",
+            "read_timeout",
+            "auth",
+            "auth_username",
+            "auth_header",
+            "secret_env",
+        )
+        help_texts = {
+            "name": gettext_lazy("How services and YAML files call it."),
+            "url": gettext_lazy(
+                "Its address: http://127.0.0.1:3000, https://…; files: file:///srv/drop, s3://…"
+            ),
+            "connect_timeout": gettext_lazy("How long to wait until the system takes the call."),
+            "read_timeout": gettext_lazy("How long to wait for more of an answer."),
+            "auth_username": gettext_lazy("For “user and password”."),
+            "auth_header": gettext_lazy("For “header of its own”, such as X-Api-Key."),
+            "secret_env": gettext_lazy(
+                "The name of a variable that holds the secret where the workers run, such as SHOP_TOKEN. "
+                "Instead of a stored one."
+            ),
+        }
+
+    class Media:
+        js = (forms.Script("console/settings-form.js", type="module"),)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        has_stored = bool(self.instance.secret_encrypted)
+        self.fields["secret"].help_text = (
+            _("A secret is stored. Leave this empty to keep it; it is never shown.")
+            if has_stored
+            else _("Token or password. It is encrypted, and never shown again.")
+        )
+        if not has_stored:
+            del self.fields["forget_secret"]
+        for name, condition in (
+            ("auth_username", "auth=basic"),
+            ("auth_header", "auth=header"),
+            ("secret", "auth=bearer,basic,header"),
+            ("secret_env", "auth=bearer,basic,header"),
+        ):
+            # Who may only look has no fields.
+            if name in self.fields:
+                self.fields[name].widget.attrs["data-shown-for"] = condition
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or self.cleaned_data
+        kind, auth = cleaned.get("kind", ""), cleaned.get("auth", "")
+        if kind and (url := cleaned.get("url")):
+            self._refuse_bad_address(kind, url)
+        if kind == Connection.Kind.FILE and auth in {Connection.Auth.BEARER, Connection.Auth.HEADER}:
+            self.add_error("auth", _("Files know no such sign-in; choose “none” or “user and password”."))
+        self._refuse_bad_secret(cleaned, auth)
+        if auth == Connection.Auth.BASIC:
+            self._refuse_bad_username(cleaned.get("auth_username", ""))
+        if auth == Connection.Auth.HEADER:
+            self._refuse_bad_header(cleaned.get("auth_header", ""))
+        return cleaned
+
+    def save(self, commit: bool = True) -> Connection:
+        if secret := self.cleaned_data.get("secret"):
+            self.instance.set_secret(secret)
+        elif self.cleaned_data.get("forget_secret"):
+            self.instance.set_secret("")
+        connection: Connection = super().save(commit)
+        return connection
+
+    def _refuse_bad_address(self, kind: str, url: str) -> None:
+        try:
+            validate_address(kind, url)
+        except ValidationError as error:
+            self.add_error("url", error)
+            return
+        if url.startswith("file://"):
+            try:
+                confined(Path(url.removeprefix("file://")))
+            except ConnectorError as error:
+                self.add_error("url", str(error))
+
+    def _refuse_bad_secret(self, cleaned: dict[str, Any], auth: str) -> None:
+        secret, variable = cleaned.get("secret", ""), cleaned.get("secret_env", "")
+        forgets = cleaned.get("forget_secret", False)
+        if variable and not _VARIABLE_NAME.fullmatch(variable):
+            self.add_error(
+                "secret_env", _("This is no name of a variable; use letters, digits and _, as in SHOP_TOKEN.")
+            )
+        if secret and not secret.isprintable():
+            self.add_error("secret", _("It holds line breaks or control characters; enter it without them."))
+        if secret and variable:
+            self.add_error("secret", _("Enter a secret or name a variable, not both."))
+        if secret and forgets:
+            self.add_error("forget_secret", _("Enter a new secret or forget the stored one, not both."))
+        if auth == Connection.Auth.NONE:
+            if secret:
+                self.add_error("secret", _("Nothing would use it: choose a sign-in, or leave this empty."))
+        elif not (secret or variable or (self.instance.secret_encrypted and not forgets)):
+            self.add_error("secret", _("This sign-in needs a secret: enter it, or name a variable below."))
+
+    def _refuse_bad_username(self, username: str) -> None:
+        if not username:
+            self.add_error("auth_username", _("This sign-in needs a user name; enter it."))
+        elif ":" in username or not username.isprintable():
+            self.add_error(
+                "auth_username", _("A user name holds neither colons nor control characters; leave them out.")
+            )
+
+    def _refuse_bad_header(self, header: str) -> None:
+        if not header:
+            self.add_error("auth_header", _("This sign-in needs a header; enter its name, as in X-Api-Key."))
+        elif not _HEADER_NAME.fullmatch(header):
+            self.add_error(
+                "auth_header", _("This is no header name; use letters, digits and hyphens, as in X-Api-Key.")
+            )

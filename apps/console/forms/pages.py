@@ -1,0 +1,71 @@
+"""The settings page of a service: fields for who may change them, a plain account for who may only look."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+from django.contrib import admin
+from django.http import HttpRequest
+from django.urls import URLPattern, path
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+
+from apps.console.forms.schedule import describe_schedule
+from apps.console.forms.service import SERVICE_FIELDSETS, ServiceForm
+from apps.services.models import Service
+
+_READ_ONLY_FIELDSETS = (
+    (None, {"fields": ("name", "slug", "is_active", "groups")}),
+    (_("Source"), {"fields": ("source_connection", "source_settings")}),
+    (_("Script"), {"fields": ("script_source",)}),
+    (_("Destination"), {"fields": ("destination_connection", "destination_settings")}),
+    (_("Schedule and limits"), {"fields": ("schedule", "timezone", "max_attempts", "timeout_seconds")}),
+)
+
+
+class ServiceSettings(admin.ModelAdmin):  # type: ignore[type-arg] - it takes no parameter at run time
+    """What the admin of services does for their settings."""
+
+    form = ServiceForm
+
+    def get_fieldsets(self, request: HttpRequest, obj: Service | None = None) -> Any:
+        may_write = self.has_change_permission(request, obj) if obj else self.has_add_permission(request)
+        return SERVICE_FIELDSETS if may_write else _READ_ONLY_FIELDSETS
+
+    def get_form(
+        self, request: HttpRequest, obj: Service | None = None, change: bool = False, **kwargs: Any
+    ) -> Any:
+        """The form, which notes the user as the author of a new version of the script."""
+        may_write = self.has_change_permission(request, obj) if obj else self.has_add_permission(request)
+        if not may_write:
+            return super().get_form(request, obj, change, form=admin.ModelAdmin.form, **kwargs)
+        form = super().get_form(request, obj, change, **kwargs)
+        form.author = request.user
+        return form
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(describe_schedule)
+        return [
+            path("describe-schedule/", view, name="services_service_describe_schedule"),
+            *super().get_urls(),
+        ]
+
+    @admin.display(description=_("settings"))
+    def source_settings(self, service: Service) -> SafeString:
+        return _as_text(service.source_options)
+
+    @admin.display(description=_("settings"))
+    def destination_settings(self, service: Service) -> SafeString:
+        return _as_text(service.destination_options)
+
+    @admin.display(description=_("script"))
+    def script_source(self, service: Service) -> SafeString:
+        script = service.current_script()
+        return format_html("<pre>{}</pre>", script.source if script else _("None."))
+
+
+def _as_text(options: dict[str, Any]) -> SafeString:
+    text = yaml.safe_dump(options, sort_keys=False, allow_unicode=True) if options else _("As usual.")
+    return format_html("<pre>{}</pre>", text)
