@@ -16,7 +16,7 @@ import urllib3
 from django.conf import settings
 
 from apps.services.addresses import HTTP_SCHEMES, without_secrets
-from apps.services.connectors.base import ConnectorError, RunFacts
+from apps.services.connectors.base import Body, ConnectorError, RunFacts
 from apps.services.connectors.documents import excerpt
 from apps.services.connectors.failures import unreachable
 from apps.services.connectors.network import GuardedAdapter, trusted_certificates
@@ -32,6 +32,15 @@ _REDIRECTS = (301, 302, 303, 307, 308)
 # These leave the method and the body as they are.
 _FAITHFUL_REDIRECTS = (307, 308)
 _TEMPORARY = (408, 425, 429, 502, 503, 504)
+_EXTENSIONS = {
+    "application/json": ".json",
+    "application/problem+json": ".json",
+    "application/xml": ".xml",
+    "text/csv": ".csv",
+    "text/html": ".html",
+    "text/plain": ".txt",
+    "text/xml": ".xml",
+}
 _BASE_HEADERS = {
     "Accept": "application/json, */*;q=0.5",
     "Accept-Encoding": "gzip, deflate",
@@ -60,6 +69,9 @@ class Outgoing:
     def __str__(self) -> str:
         return f"{self.method} {without_secrets(self.url)}"
 
+    def as_body(self) -> Body | None:
+        return None if self.body is None else Body.of_bytes(self.body, "application/json", ".json")
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -78,6 +90,11 @@ class Answer:
     @property
     def content_type(self) -> str:
         return self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+
+    def as_body(self) -> Body:
+        content_type = self.content_type or "application/octet-stream"
+        extension = _EXTENSIONS.get(content_type, ".json" if content_type.endswith("+json") else ".bin")
+        return Body.of_bytes(self.content, content_type, extension)
 
 
 class Exchange:
@@ -99,6 +116,13 @@ class Exchange:
 
     def _attempt(self, outgoing: Outgoing) -> Answer:
         started = time.monotonic()
+        try:
+            return self._answered(outgoing, started)
+        except ConnectorError as error:
+            error.request = outgoing.as_body()
+            raise
+
+    def _answered(self, outgoing: Outgoing, started: float) -> Answer:
         answer = self._follow(outgoing)
         logger.debug(
             "%s: %s, %d bytes in %.2f s",
@@ -109,7 +133,9 @@ class Exchange:
         )
         if answer.status in _TEMPORARY:
             raise TemporaryError(
-                describe(outgoing, answer), retry_after=retry_after_in(answer.headers.get("Retry-After"))
+                _description(outgoing, answer),
+                retry_after=retry_after_in(answer.headers.get("Retry-After")),
+                response=answer.as_body(),
             )
         return answer
 
@@ -182,10 +208,11 @@ class Exchange:
         return content.getvalue()
 
 
-def describe(outgoing: Outgoing, answer: Answer) -> str:
-    """`GET https://shop/orders: 404 Not Found: {"detail": …`, for an error."""
-    quoted = excerpt(answer.content)
-    return f"{outgoing}: {answer.status_line}" + (f": {quoted}" if quoted else "")
+def refused(outgoing: Outgoing, answer: Answer) -> ConnectorError:
+    """The error to raise where the status of `answer` is none that can be worked with."""
+    return ConnectorError(
+        _description(outgoing, answer), request=outgoing.as_body(), response=answer.as_body()
+    )
 
 
 def is_same_system(home: str, url: str) -> bool:
@@ -214,6 +241,12 @@ def credentials_of(connection: Connection) -> dict[str, bytes]:
     if connection.auth == Connection.Auth.BASIC:
         return {"Authorization": b"Basic " + b64encode(connection.auth_username.encode() + b":" + secret)}
     return {connection.auth_header: secret}
+
+
+def _description(outgoing: Outgoing, answer: Answer) -> str:
+    """`GET https://shop/orders: 404 Not Found: {"detail": …`."""
+    quoted = excerpt(answer.content)
+    return f"{outgoing}: {answer.status_line}" + (f": {quoted}" if quoted else "")
 
 
 def _origin(url: str) -> tuple[str, str, int]:

@@ -21,17 +21,20 @@ def unreachable(shown: str, error: Exception) -> ConnectorError:
         if isinstance(cause, urllib3.exceptions.DecodeError):
             return ConnectorError(f"{shown}: the answer is compressed in a broken way.")
         if isinstance(cause, socket.gaierror):
-            return TemporaryError(f"{shown}: the host name is not known ({cause.strerror}).")
+            return TemporaryError(f"{shown}: the host name is not known ({cause.strerror})")
     for cause in causes:
+        # A connection that was refused counts as one that timed out in urllib3's classes.
+        if isinstance(cause, urllib3.exceptions.NewConnectionError):
+            break
         if isinstance(cause, urllib3.exceptions.ConnectTimeoutError | requests.exceptions.ConnectTimeout):
-            return TemporaryError(f"{shown}: no connection in time.")
+            return TemporaryError(f"{shown}: no connection in time")
         if isinstance(
             cause, TimeoutError | urllib3.exceptions.ReadTimeoutError | requests.exceptions.ReadTimeout
         ):
-            return TemporaryError(f"{shown}: no answer in time.")
+            return TemporaryError(f"{shown}: no answer in time")
     reason = _reason_of(causes)
     if isinstance(error, requests.exceptions.ConnectionError | urllib3.exceptions.ProtocolError):
-        return TemporaryError(f"{shown}: the connection failed ({reason}).")
+        return TemporaryError(f"{shown}: the connection failed ({reason})")
     return ConnectorError(f"{shown}: this cannot be sent ({reason}).")
 
 

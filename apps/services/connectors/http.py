@@ -10,24 +10,15 @@ from typing import Any, Self
 from django.conf import settings
 
 from apps.services.addresses import without_secrets
-from apps.services.connectors.base import Body, ConnectorError, Delivery, Page, Record, RunFacts
+from apps.services.connectors.base import ConnectorError, Delivery, Page, Record, RunFacts
 from apps.services.connectors.documents import encode_json, excerpt, parse_json, records_in
-from apps.services.connectors.exchange import Answer, Exchange, Outgoing, describe
+from apps.services.connectors.exchange import Answer, Exchange, Outgoing, refused
 from apps.services.connectors.paging import PageRequest, Paging, Pulled, RepeatGuard, with_parameters
 from apps.services.models import Connection
 from apps.services.options import HttpDestination, HttpSource
 
 # These say that the destination or its settings are at fault; any other 4xx is about the records.
 _DESTINATION_FAULTS = {401, 403, 404, 405, 407}
-_EXTENSIONS = {
-    "application/json": ".json",
-    "application/problem+json": ".json",
-    "application/xml": ".xml",
-    "text/csv": ".csv",
-    "text/html": ".html",
-    "text/plain": ".txt",
-    "text/xml": ".xml",
-}
 
 
 class HttpPull:
@@ -71,12 +62,16 @@ class HttpPull:
         outgoing = Outgoing("GET", request.url, self._options.headers)
         answer = self._exchange.send(outgoing)
         if not 200 <= answer.status < 300:
-            raise ConnectorError(describe(outgoing, answer))
+            raise refused(outgoing, answer)
         document = _parsed(outgoing, answer)
-        records = records_in(document, self._options.records, origin=f"the answer of {outgoing}")
+        try:
+            records = records_in(document, self._options.records, origin=f"the answer of {outgoing}")
+        except ConnectorError as error:
+            error.response = answer.as_body()
+            raise
         guard.check_body(answer.content, len(records), str(outgoing))
         following = self._paging.after(request, Pulled(answer.url, len(records), document, answer.headers))
-        return Page(number, records, without_secrets(request.url), _body_of(answer)), following
+        return Page(number, records, without_secrets(request.url), answer.as_body()), following
 
 
 class HttpPush:
@@ -115,15 +110,15 @@ class HttpPush:
         answer = self._exchange.send(outgoing)
         is_accepted = 200 <= answer.status < 300
         if not is_accepted and (not 400 <= answer.status < 500 or answer.status in _DESTINATION_FAULTS):
-            raise ConnectorError(describe(outgoing, answer))
+            raise refused(outgoing, answer)
         return Delivery(
             page=page,
             batch=number,
             accepted=len(batch) if is_accepted else 0,
             refused=0 if is_accepted else len(batch),
             outcome=f"{outgoing}: {answer.status_line}",
-            request=Body.of_bytes(body, "application/json", ".json"),
-            response=_body_of(answer),
+            request=outgoing.as_body(),
+            response=answer.as_body(),
             refusal="" if is_accepted else excerpt(answer.content) or answer.status_line,
         )
 
@@ -145,11 +140,6 @@ def _parsed(outgoing: Outgoing, answer: Answer) -> Any:
             raise ConnectorError(f"{outgoing}: {answer.status_line}, but the answer is empty.") from None
         raise ConnectorError(
             f"{outgoing}: the answer ({answer.content_type or 'of no named type'}) is no JSON: {error}. "
-            f"It begins: {excerpt(answer.content)}"
+            f"It begins: {excerpt(answer.content)}",
+            response=answer.as_body(),
         ) from None
-
-
-def _body_of(answer: Answer) -> Body:
-    content_type = answer.content_type or "application/octet-stream"
-    extension = _EXTENSIONS.get(content_type, ".json" if content_type.endswith("+json") else ".bin")
-    return Body.of_bytes(answer.content, content_type, extension)

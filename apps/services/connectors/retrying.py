@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-from apps.services.connectors.base import ConnectorError, RunFacts
+from apps.services.connectors.base import Body, ConnectorError, RunFacts
 
 logger = logging.getLogger(__name__)
 
@@ -26,8 +26,10 @@ _random = random.SystemRandom()
 class TemporaryError(ConnectorError):
     """It may work if tried again, in `retry_after` seconds if the other system said so."""
 
-    def __init__(self, message: str, retry_after: float | None = None) -> None:
-        super().__init__(message)
+    def __init__(
+        self, message: str, *, retry_after: float | None = None, response: Body | None = None
+    ) -> None:
+        super().__init__(message, response=response)
         self.retry_after = retry_after
 
 
@@ -43,7 +45,9 @@ def with_retries[Result](attempt: Callable[[], Result], facts: RunFacts) -> Resu
         except TemporaryError as error:
             if number == facts.max_attempts:
                 tries = "1 attempt" if number == 1 else f"{number} attempts"
-                raise ConnectorError(f"{error} (gave up after {tries})") from error
+                raise ConnectorError(
+                    f"{error} (gave up after {tries})", request=error.request, response=error.response
+                ) from error
             pause = _pause_before(number + 1) if error.retry_after is None else error.retry_after
             logger.warning(
                 "%s (attempt %d of %d, the next in %.1f s)", error, number, facts.max_attempts, pause

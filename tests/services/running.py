@@ -1,0 +1,57 @@
+"""Short ways to pull and push in tests; nothing here touches the database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from apps.services.connectors import open_destination, open_source
+from apps.services.connectors.base import Delivery, Page, RunFacts
+from apps.services.models import Connection, Service
+
+
+def connection_to(url: str, **fields: Any) -> Connection:
+    """An unsaved connection; its kind follows from the scheme of `url`."""
+    secret = fields.pop("secret", "")
+    kind = "http" if url.startswith("http") else "file"
+    connection = Connection(**{"name": "other-system", "kind": kind, "url": url} | fields)
+    connection.set_secret(secret)
+    return connection
+
+
+def facts_of(
+    *,
+    max_attempts: int = 1,
+    page_size: int | None = None,
+    check: Callable[[], None] = lambda: None,
+    run_id: int = 7,
+) -> RunFacts:
+    return RunFacts(run_id=run_id, max_attempts=max_attempts, page_size=page_size, check=check)
+
+
+def pull(connection: Connection, options: dict[str, Any], facts: RunFacts | None = None) -> list[Page]:
+    service = Service(slug="tested", source_connection=connection, source_options=options)
+    with open_source(service, facts or facts_of()) as source:
+        return list(source.pages())
+
+
+def push(
+    connection: Connection,
+    options: dict[str, Any],
+    pages: Sequence[list[Any]],
+    facts: RunFacts | None = None,
+) -> list[Delivery]:
+    """Pushes `pages`, numbered from 1, to the end."""
+    service = Service(slug="tested", destination_connection=connection, destination_options=options)
+    with open_destination(service, facts or facts_of()) as destination:
+        deliveries = [
+            delivery
+            for number, records in enumerate(pages, start=1)
+            for delivery in destination.push(number, records)
+        ]
+        return [*deliveries, *destination.finish()]
+
+
+def bytes_of(delivery_or_page_body: Any) -> bytes:
+    with delivery_or_page_body.open() as stream:
+        return bytes(stream.read())

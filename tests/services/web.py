@@ -1,0 +1,104 @@
+"""A real HTTP server in a thread, for tests of what talks to one."""
+
+from __future__ import annotations
+
+import json
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request as it arrived; header names in lower case."""
+
+    method: str
+    path: str
+    query: dict[str, str]
+    headers: dict[str, str]
+    body: bytes
+
+
+@dataclass
+class Reply:
+    status: int = 200
+    body: bytes | Iterator[bytes] = b""
+    headers: dict[str, str] = field(default_factory=lambda: {"Content-Type": "application/json"})
+
+
+@dataclass
+class Web:
+    """A running server: its address, and the requests that it got."""
+
+    url: str
+    asked: list[Asked]
+
+
+def reply_json(value: Any, status: int = 200, **headers: str) -> Reply:
+    named = {name.replace("_", "-"): text for name, text in headers.items()}
+    return Reply(status, json.dumps(value).encode(), {"Content-Type": "application/json", **named})
+
+
+@contextmanager
+def serving(answer: Callable[[Asked], Reply], *, certificate: Path | None = None) -> Iterator[Web]:
+    """Serves what `answer` replies, by TLS where a PEM file with key and certificate is given."""
+    asked: list[Asked] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def _handle(self) -> None:
+            parts = urlsplit(self.path)
+            request = Asked(
+                self.command,
+                parts.path,
+                {name: values[-1] for name, values in parse_qs(parts.query, keep_blank_values=True).items()},
+                {name.lower(): value for name, value in self.headers.items()},
+                self.rfile.read(int(self.headers.get("Content-Length", 0))),
+            )
+            asked.append(request)
+            reply = answer(request)
+            self.send_response(reply.status)
+            for name, value in reply.headers.items():
+                self.send_header(name, value)
+            if isinstance(reply.body, bytes) and "Content-Length" not in reply.headers:
+                self.send_header("Content-Length", str(len(reply.body)))
+            self.end_headers()
+            try:
+                for chunk in [reply.body] if isinstance(reply.body, bytes) else reply.body:
+                    self.wfile.write(chunk)
+            except OSError:
+                # The client has heard enough.
+                self.close_connection = True
+
+        do_GET = do_POST = do_PUT = do_PATCH = _handle  # noqa: N815 - the names are http.server's.
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, *args: object) -> None:
+            # A client that breaks off is part of some tests.
+            pass
+
+    server = Server(("127.0.0.1", 0), Handler)
+    scheme = "http"
+    if certificate:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        scheme = "https"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    try:
+        yield Web(f"{scheme}://127.0.0.1:{server.server_address[1]}", asked)
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(5)
