@@ -198,14 +198,14 @@ class ServiceForm(forms.ModelForm):  # type: ignore[type-arg] - it takes no para
                 )
 
     def _say_when_it_runs(self) -> None:
-        expression, zone = self["schedule"].value() or "", self["timezone"].value() or ""
+        schedule, zone = self["schedule"], self["timezone"].value() or ""
         try:
-            words = schedule_words(expression, zone, timezone.now())
+            words = schedule_words(schedule.value() or "", zone, timezone.now())
         except ValidationError:
             words = ""
-        field = self.fields["schedule"]
-        field.widget.attrs["data-describe-url"] = reverse("admin:services_service_describe_schedule")
-        field.help_text = format_html(
+        url = reverse("admin:services_service_describe_schedule")
+        schedule.field.widget.attrs["data-describe-url"] = url
+        schedule.help_text = format_html(
             '{} <output class="schedule-words">{}</output>',
             _("Minute, hour, day, month, weekday, as in */15 * * * *; empty: only by hand."),
             words,
