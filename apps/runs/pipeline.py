@@ -143,7 +143,8 @@ class Pipeline:
         """Keep the bodies, if this run does so, for the line that is logged next; what could not be kept."""
         problems = []
         for role, body in bodies if kind in self._run.stores else ():
-            full_name = f"{kind}-{name}-{role}{body.extension}"
+            suffix = "" if role == "body" else f"-{role}"
+            full_name = f"{kind}-{name}{suffix}{body.extension}"
             try:
                 with body.open() as stream:
                     keep_payload(
