@@ -70,13 +70,13 @@ class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
         return self.annotate(is_limited=Exists(ApiTokenService.objects.filter(token=OuterRef("pk"))))
 
     def with_state(self) -> Self:
-        """Adds `state` by the database's clock: revoked, expired, asleep (its user is not active) or usable."""
+        """Adds `state` by the database's clock: active, or why it is not: revoked, expired, user_inactive."""
         return self.annotate(
             state=Case(
                 When(revoked_at__isnull=False, then=Value("revoked")),
                 When(expires_at__lte=Now(), then=Value("expired")),
-                When(user__is_active=False, then=Value("asleep")),
-                default=Value("usable"),
+                When(user__is_active=False, then=Value("user_inactive")),
+                default=Value("active"),
                 output_field=models.CharField(),
             )
         )
@@ -139,17 +139,18 @@ class ApiToken(models.Model):
         services: Collection[Service] = (),
     ) -> tuple[ApiToken, str]:
         """A new token and its clear text, which is to be had here and never again."""
-        secret = new_secret()
-        token = cls.objects.create(
-            user=user,
-            name=name,
-            scopes=sorted(scopes),
-            expires_at=expires_at,
-            prefix=secret[: len(PREFIX) + 4],
-            digest=digest(secret),
-        )
+        token = cls(user=user, name=name, scopes=sorted(scopes), expires_at=expires_at)
+        secret = token.set_new_secret()
+        token.save(force_insert=True)
         token.services.set(services)
         return token, secret
+
+    def set_new_secret(self) -> str:
+        """Give the row a new secret, and tell it in clear text. The caller saves."""
+        secret = new_secret()
+        self.prefix = secret[: len(PREFIX) + 4]
+        self.digest = digest(secret)
+        return secret
 
     def revoke(self) -> None:
         """Make the token useless at once; the row stays as the record."""

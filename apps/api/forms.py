@@ -1,0 +1,51 @@
+"""The form by which a token is made in the admin."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib.auth import get_user_model
+from django.utils.translation import gettext_lazy as _
+
+from apps.api.lifetimes import DEFAULT_DAYS, DEFAULT_SCOPES, MOST_DAYS
+from apps.api.models import ApiToken
+from apps.services.models import Service
+
+
+class TokenForm(forms.ModelForm):  # type: ignore[type-arg]  # It takes no parameter at run time.
+    """A new token of `viewer`, or for a superuser of anybody; `viewer` is set on the class for each request."""
+
+    viewer: Any = None
+
+    scopes = forms.MultipleChoiceField(
+        label=_("scopes"),
+        choices=ApiToken.Scope.choices,
+        initial=DEFAULT_SCOPES,
+        widget=forms.CheckboxSelectMultiple,
+        help_text=_("What the token may do. It may never do more than its user."),
+    )
+    services = forms.ModelMultipleChoiceField(
+        label=_("services"),
+        queryset=Service.objects.none(),
+        required=False,
+        help_text=_("With none, all that its user may see."),
+    )
+    days = forms.IntegerField(
+        label=_("valid for (days)"), min_value=1, max_value=MOST_DAYS, initial=DEFAULT_DAYS
+    )
+
+    class Meta:
+        model = ApiToken
+        fields = ("name", "user", "scopes", "services")
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        users = get_user_model().objects.filter(is_active=True).order_by("username")
+        if not self.viewer.is_superuser:
+            users = users.filter(pk=self.viewer.pk)
+        user_field: Any = self.fields["user"]
+        user_field.queryset = users
+        user_field.initial = self.viewer.pk
+        services_field: Any = self.fields["services"]
+        services_field.queryset = Service.objects.visible_to(self.viewer).order_by("name")

@@ -1,0 +1,17 @@
+"""What a new token is given where nothing else is asked for, and how long it may live."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from apps.api.models import ApiToken
+
+DEFAULT_DAYS = 90
+MOST_DAYS = 365
+# Reporting runs is for systems that execute them elsewhere, which most do not.
+DEFAULT_SCOPES = [scope.value for scope in ApiToken.Scope if scope != ApiToken.Scope.RUN_REPORT]
+
+
+def expiry(days: int, now: datetime) -> datetime:
+    """When a token that is made `now` for so many days ends."""
+    return now + timedelta(days=days)

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.core.exceptions import ValidationError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
+
+from apps.api.lifetimes import DEFAULT_DAYS, DEFAULT_SCOPES, MOST_DAYS, expiry
+from apps.api.models import ApiToken
+
+
+class Command(BaseCommand):
+    help = (
+        "Makes an API token for a user and prints it, once: only its digest is kept. "
+        "The token alone goes to stdout, what there is to say of it to stderr."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("username", help="whose token it is; it may never do more than this user")
+        parser.add_argument("--name", required=True, help="what it is for, to tell it from others")
+        parser.add_argument(
+            "--scope",
+            action="extend",
+            nargs="+",
+            metavar="SCOPE",
+            help=f"one or several of {', '.join(ApiToken.Scope.values)} (default: {' '.join(DEFAULT_SCOPES)})",
+        )
+        parser.add_argument(
+            "--days",
+            type=int,
+            default=DEFAULT_DAYS,
+            help=f"how long it works, from 1 to {MOST_DAYS} (default: {DEFAULT_DAYS})",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        token, secret = ApiToken.issue(
+            user=_user(options["username"]),
+            name=_name(options["name"]),
+            scopes=_scopes(options["scope"] or DEFAULT_SCOPES),
+            expires_at=expiry(_days(options["days"]), timezone.now()),
+        )
+        self.stdout.write(secret)
+        self.stderr.write(
+            f"Token “{token.name}” of {token.user} works until {token.expires_at:%Y-%m-%d %H:%M} UTC with the "
+            f"scopes {', '.join(token.scopes)}. It is not shown again."
+        )
+
+
+def _user(username: str) -> Any:
+    users = get_user_model().objects
+    user: Any = users.filter(username=username).first()
+    if user is None:
+        raise CommandError(f"There is no user “{username}”.")
+    if not user.is_active:
+        raise CommandError(f"The user “{username}” is not active, so no token of theirs would work.")
+    return user
+
+
+def _name(name: str) -> str:
+    try:
+        cleaned = ApiToken._meta.get_field("name").clean(name.strip(), None)
+    except ValidationError as error:
+        raise CommandError(f"--name: {' '.join(error.messages)}") from None
+    return str(cleaned)
+
+
+def _scopes(given: list[str]) -> set[str]:
+    scopes = {scope for text in given for scope in text.split(",") if scope}
+    unknown = sorted(scopes - set(ApiToken.Scope.values))
+    if unknown or not scopes:
+        raise CommandError(
+            f"--scope: {', '.join(unknown) or 'nothing'} is no scope; there are {', '.join(ApiToken.Scope.values)}."
+        )
+    return scopes
+
+
+def _days(days: int) -> int:
+    if not 1 <= days <= MOST_DAYS:
+        raise CommandError(f"--days: {days} is not from 1 to {MOST_DAYS}.")
+    return days
