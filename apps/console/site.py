@@ -1,8 +1,29 @@
+from typing import Any
+
 from django.contrib.admin import AdminSite
+from django.http import HttpRequest
+from django.template.response import TemplateResponse
 from django.utils.translation import gettext_lazy as _
+
+from apps.console.home import home_context
+from apps.console.navigation import navigation
 
 
 class SynclogAdminSite(AdminSite):
+    """Django's admin with Synclog's sidebar and home page."""
+
     site_header = "Synclog"
     site_title = "Synclog"
     index_title = _("Home")
+    site_url = None
+    # Ours stands in its place.
+    enable_nav_sidebar = False
+
+    def each_context(self, request: HttpRequest) -> dict[str, Any]:
+        context = super().each_context(request)
+        if context["has_permission"]:
+            context["navigation"] = navigation(self, request)
+        return context
+
+    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
+        return super().index(request, {**home_context(request.user), **(extra_context or {})})

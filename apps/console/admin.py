@@ -1,0 +1,13 @@
+"""Registers what the console shows; each page's own module says how."""
+
+from django.contrib import admin
+
+from apps.console.connections import ConnectionAdmin
+from apps.console.runs import RunAdmin
+from apps.console.services import ServiceAdmin
+from apps.runs.models import Run
+from apps.services.models import Connection, Service
+
+admin.site.register(Service, ServiceAdmin)
+admin.site.register(Connection, ConnectionAdmin)
+admin.site.register(Run, RunAdmin)

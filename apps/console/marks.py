@@ -1,0 +1,87 @@
+"""Small pieces of markup that every page uses: icons, and badges that say a state by word, shape and colour."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+
+from apps.console.wording import relative_text, schedule_text
+from apps.runs.models import Run
+from apps.services.models import Connection, Service
+
+# The shape of each status in the sprite of templates/console/icons.html.
+_STATUS_ICONS = {
+    Run.Status.QUEUED: "clock",
+    Run.Status.RUNNING: "running",
+    Run.Status.SUCCEEDED: "check",
+    Run.Status.FAILED: "cross",
+    Run.Status.CANCELLED: "slash",
+    Run.Status.LOST: "question",
+}
+
+
+def icon(name: str) -> SafeString:
+    """An icon of the sprite, hidden from screen readers: the word beside it says the same."""
+    return format_html('<svg class="icon icon-{0}" aria-hidden="true"><use href="#i-{0}"></use></svg>', name)
+
+
+def status_badge(status: str) -> SafeString:
+    """The status of a run as word, shape and colour."""
+    known = Run.Status(status)
+    return format_html(
+        '<span class="badge badge-{}">{}{}</span>', known.value, icon(_STATUS_ICONS[known]), known.label
+    )
+
+
+def never_badge() -> SafeString:
+    """Stands where a service has not run yet."""
+    return format_html('<span class="badge badge-never">{}{}</span>', icon("dash"), _("Never ran"))
+
+
+def active_badge(is_active: bool) -> SafeString:
+    """Whether a service takes part in its schedule."""
+    if is_active:
+        return format_html('<span class="state state-on">{}{}</span>', icon("dot"), _("Active"))
+    return format_html('<span class="state state-off">{}{}</span>', icon("pause"), _("Off"))
+
+
+def trigger_text(run: Run) -> str:
+    """What started a run and, where it was a person, who: "Manual · Ada"."""
+    label = str(Run.Trigger(run.trigger).label)
+    if run.started_by is None:
+        return label
+    return f"{label} · {run.started_by.get_short_name() or run.started_by.get_username()}"
+
+
+def flow_html(service: Service) -> SafeString:
+    """Source → destination, each with the icon of its kind."""
+    return format_html(
+        '<span class="flow">{}{}{}</span>',
+        _flow_end(service.source_connection),
+        icon("arrow"),
+        _flow_end(service.destination_connection),
+    )
+
+
+def _flow_end(connection: Connection) -> SafeString:
+    kind = "folder" if connection.kind == Connection.Kind.FILE else "cloud"
+    return format_html('<span class="flow-end">{}{}</span>', icon(kind), connection.name)
+
+
+def next_run_html(service: Service, now: datetime) -> SafeString:
+    """ "in 12 min · every 15 minutes"; the schedule alone where it is off."""
+    if not service.schedule:
+        return format_html('<span class="quiet">{}</span>', _("by hand only"))
+    words = schedule_text(service.schedule)
+    if not service.is_active or service.next_run_at is None:
+        return format_html('<span class="quiet">{}</span>', words)
+    return format_html(
+        '<time datetime="{}" title="{}">{}</time><span class="quiet"> · {}</span>',
+        service.next_run_at.isoformat(),
+        service.next_run_at.strftime("%Y-%m-%d %H:%M UTC"),
+        relative_text(service.next_run_at, now) if service.next_run_at > now else _("due now"),
+        words,
+    )

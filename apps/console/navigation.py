@@ -1,0 +1,64 @@
+"""The sidebar: where one can go, in the order of the day's work."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+if TYPE_CHECKING:
+    from django.contrib.admin import AdminSite
+
+# Icons of the models that have a place of their own; the others stand under "More".
+_OPERATIONS = {"services.service": "services", "runs.run": "runs", "services.connection": "connections"}
+_ACCESS = {"api.apitoken": "key", "auth.user": "user", "auth.group": "users"}
+
+
+@dataclass(frozen=True)
+class NavigationItem:
+    label: str
+    url: str
+    icon: str
+    is_current: bool
+
+
+@dataclass(frozen=True)
+class NavigationGroup:
+    caption: str
+    items: tuple[NavigationItem, ...]
+
+
+def navigation(site: AdminSite, request: HttpRequest) -> list[NavigationGroup]:
+    """The groups that have an item which this user may see."""
+    visible: dict[str, Any] = {
+        model._meta.label_lower: model
+        for model, model_admin in site._registry.items()
+        if model_admin.has_view_permission(request)
+    }
+    home = reverse("admin:index")
+    at_home = NavigationItem(_("Home"), home, "home", is_current=request.path == home)
+    others = dict.fromkeys(sorted(set(visible) - set(_OPERATIONS) - set(_ACCESS)), "file")
+    groups = [
+        NavigationGroup(_("Operations"), (at_home, *_items(_OPERATIONS, visible, request))),
+        NavigationGroup(_("Access"), _items(_ACCESS, visible, request)),
+        NavigationGroup(_("More"), _items(others, visible, request)),
+    ]
+    return [group for group in groups if group.items]
+
+
+def _items(
+    icons: dict[str, str], visible: dict[str, Any], request: HttpRequest
+) -> tuple[NavigationItem, ...]:
+    items = []
+    for label, name in icons.items():
+        if label in visible:
+            options = visible[label]._meta
+            url = reverse(f"admin:{options.app_label}_{options.model_name}_changelist")
+            words = str(options.verbose_name_plural)
+            items.append(
+                NavigationItem(words[:1].upper() + words[1:], url, name, request.path.startswith(url))
+            )
+    return tuple(items)

@@ -1,0 +1,112 @@
+"""What the log page says of its run and what changes while it goes on: the page and its feed share it."""
+
+from __future__ import annotations
+
+import zlib
+from datetime import datetime
+
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from apps.console.ansi import message_html
+from apps.console.marks import icon, status_badge
+from apps.console.wording import count_text, duration_text, moment_html, whole_text
+from apps.runs.models import Run
+
+
+def facts_version(run: Run) -> str:
+    """Changes when something that `live_facts` shows has changed, so that an idle feed leaves it out."""
+    seen = (
+        run.status,
+        run.started_at,
+        run.cancel_requested_at,
+        run.pulled_count,
+        run.pushed_count,
+        run.warning_count,
+        run.error_count,
+        run.error,
+        run.is_complete,
+        run.lost_line_count,
+    )
+    return f"{zlib.crc32(repr(seen).encode()):08x}"
+
+
+def live_facts(run: Run, now: datetime) -> dict[str, SafeString]:
+    """The pieces of the page by their name in `data-live`."""
+    return {
+        "status": _status(run),
+        "started": moment_html(run.started_at, now) if run.started_at else SafeString(_("not yet")),
+        "duration": _duration(run, now),
+        "pulled": _number(run.pulled_count),
+        "pushed": _number(run.pushed_count),
+        "warnings": _number(run.warning_count, "warned"),
+        "errors": _number(run.error_count, "erred"),
+        "error": _error(run),
+        "seal": seal_html(run),
+    }
+
+
+def seal_html(run: Run) -> SafeString:
+    """Whether every line that was logged is here; nothing while the run goes on."""
+    if run.is_open:
+        return SafeString("")
+    if run.is_complete and not run.lost_line_count:
+        lines = ngettext("%(count)s line", "%(count)s lines", run.line_count) % {
+            "count": whole_text(run.line_count)
+        }
+        return format_html(
+            '<span class="seal seal-complete">{}{} · {}</span>', icon("check"), _("Complete"), lines
+        )
+    if not run.lost_line_count:
+        return format_html(
+            '<span class="seal seal-lost">{}{}</span>',
+            icon("warning"),
+            _("Not sealed: lines may be missing. %(reason)s") % {"reason": run.lost_reason},
+        )
+    lost = ngettext(
+        "%(count)s line lost: %(reason)s", "%(count)s lines lost: %(reason)s", run.lost_line_count
+    )
+    words = lost % {"count": whole_text(run.lost_line_count), "reason": run.lost_reason}
+    return format_html('<span class="seal seal-lost">{}{}</span>', icon("warning"), words)
+
+
+def _status(run: Run) -> SafeString:
+    if run.status == Run.Status.RUNNING and run.cancel_requested_at:
+        return format_html(
+            '{} <span class="quiet">{}</span>', status_badge(run.status), _("stops at its next step")
+        )
+    return status_badge(run.status)
+
+
+def _duration(run: Run, now: datetime) -> SafeString:
+    if run.started_at is not None and run.is_open:
+        since = now - run.started_at
+        return format_html(
+            '<span data-since="{}">{}</span>', run.started_at.isoformat(), duration_text(since)
+        )
+    return SafeString(duration_text(run.duration))
+
+
+def _number(count: int, mark: str = "") -> SafeString:
+    return format_html('<span class="{}">{}</span>', mark if count else "", count_text(count))
+
+
+def _error(run: Run) -> SafeString:
+    if not run.error:
+        return SafeString("")
+    link = SafeString("")
+    if run.error_sequence:
+        link = format_html(
+            ' <a href="?line={0}#L{0}">{1}</a>',
+            run.error_sequence,
+            _("Line %(line)s") % {"line": run.error_sequence},
+        )
+    return format_html(
+        '<div class="notice notice-error">{}<p>{}{}</p></div>',
+        icon("cross"),
+        # It escapes, and shows what is invisible.
+        SafeString(message_html(run.error)),
+        link,
+    )

@@ -1,0 +1,224 @@
+"""Runs over all services, and the addresses of one run: its log, its cancelling, its payloads."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.admin import ShowFacets
+from django.core.exceptions import PermissionDenied
+from django.core.paginator import Paginator
+from django.db.models import F, QuerySet
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+from django.utils.functional import cached_property
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_POST, require_safe
+
+from apps.console.filters import PeriodFilter
+from apps.console.log_lines import payload_words
+from apps.console.log_page import log_download, log_feed, log_page
+from apps.console.marks import status_badge, trigger_text
+from apps.console.menus import menu_heading, row_menu
+from apps.console.run_list import MOST_COUNTED
+from apps.console.summary import run_menu, shown_duration
+from apps.console.wording import count_text, duration_text, moment_html
+from apps.runs.models import Payload, Run
+from apps.runs.payloads.retrieval import PayloadGone, open_payload
+
+logger = logging.getLogger(__name__)
+
+
+class CappedPaginator(Paginator):  # type: ignore[type-arg] - the same
+    """Counts no further than a person pages."""
+
+    @cached_property
+    def count(self) -> int:
+        rows: QuerySet[Run] = self.object_list  # type: ignore[assignment] # The admin hands in a queryset.
+        return rows.order_by().values("pk")[:MOST_COUNTED].count()
+
+
+class RunAdmin(admin.ModelAdmin):  # type: ignore[type-arg] - it takes no parameter at run time
+    """What happened; written by machines, so there is nothing to add, change or delete."""
+
+    list_display = (
+        "number",
+        "service_name",
+        "state",
+        "trigger_words",
+        "started",
+        "duration",
+        "pulled",
+        "pushed",
+        "warnings",
+        "errors",
+    )
+    list_display_links = None
+    # On a phone each row becomes a card.
+    is_stacking = True
+    list_filter = (PeriodFilter, "status", "trigger")
+    list_select_related = ("service", "started_by")
+    list_per_page = 50
+    show_full_result_count = False
+    show_facets = ShowFacets.NEVER
+    paginator = CappedPaginator
+    search_fields = ("id__exact", "service__name", "service__slug")
+    search_help_text = gettext_lazy("Run number or service")
+    sortable_by = ()
+    # What is queued stands first.
+    ordering = (F("started_at").desc(nulls_first=True), "-id")
+    actions = None
+
+    # --- The list ---
+
+    def get_list_display(self, request: HttpRequest) -> tuple[Any, ...]:
+        """The columns, and the menu of what this user may do."""
+
+        @admin.display(description=menu_heading())
+        def menu(run: Run) -> SafeString:
+            return row_menu(f"run-{run.pk}", str(run), run_menu(request, run))
+
+        return (*self.list_display, menu)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Run]:
+        return Run.objects.visible_to(request.user)
+
+    @admin.display(description=gettext_lazy("run"))
+    def number(self, run: Run) -> SafeString:
+        url = reverse("admin:runs_run_log", args=[run.pk])
+        return format_html('<a class="row-name" href="{}">{}</a>', url, run.pk)
+
+    @admin.display(description=gettext_lazy("service"))
+    def service_name(self, run: Run) -> SafeString:
+        url = reverse("admin:services_service_runs", args=[run.service_id])
+        return format_html('<a href="{}">{}</a>', url, run.service.name)
+
+    @admin.display(description=gettext_lazy("status"))
+    def state(self, run: Run) -> SafeString:
+        return status_badge(run.status)
+
+    @admin.display(description=gettext_lazy("trigger"))
+    def trigger_words(self, run: Run) -> str:
+        return trigger_text(run)
+
+    @admin.display(description=gettext_lazy("started"))
+    def started(self, run: Run) -> SafeString:
+        return moment_html(run.started_at or run.queued_at, timezone.now())
+
+    @admin.display(description=gettext_lazy("duration"))
+    def duration(self, run: Run) -> SafeString:
+        return _labelled(_("took"), duration_text(shown_duration(run, timezone.now())))
+
+    @admin.display(description=gettext_lazy("pulled"))
+    def pulled(self, run: Run) -> SafeString:
+        return _labelled(_("pulled"), count_text(run.pulled_count))
+
+    @admin.display(description=gettext_lazy("pushed"))
+    def pushed(self, run: Run) -> SafeString:
+        return _labelled(_("pushed"), count_text(run.pushed_count))
+
+    @admin.display(description=gettext_lazy("warnings"))
+    def warnings(self, run: Run) -> SafeString:
+        return _labelled(_("warnings"), count_text(run.warning_count), "warned" if run.warning_count else "")
+
+    @admin.display(description=gettext_lazy("errors"))
+    def errors(self, run: Run) -> SafeString:
+        return _labelled(_("errors"), count_text(run.error_count), "erred" if run.error_count else "")
+
+    # --- One run ---
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view
+        return [
+            path("<int:run_id>/log/", view(require_safe(self.log_view)), name="runs_run_log"),
+            path("<int:run_id>/log/feed/", view(require_safe(self.feed_view)), name="runs_run_feed"),
+            path("<int:run_id>/log/text/", view(require_safe(self.text_view)), name="runs_run_text"),
+            path("<int:run_id>/cancel/", view(require_POST(self.cancel_view)), name="runs_run_cancel"),
+            path(
+                "<int:run_id>/payloads/<uuid:payload_id>/",
+                view(require_safe(self.payload_view)),
+                name="runs_run_payload",
+            ),
+            *super().get_urls(),
+        ]
+
+    def log_view(self, request: HttpRequest, run_id: int) -> HttpResponse:
+        """More details: the live log."""
+        run = self._visible(request, run_id, "service__source_connection", "script", "started_by", "retry_of")
+        return log_page(request, self.admin_site, run)
+
+    def feed_view(self, request: HttpRequest, run_id: int) -> HttpResponse:
+        return log_feed(request, self._visible(request, run_id))
+
+    def text_view(self, request: HttpRequest, run_id: int) -> HttpResponse:
+        return log_download(request, self._visible(request, run_id))  # type: ignore[return-value] # It streams.
+
+    def cancel_view(self, request: HttpRequest, run_id: int) -> HttpResponse:
+        """Ask the run to stop; it does so between two pages or batches."""
+        run = self._visible(request, run_id)
+        if not request.user.has_perm("runs.cancel_run"):
+            raise PermissionDenied
+        if run.request_cancel(request.user):
+            messages.success(request, _("%(run)s will stop at its next step.") % {"run": run})
+        else:
+            messages.info(request, _("%(run)s had ended already.") % {"run": run})
+        return HttpResponseRedirect(reverse("admin:runs_run_log", args=[run.pk]))
+
+    def payload_view(self, request: HttpRequest, run_id: int, payload_id: uuid.UUID) -> Any:
+        """The bytes of a payload as a download; 410 once they may no longer be read."""
+        if not request.user.has_perm("runs.download_payload"):
+            raise PermissionDenied
+        payloads = Payload.objects.visible_to(request.user).listed().with_state()
+        payload = payloads.filter(pk=payload_id, run_id=run_id).select_related("run").first()
+        if payload is None:
+            raise Http404(_("There is no such payload."))
+        try:
+            stream = open_payload(payload)
+        except PayloadGone:
+            context = {
+                **self.admin_site.each_context(request),
+                "title": _("This file is gone"),
+                "payload": payload,
+                "words": payload_words(payload, timezone.now())[1],
+            }
+            return TemplateResponse(request, "console/payload_gone.html", context, status=410)
+        logger.info("Payload %s of run %d read by %s", payload.pk, run_id, request.user.get_username())
+        return FileResponse(
+            stream, as_attachment=True, filename=payload.name, content_type=payload.content_type
+        )
+
+    def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
+        """The log is the page of a run."""
+        if not object_id.isdecimal():
+            raise Http404
+        return HttpResponseRedirect(reverse("admin:runs_run_log", args=[object_id]))
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Run | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Run | None = None) -> bool:
+        return False
+
+    def _visible(self, request: HttpRequest, run_id: int, *related: str) -> Run:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        runs = Run.objects.visible_to(request.user)
+        run = (runs.select_related(*related) if related else runs).filter(pk=run_id).first()
+        if run is None:
+            raise Http404(_("There is no such run."))
+        return run
+
+
+def _labelled(label: str, value: str, mark: str = "") -> SafeString:
+    """A value with the label that its column has, which shows where the page is too narrow for columns."""
+    return format_html('<span class="narrow-label">{} </span><span class="{}">{}</span>', label, mark, value)

@@ -1,0 +1,107 @@
+"""How the console says times, durations, sizes and counts."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from functools import lru_cache
+
+from django.utils import timezone
+from django.utils.formats import date_format, number_format
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import get_language
+from django.utils.translation import gettext as _
+
+from apps.services.schedule import in_words
+
+_NOTHING = "–"
+
+
+def duration_text(duration: timedelta | None) -> str:
+    """How long something took: "36.5 s" under a minute, then "2:44" and "1:02:03"; a dash for None."""
+    if duration is None:
+        return _NOTHING
+    seconds = max(duration.total_seconds(), 0.0)
+    if seconds < 59.95:
+        return _("%(seconds)s s") % {"seconds": number_format(seconds, 1)}
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def span_text(span: timedelta) -> str:
+    """A span in its two largest units: "2 d 3 h", "23 h 12 min", "12 min"; "less than a minute" below that."""
+    minutes = int(span.total_seconds()) // 60
+    if minutes < 1:
+        return _("less than a minute")
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    parts = [(days, _("d")), (hours, _("h")), (minutes, _("min"))]
+    largest = next(index for index, (number, _unit) in enumerate(parts) if number)
+    return " ".join(f"{number} {unit}" for number, unit in parts[largest : largest + 2] if number)
+
+
+def relative_text(moment: datetime, now: datetime) -> str:
+    """How far `moment` is from `now`: "in 12 min", "3 h 5 min ago", "just now"."""
+    span = moment - now
+    if span >= timedelta(minutes=1):
+        return _("in %(span)s") % {"span": span_text(span)}
+    if span >= timedelta():
+        return _("in less than a minute")
+    if span > -timedelta(minutes=1):
+        return _("just now")
+    return _("%(span)s ago") % {"span": span_text(-span)}
+
+
+def moment_text(moment: datetime, now: datetime, *, seconds: bool = True) -> str:
+    """Day and time in the reader's zone; the year only where it is not this one."""
+    local, today = timezone.localtime(moment), timezone.localtime(now)
+    day = "j M" if local.year == today.year else "j M Y"
+    return date_format(local, f"{day} H:i:s" if seconds else f"{day} H:i")
+
+
+def moment_html(moment: datetime | None, now: datetime) -> SafeString:
+    """The same as a `<time>` whose title tells how long ago it is and the exact time in UTC."""
+    if moment is None:
+        return SafeString(_NOTHING)
+    return format_html(
+        '<time datetime="{}" title="{} · {} UTC">{}</time>',
+        moment.isoformat(),
+        relative_text(moment, now),
+        moment.strftime("%Y-%m-%d %H:%M:%S"),
+        moment_text(moment, now),
+    )
+
+
+def size_text(size: int | None) -> str:
+    """Bytes in decimal units: "812 B", "3.1 kB", "10.6 MB"; a dash for None."""
+    if size is None:
+        return _NOTHING
+    if size < 1000:
+        return f"{size} B"
+    amount = float(size)
+    for unit in ("kB", "MB", "GB"):
+        amount /= 1000
+        if amount < 999.95:
+            return f"{number_format(amount, 1)} {unit}"
+    return f"{number_format(amount / 1000, 1)} TB"
+
+
+def count_text(count: int) -> str:
+    """A number with its thousands parted, a dash for zero, so that what is not zero stands out."""
+    return number_format(count, force_grouping=True) if count else _NOTHING
+
+
+def whole_text(count: int) -> str:
+    """A number with its thousands parted, zero included."""
+    return number_format(count, force_grouping=True)
+
+
+def schedule_text(expression: str) -> str:
+    """A cron expression in the words of the active language."""
+    return _schedule_text(expression, get_language() or "")
+
+
+@lru_cache(maxsize=1024)
+def _schedule_text(expression: str, _language: str) -> str:
+    return in_words(expression)
