@@ -122,7 +122,7 @@ def start_processes(processes: Processes, host: str, port: int) -> None:
         "web",
         *(*python, "gunicorn", "config.wsgi", "--bind", f"{host}:{port}"),
         *("--workers", "2", "--threads", "4", "--preload", "--graceful-timeout", "5"),
-        *("--access-logfile", "-"),
+        *("--access-logfile", "-", "--no-control-socket"),
     )
     processes.start("worker", *celery, "worker", "-Q", "runs", "-c", "4", "-n", "runs@%h", *quiet)
     processes.start(
