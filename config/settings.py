@@ -299,7 +299,7 @@ SPECTACULAR_SETTINGS = {
 # --- Celery -----------------------------------------------------------------------------------------------
 
 _BROKER_DIR = DATA_DIR / "broker"
-CELERY_BROKER_URL = _text("CELERY_BROKER_URL", "filesystem://")
+CELERY_BROKER_URL = _text("CELERY_BROKER_URL", "filesystem://localhost")
 if CELERY_BROKER_URL.startswith("filesystem://"):
     for _folder in (_BROKER_DIR / "queue", _BROKER_DIR / "control"):
         _folder.mkdir(parents=True, exist_ok=True)
