@@ -39,11 +39,12 @@ class _Metered:
         self._name = name
         self.since_record = 0
 
-    def read(self, size: int = -1) -> bytes:
-        if self._head:
-            data, self._head = self._head, b""
-        else:
-            data = self._stream.read(_CHUNK if size < 0 else size)
+    def read(self, size: int) -> bytes:
+        if size == 0:
+            # ijson asks so to see whether it gets bytes or text.
+            return b""
+        data = self._head[:size] or self._stream.read(size)
+        self._head = self._head[size:]
         self.since_record += len(data)
         if self.since_record > settings.MAX_RESPONSE_BYTES + _CHUNK:
             raise _too_large(self._name, "one record")

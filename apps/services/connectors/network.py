@@ -109,4 +109,4 @@ class GuardedAdapter(HTTPAdapter):
 
 def trusted_certificates() -> str | bool:
     """The file of CA certificates that the operator named, or True for the usual ones."""
-    return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE") or True
+    return os.environ.get("SSL_CERT_FILE") or os.environ.get("REQUESTS_CA_BUNDLE") or True

@@ -1,0 +1,112 @@
+"""One service from its description in YAML."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
+
+from apps.services.loaded_rows import Outcome, assign, outcome_of, validate
+from apps.services.models import Connection, Service
+from apps.services.option_values import OptionValues
+from apps.services.options import destination_from, source_from
+from apps.services.sandbox import ScriptError, check_script
+
+_KEYS = (
+    "name",
+    "source",
+    "script",
+    "destination",
+    "schedule",
+    "timezone",
+    "max_attempts",
+    "timeout_seconds",
+    "is_active",
+)
+_SLOT_FIELDS = {"schedule", "timezone", "is_active"}
+
+
+def service_from(
+    slug: str, data: Mapping[str, Any], connections: Mapping[str, Connection], now: datetime
+) -> Outcome:
+    """Creates or updates the service `slug`. Raises ValidationError by key.
+
+    A script that is not there is taken away, `is_active` that is not there is left as it is.
+    """
+    service = Service.objects.filter(slug=slug).first() or Service(slug=slug)
+    values = OptionValues(data, _KEYS)
+    source, source_options = _end(values, "source", connections, source_from)
+    destination, destination_options = _end(values, "destination", connections, destination_from)
+    script = _script(values, data.get("script"))
+    fields = {
+        "name": values.text("name", slug.replace("-", " ").capitalize()),
+        "source_connection_id": source,
+        "source_options": source_options,
+        "destination_connection_id": destination,
+        "destination_options": destination_options,
+        "schedule": values.text("schedule"),
+        "timezone": values.text("timezone", "UTC"),
+        "max_attempts": values.whole("max_attempts", 3, least=1, most=20),
+        "timeout_seconds": values.whole("timeout_seconds", 3600, least=1, most=7 * 24 * 3600),
+        "is_active": values.flag("is_active", default=service.is_active),
+    }
+    values.raise_errors()
+    return _save(service, fields, script, named="name" in data, now=now)
+
+
+def _save(service: Service, fields: Mapping[str, Any], script: str, *, named: bool, now: datetime) -> Outcome:
+    changed = assign(service, fields)
+    outcome = outcome_of(service, changed=changed)
+    validate(service, {"name": "name"} if named else {})
+    if outcome == "created" or changed & _SLOT_FIELDS:
+        service.plan_next_run(now)
+    if outcome != "unchanged":
+        service.save()
+    before = service.current_script()
+    if service.set_script(script) != before and outcome == "unchanged":
+        return "updated"
+    return outcome
+
+
+def _end(
+    values: OptionValues, side: str, connections: Mapping[str, Connection], read: Callable[..., object]
+) -> tuple[int | None, dict[str, Any]]:
+    """The connection and the options of a service's source or destination."""
+    data = values.mapping(side)
+    if not data:
+        if side not in values.errors:
+            values.refuse(side, _("This is needed, with a connection and its options."))
+        return None, {}
+    options = {str(key): value for key, value in data.items() if key != "connection"}
+    connection = connections.get(str(data.get("connection")))
+    if connection is None:
+        values.refuse(
+            f"{side}.connection",
+            _("“%(name)s” is no connection; known are %(known)s.")
+            % {"name": data.get("connection", ""), "known": ", ".join(sorted(connections)) or _("none")},
+        )
+        return None, options
+    auth_header = connection.auth_header if connection.auth == Connection.Auth.HEADER else ""
+    try:
+        read(connection.kind, options, auth_header=auth_header)
+    except ValidationError as error:
+        for key, reasons in error.message_dict.items():
+            for reason in reasons:
+                values.refuse(f"{side}.{key}", reason)
+    return connection.pk, options
+
+
+def _script(values: OptionValues, source: object) -> str:
+    if source is None or source == "":
+        return ""
+    if not isinstance(source, str):
+        values.refuse("script", _("Write the script as text, after “script: |”."))
+        return ""
+    try:
+        check_script(source)
+    except ScriptError as error:
+        values.refuse("script", str(error))
+    return source
