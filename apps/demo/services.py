@@ -41,6 +41,14 @@ def start_first_runs(user: User) -> Run | None:
     return start_run(healthy, trigger=Run.Trigger.MANUAL, user=user, store=("pull", "script", "push"))
 
 
+def cancel_running_runs(user: User) -> int:
+    """Asks every run that goes on to end, so that none is left without its worker; how many there were."""
+    runs = list(Run.objects.running())
+    for run in runs:
+        run.request_cancel(user)
+    return len(runs)
+
+
 def pulled_payload() -> Payload | None:
     """The first page of the latest run of the healthy service that can still be fetched."""
     return (

@@ -26,9 +26,10 @@ class Demo:
 
     def __init__(self, environment, output):
         self.started = time.monotonic()
-        self.process = subprocess.Popen(
-            RUN_DEMO, env=environment, cwd=ROOT, stdout=output.open("wb"), stderr=subprocess.STDOUT
-        )
+        with output.open("wb") as file:
+            self.process = subprocess.Popen(
+                RUN_DEMO, env=environment, cwd=ROOT, stdout=file, stderr=subprocess.STDOUT
+            )
         self.output = output
 
     def wait_for_welcome(self):
@@ -77,6 +78,10 @@ def start(environment, tmp_path):
             demo.stop()
 
 
+def in_a_shell(line):
+    return subprocess.run(["sh", "-c", line], capture_output=True, check=True).stdout
+
+
 def processes_of(data_dir):
     """The ids of the processes that were started with this data directory."""
     found = []
@@ -96,7 +101,7 @@ def test_demo_runs_whole_then_stops_and_starts_again_quickly(start, environment)
     api = f"http://127.0.0.1:{environment['PORT']}/api/v1"
     token = {"Authorization": f"Bearer {first.told('API token')}"}
 
-    fetched = subprocess.run(first.curl, shell=True, capture_output=True, check=True).stdout
+    fetched = in_a_shell(first.curl)
     payload = requests.get(first.told("Payload").removesuffix("download/"), headers=token, timeout=10).json()
     services = requests.get(f"{api}/services/", headers=token, timeout=10).json()["results"]
     run = requests.get(f"{api}/runs/{payload['run']}/", headers=token, timeout=10).json()
@@ -118,7 +123,7 @@ def test_demo_runs_whole_then_stops_and_starts_again_quickly(start, environment)
     assert second.curl == first.curl
     assert second.told("Password") == first.told("Password")
     assert (data_dir / "static" / "staticfiles.json").stat().st_mtime_ns == collected_at
-    assert subprocess.run(second.curl, shell=True, capture_output=True, check=True).stdout == fetched
+    assert in_a_shell(second.curl) == fetched
     assert second.stop(signal.SIGTERM) == 0
     assert processes_of(data_dir) == []
 

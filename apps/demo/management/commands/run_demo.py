@@ -23,7 +23,7 @@ from apps.demo.preparation import (
     prepare_static_files,
 )
 from apps.demo.processes import ProcessEndedError, Processes
-from apps.demo.services import load_demo_services, pulled_payload, start_first_runs
+from apps.demo.services import cancel_running_runs, load_demo_services, pulled_payload, start_first_runs
 from apps.demo.systems import demo_systems
 from apps.demo.welcome import welcome
 from apps.runs.models import Run
@@ -85,6 +85,8 @@ class Command(BaseCommand):
             if not self.stopping.is_set():
                 self.say(welcome(self.style, url, access, pulled_payload(), processes.log_dir))
             self.wait(processes, None, lambda: False)
+            if count := cancel_running_runs(access.user):
+                self.say(f"Cancelling {count} run(s) that go on; Ctrl-C again does not wait for them.")
         finally:
             self.say("Stopping …")
             processes.stop(self.in_a_hurry)
