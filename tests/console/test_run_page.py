@@ -1,0 +1,132 @@
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from apps.runs.models import Run
+from tests.factories import make_run, make_service, make_user
+
+pytestmark = pytest.mark.django_db
+SWITCHES = ("store_pull", "store_push", "store_script", "dry_run")
+
+
+@pytest.fixture(autouse=True)
+def silent_bell(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No broker: the row in the table is what counts."""
+    monkeypatch.setattr("apps.runs.tasks.ring", lambda run_id: None)
+
+
+@pytest.fixture
+def staff(client: Client) -> Client:
+    client.force_login(make_user("ada", is_superuser=True))
+    return client
+
+
+def address(service, query=""):
+    return reverse("admin:services_service_run", args=[service.pk]) + query
+
+
+def test_switches_are_labelled_exactly_and_off(staff: Client) -> None:
+    response = staff.get(address(make_service()))
+
+    form = response.context["form"]
+    assert [str(field.label) for field in form.payload_fields] == [
+        "Store pull payloads",
+        "Store push payloads",
+        "Store custom script payloads",
+    ]
+    text = response.content.decode()
+    for label in ("Store pull payloads", "Store push payloads", "Store custom script payloads", "Dry run"):
+        assert f">{label}</label>" in text
+    assert text.count('role="switch"') == 4
+    assert " checked" not in text
+
+
+def test_own_options_of_the_source_are_prefilled(staff: Client) -> None:
+    service = make_service(source_options={"path": "/orders", "page_size": 250}, max_attempts=7)
+
+    form = staff.get(address(service)).context["form"]
+
+    assert [form[name].value() for name in ("page_size", "max_attempts", "record_id")] == [250, 7, None]
+
+
+def test_start_makes_the_run_and_lands_on_its_log(staff: Client) -> None:
+    service = make_service(max_attempts=3)
+    sent = {"store_pull": "on", "store_script": "on", "dry_run": "on"}
+    sent |= {"page_size": "50", "max_attempts": "3", "record_id": "10045"}
+
+    response = staff.post(address(service), sent)
+
+    run = Run.objects.get()
+    assert response["Location"] == f"/admin/runs/run/{run.pk}/log/"
+    assert (run.service, run.trigger, run.status) == (service, Run.Trigger.MANUAL, Run.Status.QUEUED)
+    assert run.started_by.username == "ada"
+    assert run.stores == ("pull", "script")
+    assert run.is_dry_run
+    # What is as the service has it is not an option of the run.
+    assert run.options == {"page_size": 50, "record_id": "10045"}
+
+
+@pytest.mark.parametrize("switch", SWITCHES)
+def test_each_switch_is_independent(staff: Client, switch: str) -> None:
+    staff.post(address(make_service()), {switch: "on"})
+
+    run = Run.objects.get()
+    states = (run.store_pull, run.store_push, run.store_script, run.is_dry_run)
+    assert [name for name, is_on in zip(SWITCHES, states, strict=True) if is_on] == [switch]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("page_size", "0"), ("page_size", "many"), ("page_size", "100001"), ("max_attempts", "21")],
+)
+def test_wrong_value_is_marked_at_its_field(staff: Client, field: str, value: str) -> None:
+    response = staff.post(address(make_service()), {field: value, "store_pull": "on"})
+
+    assert response.status_code == 422
+    assert list(response.context["form"].errors) == [field]
+    assert 'aria-invalid="true"' in response.content.decode()
+    assert not Run.objects.exists()
+
+
+def test_active_run_is_warned_of(staff: Client) -> None:
+    run = make_run(status=Run.Status.RUNNING)
+
+    text = staff.get(address(run.service)).content.decode()
+
+    assert "A run of this service is running now:" in text
+    assert f'href="/admin/runs/run/{run.pk}/log/"' in text
+
+
+def test_run_again_prefills_the_same_options(staff: Client) -> None:
+    service = make_service()
+    first = make_run(service, store_push=True, options={"page_size": 20, "record_id": "7"})
+    query = f"?retry_of={first.pk}"
+
+    form = staff.get(address(service, query)).context["form"]
+    assert [form[name].value() for name in ("store_pull", "store_push", "page_size", "record_id")] == [
+        False,
+        True,
+        20,
+        "7",
+    ]
+
+    staff.post(address(service, query), {"store_push": "on", "page_size": "20"})
+    again = Run.objects.exclude(pk=first.pk).get()
+    assert (again.retry_of, again.trigger, again.options) == (first, Run.Trigger.RETRY, {"page_size": 20})
+
+
+def test_run_of_another_service_is_not_repeated(staff: Client) -> None:
+    other = make_run(options={"page_size": 20})
+
+    response = staff.get(address(make_service(), f"?retry_of={other.pk}"))
+
+    assert response.context["again"] is None
+
+
+def test_starting_needs_the_permission(client: Client) -> None:
+    service = make_service()
+    client.force_login(make_user(permissions=["services.view_service", "runs.view_run"]))
+
+    assert client.get(address(service)).status_code == 403
+    assert client.post(address(service), {}).status_code == 403
+    assert not Run.objects.exists()

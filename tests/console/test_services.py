@@ -1,0 +1,170 @@
+from datetime import timedelta
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries
+
+from apps.runs.models import Run
+from apps.services.models import Service
+from tests.factories import make_connection, make_run, make_service, make_user
+
+pytestmark = pytest.mark.django_db
+LIST = "/admin/services/service/"
+STAFF = (
+    "services.view_service",
+    "services.change_service",
+    "runs.view_run",
+    "runs.start_run",
+    "runs.cancel_run",
+)
+
+
+def sign_in(client: Client, *permissions: str, **fields: object) -> None:
+    client.force_login(make_user(permissions=permissions, **fields))
+
+
+def names(client: Client, **query: str) -> set[str]:
+    changelist = client.get(LIST, query).context["cl"]
+    return {service.name for service in changelist.result_list}
+
+
+def test_list_shows_every_service_active_or_not(client: Client) -> None:
+    make_service(name="On")
+    make_service(name="Off", is_active=False)
+    sign_in(client, *STAFF)
+
+    assert names(client) == {"On", "Off"}
+
+
+def test_row_menu_has_the_fixed_labels(client: Client) -> None:
+    service = make_service()
+    sign_in(client, *STAFF)
+
+    page = client.get(LIST).content.decode()
+
+    assert f'popovertarget="service-{service.pk}"' in page
+    menu = page.split(f'<div popover id="service-{service.pk}"')[1].split("</div>")[0]
+    words = [piece.split("<")[0] for piece in menu.split("</svg>")[1:]]
+    assert words == ["View logs", "Run service", "Settings", "Turn schedule off"]
+
+
+def test_row_menu_offers_only_what_the_user_may_do(client: Client) -> None:
+    make_service()
+    sign_in(client, "services.view_service")
+
+    page = client.get(LIST).content.decode()
+
+    assert "View logs" in page
+    assert "Run service" not in page
+    assert "Turn schedule off" not in page
+
+
+def test_row_shows_flow_last_run_and_next_run_in_words(client: Client) -> None:
+    service = make_service(
+        source_connection=make_connection(name="shop"),
+        destination_connection=make_connection(name="warehouse"),
+        schedule="*/15 * * * *",
+        next_run_at=timezone.now() + timedelta(minutes=12, seconds=30),
+    )
+    make_run(service, status=Run.Status.SUCCEEDED)
+    make_run(service, status=Run.Status.FAILED)
+    sign_in(client, *STAFF)
+
+    row = client.get(LIST).content.decode().split("<tbody>")[1]
+
+    assert row.index("shop") < row.index("#i-arrow") < row.index("warehouse")
+    assert "badge-failed" in row
+    assert "badge-succeeded" not in row
+    assert ">in 12 min</time>" in row
+    assert "every 15 minutes" in row
+
+
+@pytest.mark.parametrize("search", ["Needle", "needle-slug", "needle-connection", "{pk}"])
+def test_search_finds_by_name_slug_connection_and_id(client: Client, search: str) -> None:
+    make_service(name="Hay", slug="hay", pk=990001)
+    make_service(
+        name="Needle",
+        slug="needle-slug",
+        pk=990002,
+        source_connection=make_connection(name="needle-connection"),
+    )
+    sign_in(client, *STAFF)
+
+    assert names(client, q=search.format(pk=990002)) == {"Needle"}
+
+
+def test_filters_by_last_run_active_and_connection(client: Client) -> None:
+    shop = make_connection(name="shop")
+    failed = make_service(name="Failed", destination_connection=shop)
+    make_run(failed, status=Run.Status.SUCCEEDED)
+    make_run(failed, status=Run.Status.FAILED)
+    make_run(make_service(name="Fine", is_active=False), status=Run.Status.SUCCEEDED)
+    make_service(name="New", source_connection=shop)
+    sign_in(client, *STAFF)
+
+    assert names(client, last_run="failed") == {"Failed"}
+    assert names(client, last_run="never") == {"New"}
+    assert names(client, last_run="nonsense") == {"Failed", "Fine", "New"}
+    assert names(client, active="no") == {"Fine"}
+    assert names(client, connection="shop") == {"Failed", "New"}
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_list_costs_the_same_queries_whatever_its_length(
+    client: Client, count: int, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    for _number in range(count):
+        make_run(make_service())
+    client.force_login(make_user(is_superuser=True))
+
+    # Session, user, names of the connections, count, the page.
+    with django_assert_num_queries(5):
+        client.get(LIST)
+
+
+def test_schedule_is_turned_off_and_on_by_post(client: Client) -> None:
+    service = make_service(schedule="*/15 * * * *")
+    sign_in(client, *STAFF)
+
+    client.post(reverse("admin:services_service_schedule", args=[service.pk, "off"]))
+    service.refresh_from_db()
+    assert (service.is_active, service.name in client.get(LIST).content.decode()) == (False, True)
+
+    client.post(reverse("admin:services_service_schedule", args=[service.pk, "on"]))
+    service.refresh_from_db()
+    assert service.is_active
+    assert service.next_run_at is not None
+
+
+def test_schedule_is_not_turned_by_get_nor_without_permission(client: Client) -> None:
+    service = make_service()
+    url = reverse("admin:services_service_schedule", args=[service.pk, "off"])
+    sign_in(client, *STAFF)
+
+    assert client.get(url).status_code == 405
+
+    sign_in(client, "services.view_service")
+    assert client.post(url).status_code == 403
+    service.refresh_from_db()
+    assert service.is_active
+
+
+def test_service_with_runs_cannot_be_deleted(client: Client) -> None:
+    service = make_run().service
+    client.force_login(make_user(is_superuser=True))
+
+    response = client.post(reverse("admin:services_service_delete", args=[service.pk]), {"post": "yes"})
+
+    assert response.status_code == 403
+    assert Service.objects.filter(pk=service.pk).exists()
+
+
+def test_signed_out_visitor_is_sent_to_the_login(client: Client) -> None:
+    service = make_service()
+
+    response = client.get(reverse("admin:services_service_runs", args=[service.pk]))
+
+    assert response.status_code == 302
+    assert response["Location"].startswith("/admin/login/")
