@@ -273,7 +273,9 @@ def _file_destination(values: OptionValues) -> FileDestination:
 
 def _format(values: OptionValues, path: str) -> str:
     """The named format, or else the one that the file's suffix tells."""
-    return values.choice("format", FORMATS, _FORMAT_OF_SUFFIX.get(PurePosixPath(path).suffix.lower(), ""))
+    told = _FORMAT_OF_SUFFIX.get(PurePosixPath(path).suffix.lower(), "")
+    # A path that was refused has no suffix to tell by; one error is enough.
+    return values.choice("format", FORMATS, told or ("" if path else FORMATS[0]))
 
 
 def _unknown_kind(kind: str) -> ValidationError:
