@@ -18,7 +18,8 @@ from apps.console.forms.options import DESTINATION_FIELDS, SOURCE_FIELDS, Option
 from apps.console.forms.schedule import schedule_words
 from apps.services.models import Connection, Service
 from apps.services.options import FORMATS, METHODS, destination_from, source_from
-from apps.services.sandbox import SCRIPT_HELP, ScriptError, check_script
+from apps.services.sandbox import ScriptError, check_script
+from apps.services.sandbox.guide import SCRIPT_HELP
 
 _FORMATS = [("", _("As the file's name ends")), *((name, name.upper()) for name in FORMATS)]
 _METHODS = [(name, name) for name in METHODS]

@@ -1,0 +1,116 @@
+"""The child process: takes its limits, then evaluates the script that it is sent, call by call.
+
+`apps.services.sandbox.process` starts it, with an empty environment, and talks to it by frames.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import resource
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NoReturn
+
+from apps.services.sandbox.evaluation import Script, Watch
+from apps.services.sandbox.frames import Kind, Unpacker, pack
+from apps.services.sandbox.limits import OUT_OF_MEMORY, Limits, ScriptError
+
+# Deeply nested values make the interpreter's encoder call itself as deeply.
+_STACK_BYTES = 64 * 1024 * 1024
+_PR_SET_PDEATHSIG = 1
+_PR_SET_NO_NEW_PRIVS = 38
+
+
+def main() -> None:
+    frames, answers = _take_pipes()
+    _die_with_parent()
+    _write(answers, Kind.READY)
+    script: Script | None = None
+    for kind, body in frames:
+        try:
+            if kind is Kind.LOAD:
+                script = _load(json.loads(body), answers)
+                _write(answers, Kind.LOADED)
+            elif kind is Kind.CALL and script is not None:
+                _write(answers, Kind.RESULT, script.transform(body.decode()).encode())
+        except ScriptError as error:
+            _write(answers, Kind.ERROR, str(error).encode(errors="replace"))
+        except BaseException as error:  # noqa: BLE001 - the interpreter's panics are no Exceptions
+            _break_off(answers, error)
+
+
+def _load(order: dict[str, object], answers: int) -> Script:
+    limits = Limits(**order["limits"])  # type: ignore[arg-type]
+    _take_limits(limits)
+
+    def write_log(message: str, level: str) -> None:
+        _write(answers, Kind.LOG, json.dumps({"message": message, "level": level}).encode())
+
+    return Script(str(order["source"]), str(order["name"]), Watch(limits), write_log)
+
+
+def _take_pipes() -> tuple[Iterator[tuple[Kind, bytes]], int]:
+    """Keeps the two pipes to itself: what anything else prints must not run into the frames."""
+    questions, answers = os.dup(0), os.dup(1)
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for standard in (0, 1, 2):
+        os.dup2(nothing, standard)
+    return _frames(questions), answers
+
+
+def _frames(questions: int) -> Iterator[tuple[Kind, bytes]]:
+    unpacker = Unpacker()
+    while data := os.read(questions, 1 << 20):
+        unpacker.feed(data)
+        while frame := unpacker.next():
+            yield frame
+
+
+def _write(answers: int, kind: Kind, body: bytes = b"") -> None:
+    view = memoryview(pack(kind, body))
+    while view:
+        view = view[os.write(answers, view) :]
+
+
+def _die_with_parent() -> None:
+    """Where the system can do it, it ends this process when its parent has died; the first to go if memory ends."""
+    if sys.platform != "linux":
+        return
+    libc = ctypes.CDLL(None)
+    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    if os.getppid() != int(sys.argv[2]):
+        os._exit(1)
+    Path("/proc/self/oom_score_adj").write_text("1000")
+
+
+def _take_limits(limits: Limits) -> None:
+    """What this process may take of the system, and can never get back."""
+    for what, most in (
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_NOFILE, 32),
+        (resource.RLIMIT_NPROC, 0),
+    ):
+        resource.setrlimit(what, (most, most))
+    _soft, hard = resource.getrlimit(resource.RLIMIT_STACK)
+    if hard == resource.RLIM_INFINITY or hard > _STACK_BYTES:
+        resource.setrlimit(resource.RLIMIT_STACK, (_STACK_BYTES, hard))
+    if sys.platform == "linux":
+        # What grows step by step is stopped at the limit, with the script's own traceback; this is for leaps.
+        own = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        most = own + 2 * limits.memory_bytes
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
+
+
+def _break_off(answers: int, error: BaseException) -> NoReturn:
+    """The interpreter is in no state to go on; the parent starts another process if there is more to do."""
+    if isinstance(error, MemoryError) or "out of memory" in str(error):
+        os._exit(OUT_OF_MEMORY)
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    _write(answers, Kind.ERROR, f"error: the script broke the interpreter: {reason}".encode(errors="replace"))
+    os._exit(1)

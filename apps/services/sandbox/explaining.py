@@ -1,0 +1,77 @@
+"""Turns the interpreter's error into what the author of a script needs: his own lines, and the reason."""
+
+from __future__ import annotations
+
+import re
+
+# What surrounds a script has this for its file name, and is left out of what people read.
+OURS = "<synclog>"
+
+_OUR_FRAME = re.compile(rf"^  \* {OURS}:\d+, in .*\n(      .*\n)?", re.MULTILINE)
+_NATIVE_FRAME = re.compile(r"^  \* [^\n]*\.rs:\d+, in .*\n(      .*\n)?", re.MULTILINE)
+_ENTRY_FRAME = re.compile(r"^  File <builtin>, in <module>\n", re.MULTILINE)
+_OUR_PLACE = re.compile(rf"^ +--> {OURS}:.*(?:\n *\d* +\|.*)*", re.MULTILINE)
+_FRAME = re.compile(r"^  \* .*\n(?:      .*\n)?", re.MULTILINE)
+_PYTHON_ERROR = re.compile(r"^error: \w*(?:Error|Reached): ", re.MULTILINE)
+_HEADER = "Traceback (most recent call last):\n"
+
+_FRAMES_AT_EACH_END = 8
+_LONGEST_LINE = 300
+_LONGEST_TEXT = 8000
+
+# The interpreter's words, where they do not tell what to do.
+_PLAINER = (
+    (
+        re.compile(r"Operation `serde::serialize` not supported on type `(\w+)`"),
+        r"a value of type \1 cannot be turned into JSON",
+    ),
+    (
+        re.compile(r"^error: key must be a string", re.MULTILINE),
+        "error: JSON has only text for keys of a dict",
+    ),
+    (
+        re.compile(r"^error: Cycle detected.*", re.MULTILINE),
+        "error: a list or dict that holds itself cannot be turned into JSON",
+    ),
+    (
+        re.compile(r"^error: Module has no symbol `transform`.*", re.MULTILINE),
+        "error: the script defines no function transform; write: def transform(records):",
+    ),
+    (
+        re.compile(r"^error: Integer value is too big to fit in i32: .*", re.MULTILINE),
+        r"\g<0> (the largest is 2147483647)",
+    ),
+    (re.compile(r"^error: fail: ", re.MULTILINE), "error: "),
+    (
+        re.compile(r"^error: Starlark call stack overflow", re.MULTILINE),
+        "error: too many calls inside of each other",
+    ),
+)
+
+
+def explain(text: str, *, stopped: str = "") -> str:
+    """The traceback of the script alone; `stopped` tells why it was broken off, if it was."""
+    for pattern in (_OUR_FRAME, _NATIVE_FRAME, _ENTRY_FRAME, _OUR_PLACE):
+        text = pattern.sub("", text)
+    if stopped:
+        text = text.replace("error: Evaluation cancelled", f"error: {stopped}")
+    text = _PYTHON_ERROR.sub("error: ", text)
+    for pattern, plainer in _PLAINER:
+        text = pattern.sub(plainer, text)
+    if not _FRAME.search(text):
+        text = text.replace(_HEADER, "")
+    text = _shorten_frames(text)
+    lines = (line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]} …" for line in text.split("\n"))
+    text = "\n".join(lines).rstrip(" |\n")
+    if "\n" not in text:
+        text = text.removeprefix("error: ")
+    return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]} …"
+
+
+def _shorten_frames(text: str) -> str:
+    """Of a long way down, only the beginning and the end."""
+    frames = list(_FRAME.finditer(text))
+    left_out = frames[_FRAMES_AT_EACH_END:-_FRAMES_AT_EACH_END]
+    if len(left_out) < 2:
+        return text
+    return f"{text[: left_out[0].start()]}  … {len(left_out)} more calls …\n{text[left_out[-1].end() :]}"

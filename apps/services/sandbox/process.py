@@ -1,0 +1,236 @@
+"""Starts the child process of a script, talks to it, and ends it when it takes too long."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self, cast
+
+from apps.services.sandbox.frames import Kind, Unpacker, pack
+from apps.services.sandbox.limits import MIB, OUT_OF_MEMORY, Limits, ScriptError, too_large
+
+# What log() says arrives here, so that a line tells that it is the script's.
+script_logger = logging.getLogger("apps.services.script")
+
+_LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+_ROOT = Path(__file__).resolve().parents[3]
+_PROGRAM = "import sys; sys.path.append(sys.argv[1]); from apps.services.sandbox.child import main; main()"
+# Seconds that Python may take to start on a busy machine.
+_START_SECONDS = 60
+# Seconds after which a child that should have stopped the script itself is killed.
+_GRACE_SECONDS = 2
+_CHECK_SECONDS = 1.0
+
+
+class Sandbox:
+    """A custom script in a child process, which is started by the first call and serves them all.
+
+    with Sandbox(source, name="orders") as sandbox:
+        for page in pages:
+            records = sandbox.transform(page.records, check)
+    """
+
+    def __init__(self, source: str, *, name: str = "script", limits: Limits = Limits()) -> None:  # noqa: B008 - frozen
+        self._source = source
+        self._name = name
+        self._limits = limits
+        self._child: Child | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def transform(self, records: list[Any], check: Callable[[], None] = lambda: None) -> list[Any]:
+        """What the script makes of the records of one page.
+
+        `check` is called about every second; if it raises, the script is ended and the error goes on to the caller.
+        Raises ScriptError, whose text is the script's own traceback or the reason in plain words.
+        """
+        question = pack(Kind.CALL, _encoded(records))
+        try:
+            if self._child is None:
+                self._child = self._load(check)
+            return _decoded(self._child.ask(question, Kind.RESULT, check))
+        except BaseException:
+            # It may be in the middle of something, and a run that failed does not call again.
+            self.close()
+            raise
+
+    def check(self) -> None:
+        """Raises ScriptError unless the script is sound and has a `transform` that takes one list."""
+        self._load(lambda: None, is_quiet=True)
+        self.close()
+
+    def close(self) -> None:
+        if self._child is not None:
+            self._child.close()
+            self._child = None
+
+    def _load(self, check: Callable[[], None], *, is_quiet: bool = False) -> Child:
+        order = {"source": self._source, "name": self._name, "limits": asdict(self._limits)}
+        child = self._child = Child(self._limits, is_quiet=is_quiet)
+        child.await_start(check)
+        child.ask(pack(Kind.LOAD, json.dumps(order).encode()), Kind.LOADED, check)
+        return child
+
+
+def check_script(source: str) -> None:
+    """Whether a service may have this script: it is evaluated, but `transform` is not called.
+
+    Raises ScriptError.
+    """
+    limits = Limits(wall_seconds=1.5, cpu_seconds=1.5, memory_bytes=256 * MIB)
+    sandbox = Sandbox(source, limits=limits)
+    try:
+        sandbox.check()
+    finally:
+        sandbox.close()
+
+
+class Child:
+    """The process, and the two pipes to it."""
+
+    def __init__(self, limits: Limits, *, is_quiet: bool) -> None:
+        self._limits = limits
+        self._is_quiet = is_quiet
+        self._process = subprocess.Popen(  # noqa: S603 - our own program
+            [sys.executable, "-I", "-c", _PROGRAM, str(_ROOT), str(os.getpid())],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            cwd="/",
+            env={},
+            bufsize=0,
+            start_new_session=True,
+        )
+        self._questions = cast("IO[bytes]", self._process.stdin).fileno()
+        self._answers = cast("IO[bytes]", self._process.stdout).fileno()
+        os.set_blocking(self._questions, False)
+        os.set_blocking(self._answers, False)
+        self._unpacker = Unpacker()
+        self._log_bytes = 0
+
+    def await_start(self, check: Callable[[], None]) -> None:
+        self._converse(b"", Kind.READY, check, _START_SECONDS)
+
+    def ask(self, question: bytes, wanted: Kind, check: Callable[[], None]) -> bytes:
+        """The body of the answer. Raises ScriptError."""
+        return self._converse(question, wanted, check, self._limits.wall_seconds + _GRACE_SECONDS)
+
+    def close(self) -> None:
+        self._process.kill()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()
+        self._process.wait()
+
+    def _converse(self, question: bytes, wanted: Kind, check: Callable[[], None], seconds: float) -> bytes:
+        """Writes and reads at once, so that neither process waits for the other to read."""
+        left = memoryview(question)
+        now = time.monotonic()
+        deadline, next_check = now + seconds, now + _CHECK_SECONDS
+        self._log_bytes = 0
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._answers, selectors.EVENT_READ)
+            if left:
+                selector.register(self._questions, selectors.EVENT_WRITE)
+            while True:
+                for key, _events in selector.select(max(0.0, min(deadline, next_check) - time.monotonic())):
+                    if key.fd == self._answers:
+                        if (body := self._read(wanted)) is not None:
+                            return body
+                    elif not (left := self._write(left)):
+                        selector.unregister(self._questions)
+                now = time.monotonic()
+                if now >= deadline:
+                    raise ScriptError(
+                        f"The script ran longer than {self._limits.wall_seconds:g} s and was stopped."
+                    )
+                if now >= next_check:
+                    check()
+                    next_check = now + _CHECK_SECONDS
+
+    def _write(self, left: memoryview) -> memoryview:
+        try:
+            return left[os.write(self._questions, left) :]
+        except BlockingIOError:
+            return left
+        except BrokenPipeError:
+            # How it ended is told when its end of the other pipe is read.
+            return left[len(left) :]
+
+    def _read(self, wanted: Kind) -> bytes | None:
+        """The body of the wanted answer, once it is whole. Raises ScriptError where the child tells of one."""
+        try:
+            data = os.read(self._answers, 1 << 20)
+        except BlockingIOError:
+            return None
+        if not data:
+            raise ScriptError(self._last_words())
+        self._unpacker.feed(data)
+        while frame := self._unpacker.next():
+            kind, body = frame
+            if kind is wanted:
+                return body
+            if kind is Kind.LOG:
+                self._log(body)
+            if kind is Kind.ERROR:
+                raise ScriptError(body.decode(errors="replace"))
+        if len(self._unpacker) > self._limits.result_bytes + MIB:
+            raise ScriptError(too_large(len(self._unpacker), self._limits))
+        return None
+
+    def _log(self, body: bytes) -> None:
+        line = json.loads(body)
+        if not self._is_quiet:
+            script_logger.log(_LEVELS[line["level"]], "%s", line["message"])
+
+    def _last_words(self) -> str:
+        """Why the child is no more."""
+        code = self._process.wait()
+        memory = f"{self._limits.memory_bytes / MIB:g} MiB"
+        if code in (OUT_OF_MEMORY, -signal.SIGABRT):
+            return f"The script took more than {memory} of memory and was stopped."
+        if code == -signal.SIGXCPU:
+            return f"The script used {self._limits.cpu_seconds:g} s of processor time and was stopped."
+        if code == -signal.SIGSEGV:
+            return "The script was stopped: it nests values or calls too deeply."
+        if code == -signal.SIGKILL:
+            return "The script was killed from outside; perhaps the machine had no more memory."
+        return f"The script's process ended without a word (code {code})."
+
+
+def _encoded(records: list[Any]) -> bytes:
+    try:
+        text = json.dumps(records, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ScriptError(f"The records cannot be handed to the script as JSON: {error}.") from None
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        # Half of a pair of surrogates, which is no character.
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
+
+
+def _decoded(body: bytes) -> list[Any]:
+    try:
+        records = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise ScriptError(f"What the script returned cannot be read: {error}.") from None
+    if not isinstance(records, list):
+        raise ScriptError("The script returned no list.")
+    return records
