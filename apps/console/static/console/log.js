@@ -335,6 +335,16 @@ addEventListener(
 );
 waitingButton.addEventListener("click", goToEnd);
 
+// Whoever comes back, to the network or to the tab, need not wait for the next turn.
+function catchUp() {
+  if (isOn && !document.hidden) {
+    poll();
+  }
+}
+
+addEventListener("online", catchUp);
+document.addEventListener("visibilitychange", catchUp);
+
 button.hidden = false;
 showButton();
 if (log.dataset.line) {

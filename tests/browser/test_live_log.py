@@ -1,0 +1,198 @@
+"""The live log in a real browser: lines come by themselves, the button stops and resumes, the end is the end."""
+
+import re
+
+import pytest
+from django.utils import timezone
+from playwright.sync_api import Page, expect
+
+from apps.console import log_page
+from apps.runs.models import Run
+from tests.factories import make_log_entries, make_payload, make_run, make_user
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.browser]
+POLL_SECONDS = 0.2
+
+
+@pytest.fixture(autouse=True)
+def quick_polls(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log_page, "POLL_AFTER", POLL_SECONDS)
+
+
+@pytest.fixture
+def open_log(page: Page, sign_in):
+    """Opens the log of a run as a superuser."""
+
+    def go(run: Run, query: str = "") -> Page:
+        sign_in(page, make_user(is_superuser=True))
+        page.goto(f"/admin/runs/run/{run.pk}/log/{query}")
+        return page
+
+    return go
+
+
+def finish(run: Run) -> None:
+    Run.objects.filter(pk=run.pk).update(
+        status=Run.Status.SUCCEEDED,
+        finished_at=timezone.now(),
+        is_complete=True,
+        lease_token=None,
+        lease_until=None,
+    )
+
+
+def numbers(page: Page) -> list[int]:
+    return [int(text) for text in page.locator(".line-number").all_text_contents()]
+
+
+def test_log_refreshes_stops_resumes_and_ends(open_log) -> None:
+    run = make_run(status=Run.Status.RUNNING)
+    make_log_entries(run, ["The first line"])
+    page = open_log(run)
+    button = page.locator("#refresh")
+    expect(button).to_have_text("Auto-refresh is on")
+
+    make_log_entries(run, ["It came by itself"])
+    expect(page.locator("#L2")).to_contain_text("It came by itself")
+
+    button.click()
+    expect(button).to_have_text("Auto-refresh is off")
+    make_log_entries(run, ["Written while it was off", "And another"])
+    page.wait_for_timeout(POLL_SECONDS * 1000 * 5)
+    assert numbers(page) == [1, 2]
+
+    button.click()
+    expect(button).to_have_text("Auto-refresh is on")
+    expect(page.locator("#L4")).to_be_visible()
+    assert numbers(page) == [1, 2, 3, 4]
+
+    make_log_entries(run, ["The last line"])
+    finish(run)
+    expect(page.locator("#L5")).to_be_visible()
+    expect(page.locator(".seal")).to_have_text("Complete · 5 lines")
+    expect(page.locator("[data-live=status]")).to_have_text("Succeeded")
+    expect(button).to_have_text("Auto-refresh is off")
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.wait_for_timeout(POLL_SECONDS * 1000 * 5)
+    assert asked == []
+
+
+def test_scrolling_up_stops_following_and_says_how_many_lines_wait(open_log) -> None:
+    run = make_run(status=Run.Status.RUNNING)
+    make_log_entries(run, 200)
+    page = open_log(run)
+    expect(page.locator("#L200")).to_be_in_viewport()
+
+    page.evaluate("scrollTo(0, 0)")
+    make_log_entries(run, 3)
+    waiting = page.locator("#waiting")
+    expect(waiting).to_have_text("3 new lines")
+    assert page.evaluate("scrollY") == 0
+
+    waiting.click()
+    expect(page.locator("#L203")).to_be_in_viewport()
+    expect(waiting).to_be_hidden()
+    make_log_entries(run, 1)
+    expect(page.locator("#L204")).to_be_in_viewport()
+
+
+def test_earlier_lines_come_on_demand_and_leave_the_reader_in_place(open_log) -> None:
+    run = make_run()
+    make_log_entries(run, 1100)
+    page = open_log(run)
+    assert numbers(page)[0] == 601
+
+    page.locator("#earlier").click()
+
+    expect(page.locator("#L101")).to_be_attached()
+    assert numbers(page) == list(range(101, 1101))
+    expect(page.locator("#L601")).to_be_in_viewport()
+
+
+def test_middle_of_a_running_log_says_how_much_follows_and_catches_up(open_log) -> None:
+    run = make_run(status=Run.Status.RUNNING)
+    make_log_entries(run, 700)
+    page = open_log(run, "?line=50")
+    expect(page.locator("#L50")).to_be_in_viewport()
+    expect(page.locator("#log-note")).to_have_text("251 lines further on")
+
+    page.locator("#later").click()
+    expect(page.locator("#L700")).to_be_attached()
+    make_log_entries(run, 1)
+
+    expect(page.locator("#L701")).to_be_attached()
+    assert numbers(page) == list(range(1, 702))
+
+
+def test_lost_connection_is_said_and_nothing_is_missed(open_log, problems: list[str]) -> None:
+    run = make_run(status=Run.Status.RUNNING)
+    make_log_entries(run, 1)
+    page = open_log(run)
+
+    page.context.set_offline(True)
+    expect(page.locator("#log-note")).to_contain_text("No connection to the server.")
+    make_log_entries(run, 2)
+    page.context.set_offline(False)
+
+    expect(page.locator("#log-note")).to_have_text("The connection is back.")
+    expect(page.locator("#L3")).to_be_visible()
+    assert numbers(page) == [1, 2, 3]
+    problems[:] = [problem for problem in problems if "ERR_INTERNET_DISCONNECTED" not in problem]
+
+
+def test_being_signed_out_is_said_in_words(open_log) -> None:
+    run = make_run(status=Run.Status.RUNNING)
+    page = open_log(run)
+
+    page.context.clear_cookies()
+
+    expect(page.locator("#log-note")).to_contain_text("You have been signed out.")
+    expect(page.locator("#refresh")).to_have_text("Auto-refresh is off")
+
+
+def test_script_in_a_line_that_comes_live_stays_text(open_log) -> None:
+    run = make_run(status=Run.Status.RUNNING)
+    page = open_log(run)
+
+    make_log_entries(run, ["<img src=x onerror=\"document.title='broken in'\"> <script>1</script>"])
+
+    expect(page.locator("#L1 .line-message")).to_contain_text("<img src=x")
+    assert page.locator("#lines img").count() == 0
+    assert page.title() != "broken in"
+
+
+def test_line_number_is_a_permanent_link(open_log) -> None:
+    run = make_run()
+    make_log_entries(run, 10)
+    page = open_log(run)
+
+    page.locator("#L7 .line-number").click()
+
+    expect(page).to_have_url(re.compile(r"\?line=7#L7$"))
+    expect(page.locator("#L7")).to_have_class(re.compile("is-wanted"))
+
+
+def test_payload_is_fetched_by_a_click(open_log) -> None:
+    run = make_run(store_pull=True)
+    make_log_entries(run, 1)
+    make_payload(run, sequence=1, name="orders.json", body=b"[1, 2]")
+    page = open_log(run)
+
+    with page.expect_download() as download:
+        page.get_by_role("link", name="orders.json").click()
+
+    assert download.value.path().read_bytes() == b"[1, 2]"
+
+
+def test_lines_can_be_read_without_javascript(new_page, sign_in) -> None:
+    run = make_run()
+    make_log_entries(run, 620)
+    page = new_page(java_script_enabled=False)
+    sign_in(page, make_user(is_superuser=True))
+    page.goto(f"/admin/runs/run/{run.pk}/log/")
+
+    page.get_by_role("link", name="Earlier lines").click()
+
+    assert numbers(page) == list(range(1, 121))
+    expect(page.locator("#refresh")).to_be_hidden()
