@@ -14,7 +14,7 @@ from apps.services.addresses import without_secrets
 from apps.services.models import Connection, Service
 
 
-class ConnectionAdmin(admin.ModelAdmin):  # type: ignore[type-arg] - it takes no parameter at run time
+class ConnectionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # It takes no parameter at run time.
     """Systems that services pull from and push to."""
 
     form = ConnectionForm
@@ -31,7 +31,8 @@ class ConnectionAdmin(admin.ModelAdmin):  # type: ignore[type-arg] - it takes no
             Q(source_connection=OuterRef("pk")) | Q(destination_connection=OuterRef("pk"))
         )
         count = users.annotate(count=Func(F("pk"), function="COUNT")).values("count")
-        return super().get_queryset(request).annotate(service_count=Subquery(count))
+        connections: QuerySet[Connection] = super().get_queryset(request)
+        return connections.annotate(service_count=Subquery(count))
 
     def get_fieldsets(self, request: HttpRequest, obj: Connection | None = None) -> Any:
         """The secret only for who may write it; only a stored one can be forgotten."""

@@ -20,7 +20,7 @@ _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
-class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg] - it takes no parameter at run time
+class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]  # It takes no parameter at run time.
     """Address, patience and sign-in of another system."""
 
     secret = forms.CharField(

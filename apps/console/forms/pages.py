@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 from django.contrib import admin
+from django.forms import ModelForm
 from django.http import HttpRequest
 from django.urls import URLPattern, path
 from django.utils.html import format_html
@@ -25,7 +26,7 @@ _READ_ONLY_FIELDSETS = (
 )
 
 
-class ServiceSettings(admin.ModelAdmin):  # type: ignore[type-arg] - it takes no parameter at run time
+class ServiceSettings(admin.ModelAdmin):  # type: ignore[type-arg]  # It takes no parameter at run time.
     """What the admin of services does for their settings."""
 
     form = ServiceForm
@@ -40,9 +41,12 @@ class ServiceSettings(admin.ModelAdmin):  # type: ignore[type-arg] - it takes no
         """The form, which notes the user as the author of a new version of the script."""
         may_write = self.has_change_permission(request, obj) if obj else self.has_add_permission(request)
         if not may_write:
-            return super().get_form(request, obj, change, form=admin.ModelAdmin.form, **kwargs)
-        form = super().get_form(request, obj, change, **kwargs)
+            return super().get_form(request, obj, change, form=ModelForm, **kwargs)
+        form: Any = super().get_form(request, obj, change, **kwargs)
         form.author = request.user
+        for name in ("source_connection", "destination_connection"):
+            # Its bin is too near: a connection is deleted where one sees who uses it.
+            form.base_fields[name].widget.can_delete_related = False
         return form
 
     def get_urls(self) -> list[URLPattern]:

@@ -10,7 +10,9 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.functional import keep_lazy
 from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from apps.console.forms.fields import PairsField, SourceCodeField
@@ -48,11 +50,16 @@ def _pairs(label: Any, example: str) -> PairsField:
     return PairsField(label=label, help_text=_("In each line a name, a colon and a value."), widget=widget)
 
 
+@keep_lazy(SafeString)
+def _folded(summary: Any, text: Any) -> SafeString:
+    return format_html("<details><summary>{}</summary><pre>{}</pre></details>", summary, text)
+
+
 def _choice(label: Any, choices: Any) -> forms.ChoiceField:
     return forms.ChoiceField(label=label, choices=choices, required=False)
 
 
-class ServiceForm(forms.ModelForm):  # type: ignore[type-arg] - it takes no parameter at run time
+class ServiceForm(forms.ModelForm):  # type: ignore[type-arg]  # It takes no parameter at run time.
     """Source, script, destination and schedule of a service, each checked before anything is saved.
 
     Whoever saves it sets `author` first, who is noted with a new version of the script.
@@ -88,7 +95,7 @@ class ServiceForm(forms.ModelForm):  # type: ignore[type-arg] - it takes no para
     source_params = _pairs(_("Parameters"), "status: open")
     source_headers = _pairs(_("Headers"), "Accept-Language: en")
 
-    script = SourceCodeField(label=_("Script"), help_text=SCRIPT_HELP)
+    script = SourceCodeField(label=_("Script"), help_text=_folded(_("What a script can do"), SCRIPT_HELP))
 
     destination_method = _choice(_("Method"), _METHODS)
     destination_path = _text(
@@ -115,6 +122,7 @@ class ServiceForm(forms.ModelForm):  # type: ignore[type-arg] - it takes no para
             "timeout_seconds",
             "is_active",
         )
+        labels = {"source_connection": _("Connection"), "destination_connection": _("Connection")}
         help_texts = {
             "slug": _("The name in addresses, YAML files and the API."),
             "timezone": _("Such as Europe/London; the schedule is read there."),
@@ -163,7 +171,7 @@ class ServiceForm(forms.ModelForm):  # type: ignore[type-arg] - it takes no para
 
     def _save_m2m(self) -> None:
         """What needs the row: its groups and its script."""
-        super()._save_m2m()
+        super()._save_m2m()  # type: ignore[misc]  # The stubs leave out what the documentation does too.
         self.instance.set_script(self.cleaned_data["script"], author=self.author)
 
     def _read_options(
@@ -190,7 +198,7 @@ class ServiceForm(forms.ModelForm):  # type: ignore[type-arg] - it takes no para
         """Tells settings-form.js, without which every field simply stays in sight."""
         kinds = json.dumps({str(key): kind for key, kind in Connection.objects.values_list("pk", "kind")})
         for fields in (SOURCE_FIELDS, DESTINATION_FIELDS):
-            widget = self.fields[f"{fields.side}_connection"].widget
+            widget: Any = self.fields[f"{fields.side}_connection"].widget
             # The admin wraps the list of connections, to put its links beside it.
             getattr(widget, "widget", widget).attrs["data-kinds"] = kinds
             for name, condition in fields.conditions():
@@ -214,7 +222,7 @@ class ServiceForm(forms.ModelForm):  # type: ignore[type-arg] - it takes no para
 
 
 SERVICE_FIELDSETS = (
-    (None, {"fields": ("name", "slug", "is_active", "groups")}),
+    (None, {"fields": ("name", "slug", "is_active")}),
     (
         _("Source"),
         {
@@ -229,8 +237,7 @@ SERVICE_FIELDSETS = (
                 "source_pagination_offset_param",
                 ("source_pagination_cursor", "source_pagination_param"),
                 "source_pagination_size_param",
-                "source_params",
-                "source_headers",
+                ("source_params", "source_headers"),
             )
         },
     ),
@@ -243,11 +250,13 @@ SERVICE_FIELDSETS = (
                 ("destination_method", "destination_path"),
                 "destination_format",
                 "destination_batch_size",
-                "destination_params",
-                "destination_headers",
+                ("destination_params", "destination_headers"),
             )
         },
     ),
     (_("Schedule"), {"fields": (("schedule", "timezone"),)}),
-    (_("Limits"), {"fields": (("max_attempts", "timeout_seconds"),), "classes": ("collapse",)}),
+    (
+        _("Limits and access"),
+        {"fields": (("max_attempts", "timeout_seconds"), "groups"), "classes": ("collapse",)},
+    ),
 )
