@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any, Literal
 
-from django.core.exceptions import ValidationError
+from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.db.models import Model
 
 type Outcome = Literal["created", "updated", "unchanged"]
@@ -21,22 +21,18 @@ def assign(row: Model, fields: Mapping[str, Any]) -> set[str]:
 
 def outcome_of(row: Model, *, changed: Collection[str]) -> Outcome:
     """What becomes of `row`, which is not saved yet."""
-    if row._state.adding:
+    if row.pk is None:
         return "created"
     return "updated" if changed else "unchanged"
 
 
 def validate(row: Model, key_of_field: Mapping[str, str]) -> None:
     """Raises ValidationError by the keys of the file, where `key_of_field` names those that differ."""
+    # What an entry is called is the key of the entry itself.
+    keys = {"name": NON_FIELD_ERRORS, "slug": NON_FIELD_ERRORS} | dict(key_of_field)
     try:
         row.full_clean()
     except ValidationError as error:
         raise ValidationError(
-            {
-                # A name is the key of its own entry.
-                "__all__"
-                if field in {"name", "slug"} and field not in key_of_field
-                else key_of_field.get(field, field): reasons
-                for field, reasons in error.message_dict.items()
-            }
+            {keys.get(field, field): reasons for field, reasons in error.message_dict.items()}
         ) from None

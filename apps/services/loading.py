@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from django.core.exceptions import ValidationError
+from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.db import transaction
 from django.utils import timezone
 
@@ -105,6 +105,6 @@ class _Loading:
             self.outcomes[load(*arguments)].append(label)
         except ValidationError as error:
             for key, reasons in error.message_dict.items():
-                inner = () if key == "__all__" else tuple(key.split("."))
+                inner = () if key == NON_FIELD_ERRORS else tuple(key.split("."))
                 for reason in reasons:
                     self.document.note((*path, *inner), reason)

@@ -267,6 +267,23 @@ def test_compressed_answer_is_kept_decompressed():
     assert bytes_of(pages[0].body) == content
 
 
+def test_chunked_answer_is_read_to_its_end():
+    chunks = [b"4\r\n[1, \r\n", b"2\r\n2]\r\n", b"0\r\n\r\n"]
+    with serving(lambda asked: Reply(200, iter(chunks), {"Transfer-Encoding": "chunked"})) as web:
+        pages = pull(connection_to(web.url), {})
+
+    assert bytes_of(pages[0].body) == b"[1, 2]"
+
+
+def test_chunked_answer_that_breaks_off_is_told():
+    headers = {"Transfer-Encoding": "chunked", "Connection": "close"}
+    with (
+        serving(lambda asked: Reply(200, iter([b"2\r\n[]\r\n"]), headers)) as web,
+        pytest.raises(ConnectorError, match="the connection failed"),
+    ):
+        pull(connection_to(web.url), {})
+
+
 def test_cancelled_run_stops_in_the_middle_of_a_slow_answer():
     class Cancelled(Exception):
         pass
@@ -290,3 +307,17 @@ def test_attempts_are_logged(caplog):
         pull(connection_to(web.url), {})
 
     assert f"GET {web.url}: 200 OK, 2 bytes in" in caplog.text
+
+
+@pytest.mark.parametrize("kind", ["carrier-pigeon", ""])
+def test_unknown_kind_of_connection_is_told(kind):
+    connection = connection_to("http://127.0.0.1:9")
+    connection.kind = kind
+
+    with pytest.raises(ConnectorError):
+        pull(connection, {})
+
+
+def test_address_with_credentials_in_it_is_refused():
+    with pytest.raises(ConnectorError, match="An address holds no credentials"):
+        pull(connection_to("http://me:pw@127.0.0.1:9"), {})

@@ -51,6 +51,9 @@ def serving(answer: Callable[[Asked], Reply], *, certificate: Path | None = None
     asked: list[Asked] = []
 
     class Handler(BaseHTTPRequestHandler):
+        # Connections are kept open, as real servers do.
+        protocol_version = "HTTP/1.1"
+
         def _handle(self) -> None:
             parts = urlsplit(self.path)
             request = Asked(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.core.exceptions import ValidationError
 
+from apps.services.addresses import validate_address
 from apps.services.connectors.base import ConnectorError, Destination, RunFacts, Source
 from apps.services.connectors.file import FilePull, FilePush
 from apps.services.connectors.http import HttpPull, HttpPush
@@ -15,7 +16,7 @@ __all__ = ["ConnectorError", "open_destination", "open_source"]
 
 def open_source(service: Service, facts: RunFacts) -> Source:
     """Where `service` pulls from. Raises ConnectorError where its settings do not allow it."""
-    connection = service.source_connection
+    connection = _checked(service.source_connection)
     try:
         options = source_from(connection.kind, service.source_options, auth_header=auth_header_of(connection))
     except ValidationError as error:
@@ -27,7 +28,7 @@ def open_source(service: Service, facts: RunFacts) -> Source:
 
 def open_destination(service: Service, facts: RunFacts) -> Destination:
     """Where `service` pushes to. Raises ConnectorError where its settings do not allow it."""
-    connection = service.destination_connection
+    connection = _checked(service.destination_connection)
     try:
         options = destination_from(
             connection.kind, service.destination_options, auth_header=auth_header_of(connection)
@@ -42,6 +43,15 @@ def open_destination(service: Service, facts: RunFacts) -> Destination:
 def auth_header_of(connection: Connection) -> str:
     """The header by which `connection` signs in where it has one of its own, which options may not set."""
     return connection.auth_header if connection.auth == Connection.Auth.HEADER else ""
+
+
+def _checked(connection: Connection) -> Connection:
+    """`connection`, whose address may have come into its row without being looked at."""
+    try:
+        validate_address(connection.kind, connection.url)
+    except ValidationError as error:
+        raise ConnectorError(f"Connection {connection.name}: {' '.join(error.messages)}") from None
+    return connection
 
 
 def _unusable(service: Service, side: str, error: ValidationError) -> ConnectorError:

@@ -43,8 +43,9 @@ def refuse_unless_allowed(host: str, address: str) -> None:
     """Raises AddressRefused where `address`, to which the name `host` led, is link-local or cloud metadata."""
     for form in _forms_of(ip_address(address.partition("%")[0])):
         if any(form in network for network in REFUSED_NETWORKS if network.version == form.version):
+            where = address if host.strip("[]") == address else f"{host} is at {address}, which"
             raise AddressRefused(
-                f"{host} is at {address}, a link-local or cloud-metadata address; no connection may go there."
+                f"{where} is a link-local or cloud-metadata address; no connection may go there."
             )
 
 

@@ -7,9 +7,7 @@ from typing import Any, BinaryIO, cast
 from urllib.parse import urlsplit
 
 import fsspec
-from django.core.exceptions import ValidationError
 
-from apps.services.addresses import validate_address
 from apps.services.connectors.base import ConnectorError
 from apps.services.connectors.folders import is_temporary, temporary_name, told
 from apps.services.connectors.network import refuse_unless_host_allowed
@@ -45,10 +43,6 @@ class RemoteFolder:
     """The folder of a connection that is not `file://`."""
 
     def __init__(self, connection: Connection) -> None:
-        try:
-            validate_address(connection.kind, connection.url)
-        except ValidationError as error:
-            raise ConnectorError(f"Connection {connection.name}: {' '.join(error.messages)}") from None
         scheme = urlsplit(connection.url).scheme
         if host := urlsplit(connection.url).hostname:
             refuse_unless_host_allowed(host)
