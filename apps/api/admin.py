@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin, messages
+from django.contrib.admin.options import ActionLocation
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
@@ -71,8 +72,10 @@ class ApiTokenAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # It takes no 
         """A token that was used stays as the record of who it was; it can be revoked."""
         return super().has_delete_permission(request, obj) and (obj is None or obj.last_used_at is None)
 
-    def get_actions(self, request: HttpRequest, *arguments: Any, **options: Any) -> dict[str, Any]:
-        actions = super().get_actions(request, *arguments, **options)
+    def get_actions(
+        self, request: HttpRequest, action_location: ActionLocation = ActionLocation.CHANGE_LIST
+    ) -> dict[str, Any]:
+        actions: dict[str, Any] = super().get_actions(request, action_location=action_location)
         # It would ask about all of the chosen at once, used or not.
         actions.pop("delete_selected", None)
         return actions

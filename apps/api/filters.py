@@ -12,6 +12,8 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django_filters.fields import IsoDateTimeField
 from django_filters.rest_framework import FilterSet
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema_field
 
 from apps.api.fields import LARGEST, known_words
 from apps.runs.models import Payload, Run
@@ -57,6 +59,7 @@ class _NumberField(forms.IntegerField):
         return number
 
 
+@extend_schema_field(OpenApiTypes.INT64)
 class NumberFilter(django_filters.NumberFilter):  # type: ignore[misc]
     """A whole number that the database can count to."""
 

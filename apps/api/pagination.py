@@ -2,72 +2,173 @@
 
 from __future__ import annotations
 
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from dataclasses import dataclass
 from typing import Any
 
 from django.core.exceptions import ValidationError as DjangoValidationError
-from django.utils.translation import gettext_lazy as _
-from rest_framework.exceptions import NotFound, ValidationError
-from rest_framework.pagination import CursorPagination
+from django.db.models import Q, QuerySet, Subquery
+from django.utils.translation import gettext as _
+from rest_framework.exceptions import ValidationError
+from rest_framework.pagination import BasePagination
 from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.utils.urls import replace_query_param
 
 from apps.api.fields import WholeNumberField
 
+CURSOR = "cursor"
+LIMIT = "limit"
+_USUAL_LIMIT = 50
+_MOST_RESULTS = 500
 
-class ListPagination(CursorPagination):
-    """50 a page, up to 500 with `limit`; a parameter that is no use is an error, not ignored."""
 
-    page_size = 50
-    page_size_query_param = "limit"
-    page_size_query_description = "Results in a page, from 1 to 500."
-    max_page_size = 500
-    cursor_query_description = "Where the page starts: as `next` and `previous` hold it."
+@dataclass(frozen=True)
+class Cursor:
+    """The row beside which a page begins, and whether the page lies before it."""
 
-    def get_page_size(self, request: Request) -> int:
-        given = request.query_params.get(self.page_size_query_param)
-        if given is None:
-            return self.page_size
-        try:
-            return int(WholeNumberField(least=1, most=self.max_page_size).run_validation(given))
-        except ValidationError as error:
-            raise ValidationError({self.page_size_query_param: error.detail}) from None
+    key: str
+    is_back: bool
 
-    def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any] | None:
-        self.ordering = self.ordering_of(request)
-        self.position_field = queryset.model._meta.get_field(self.ordering[0].lstrip("-"))
-        return super().paginate_queryset(queryset, request, view)
+    def encode(self) -> str:
+        return urlsafe_b64encode(f"{'<' if self.is_back else '>'}{self.key}".encode()).decode()
+
+    @classmethod
+    def decode(cls, text: str) -> Cursor:
+        """Raises ValueError where `text` is no cursor."""
+        plain = urlsafe_b64decode(text.encode("ascii")).decode()
+        if plain[:1] not in ("<", ">"):
+            raise ValueError("A cursor tells its direction first.")
+        return cls(plain[1:], plain[0] == "<")
+
+
+class ListPagination(BasePagination):
+    """50 a page, up to 500 with `limit`; a parameter that is no use is an error, not ignored.
+
+    A row is compared with the row of the cursor inside the database: a time that was handed out and comes back
+    need not be what is stored (SQLite keeps milliseconds, as text). `ordering_of` ends in the primary key.
+    """
 
     def ordering_of(self, request: Request) -> tuple[str, ...]:
         raise NotImplementedError
 
-    def decode_cursor(self, request: Request) -> Any:
-        """The cursor, once its position is known to be one: clients can write anything there."""
-        try:
-            cursor = super().decode_cursor(request)
-            if cursor is not None and cursor.position is not None:
-                self.position_field.clean(cursor.position, None)
-        except (NotFound, DjangoValidationError, OverflowError):
-            raise ValidationError(
-                {self.cursor_query_param: [_("Take the cursor as it stands in `next` or `previous`.")]}
-            ) from None
-        return cursor
+    def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
+        limit = _limit(request)
+        cursor = _cursor(request, queryset)
+        ordering = self.ordering_of(request)
+        rows = queryset
+        if cursor:
+            ordering = _turned(ordering) if cursor.is_back else ordering
+            rows = rows.filter(_beyond(queryset, ordering, cursor.key))
+        found = list(rows.order_by(*ordering)[: limit + 1])
+        has_more = len(found) > limit
+        page = found[:limit]
+        is_back = cursor is not None and cursor.is_back
+        if is_back:
+            page.reverse()
+        self.url = request.build_absolute_uri()
+        self.next = page[-1] if page and (has_more or is_back) else None
+        self.previous = page[0] if page and (has_more if is_back else cursor) else None
+        return page
+
+    def get_paginated_response(self, data: Any) -> Response:
+        return Response(
+            {
+                "next": self._link(self.next, is_back=False),
+                "previous": self._link(self.previous, is_back=True),
+                "results": data,
+            }
+        )
+
+    def _link(self, row: Any, *, is_back: bool) -> str | None:
+        return row and str(replace_query_param(self.url, CURSOR, Cursor(str(row.pk), is_back).encode()))
+
+    def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
+        link = {"type": ["string", "null"], "format": "uri"}
+        return {
+            "type": "object",
+            "required": ["next", "previous", "results"],
+            "properties": {"next": link, "previous": link, "results": schema},
+        }
+
+    def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
+        return [
+            {
+                "name": CURSOR,
+                "in": "query",
+                "description": "Where the page begins, as `next` and `previous` hold it.",
+                "schema": {"type": "string"},
+            },
+            {
+                "name": LIMIT,
+                "in": "query",
+                "description": "The most results in a page.",
+                "schema": {
+                    "type": "integer",
+                    "minimum": 1,
+                    "maximum": _MOST_RESULTS,
+                    "default": _USUAL_LIMIT,
+                },
+            },
+        ]
 
 
 class ServicePagination(ListPagination):
     """By slug."""
 
     def ordering_of(self, request: Request) -> tuple[str, ...]:
-        return ("slug",)
+        return ("slug", "pk")
 
 
 class RunPagination(ListPagination):
     """Newest first."""
 
     def ordering_of(self, request: Request) -> tuple[str, ...]:
-        return ("-id",)
+        return ("-pk",)
 
 
 class PayloadPagination(ListPagination):
     """Newest first; the payloads of one run in the order in which they arose."""
 
     def ordering_of(self, request: Request) -> tuple[str, ...]:
-        return ("created_at", "id") if request.query_params.get("run") else ("-created_at", "-id")
+        return ("created_at", "pk") if request.query_params.get("run") else ("-created_at", "-pk")
+
+
+def _limit(request: Request) -> int:
+    given = request.query_params.get(LIMIT)
+    if not given:
+        return _USUAL_LIMIT
+    try:
+        return int(WholeNumberField(least=1, most=_MOST_RESULTS).run_validation(given))
+    except ValidationError as error:
+        raise ValidationError({LIMIT: error.detail}) from None
+
+
+def _cursor(request: Request, queryset: QuerySet[Any]) -> Cursor | None:
+    """The cursor, once there is a row that it names: clients can write anything there."""
+    given = request.query_params.get(CURSOR)
+    if not given:
+        return None
+    try:
+        cursor = Cursor.decode(given)
+        queryset.model._meta.pk.to_python(cursor.key)
+        if queryset.filter(pk=cursor.key).exists():
+            return cursor
+    except (ValueError, DjangoValidationError):
+        pass
+    raise ValidationError({CURSOR: [_("Take the cursor as it stands in `next` or `previous`.")]})
+
+
+def _turned(ordering: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(field[1:] if field.startswith("-") else f"-{field}" for field in ordering)
+
+
+def _beyond(queryset: QuerySet[Any], ordering: tuple[str, ...], key: str) -> Q:
+    """The rows that come after the one with this key."""
+    field = ordering[0].removeprefix("-")
+    comparison = "lt" if ordering[0].startswith("-") else "gt"
+    after_key = Q(**{f"pk__{comparison}": key})
+    if field == "pk":
+        return after_key
+    value = Subquery(queryset.filter(pk=key).values(field)[:1])
+    return Q(**{f"{field}__{comparison}": value}) | Q(**{field: value}) & after_key

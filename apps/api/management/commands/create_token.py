@@ -59,8 +59,9 @@ def _user(username: str) -> Any:
 
 
 def _name(name: str) -> str:
+    field: Any = ApiToken._meta.get_field("name").formfield()
     try:
-        cleaned = ApiToken._meta.get_field("name").clean(name.strip(), None)
+        cleaned = field.clean(name)
     except ValidationError as error:
         raise CommandError(f"--name: {' '.join(error.messages)}") from None
     return str(cleaned)

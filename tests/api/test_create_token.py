@@ -1,0 +1,87 @@
+"""The command `create_token`."""
+
+from datetime import timedelta
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+
+from apps.api.models import ApiToken, digest, is_well_formed
+from tests.api.conftest import client_of
+from tests.factories import make_user
+
+pytestmark = pytest.mark.django_db
+
+
+def create_token(*arguments):
+    stdout, stderr = StringIO(), StringIO()
+    call_command("create_token", *arguments, stdout=stdout, stderr=stderr)
+    return stdout.getvalue(), stderr.getvalue()
+
+
+def test_token_alone_is_printed_and_works():
+    make_user("ann", is_superuser=True)
+
+    stdout, stderr = create_token("ann", "--name", "Nightly export")
+
+    token = ApiToken.objects.get()
+    assert is_well_formed(stdout.removesuffix("\n"))
+    assert stdout.removesuffix("\n") not in stderr
+    assert digest(stdout.removesuffix("\n")) == token.digest
+    assert (token.name, token.user.username) == ("Nightly export", "ann")
+    assert token.scopes == ["payload:read", "run:read", "run:start"]
+    assert client_of(stdout.strip()).get("/api/v1/runs/").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--scope", "run:read", "run:report"),
+        ("--scope", "run:read", "--scope", "run:report"),
+        ("--scope", "run:read,run:report"),
+    ],
+)
+def test_scopes_may_be_given_in_any_way(arguments):
+    make_user("ann")
+
+    create_token("ann", "--name", "x", *arguments)
+
+    assert ApiToken.objects.get().scopes == ["run:read", "run:report"]
+
+
+@pytest.mark.parametrize(("arguments", "days"), [((), 90), (("--days", "1"), 1), (("--days", "365"), 365)])
+def test_token_ends_after_so_many_days(arguments, days):
+    make_user("ann")
+
+    create_token("ann", "--name", "x", *arguments)
+
+    left = ApiToken.objects.get().expires_at - timezone.now()
+    assert timedelta(days=days) - timedelta(minutes=1) < left <= timedelta(days=days)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("nobody", "--name", "x"), "no user “nobody”"),
+        (("asleep", "--name", "x"), "not active"),
+        (("ann", "--name", " "), "--name"),
+        (("ann", "--name", "x" * 101), "100"),
+        (("ann", "--name", "a\x00b"), "--name"),
+        (("ann", "--name", "x", "--scope", "run:write"), "run:write is no scope; there are run:read"),
+        (("ann", "--name", "x", "--scope", ","), "--scope"),
+        (("ann", "--name", "x", "--days", "0"), "1 to 365"),
+        (("ann", "--name", "x", "--days", "366"), "1 to 365"),
+        (("ann", "--name", "x", "--days", "soon"), "invalid int value"),
+        (("ann",), "--name"),
+    ],
+)
+def test_what_is_no_use_is_refused_with_the_reason(arguments, reason):
+    make_user("ann")
+    make_user("asleep", is_active=False)
+
+    with pytest.raises(CommandError) as caught:
+        create_token(*arguments)
+
+    assert reason in str(caught.value)
+    assert not ApiToken.objects.exists()

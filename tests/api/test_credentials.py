@@ -1,0 +1,260 @@
+"""Who is let in: each route against each kind of credential."""
+
+import uuid
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import Group
+from django.test import Client
+from django.urls import get_resolver
+from django.utils import timezone
+
+from apps.api.models import ApiToken, new_secret
+from apps.api.permissions import TokenHasScope
+from tests.api.conftest import body_of, client_of
+from tests.factories import make_payload, make_run, make_service, make_token, make_user
+
+pytestmark = pytest.mark.django_db
+
+EVERY_PERMISSION = (
+    "services.view_service",
+    "runs.start_run",
+    "runs.cancel_run",
+    "runs.view_payload",
+    "runs.download_payload",
+)
+# Route, method, scope that it needs, permission that its user needs beside seeing the service.
+ROUTES = {
+    "services": ("get", "/api/v1/services/", "run:read", None),
+    "service": ("get", "/api/v1/services/{slug}/", "run:read", None),
+    "start": ("post", "/api/v1/services/{slug}/runs/", "run:start", "runs.start_run"),
+    "runs": ("get", "/api/v1/runs/", "run:read", None),
+    "run": ("get", "/api/v1/runs/{run}/", "run:read", None),
+    "cancel": ("post", "/api/v1/runs/{run}/cancel/", "run:start", "runs.cancel_run"),
+    "log": ("get", "/api/v1/runs/{run}/log/", "run:read", None),
+    "log.txt": ("get", "/api/v1/runs/{run}/log.txt", "run:read", None),
+    "log.ndjson": ("get", "/api/v1/runs/{run}/log.ndjson", "run:read", None),
+    "payloads": ("get", "/api/v1/payloads/", "payload:read", "runs.view_payload"),
+    "payload": ("get", "/api/v1/payloads/{payload}/", "payload:read", "runs.view_payload"),
+    "download": ("get", "/api/v1/payloads/{payload}/download/", "payload:read", "runs.download_payload"),
+}
+LISTS = ("services", "runs", "payloads")
+
+
+@pytest.fixture
+def team():
+    return Group.objects.create(name="team")
+
+
+@pytest.fixture
+def places(team):
+    """What stands for the placeholders in the routes: a running run of a service that only the team may see."""
+    service = make_service(groups=[team])
+    run = make_run(service, status="running", store_pull=True)
+    return {"slug": service.slug, "run": run.pk, "payload": make_payload(run).pk}
+
+
+@pytest.fixture
+def member(team):
+    return make_user(permissions=EVERY_PERMISSION, groups=[team])
+
+
+def call(client: Client, route: str, places: dict[str, object]):
+    method, path, _scope, _permission = ROUTES[route]
+    response = getattr(client, method)(path.format(**places), content_type="application/json")
+    body_of(response)
+    return response
+
+
+def test_the_matrix_names_every_route():
+    routes = {
+        pattern.name
+        for pattern in get_resolver("apps.api.urls").url_patterns
+        if pattern.name and pattern.name != "schema"
+    }
+
+    assert len(ROUTES) == len(routes)
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_token_of_a_member_is_let_in(route, places, member, broker_messages):
+    _token, secret = make_token(member)
+
+    response = call(client_of(secret), route, places)
+
+    assert response.status_code in (200, 202)
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_no_token_is_401(route, places):
+    response = call(Client(), route, places)
+
+    assert response.status_code == 401
+    assert response["WWW-Authenticate"] == "Bearer"
+    assert response["Content-Type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("route", ROUTES)
+@pytest.mark.parametrize("kind", ["unknown", "expired", "revoked", "of an inactive user"])
+def test_token_that_is_no_longer_one_is_401(route, kind, places, member):
+    token, secret = make_token(member)
+    match kind:
+        case "unknown":
+            secret = new_secret()
+        case "expired":
+            ApiToken.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
+        case "revoked":
+            token.revoke()
+        case "of an inactive user":
+            member.is_active = False
+            member.save()
+
+    response = call(client_of(secret), route, places)
+
+    assert response.status_code == 401
+    assert response["WWW-Authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_token_without_the_scope_is_403(route, places, member):
+    needed = ROUTES[route][2]
+    _token, secret = make_token(member, scopes=set(ApiToken.Scope.values) - {needed})
+
+    response = call(client_of(secret), route, places)
+
+    assert response.status_code == 403
+    assert needed in response.json()["detail"]
+
+
+@pytest.mark.parametrize("route", [route for route in ROUTES if ROUTES[route][3]])
+def test_token_whose_user_lacks_the_permission_is_403(route, places, team):
+    user = make_user(permissions=["services.view_service"], groups=[team])
+    _token, secret = make_token(user)
+
+    response = call(client_of(secret), route, places)
+
+    assert response.status_code == 403
+    assert ROUTES[route][3] in response.json()["detail"]
+
+
+def test_permission_to_view_payloads_is_not_enough_to_fetch_them(places, team):
+    user = make_user(permissions=["services.view_service", "runs.view_payload"], groups=[team])
+    client = client_of(make_token(user)[1])
+
+    assert call(client, "payload", places).status_code == 200
+    assert call(client, "download", places).status_code == 403
+
+
+@pytest.mark.parametrize("kind", ["not in the group", "without view_service", "token for another service"])
+@pytest.mark.parametrize("route", [route for route in ROUTES if route not in LISTS])
+def test_what_is_not_yours_is_404(route, kind, places, team):
+    match kind:
+        case "not in the group":
+            secret = make_token(make_user(permissions=EVERY_PERMISSION))[1]
+        case "without view_service":
+            secret = make_token(make_user(permissions=EVERY_PERMISSION[1:], groups=[team]))[1]
+        case _:
+            secret = make_token(services=[make_service()])[1]
+
+    response = call(client_of(secret), route, places)
+
+    assert response.status_code == 404
+    assert response["Content-Type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("route", LISTS)
+def test_lists_hold_only_what_is_yours(route, places):
+    own = make_service()
+    make_payload(make_run(own, store_pull=True))
+    all_of_it = client_of(make_token()[1])
+    limited = client_of(make_token(services=[own])[1])
+    stranger = client_of(make_token(make_user(permissions=EVERY_PERMISSION[1:]))[1])
+
+    counts = [len(call(client, route, places).json()["results"]) for client in (all_of_it, limited, stranger)]
+
+    assert counts == [2, 1, 0]
+
+
+def test_token_for_a_service_that_was_deleted_sees_nothing(places):
+    gone = make_service()
+    client = client_of(make_token(services=[gone])[1])
+
+    gone.delete()
+
+    assert client.get("/api/v1/services/").json()["results"] == []
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "",
+        "Bearer",
+        "Bearer a b",
+        "Basic dXNlcjpwYXNz",
+        "Bearer synclog_short",
+        "Bearer \x00\xff",
+        "Token {token}",
+        "Bearer {token}x",
+        "Bearer x{token}",
+        "Bearer " + "synclog_" + "é" * 49,
+        "Bearer " + "{token}" * 100,
+    ],
+)
+def test_what_is_no_token_costs_no_query(header, django_assert_num_queries):
+    header = header.replace("{token}", new_secret())
+
+    with django_assert_num_queries(0):
+        response = Client().get("/api/v1/runs/", headers={"Authorization": header})
+
+    assert response.status_code == 401
+    assert response["WWW-Authenticate"] == "Bearer"
+
+
+def test_unknown_token_costs_one_query(django_assert_num_queries):
+    with django_assert_num_queries(1):
+        response = client_of(new_secret()).get("/api/v1/runs/")
+
+    assert response.status_code == 401
+
+
+def test_use_is_noted_with_the_address_at_most_once_a_minute(django_assert_num_queries):
+    token, secret = make_token()
+    client = client_of(secret)
+
+    client.get("/api/v1/runs/", REMOTE_ADDR="2001:db8::7")
+    token.refresh_from_db()
+    first_use = token.last_used_at
+    client.get("/api/v1/runs/", REMOTE_ADDR="2001:db8::7")
+    token.refresh_from_db()
+
+    assert token.last_used_from == "2001:db8::7"
+    assert first_use is not None
+    assert token.last_used_at == first_use
+
+
+def test_use_through_a_socket_file_has_no_address():
+    token, secret = make_token()
+
+    client_of(secret).get("/api/v1/runs/", REMOTE_ADDR="")
+
+    token.refresh_from_db()
+    assert token.last_used_from is None
+    assert token.last_used_at is not None
+
+
+def test_view_that_declares_nothing_is_refused():
+    token, _secret = make_token()
+
+    class Request:
+        auth = token
+        user = token.user
+        method = "GET"
+
+    permission = TokenHasScope()
+
+    assert permission.has_permission(Request(), object()) is False
+    assert permission.message
+
+
+def test_payload_that_is_not_there_is_404(client):
+    assert client.get(f"/api/v1/payloads/{uuid.uuid4()}/").status_code == 404

@@ -1,0 +1,289 @@
+"""The bytes of a payload: whole, in part, not again, and no more once they have expired."""
+
+import base64
+import hashlib
+from datetime import timedelta
+
+import pytest
+from django.core.files.storage import storages
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from apps.api.file_names import download_name, media_type
+from apps.runs.models import Payload, Run
+from tests.api.conftest import body_of
+from tests.factories import make_payload, make_run
+
+pytestmark = pytest.mark.django_db
+
+BODY = bytes(range(256)) * 4
+
+
+@pytest.fixture(params=["files", "s3"])
+def payload(request, db):
+    """A payload of 1,024 bytes, in files and in S3."""
+    if request.param == "s3":
+        request.getfixturevalue("s3_payloads")
+    return make_payload(make_run(store_pull=True), BODY)
+
+
+def path_of(payload):
+    return f"/api/v1/payloads/{payload.pk}/download/"
+
+
+def test_download_is_the_stored_bytes_and_runs_nowhere(client, payload):
+    response = client.get(path_of(payload))
+
+    assert response.status_code == 200
+    assert body_of(response) == BODY
+    digest = hashlib.sha256(BODY)
+    assert {name: response[name] for name in response.headers} == {
+        "Content-Type": "application/json",
+        "Content-Length": "1024",
+        "Content-Disposition": 'attachment; filename="page-1.json"',
+        "Accept-Ranges": "bytes",
+        "ETag": f'"{digest.hexdigest()}"',
+        "Repr-Digest": f"sha-256=:{base64.b64encode(digest.digest()).decode()}:",
+        "Cache-Control": "private, no-store",
+        "Content-Security-Policy": "sandbox; default-src 'none'",
+        "X-Content-Type-Options": "nosniff",
+    } | {
+        name: response[name]
+        for name in (
+            "Allow",
+            "Vary",
+            "Content-Language",
+            "X-Frame-Options",
+            "Referrer-Policy",
+            "Cross-Origin-Opener-Policy",
+        )
+        if name in response.headers
+    }
+
+
+def test_download_is_streamed(client, payload):
+    response = client.get(path_of(payload))
+
+    assert response.streaming
+    body_of(response)
+
+
+def test_head_tells_all_but_the_bytes(client, payload):
+    whole = client.get(path_of(payload))
+    body_of(whole)
+
+    head = client.head(path_of(payload), headers={"Range": "bytes=0-9"})
+
+    assert (head.status_code, body_of(head)) == (200, b"")
+    assert dict(head.items()) == dict(whole.items())
+
+
+@pytest.mark.parametrize(
+    ("header", "first", "last"),
+    [
+        ("bytes=0-0", 0, 0),
+        ("bytes=10-19", 10, 19),
+        ("bytes=1000-", 1000, 1023),
+        ("bytes=1000-99999999999999999999999", 1000, 1023),
+        ("bytes=-24", 1000, 1023),
+        ("bytes=-99999", 0, 1023),
+        ("bytes=0-", 0, 1023),
+    ],
+)
+def test_range_is_that_part(client, payload, header, first, last):
+    response = client.get(path_of(payload), headers={"Range": header})
+
+    assert response.status_code == 206
+    assert body_of(response) == BODY[first : last + 1]
+    assert response["Content-Range"] == f"bytes {first}-{last}/1024"
+    assert response["Content-Length"] == str(last - first + 1)
+    assert response["ETag"] == f'"{payload.sha256}"'
+
+
+@pytest.mark.parametrize(
+    "header", ["bytes=1024-", "bytes=99999999999999999999-", "bytes=-0", "bytes=1024-1025"]
+)
+def test_range_beyond_the_end_is_416(client, payload, header):
+    response = client.get(path_of(payload), headers={"Range": header})
+
+    assert response.status_code == 416
+    assert response["Content-Range"] == "bytes */1024"
+    assert response["Content-Type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "bytes=0-1,5-6",
+        "bytes=9-3",
+        "bytes=a-b",
+        "bytes",
+        "lines=1-2",
+        "bytes=-",
+        "bytes=١-٢",
+        "bytes=" + "1" * 200,
+    ],
+)
+def test_range_that_is_none_is_answered_with_the_whole(client, header):
+    response = client.get(path_of(make_payload(body=BODY)), headers={"Range": header})
+
+    assert response.status_code == 200
+    assert body_of(response) == BODY
+
+
+def test_range_holds_only_for_the_file_that_if_range_names(client):
+    payload = make_payload(body=BODY)
+
+    def status(condition):
+        response = client.get(path_of(payload), headers={"Range": "bytes=0-9", "If-Range": condition})
+        body_of(response)
+        return response.status_code
+
+    assert status(f'"{payload.sha256}"') == 206
+    assert status('"another"') == 200
+    assert status(f'W/"{payload.sha256}"') == 200
+    assert status("Mon, 23 Nov 2026 07:15:09 GMT") == 200
+
+
+def test_empty_payload_has_no_range(client):
+    payload = make_payload(body=b"")
+
+    whole = client.get(path_of(payload))
+
+    assert (whole.status_code, whole["Content-Length"], body_of(whole)) == (200, "0", b"")
+    assert client.get(path_of(payload), headers={"Range": "bytes=0-"}).status_code == 416
+
+
+@pytest.mark.parametrize("condition", ['"{}"', 'W/"{}"', '"other", "{}"', "*"])
+def test_file_that_the_client_has_is_304(client, condition):
+    payload = make_payload(body=BODY)
+
+    response = client.get(path_of(payload), headers={"If-None-Match": condition.format(payload.sha256)})
+
+    assert (response.status_code, body_of(response)) == (304, b"")
+    assert response["ETag"] == f'"{payload.sha256}"'
+    assert response["Cache-Control"] == "private, no-store"
+
+
+def test_file_that_the_client_has_not_is_sent(client):
+    response = client.get(path_of(make_payload(body=BODY)), headers={"If-None-Match": '"other"'})
+
+    assert (response.status_code, body_of(response)) == (200, BODY)
+
+
+def test_file_that_if_match_does_not_name_is_412(client):
+    response = client.get(path_of(make_payload()), headers={"If-Match": '"other"'})
+
+    assert response.status_code == 412
+    assert response["Content-Type"] == "application/problem+json"
+
+
+def test_payload_of_a_run_that_goes_on_can_be_fetched(client):
+    payload = make_payload(make_run(status=Run.Status.RUNNING, store_pull=True), BODY)
+
+    assert payload.expires_at is None
+    assert body_of(client.get(path_of(payload))) == BODY
+
+
+@pytest.mark.parametrize("method", ["get", "head"])
+@pytest.mark.parametrize(
+    "headers",
+    [{}, {"Range": "bytes=0-9"}, {"Range": "bytes=5000-"}, {"If-None-Match": "*"}, {"If-Match": '"x"'}],
+)
+def test_expired_payload_is_410_though_the_object_is_there(client, method, headers):
+    payload = make_payload(body=BODY, expires_at=timezone.now())
+
+    response = getattr(client, method)(path_of(payload), headers=headers)
+
+    assert storages["payloads"].exists(payload.key)
+    assert response.status_code == 410
+    assert response["Content-Type"] == "application/problem+json"
+
+
+def test_expiry_is_told_by_the_clock_of_the_database(client):
+    payload = make_payload(body=BODY)
+    now = Payload.objects.annotate(now=Now()).values_list("now", flat=True).get()
+    Payload.objects.filter(pk=payload.pk).update(expires_at=now + timedelta(minutes=1))
+    before = client.get(path_of(payload))
+    body_of(before)
+    Payload.objects.filter(pk=payload.pk).update(expires_at=now)
+
+    after = client.get(path_of(payload))
+
+    assert (before.status_code, after.status_code) == (200, 410)
+    assert "expired" in after.json()["detail"]
+
+
+@pytest.mark.parametrize("status", [Payload.Status.DELETING, Payload.Status.DELETED, Payload.Status.LOST])
+def test_payload_that_is_not_stored_is_410(client, status):
+    payload = make_payload(status=status, deleted_at=timezone.now())
+
+    response = client.get(path_of(payload))
+
+    assert response.status_code == 410
+    assert response.json()["type"] == "urn:problem-type:synclog:payload-gone"
+
+
+def test_payload_whose_object_is_missing_is_410(client, payload):
+    storages["payloads"].delete(payload.key)
+
+    assert client.get(path_of(payload)).status_code == 410
+    assert client.head(path_of(payload)).status_code == 410
+
+
+def test_read_is_noted(client, caplog):
+    payload = make_payload()
+
+    body_of(client.get(path_of(payload)))
+
+    (record,) = [record for record in caplog.records if record.name == "apps.api.views.download"]
+    assert str(payload.pk) in record.getMessage()
+    assert "synclog_" in record.getMessage()
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        ("page-1.json", 'attachment; filename="page-1.json"'),
+        ("../../etc/passwd", 'attachment; filename="passwd"'),
+        ("..\\..\\boot.ini", 'attachment; filename="boot.ini"'),
+        ("a\r\nSet-Cookie: b=c", 'attachment; filename="a__Set-Cookie: b=c"'),
+        ('say "hi".txt', 'attachment; filename="say \\"hi\\".txt"'),
+        ("Größe €.csv", "attachment; filename*=utf-8''Gr%C3%B6%C3%9Fe%20%E2%82%AC.csv"),
+        ("\u202egnp.exe", 'attachment; filename="_gnp.exe"'),
+        ("..", 'attachment; filename="payload"'),
+        ("a/", 'attachment; filename="payload"'),
+        (".htaccess", 'attachment; filename="htaccess"'),
+        ("x" * 251 + ".csv", f'attachment; filename="{"x" * 196}.csv"'),
+        ("ü" * 200, "attachment; filename*=utf-8''" + "%C3%BC" * 100),
+    ],
+)
+def test_name_from_outside_is_fit_for_the_header(client, name, wanted):
+    response = client.get(path_of(make_payload(name=name)))
+    body_of(response)
+
+    assert response["Content-Disposition"] == wanted
+
+
+@pytest.mark.parametrize(
+    "name", ["", " . ", "\x00", "\ud800.txt", "." * 300, "." + "x" * 300, "a." + "é" * 300]
+)
+def test_any_name_becomes_a_short_one(name):
+    safe = download_name(name)
+
+    assert 1 <= len(safe.encode()) <= 200
+    assert "/" not in safe
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("text/csv; charset=utf-8", "text/csv; charset=utf-8"),
+        ("application/vnd.api+json", "application/vnd.api+json"),
+        ("", "application/octet-stream"),
+        ("text/html\r\nX-Evil: 1", "application/octet-stream"),
+        ("ümlaut/x", "application/octet-stream"),
+    ],
+)
+def test_content_type_from_outside_is_fit_for_the_header(given, told):
+    assert media_type(given) == told

@@ -1,0 +1,133 @@
+"""Every error below /api/ is a problem document, and none tells what is nobody's business."""
+
+import json
+
+import pytest
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import OperationalError
+from django.test import Client
+from rest_framework.exceptions import NotFound, Throttled
+from rest_framework.exceptions import ValidationError as ApiValidationError
+
+from apps.api.problems import problem_response
+from tests.factories import make_run
+
+
+def json_of(response):
+    return json.loads(response.content)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/",
+        "/api/v2/",
+        "/api/v1/",
+        "/api/v1/runs",
+        "/api/v1/nothing/",
+        "/api/v1/payloads/abc/",
+        "/api/x.php",
+    ],
+)
+@pytest.mark.parametrize("method", ["get", "post", "put", "delete"])
+def test_route_that_is_not_there_is_404(path, method):
+    response = getattr(Client(enforce_csrf_checks=True), method)(path)
+
+    assert response.status_code == 404
+    assert response["Content-Type"] == "application/problem+json"
+    assert response.json()["type"] == "about:blank"
+    assert response.json()["title"] == "Not Found"
+    assert response.json()["status"] == 404
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("post", "/api/v1/services/", "GET"),
+        ("delete", "/api/v1/services/orders/", "GET"),
+        ("get", "/api/v1/services/orders/runs/", "POST"),
+        ("put", "/api/v1/runs/1/", "GET"),
+        ("get", "/api/v1/runs/1/cancel/", "POST"),
+        ("options", "/api/v1/runs/", "GET"),
+    ],
+)
+def test_method_that_is_not_served_is_405(client, method, path, allowed):
+    response = getattr(client, method)(path)
+
+    assert response.status_code == 405
+    assert response["Content-Type"] == "application/problem+json"
+    assert allowed in response["Allow"]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("accept", ["text/html", "application/xml", "nonsense", "text/csv, */*;q=0.1"])
+def test_there_is_one_representation_whatever_is_accepted(client, accept):
+    run = make_run()
+
+    response = client.get(f"/api/v1/runs/{run.pk}/?format=xml", headers={"Accept": accept})
+
+    assert response.status_code == 200
+    assert response["Content-Type"] == "application/json"
+
+
+@pytest.mark.django_db
+def test_bug_is_500_and_tells_nothing(client, monkeypatch, caplog):
+    def fail(_request):
+        raise RuntimeError("password=hunter2")
+
+    monkeypatch.setattr("apps.api.views.runs.visible_runs", fail)
+
+    response = client.get("/api/v1/runs/")
+
+    assert response.status_code == 500
+    assert response["Content-Type"] == "application/problem+json"
+    assert b"hunter2" not in response.content
+    assert "hunter2" in caplog.text
+
+
+@pytest.mark.django_db
+def test_database_that_is_away_is_503(client, monkeypatch):
+    def fail(_request):
+        raise OperationalError("connection to 10.0.0.7 refused")
+
+    monkeypatch.setattr("apps.api.views.runs.visible_runs", fail)
+
+    response = client.get("/api/v1/runs/")
+
+    assert response.status_code == 503
+    assert response["Retry-After"] == "5"
+    assert b"10.0.0.7" not in response.content
+
+
+@pytest.mark.parametrize(
+    ("error", "errors"),
+    [
+        (ValidationError("Wrong."), {"__all__": ["Wrong."]}),
+        (ValidationError({"store": ["Unknown."]}), {"store": ["Unknown."]}),
+        (ValidationError({"__all__": ["Wrong."]}), {"__all__": ["Wrong."]}),
+        (ApiValidationError("Wrong."), {"__all__": ["Wrong."]}),
+        (ApiValidationError({"non_field_errors": ["Wrong."]}), {"__all__": ["Wrong."]}),
+        (ApiValidationError({"a": {"b": ["1", "2"]}, "c": "3"}), {"a.b": ["1", "2"], "c": ["3"]}),
+        (ApiValidationError([{"a": ["1"]}, {"a": ["2"]}]), {"a": ["1", "2"]}),
+    ],
+)
+def test_validation_errors_are_told_by_field(error, errors):
+    response = problem_response(error, {})
+
+    assert response.status_code == 400
+    assert json_of(response)["errors"] == errors
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(PermissionDenied("No."), 403), (NotFound(), 404), (Throttled(wait=7), 429)]
+)
+def test_other_errors_keep_their_status(error, status):
+    response = problem_response(error, {})
+
+    assert response.status_code == status
+    assert json_of(response)["status"] == status
+
+
+def test_wait_is_told():
+    assert problem_response(Throttled(wait=7), {})["Retry-After"] == "7"

@@ -1,0 +1,85 @@
+"""The OpenAPI description: valid, public, and true."""
+
+import json
+from io import StringIO
+
+import pytest
+from django.core.management import call_command
+from django.test import Client
+
+from apps.runs.models import Run
+from tests.factories import make_log_entries, make_payload, make_run
+
+
+@pytest.fixture(scope="module")
+def schema():
+    stream = StringIO()
+    call_command("spectacular", "--format", "openapi-json", stdout=stream)
+    return json.loads(stream.getvalue())
+
+
+def test_schema_is_valid_and_without_warnings(tmp_path):
+    call_command("spectacular", "--validate", "--fail-on-warn", "--file", str(tmp_path / "schema.yaml"))
+
+
+def test_schema_is_public():
+    response = Client().get("/api/schema/?format=json")
+
+    assert response.status_code == 200
+    assert response.json()["openapi"] == "3.1.0"
+
+
+def test_schema_names_every_route_and_its_scheme(schema):
+    assert sorted(schema["paths"]) == [
+        "/api/v1/payloads/",
+        "/api/v1/payloads/{id}/",
+        "/api/v1/payloads/{id}/download/",
+        "/api/v1/runs/",
+        "/api/v1/runs/{id}/",
+        "/api/v1/runs/{id}/cancel/",
+        "/api/v1/runs/{id}/log.ndjson",
+        "/api/v1/runs/{id}/log.txt",
+        "/api/v1/runs/{id}/log/",
+        "/api/v1/services/",
+        "/api/v1/services/{slug}/",
+        "/api/v1/services/{slug}/runs/",
+    ]
+    operations = [operation for path in schema["paths"].values() for operation in path.values()]
+    assert all(operation["security"] == [{"bearer": []}] for operation in operations)
+    assert all(
+        "application/problem+json" in operation["responses"]["401"]["content"] for operation in operations
+    )
+
+
+def test_schema_knows_the_words(schema):
+    words = {name: part["enum"] for name, part in schema["components"]["schemas"].items() if "enum" in part}
+
+    assert words == {
+        "LogLevel": ["debug", "info", "warning", "error"],
+        "LogStep": ["start", "pull", "script", "push", "finish"],
+        "PayloadKind": ["pull", "script", "push"],
+        "PayloadStatus": ["stored", "expired", "deleted", "lost"],
+        "RunStatus": ["queued", "running", "succeeded", "failed", "cancelled", "lost"],
+        "RunTrigger": ["manual", "schedule", "api", "retry"],
+    }
+
+
+@pytest.mark.django_db
+def test_schema_has_the_fields_that_are_answered(client, schema):
+    run = make_run(status=Run.Status.RUNNING, store_pull=True)
+    make_log_entries(run, 1)
+    payload = make_payload(run, sequence=1)
+    log = client.get(f"/api/v1/runs/{run.pk}/log/").json()
+    answered = {
+        "Service": client.get(f"/api/v1/services/{run.service.slug}/").json(),
+        "Run": client.get(f"/api/v1/runs/{run.pk}/").json(),
+        "Payload": client.get(f"/api/v1/payloads/{payload.pk}/").json(),
+        "LogPage": log,
+        "Line": log["lines"][0],
+        "LinePayload": log["lines"][0]["payloads"][0],
+        "PaginatedRunList": client.get("/api/v1/runs/").json(),
+    }
+
+    described = {name: set(schema["components"]["schemas"][name]["properties"]) for name in answered}
+
+    assert described == {name: set(document) for name, document in answered.items()}

@@ -1,0 +1,199 @@
+"""Starting runs, safely repeated, and cancelling them."""
+
+import json
+import threading
+
+import pytest
+from django.db import connection
+
+from apps.runs.models import Run
+from tests.api.conftest import client_of
+from tests.factories import make_run, make_service, make_token
+
+pytestmark = pytest.mark.django_db
+
+
+def start(client, body=None, *, key=None, service="orders"):
+    headers = {} if key is None else {"Idempotency-Key": key}
+    return client.post(
+        f"/api/v1/services/{service}/runs/",
+        data=body if isinstance(body, str) else json.dumps({} if body is None else body),
+        content_type="application/json",
+        headers=headers,
+    )
+
+
+def test_start_queues_a_run_and_rings_the_bell(
+    client, service, broker_messages, django_capture_on_commit_callbacks
+):
+    body = {"store": ["pull", "script"], "dry_run": True, "options": {"page_size": 7, "record_id": "10045"}}
+
+    with django_capture_on_commit_callbacks(execute=True):
+        response = start(client, body)
+
+    run = Run.objects.get()
+    assert response.status_code == 202
+    assert response["Location"] == f"http://testserver/api/v1/runs/{run.pk}/"
+    assert response.json() == client.get(response["Location"]).json()
+    assert (run.status, run.trigger, run.started_by.is_superuser) == ("queued", "api", True)
+    assert (run.stores, run.is_dry_run) == (("pull", "script"), True)
+    assert run.options == {"page_size": 7, "record_id": "10045"}
+    assert broker_messages == [run.pk]
+
+
+@pytest.mark.parametrize("body", ["", "{}"])
+def test_start_needs_no_body(client, service, broker_messages, body):
+    assert start(client, body).status_code == 202
+    assert Run.objects.get().stores == ()
+
+
+def test_service_whose_schedule_is_off_can_still_be_started(client, broker_messages):
+    make_service(slug="asleep", is_active=False)
+
+    assert start(client, service="asleep").status_code == 202
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "wanted"),
+    [
+        ({"stor": ["pull"]}, "stor", "known are: store, dry_run, options"),
+        ({"store": "pull"}, "store", "list"),
+        ({"store": ["pul"]}, "store.0", "pul"),
+        ({"store": None}, "store", "null"),
+        ({"dry_run": "perhaps"}, "dry_run", "boolean"),
+        ({"dry_run": None}, "dry_run", "null"),
+        ({"options": []}, "options", "dictionary"),
+        ({"options": {"page_sice": 3}}, "options.page_sice", "page_size"),
+        ({"options": {"page_size": 0}}, "options.page_size", "1"),
+        ({"options": {"max_attempts": 10**30}}, "options.max_attempts", "20"),
+        ({"options": {"record_id": "a\x00b"}}, "options", "cannot be stored"),
+        ('{"options": {"record_id": "\\ud800"}}', "options", "cannot be stored"),
+        ('{"\\ud800": 1}', "\ud800", "known are"),
+        ([], "__all__", "dictionary"),
+        ("7", "__all__", "dictionary"),
+    ],
+)
+def test_body_that_is_no_use_is_400_by_field(client, service, body, field, wanted):
+    response = start(client, body)
+
+    assert response.status_code == 400
+    assert response["Content-Type"] == "application/problem+json"
+    assert wanted in " ".join(response.json()["errors"][field])
+    assert not Run.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [("{", 400), ("[" * 30_000, 400), ("NaN", 400), ('{"a": "' + "x" * 70_000 + '"}', 413)],
+)
+def test_body_that_cannot_be_read_is_a_problem(client, service, body, status):
+    response = start(client, body)
+
+    assert response.status_code == status
+    assert response["Content-Type"] == "application/problem+json"
+
+
+def test_body_of_another_type_is_415(client, service):
+    response = client.post("/api/v1/services/orders/runs/", "a=b", content_type="text/plain")
+
+    assert response.status_code == 415
+    assert response["Content-Type"] == "application/problem+json"
+
+
+def test_same_key_is_answered_with_the_same_run(client, service, broker_messages):
+    first = start(client, {"store": ["pull"], "options": {"page_size": "5"}}, key="k-1")
+    again = start(client, {"options": {"page_size": 5}, "store": ["pull", "pull"]}, key="k-1")
+    other = start(client, {"store": ["pull"], "options": {"page_size": "5"}}, key="k-2")
+
+    assert (first.status_code, again.status_code, other.status_code) == (202, 202, 202)
+    assert again.json()["id"] == first.json()["id"]
+    assert again["Location"] == first["Location"]
+    assert other.json()["id"] != first.json()["id"]
+
+
+@pytest.mark.parametrize("body", [{"store": ["push"]}, {"dry_run": True}, {"options": {"page_size": 5}}])
+def test_same_key_with_another_body_is_422(client, service, broker_messages, body):
+    first = start(client, key="k-1").json()
+
+    response = start(client, body, key="k-1")
+
+    assert response.status_code == 422
+    assert response.json()["type"] == "urn:problem-type:synclog:idempotency-key-reused"
+    assert str(first["id"]) in response.json()["detail"]
+    assert Run.objects.count() == 1
+
+
+def test_key_is_of_one_user_and_one_service(client, service, broker_messages):
+    make_service(slug="other")
+    somebody_else = client_of(make_token()[1])
+
+    runs = {
+        start(client, key="k").json()["id"],
+        start(client, key="k", service="other").json()["id"],
+        start(somebody_else, key="k").json()["id"],
+    }
+
+    assert len(runs) == 3
+
+
+@pytest.mark.parametrize("key", ["", " ", "x" * 201, "ä", "a\x07b"])
+def test_key_that_is_no_use_is_400(client, service, key):
+    response = start(client, key=key)
+
+    assert response.status_code == 400
+    assert "printable" in response.json()["errors"]["Idempotency-Key"][0]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_same_key_at_the_same_time_starts_one_run(broker_messages):
+    make_service(slug="orders")
+    _token, secret = make_token()
+    barrier = threading.Barrier(4)
+    answers = []
+
+    def repeat():
+        client = client_of(secret)
+        barrier.wait()
+        response = start(client, {"store": ["pull"]}, key="k")
+        answers.append((response.status_code, response.json().get("id")))
+        connection.close()
+
+    threads = [threading.Thread(target=repeat) for _index in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert answers == [(202, Run.objects.get().pk)] * 4
+
+
+def test_cancel_ends_a_queued_run_at_once(client, service):
+    run = make_run(service, status=Run.Status.QUEUED)
+
+    response = client.post(f"/api/v1/runs/{run.pk}/cancel/")
+
+    assert response.status_code == 200
+    assert response.json()["status"] == "cancelled"
+
+
+def test_cancel_asks_a_running_run_to_stop(client, service):
+    run = make_run(service, status=Run.Status.RUNNING)
+
+    response = client.post(f"/api/v1/runs/{run.pk}/cancel/")
+
+    run.refresh_from_db()
+    assert response.status_code == 202
+    assert response.json()["status"] == "running"
+    assert run.cancel_requested_at is not None
+    assert run.cancel_requested_by.is_superuser
+
+
+@pytest.mark.parametrize("status", ["succeeded", "failed", "cancelled", "lost"])
+def test_run_that_has_ended_cannot_be_cancelled(client, service, status):
+    run = make_run(service, status=status)
+
+    response = client.post(f"/api/v1/runs/{run.pk}/cancel/")
+
+    assert response.status_code == 409
+    assert response["Content-Type"] == "application/problem+json"
+    assert status in response.json()["detail"]

@@ -1,0 +1,211 @@
+"""Tokens in the admin: made, shown once, revoked."""
+
+import re
+from datetime import timedelta
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.sessions.models import Session
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from apps.api.models import ApiToken, digest, is_well_formed
+from tests.api.conftest import client_of
+from tests.factories import make_service, make_token, make_user
+
+pytestmark = pytest.mark.django_db
+
+PERMISSIONS = (
+    "api.add_apitoken",
+    "api.view_apitoken",
+    "api.change_apitoken",
+    "api.delete_apitoken",
+    "services.view_service",
+)
+LIST = "/admin/api/apitoken/"
+
+
+def signed_in(user):
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+@pytest.fixture
+def ann(db):
+    return make_user("ann", permissions=PERMISSIONS)
+
+
+@pytest.fixture
+def browser(ann):
+    return signed_in(ann)
+
+
+def form(user, **fields):
+    return {"name": "Export", "user": user.pk, "scopes": ["run:read"], "days": "30"} | fields
+
+
+def test_token_is_shown_once_and_works(browser, ann):
+    response = browser.post(LIST + "add/", form(ann))
+
+    (secret,) = set(re.findall(r"synclog_\w+", response.content.decode()))
+    token = ApiToken.objects.get()
+    assert response.status_code == 200
+    assert "no-store" in response["Cache-Control"]
+    assert is_well_formed(secret)
+    assert token.digest == digest(secret)
+    assert (token.user, token.scopes) == (ann, ["run:read"])
+    assert timedelta(days=29) < token.expires_at - timezone.now() <= timedelta(days=30)
+    assert client_of(secret).get("/api/v1/runs/").status_code == 200
+
+
+def test_token_is_nowhere_else(browser, ann):
+    shown = browser.post(LIST + "add/", form(ann))
+    (secret,) = set(re.findall(r"synclog_\w+", shown.content.decode()))
+
+    pages = [browser.get(path).content.decode() for path in (LIST, _change(ApiToken.objects.get()))]
+
+    assert [secret in page for page in pages] == [False, False]
+    assert not any(secret in str(session.get_decoded()) for session in Session.objects.all())
+    assert not any(secret in f"{entry.object_repr}{entry.change_message}" for entry in LogEntry.objects.all())
+    assert not any(secret in morsel.value for morsel in browser.cookies.values())
+
+
+def test_page_of_the_token_has_no_inline_script_or_style(browser, ann):
+    text = browser.post(LIST + "add/", form(ann)).content.decode()
+
+    assert not re.search(r"<style|<script(?![^>]*\ssrc=)|\sstyle=|\son\w+=", text)
+
+
+def test_token_can_be_for_some_services_only(browser, ann):
+    service = make_service()
+
+    browser.post(LIST + "add/", form(ann, services=[service.pk]))
+
+    assert list(ApiToken.objects.get().services.all()) == [service]
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"name": ""}, "name"),
+        ({"scopes": []}, "scopes"),
+        ({"scopes": ["run:write"]}, "scopes"),
+        ({"days": "0"}, "days"),
+        ({"days": "366"}, "days"),
+        ({"days": "soon"}, "days"),
+        ({"services": ["999"]}, "services"),
+    ],
+)
+def test_form_that_is_no_use_makes_no_token(browser, ann, fields, field):
+    response = browser.post(LIST + "add/", form(ann, **fields))
+
+    assert list(response.context["adminform"].form.errors) == [field]
+    assert not ApiToken.objects.exists()
+
+
+def test_token_of_somebody_else_is_for_superusers_to_make(browser):
+    other = make_user("bob")
+
+    refused = browser.post(LIST + "add/", form(other))
+    made = signed_in(make_user(is_superuser=True)).post(LIST + "add/", form(other))
+
+    assert list(refused.context["adminform"].form.errors) == ["user"]
+    assert made.status_code == 200
+    assert ApiToken.objects.get().user == other
+
+
+def test_tokens_of_others_are_seen_by_superusers_only(browser, ann):
+    own, _secret = make_token(ann, name="mine")
+    other, _secret = make_token(make_user(), name="theirs")
+
+    assert "theirs" not in browser.get(LIST).content.decode()
+    assert browser.get(_change(own)).status_code == 200
+    assert browser.get(_change(other)).status_code == 302
+    assert browser.post(_revoke(other)).status_code == 404
+    assert signed_in(make_user(is_superuser=True)).get(_change(other)).status_code == 200
+
+
+@pytest.mark.parametrize("number", [1, 3])
+def test_list_costs_the_same_for_one_and_for_three(number, django_assert_num_queries, browser, ann):
+    for _index in range(number):
+        make_token(ann)
+
+    with django_assert_num_queries(6):
+        response = browser.get(LIST)
+
+    assert len(response.context["cl"].result_list) == number
+
+
+def test_list_tells_the_state(browser, ann):
+    make_token(ann)
+    make_token(ann)[0].revoke()
+    make_token(ann, expires_at=timezone.now())
+
+    text = browser.get(LIST).content.decode()
+
+    assert [text.count(f">{state}<") for state in ("Active", "Revoked", "Expired")] == [1, 1, 1]
+
+
+def test_only_the_name_of_a_token_can_be_changed(browser, ann):
+    token, _secret = make_token(ann, scopes=["run:read"])
+    before = ApiToken.objects.values().get()
+
+    browser.post(_change(token), form(make_user(), name="Other", scopes=["run:report"], days="1", digest="x"))
+
+    assert ApiToken.objects.values().get() == before | {"name": "Other"}
+
+
+def test_revoke_button_ends_the_token(browser, ann):
+    token, secret = make_token(ann)
+    assert _revoke(token) in browser.get(_change(token)).content.decode()
+
+    response = browser.post(_revoke(token))
+
+    assert response.status_code == 302
+    assert client_of(secret).get("/api/v1/runs/").status_code == 401
+    assert _revoke(token) not in browser.get(_change(token)).content.decode()
+
+
+def test_revoking_needs_post_and_the_permission(browser, ann):
+    token, _secret = make_token(ann)
+    looker = make_user(permissions=["api.view_apitoken"])
+    looked_at, _secret = make_token(looker)
+
+    assert browser.get(_revoke(token)).status_code == 405
+    assert signed_in(looker).post(_revoke(looked_at)).status_code == 403
+    assert Client().post(_revoke(token)).status_code == 302
+    assert not ApiToken.objects.exclude(revoked_at=None).exists()
+
+
+def test_several_tokens_are_revoked_at_once(browser, ann):
+    tokens = [make_token(ann)[0] for _index in range(3)]
+    make_token(make_user())
+
+    browser.post(LIST, {"action": "revoke_tokens", "_selected_action": [token.pk for token in tokens]})
+
+    assert ApiToken.objects.exclude(revoked_at=None).count() == 3
+
+
+def test_token_that_was_used_cannot_be_deleted(browser, ann):
+    unused, _secret = make_token(ann)
+    used, _secret = make_token(ann)
+    used.touch("127.0.0.1")
+
+    answers = [
+        browser.post(reverse("admin:api_apitoken_delete", args=(token.pk,)), {"post": "yes"}).status_code
+        for token in (unused, used)
+    ]
+
+    assert answers == [302, 403]
+    assert ApiToken.objects.get() == used
+    assert "delete_selected" not in browser.get(LIST).content.decode()
+
+
+def _change(token):
+    return reverse("admin:api_apitoken_change", args=(token.pk,))
+
+
+def _revoke(token):
+    return reverse("admin:api_apitoken_revoke", args=(token.pk,))
