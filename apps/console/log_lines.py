@@ -72,11 +72,14 @@ def _payload(payload: Any, facts: LineFacts) -> str:
         )
     href = reverse("admin:runs_run_payload", args=[payload.run_id, payload.pk])
     file = (
-        f'<a class="payload-file" href="{href}" download>{name}</a>'
+        f'<a class="payload-file" href="{href}">{name}</a>'
         if facts.may_download
         else f'<span class="payload-file">{name}</span>'
     )
-    expires = f' data-expires-at="{payload.expires_at.isoformat()}"' if payload.expires_at else ""
+    # The page's script keeps the time that is left, and learns at the end of the run when it begins.
+    expires = (
+        f' data-expires-at="{payload.expires_at.isoformat()}"' if payload.expires_at else " data-until-end"
+    )
     return (
         f'<span class="payload">{file}<span class="payload-left">{size_text(payload.size)} · '
         f"<span{expires}>{escape(words)}</span></span>"

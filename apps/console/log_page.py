@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from django.conf import settings
 from django.contrib.admin import AdminSite
 from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
 from django.template.response import TemplateResponse
@@ -78,6 +79,8 @@ def log_feed(request: HttpRequest, run: Run) -> JsonResponse:
     }
     if request.GET.get("version") != answer["version"]:
         answer["live"] = live_facts(run, timezone.now())
+        if run.finished_at is not None:
+            answer["payloads_expire_at"] = run.finished_at + settings.PAYLOAD_RETENTION
     return JsonResponse(answer, headers={"Cache-Control": "no-store"})
 
 

@@ -79,6 +79,10 @@ class RunForm(forms.Form):
         widget=Switch,
     )
 
+    def __init__(self, data: Any = None, *, service_options: dict[str, Any], initial: Any = None) -> None:
+        super().__init__(data, initial=initial, label_suffix="")
+        self.service_options = service_options
+
     def stored_kinds(self) -> list[str]:
         return [kind for switch, kind in _SWITCHES.items() if self.cleaned_data[switch]]
 
@@ -97,10 +101,6 @@ class RunForm(forms.Form):
             return
         for name, errors in error.error_dict.items():
             self.add_error(name if name in self.fields else None, errors)
-
-    def __init__(self, *args: Any, service_options: dict[str, Any], **kwargs: Any) -> None:
-        super().__init__(*args, label_suffix="", **kwargs)
-        self.service_options = service_options
 
     @property
     def payload_fields(self) -> list[forms.BoundField]:

@@ -36,7 +36,7 @@ from apps.runs.payloads.retrieval import PayloadGone, open_payload
 logger = logging.getLogger(__name__)
 
 
-class CappedPaginator(Paginator):  # type: ignore[type-arg] - the same
+class CappedPaginator(Paginator):  # type: ignore[type-arg] # The same.
     """Counts no further than a person pages."""
 
     @cached_property
@@ -45,7 +45,7 @@ class CappedPaginator(Paginator):  # type: ignore[type-arg] - the same
         return rows.order_by().values("pk")[:MOST_COUNTED].count()
 
 
-class RunAdmin(admin.ModelAdmin):  # type: ignore[type-arg] - it takes no parameter at run time
+class RunAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # It takes no parameter at run time.
     """What happened; written by machines, so there is nothing to add, change or delete."""
 
     list_display = (

@@ -46,9 +46,11 @@ def numbers(page: Page) -> list[int]:
 
 
 def test_log_refreshes_stops_resumes_and_ends(open_log) -> None:
-    run = make_run(status=Run.Status.RUNNING)
+    run = make_run(status=Run.Status.RUNNING, store_pull=True)
     make_log_entries(run, ["The first line"])
+    make_payload(run, sequence=1)
     page = open_log(run)
+    expect(page.locator("#L1 .payload-left")).to_contain_text("works until 24 h after the run has ended")
     button = page.locator("#refresh")
     expect(button).to_have_text("Auto-refresh is on")
 
@@ -71,6 +73,7 @@ def test_log_refreshes_stops_resumes_and_ends(open_log) -> None:
     expect(page.locator("#L5")).to_be_visible()
     expect(page.locator(".seal")).to_have_text("Complete · 5 lines")
     expect(page.locator("[data-live=status]")).to_have_text("Succeeded")
+    expect(page.locator("#L1 .payload-left")).to_contain_text("works for 23 h 59 min")
     expect(button).to_have_text("Auto-refresh is off")
     asked = []
     page.on("request", lambda request: asked.append(request.url))

@@ -218,7 +218,7 @@ def test_payload_stands_at_its_line_with_time_left_and_curl(staff: Client) -> No
     first, second = log(staff, run).split('<li class="line')[1:3]
 
     assert "payload" not in first
-    assert f'href="/admin/runs/run/{run.pk}/payloads/{payload.pk}/" download' in second
+    assert f'href="/admin/runs/run/{run.pk}/payloads/{payload.pk}/"' in second
     assert "page&lt;1&gt;.json" in second
     assert "3.1 kB" in second
     assert "works for 23 h 59 min" in second

@@ -21,6 +21,7 @@ let isOpen = "open" in log.dataset;
 let isFurther = "further" in log.dataset;
 let isOn = isOpen;
 let isOffline = false;
+let expiresAt = "";
 let waiting = 0;
 let timer = 0;
 let request = null;
@@ -91,6 +92,19 @@ function showState(answer) {
   for (const place of document.querySelectorAll("[data-while]")) {
     place.hidden = (place.dataset.while === "open") !== isOpen;
   }
+  expiresAt = answer.payloads_expire_at ?? expiresAt;
+}
+
+/** The files of lines that came before the run ended learn how long they work. */
+function dateFiles() {
+  if (!expiresAt) {
+    return;
+  }
+  for (const place of list.querySelectorAll("[data-until-end]")) {
+    delete place.dataset.untilEnd;
+    place.dataset.expiresAt = expiresAt;
+  }
+  tickPayloads();
 }
 
 function forgetOldest() {
@@ -195,6 +209,7 @@ function takeIn(answer) {
     append(answer);
     cursor = answer.cursor;
   }
+  dateFiles();
   if (answer.poll_after === null) {
     stop();
     if (!isFurther) {
