@@ -103,7 +103,7 @@ def _take_limits(limits: Limits) -> None:
     if sys.platform == "linux":
         # What grows step by step is stopped at the limit, with the script's own traceback; this is for leaps.
         own = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-        most = own + 2 * limits.memory_bytes
+        most = own + 3 * limits.memory_bytes
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
 
 

@@ -59,6 +59,8 @@ def encode(result):
 """
 _DECODING = re.compile(rf" --> {OURS}:10:")
 _DEFINITION = re.compile(r"^(?:def transform\b|transform\s*=)", re.MULTILINE)
+# The parser names the beginning, and no line, where it misses something at the end.
+_AT_THE_END = re.compile(r"^--> .*:1:1$", re.MULTILINE)
 _NO_SUCH_PARAMETER = "`no_such_parameter` extra named parameter"
 _WRONG_PARAMETERS = re.compile(r"^(?:Missing .*|Found .* (?:positional|named) .*|Wrong number .*)$")
 
@@ -69,6 +71,10 @@ _E = starlark.LibraryExtension
 _GLOBALS = starlark.Globals.extended_by([_E.Map, _E.Filter, _E.Partial, _E.Json, _E.StructType])
 # The interpreter asks whether to go on after every so many steps; to measure costs more than to ask.
 _QUESTIONS_PER_MEASURE = 4
+
+
+# Counted for each line of the log besides its text, so that empty lines come to an end too.
+_BYTES_OF_A_LINE = 64
 
 
 class LimitReached(Exception):
@@ -193,7 +199,7 @@ class Script:
     def _call(self, entrance: str, argument: object) -> str:
         result = str(self._entrances.call_with(self._options, entrance, argument).value)
         if (size := len(result.encode())) > self._watch.limits.result_bytes:
-            raise ScriptError(too_large(size, self._watch.limits))
+            raise ScriptError(self._placed(too_large(size, self._watch.limits)))
         return result
 
     @contextmanager
@@ -208,15 +214,22 @@ class Script:
         text = explain(str(error), stopped=self._watch.stopped)
         if _WRONG_PARAMETERS.match(text):
             text = f"transform must take one parameter, the list of records\n({text})"
+        return self._placed(text)
+
+    def _placed(self, text: str) -> str:
+        """With a place in the script, for errors that come without one."""
+        if _AT_THE_END.search(text):
+            lines = self._source.rstrip().split("\n")
+            return _AT_THE_END.sub(f" --> {self._name}:{len(lines)}:{len(lines[-1]) + 1}", text)
         # What is said of the whole of it is said of the line where it begins.
         if f"{self._name}:" not in text and (definition := _DEFINITION.search(self._source)):
-            text += f"\n --> {self._name}:{self._source.count('\n', 0, definition.start()) + 1}:1"
+            return f"{text}\n --> {self._name}:{self._source.count('\n', 0, definition.start()) + 1}:1"
         return text
 
     def _log(self, message: str, level: str) -> None:
         if level not in LEVELS:
             raise ValueError(f"there is no level {level!r}; write one of {', '.join(LEVELS)}")
-        self._log_bytes += len(message.encode()) + 16
+        self._log_bytes += len(message.encode()) + _BYTES_OF_A_LINE
         if self._log_bytes > self._watch.limits.log_bytes:
             raise LimitReached(
                 f"the script logged more than {self._watch.limits.log_bytes / MIB:g} MiB and was stopped"

@@ -21,9 +21,9 @@ class Limits:
     # Seconds on the clock, of which so many on the processor.
     wall_seconds: float = 60
     cpu_seconds: float = 60
-    # Bytes beyond what the interpreter itself takes; one step may leap to twice as many.
+    # Bytes beyond what the interpreter itself takes; one step may leap to thrice as many.
     memory_bytes: int = 512 * MIB
-    # Bytes of log(), each line counted with 16 more, so that empty lines come to an end too.
+    # Bytes of log(), each line counted with 64 more.
     log_bytes: int = 1 * MIB
     # Bytes of the records that `transform` returns, as JSON.
     result_bytes: int = 8 * MIB

@@ -157,9 +157,7 @@ class Child:
                         selector.unregister(self._questions)
                 now = time.monotonic()
                 if now >= deadline:
-                    raise ScriptError(
-                        f"The script ran longer than {self._limits.wall_seconds:g} s and was stopped."
-                    )
+                    raise ScriptError(self._overdue(wanted))
                 if now >= next_check:
                     check()
                     next_check = now + _CHECK_SECONDS
@@ -196,8 +194,18 @@ class Child:
 
     def _log(self, body: bytes) -> None:
         line = json.loads(body)
+        self._log_bytes += len(line["message"].encode())
+        if self._log_bytes > self._limits.log_bytes:
+            raise ScriptError(
+                f"The script logged more than {self._limits.log_bytes / MIB:g} MiB and was stopped."
+            )
         if not self._is_quiet:
             script_logger.log(_LEVELS[line["level"]], "%s", line["message"])
+
+    def _overdue(self, wanted: Kind) -> str:
+        if wanted is Kind.READY:
+            return f"The script's process did not start within {_START_SECONDS} s."
+        return f"The script ran for {self._limits.wall_seconds:g} s and was stopped."
 
     def _last_words(self) -> str:
         """Why the child is no more."""

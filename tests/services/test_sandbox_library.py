@@ -1,0 +1,86 @@
+"""The functions that scripts find beside Starlark's own."""
+
+import pytest
+
+from apps.services.sandbox import Sandbox, ScriptError
+from apps.services.sandbox.guide import SCRIPT_HELP
+from apps.services.sandbox.library import LIBRARY
+
+CALLS = [
+    ('dates.parse("31.01.2026", "%d.%m.%Y")', "2026-01-31"),
+    ('dates.parse("31.01.2026 09:05", "%d.%m.%Y %H:%M")', "2026-01-31T09:05:00"),
+    ('dates.parse("20260131T090500+0100", "%Y%m%dT%H%M%S%z")', "2026-01-31T09:05:00+01:00"),
+    ('dates.format("2026-01-31", "%d.%m.%Y")', "31.01.2026"),
+    ('dates.format("2026-01-31T09:05:00Z", "%H:%M")', "09:05"),
+    ('dates.add("2026-01-31", days = 1)', "2026-02-01"),
+    ('dates.add("2026-12-31T23:30:00Z", hours = 1, minutes = -15)', "2027-01-01T00:15:00Z"),
+    ('dates.utc("2026-01-31T00:30:00+01:00")', "2026-01-30T23:30:00Z"),
+    ('dates.utc("2026-01-31")', "2026-01-31T00:00:00Z"),
+    ('dates.seconds_between("2026-01-31", "2026-02-01T00:00:01.5")', 86401.5),
+    ('dates.to_epoch("1970-01-02T00:00:00Z")', 86400.0),
+    ("dates.from_epoch(86400.5)", "1970-01-02T00:00:00.500000Z"),
+    ('regex.find("(a)(x)?", "bab")', ["a", "a", None]),
+    ('regex.find("x", "bab")', None),
+    ('regex.find_all("a(.)", "abac")', [["ab", "b"], ["ac", "c"]]),
+    ('regex.matches("[0-9]+", "123")', True),
+    ('regex.matches("[0-9]+", "123a")', False),
+    ('regex.replace("a(.)", "[\\\\1]", "abac")', "[b][c]"),
+    ('regex.split(", *", "a, b,c")', ["a", "b", "c"]),
+    ('hashing.sha256("a")', "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb"),
+    ('hashing.md5("a")', "0cc175b9c0f1b6a831c399e269772661"),
+    ('base64.encode("ä")', "w6Q="),
+    ('base64.decode("w6Q=")', "ä"),
+    ('json.decode(json.encode({"a": [1, 2.5, None]}))', {"a": [1, 2.5, None]}),
+]
+
+WRONG_CALLS = [
+    ('dates.parse("2026", "%d.%m.%Y")', "does not match format"),
+    ('dates.add("yesterday", days = 1)', "'yesterday' is no date of ISO 8601"),
+    ("dates.add(3, days = 1)", "3 is no date; write it as text"),
+    ('dates.add("2026-01-31", hours = 1)', "has no time to add"),
+    ('dates.add("9999-12-31", days = 1)', "out of range"),
+    ('regex.find("(", "a")', "unterminated subpattern"),
+    ('regex.find("a")', "missing 1 required positional argument: 'text'"),
+    ("hashing.sha256(3)", "3 is no text"),
+    ('base64.decode("?")', "Only base64 data is allowed"),
+    ('base64.decode("/w==")', "can't decode byte"),
+    ('json.decode("[1,")', "EOF while parsing"),
+]
+
+
+def evaluate(expression):
+    with Sandbox(f"def transform(records):\n    return [{expression}]\n") as sandbox:
+        return sandbox.transform([])[0]
+
+
+@pytest.mark.parametrize(("expression", "value"), CALLS)
+def test_library_returns(expression, value):
+    assert evaluate(expression) == value
+
+
+@pytest.mark.parametrize(("expression", "told"), WRONG_CALLS)
+def test_library_says_what_is_wrong_and_where(expression, told):
+    with pytest.raises(ScriptError) as error:
+        evaluate(expression)
+
+    assert told in str(error.value)
+    assert "script:2, in transform" in str(error.value)
+    assert "Error:" not in str(error.value)
+
+
+def test_a_script_may_name_its_own_things_as_the_library_does():
+    source = "dates = 1\ndef log(x):\n    return x\ndef transform(records):\n    return [dates, log(2)]\n"
+
+    with Sandbox(source) as sandbox:
+        assert sandbox.transform([]) == [1, 2]
+
+
+def test_the_guide_names_every_function():
+    missing = [
+        f"{module}.{name}"
+        for module, functions in LIBRARY.items()
+        for name in functions
+        if f"{module}.{name}(" not in str(SCRIPT_HELP)
+    ]
+
+    assert missing == []
