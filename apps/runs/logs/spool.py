@@ -66,23 +66,21 @@ class Spool:
 
     def append(self, line: bytes) -> None:
         """Write one line, whole or not at all. Raises OSError where the disk does not take it."""
-        assert self._descriptor is not None  # noqa: S101 - for the type checker
+        descriptor = self._opened()
         try:
-            written = os.write(self._descriptor, line)
+            written = os.write(descriptor, line)
             if written < len(line):
-                os.write(self._descriptor, line[written:])
+                os.write(descriptor, line[written:])
         except OSError:
-            os.ftruncate(self._descriptor, self._size)
+            os.ftruncate(descriptor, self._size)
             raise
         self._size += len(line)
 
     def read(self, offset: int) -> bytes:
         """Whole lines from `offset` on, about CHUNK_BYTES of them; empty where there are no more."""
-        with self.path.open("rb") as file:
-            file.seek(offset)
-            chunk = file.read(CHUNK_BYTES)
-            # A line is bounded far below what is read at once, so there is a whole one if there is any.
-            return chunk[: chunk.rfind(b"\n") + 1]
+        chunk = os.pread(self._opened(), CHUNK_BYTES, offset)
+        # A line is bounded far below what is read at once, so there is a whole one if there is any.
+        return chunk[: chunk.rfind(b"\n") + 1]
 
     def chunks(self) -> Iterator[bytes]:
         offset = 0
@@ -105,17 +103,19 @@ class Spool:
         lines = last.split(b"\n")
         return int(lines[-2].split(b"\t", 2)[1]) if len(lines) > 1 else 0
 
-    def exists(self) -> bool:
-        return bool(self.path.exists())
-
     def close(self) -> None:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
 
     def remove(self) -> None:
-        self.close()
+        """Take the file away; whoever has it open can still read it."""
         self.path.unlink(missing_ok=True)
+
+    def _opened(self) -> int:
+        if self._descriptor is None:
+            raise ValueError("the spool is not open")
+        return self._descriptor
 
     def _end_of_last_line(self) -> int:
         return sum(len(chunk) for chunk in self.chunks())

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Subquery
 from django.db.models.functions import Now
 
 from apps.runs.models import Payload, Run
@@ -30,7 +30,8 @@ class Deletion:
 
 def set_expiry(run: Run, retention: timedelta) -> None:
     """Let the payloads of a run that has just ended expire; in the transaction that ends it."""
-    run.payloads.filter(expires_at=None).update(expires_at=Now() + retention)
+    finished_at = Run.objects.filter(pk=run.pk).values("finished_at")
+    run.payloads.filter(expires_at=None).update(expires_at=Subquery(finished_at) + retention)
 
 
 def delete_expired_payloads(*, most_batches: int = 100) -> Deletion:
