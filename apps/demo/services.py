@@ -14,7 +14,7 @@ from apps.services.loading import load_services
 from apps.services.models import Connection, Service
 
 SERVICES_FILE = Path(__file__).with_name("services.yaml")
-HEALTHY, SLOW, FAILING = "orders-to-warehouse", "meter-readings-to-billing", "invoices-to-ledger"
+HEALTHY, SLOW, FAILING = "demo-orders", "demo-meter-readings", "demo-invoices"
 
 
 def load_demo_services(source_url: str, destination_url: str) -> None:
