@@ -11,3 +11,6 @@ urlpatterns = [
     path("livez", livez),
     path("readyz", readyz),
 ]
+
+handler400 = "apps.api.views.errors.bad_request"
+handler500 = "apps.api.views.errors.server_error"

@@ -11,9 +11,6 @@ from rest_framework.request import Request
 
 from apps.api.models import ApiToken
 
-# Django REST framework's names for a method that the viewset does not serve, and for OPTIONS.
-_UNSERVED_ACTIONS = (None, "metadata")
-
 
 @dataclass(frozen=True)
 class Needs:
@@ -35,7 +32,7 @@ class TokenHasScope(BasePermission):
         token = request.auth
         if not isinstance(token, ApiToken):
             return False
-        if hasattr(view, "action_map") and view.action in _UNSERVED_ACTIONS:
+        if not _is_served(request, view):
             # Nothing will happen: the view answers that it does not serve this method.
             return True
         needs = _needs_of(request, view)
@@ -50,6 +47,11 @@ class TokenHasScope(BasePermission):
         else:
             return True
         return False
+
+
+def _is_served(request: Request, view: Any) -> bool:
+    method = str(request.method).lower()
+    return method in view.http_method_names and hasattr(view, method)
 
 
 def _needs_of(request: Request, view: Any) -> Needs | None:

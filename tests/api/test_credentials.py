@@ -250,9 +250,14 @@ def test_view_that_declares_nothing_is_refused():
         user = token.user
         method = "GET"
 
+    class View:
+        http_method_names = ("get",)
+
+        def get(self): ...
+
     permission = TokenHasScope()
 
-    assert permission.has_permission(Request(), object()) is False
+    assert permission.has_permission(Request(), View()) is False
     assert permission.message
 
 

@@ -1,6 +1,7 @@
 """Every error below /api/ is a problem document, and none tells what is nobody's business."""
 
 import json
+import uuid
 
 import pytest
 from django.core.exceptions import PermissionDenied, ValidationError
@@ -10,6 +11,7 @@ from rest_framework.exceptions import NotFound, Throttled
 from rest_framework.exceptions import ValidationError as ApiValidationError
 
 from apps.api.problems import problem_response
+from apps.api.views.errors import server_error
 from tests.factories import make_run
 
 
@@ -50,6 +52,9 @@ def test_route_that_is_not_there_is_404(path, method):
         ("put", "/api/v1/runs/1/", "GET"),
         ("get", "/api/v1/runs/1/cancel/", "POST"),
         ("options", "/api/v1/runs/", "GET"),
+        ("options", "/api/v1/runs/1/log/", "GET"),
+        ("delete", "/api/v1/runs/1/log.txt", "GET"),
+        ("put", f"/api/v1/payloads/{uuid.UUID(int=1)}/download/", "GET"),
     ],
 )
 def test_method_that_is_not_served_is_405(client, method, path, allowed):
@@ -57,7 +62,23 @@ def test_method_that_is_not_served_is_405(client, method, path, allowed):
 
     assert response.status_code == 405
     assert response["Content-Type"] == "application/problem+json"
-    assert allowed in response["Allow"]
+    assert response["Allow"] == ("GET, HEAD" if allowed == "GET" else allowed)
+
+
+@pytest.mark.parametrize(
+    ("path", "content_type"),
+    [("/api/v1/runs/", "application/problem+json"), ("/admin/", "text/html; charset=utf-8")],
+)
+def test_host_that_is_not_ours_is_a_problem_below_api(path, content_type):
+    response = Client().get(path, headers={"Host": "evil.example"})
+
+    assert (response.status_code, response["Content-Type"]) == (400, content_type)
+
+
+def test_error_outside_the_views_is_a_problem_below_api(rf):
+    response = server_error(rf.get("/api/v1/runs/"))
+
+    assert (response.status_code, response["Content-Type"]) == (500, "application/problem+json")
 
 
 @pytest.mark.django_db

@@ -25,7 +25,7 @@ class _OneRepresentation(DefaultContentNegotiation):
 class ApiView(APIView):
     """A route under /api/v1/. It declares in `needs` who may use it; see apps.api.permissions."""
 
+    http_method_names = ["get", "head", "post"]
     needs: dict[str, Needs] = {}
     parser_classes = (BoundedJSONParser,)
     content_negotiation_class = _OneRepresentation
-    metadata_class = None

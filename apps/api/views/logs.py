@@ -81,7 +81,7 @@ class _WholeLogView(_RunLogView):
     content_type = ""
     extension = ""
 
-    def format_line(self, line: Line) -> str:
+    def formatter(self) -> Callable[[Line], str]:
         raise NotImplementedError
 
     def get(self, request: Request, pk: int) -> StreamingHttpResponse:
@@ -89,7 +89,7 @@ class _WholeLogView(_RunLogView):
         query.is_valid(raise_exception=True)
         run = self.get_run()
         return StreamingHttpResponse(
-            _encoded(all_lines(run, query.wanted()), self.format_line),
+            _encoded(all_lines(run, query.wanted()), self.formatter()),
             content_type=self.content_type,
             headers={"Content-Disposition": f'attachment; filename="run-{run.pk}-log.{self.extension}"'},
         )
@@ -101,8 +101,8 @@ class LogTextView(_WholeLogView):
     content_type = "text/plain; charset=utf-8"
     extension = "txt"
 
-    def format_line(self, line: Line) -> str:
-        return as_text(line)
+    def formatter(self) -> Callable[[Line], str]:
+        return as_text
 
     @extend_schema(
         operation_id="v1_runs_log_txt",
@@ -121,10 +121,10 @@ class LogNdjsonView(_WholeLogView):
     content_type = "application/x-ndjson"
     extension = "ndjson"
 
-    def format_line(self, line: Line) -> str:
+    def formatter(self) -> Callable[[Line], str]:
         # To be the same as in a page, payloads and all.
-        document = LineSerializer(context=self.get_serializer_context()).to_representation(line)
-        return as_json_line(document)
+        serializer = LineSerializer(context=self.get_serializer_context())
+        return lambda line: as_json_line(serializer.to_representation(line))
 
     @extend_schema(
         operation_id="v1_runs_log_ndjson",
