@@ -1,0 +1,65 @@
+"""The settings forms in a real browser: what does not apply is out of sight, and the schedule is told in words."""
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from apps.services.models import Service
+from tests.factories import make_connection, make_service, make_user
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.browser]
+
+
+def shown(page: Page, *names: str) -> list[bool]:
+    return [page.locator(f"[name={name}]").is_visible() for name in names]
+
+
+def test_service_is_set_up_with_the_fields_that_apply(page: Page, sign_in) -> None:
+    http = make_connection(name="shop")
+    drop = make_connection(name="drop", kind="file", url="s3://drop")
+    service = make_service(source_connection=http, destination_connection=http)
+    sign_in(page, make_user(is_superuser=True))
+    page.goto(f"/admin/services/service/{service.pk}/change/")
+    of_page = ("source_pagination_page_param", "source_pagination_first")
+    of_cursor = ("source_pagination_cursor", "source_pagination_param")
+
+    assert shown(page, *of_page, *of_cursor, "source_format") == [False] * 5
+    page.locator("[name=source_pagination_type]").select_option("page")
+    assert shown(page, *of_page, *of_cursor) == [True, True, False, False]
+    page.locator("[name=source_pagination_type]").select_option("cursor")
+    assert shown(page, *of_page, *of_cursor) == [False, False, True, True]
+
+    page.locator("[name=source_connection]").select_option(str(drop.pk))
+    assert shown(page, *of_cursor, "source_pagination_type", "source_headers", "source_format") == (
+        [False, False, False, False, True]
+    )
+    page.locator("[name=source_path]").fill("in/*.json")
+    page.locator("[name=_save]").click()
+
+    expect(page.locator(".messagelist")).to_contain_text("was changed successfully")
+    assert Service.objects.get().source_options == {"path": "in/*.json"}
+
+
+def test_schedule_is_told_in_words_while_it_is_typed(page: Page, sign_in) -> None:
+    service = make_service(schedule="*/15 * * * *")
+    sign_in(page, make_user(is_superuser=True))
+    page.goto(f"/admin/services/service/{service.pk}/change/")
+    words = page.locator(".schedule-words")
+    expect(words).to_contain_text("Every 15 minutes; next: ")
+
+    page.locator("[name=schedule]").fill("0 6 * *")
+    expect(words).to_contain_text("“0 6 * *” has not five fields")
+
+    page.locator("[name=schedule]").press_sequentially(" 1")
+    expect(words).to_contain_text("At 06:00, only on monday; next: Mon ")
+
+
+def test_connection_shows_what_its_sign_in_needs(page: Page, sign_in) -> None:
+    sign_in(page, make_user(is_superuser=True))
+    page.goto("/admin/services/connection/add/")
+    fields = ("auth_username", "auth_header", "secret", "secret_env")
+
+    assert shown(page, *fields) == [False, False, False, False]
+    page.locator("[name=auth]").select_option("basic")
+    assert shown(page, *fields) == [True, False, True, True]
+    page.locator("[name=auth]").select_option("header")
+    assert shown(page, *fields) == [False, True, True, True]
