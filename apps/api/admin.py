@@ -47,13 +47,13 @@ class ApiTokenAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # It takes no 
 
     list_display = (
         "name",
+        "state_name",
         "begins_with",
         "user",
         "scope_names",
         "created_at",
         "expires_at",
         "last_used_at",
-        "state_name",
     )
     list_select_related = ("user",)
     search_fields = ("name", "prefix", "user__username")

@@ -19,20 +19,20 @@ class TokenForm(forms.ModelForm):  # type: ignore[type-arg]  # It takes no param
     viewer: Any = None
 
     scopes = forms.MultipleChoiceField(
-        label=_("scopes"),
+        label=_("Scopes"),
         choices=ApiToken.Scope.choices,
         initial=DEFAULT_SCOPES,
         widget=forms.CheckboxSelectMultiple,
         help_text=_("What the token may do. It may never do more than its user."),
     )
     services = forms.ModelMultipleChoiceField(
-        label=_("services"),
+        label=_("Services"),
         queryset=Service.objects.none(),
         required=False,
         help_text=_("With none, all that its user may see."),
     )
     days = forms.IntegerField(
-        label=_("valid for (days)"), min_value=1, max_value=MOST_DAYS, initial=DEFAULT_DAYS
+        label=_("Valid for (days)"), min_value=1, max_value=MOST_DAYS, initial=DEFAULT_DAYS
     )
 
     class Meta:
@@ -47,5 +47,11 @@ class TokenForm(forms.ModelForm):  # type: ignore[type-arg]  # It takes no param
         user_field: Any = self.fields["user"]
         user_field.queryset = users
         user_field.initial = self.viewer.pk
+        # The admin offers to add and change users beside it, which is beside the point here.
+        user_field.widget.can_add_related = user_field.widget.can_change_related = False
+        user_field.widget.can_view_related = False
         services_field: Any = self.fields["services"]
         services_field.queryset = Service.objects.visible_to(self.viewer).order_by("name")
+
+    def clean_scopes(self) -> list[str]:
+        return sorted(self.cleaned_data["scopes"])

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import tracemalloc
 from datetime import timedelta
 
 import pytest
@@ -66,6 +67,23 @@ def test_download_is_streamed(client, payload):
 
     assert response.streaming
     body_of(response)
+
+
+@pytest.mark.parametrize("store", ["files", "s3"])
+@pytest.mark.parametrize("header", [{}, {"Range": "bytes=1-"}])
+def test_download_is_never_held_in_memory(client, request, store, header):
+    if store == "s3":
+        request.getfixturevalue("s3_payloads")
+    payload = make_payload(body=bytes(32 * 1024 * 1024))
+
+    tracemalloc.start()
+    response = client.get(path_of(payload), headers=header)
+    received = sum(len(block) for block in response)
+    _now, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert received == payload.size - len(header)
+    assert peak < 8 * 1024 * 1024
 
 
 def test_head_tells_all_but_the_bytes(client, payload):

@@ -68,7 +68,7 @@ def _check_database() -> None:
 def _check_payload_store() -> None:
     store = storages["payloads"]
     if isinstance(store, S3Storage):
-        parameters: dict[str, Any] = settings.STORAGES["payloads"]
+        parameters: Any = settings.STORAGES["payloads"]
         client_config = store.client_config.merge(_QUICK)
         quick: Any = storages.create_storage(
             {**parameters, "OPTIONS": {**parameters["OPTIONS"], "client_config": client_config}}
