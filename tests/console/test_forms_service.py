@@ -237,7 +237,8 @@ def test_settings_page_shows_and_saves_a_service(admin_client, admin_user):
 
     assert "Every 15 minutes; next: " in page
     assert 'value="data.items"' in page
-    assert "status: open\nlimit: 5" in page
+    # PostgreSQL keeps the keys of an object in an order of its own.
+    assert "status: open\nlimit: 5" in page or "limit: 5\nstatus: open" in page
     assert "data-kinds=" in page
     assert answer.status_code == 302
     assert service.current_script().created_by == admin_user
