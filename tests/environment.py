@@ -46,7 +46,7 @@ def pytest_load_initial_conftests(
     if worker := os.environ.get("PYTEST_XDIST_WORKER"):
         _use_folder(Path(os.environ["SYNCLOG_DATA_DIR"]) / worker)
     else:
-        _forget_ours()
+        forget_ours()
         folder = Path(tempfile.mkdtemp(prefix="synclog-tests-"))
         early_config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
         _use_folder(folder)
@@ -57,7 +57,8 @@ def pytest_load_initial_conftests(
     return (yield)
 
 
-def _forget_ours() -> None:
+def forget_ours() -> None:
+    """Take everything out of the environment that Synclog reads from it."""
     for name in list(os.environ):
         if name in OURS or name.startswith("SYNCLOG_"):
             del os.environ[name]

@@ -9,9 +9,10 @@ import stat
 import subprocess
 import uuid
 from pathlib import Path
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
+from psycopg import sql
 
 from tests.servers.base import Server, ServerDidNotStart
 
@@ -79,12 +80,19 @@ class PostgresServer(Server):
     def url_of(self, database: str) -> str:
         return f"postgresql://postgres@{str(self.folder).replace('/', '%2F')}/{database}"
 
-    def create_database(self, name: str = "") -> str:
-        """A new, empty database; returns its URL."""
+    def create_database(self, name: str = "", *, template: str = "template1") -> str:
+        """A new database, empty or a copy of another; returns its URL."""
         name = name or f"test_{uuid.uuid4().hex[:12]}"
-        with psycopg.connect(self.url, autocommit=True) as connection:
-            connection.execute(psycopg.sql.SQL("CREATE DATABASE {}").format(psycopg.sql.Identifier(name)))
+        self._execute("CREATE DATABASE {} TEMPLATE {}", name, template)
         return self.url_of(name)
+
+    def drop_database(self, name: str) -> None:
+        """Remove a database, and throw out whoever uses it."""
+        self._execute("DROP DATABASE {} WITH (FORCE)", name)
+
+    def _execute(self, statement: LiteralString, *names: str) -> None:
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute(sql.SQL(statement).format(*(sql.Identifier(name) for name in names)))
 
     @property
     def url(self) -> str:

@@ -1,0 +1,95 @@
+"""Measures all figures, or those that are named, and prints one line of JSON each: `python -m tests.benchmarks`.
+
+    python -m tests.benchmarks [name …]
+
+Whatever else there is to say goes to stderr. Ends non-zero if a figure could not be measured.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.environment import forget_ours
+from tests.servers import PostgresServer
+
+ROOT = Path(__file__).resolve().parents[2]
+# Seconds that one figure may take.
+PATIENCE = 300
+
+
+class Databases:
+    """A migrated, empty database for each figure: copies of one that was migrated at the beginning."""
+
+    def __init__(self, folder: Path, server: PostgresServer) -> None:
+        self._folder = folder
+        self._server = server
+        self._urls = {
+            "sqlite": f"sqlite:///{folder / 'template.sqlite3'}",
+            "postgresql": server.create_database("template_synclog"),
+        }
+        for url in self._urls.values():
+            environment = {"DATABASE_URL": url, "SYNCLOG_DATA_DIR": str(folder / "template")}
+            run("manage.py", "migrate", "--verbosity=0", environment=environment)
+
+    def measure(self, name: str, database: str) -> str:
+        """The line of the figure. Raises CalledProcessError, TimeoutExpired."""
+        data = self._folder / f"{name}-{database}"
+        data.mkdir()
+        if database == "sqlite":
+            shutil.copy(self._folder / "template.sqlite3", data / "synclog.sqlite3")
+            url = f"sqlite:///{data / 'synclog.sqlite3'}"
+        else:
+            url = self._server.create_database(name, template="template_synclog")
+        environment = {"DATABASE_URL": url, "SYNCLOG_DATA_DIR": str(data), "BENCHMARK_DATABASE": database}
+        try:
+            return run("-m", "tests.benchmarks.one", name, environment=environment)
+        finally:
+            shutil.rmtree(data, ignore_errors=True)
+            if database == "postgresql":
+                self._server.drop_database(name)
+
+
+def main(names: list[str]) -> int:
+    failed = 0
+    with tempfile.TemporaryDirectory(prefix="synclog-bench-") as folder:
+        known = json.loads(
+            run("-m", "tests.benchmarks.one", environment={"SYNCLOG_DATA_DIR": f"{folder}/names"})
+        )
+        if unknown := [name for name in names if name not in known]:
+            print(f"There is no figure {unknown[0]!r}; there are: {', '.join(known)}", file=sys.stderr)
+            return 2
+        with PostgresServer() as server:
+            databases = Databases(Path(folder), server)
+            for name in names or known:
+                for database in known[name]:
+                    before = time.monotonic()
+                    try:
+                        print(databases.measure(name, database).strip(), flush=True)
+                    except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+                        print(f"{name} on {database} could not be measured: {error}", file=sys.stderr)
+                        failed = 1
+                    print(f"{name} on {database} took {time.monotonic() - before:.1f} s", file=sys.stderr)
+    return failed
+
+
+def run(*arguments: str, environment: dict[str, str]) -> str:
+    """What the program prints; its stderr is ours."""
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env=os.environ | environment,
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=PATIENCE,
+    ).stdout
+
+
+if __name__ == "__main__":
+    forget_ours()
+    sys.exit(main(sys.argv[1:]))

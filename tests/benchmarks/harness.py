@@ -1,0 +1,65 @@
+"""What benchmarks are written with: a register, and the comparison of ours with a reference."""
+
+import importlib
+import pkgutil
+import statistics
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+DATABASES = ("postgresql", "sqlite")
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A measured value in the unit of its benchmark; `reference` is measured in the same run, if there is one."""
+
+    value: float
+    reference: float | None = None
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A function that measures one figure on each of some databases."""
+
+    name: str
+    unit: str
+    databases: tuple[str, ...]
+    measure: Callable[[], Figure]
+
+
+_benchmarks: dict[str, Benchmark] = {}
+
+
+def benchmark(
+    name: str, unit: str, databases: Iterable[str] = DATABASES
+) -> Callable[[Callable[[], Figure]], Callable[[], Figure]]:
+    """Registers a function as the benchmark of the figure `name`; Django is set up when it is called."""
+
+    def register(measure: Callable[[], Figure]) -> Callable[[], Figure]:
+        _benchmarks[name] = Benchmark(name, unit, tuple(databases), measure)
+        return measure
+
+    return register
+
+
+def benchmarks() -> dict[str, Benchmark]:
+    """All benchmarks of this package by name. Django must be set up."""
+    package = importlib.import_module("tests.benchmarks")
+    for module in pkgutil.iter_modules(package.__path__):
+        if not module.name.startswith("__"):
+            importlib.import_module(f"tests.benchmarks.{module.name}")
+    return dict(sorted(_benchmarks.items()))
+
+
+def compare(ours: Callable[[], float], reference: Callable[[], float], *, rounds: int) -> Figure:
+    """The medians of both, measured by turns, after one turn that does not count; each returns its measurement.
+
+    By turns, because a machine that others use is quick and slow by turns too.
+    """
+    values, references = [], []
+    for turn in range(rounds + 1):
+        value, other = (ours(), reference()) if turn % 2 else tuple(reversed((reference(), ours())))
+        if turn:
+            values.append(value)
+            references.append(other)
+    return Figure(statistics.median(values), statistics.median(references))

@@ -1,0 +1,184 @@
+"""What a log line costs: to say it, to ship it, and from one end to the other."""
+
+import logging
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import batched, count
+
+from django.db import connection, transaction
+
+from apps.runs.logs.current import current_handler
+from apps.runs.logs.handler import RunLogHandler
+from apps.runs.logs.run_log import RunLog
+from apps.runs.logs.shipper import Shipper
+from apps.runs.logs.spool import Spool
+from apps.runs.models import LogEntry, Run
+from tests import factories
+from tests.benchmarks.harness import Figure, benchmark, compare
+
+LINES = 50_000
+LINES_A_CALL = 1_000
+ROUNDS = 5
+
+logger = logging.getLogger("apps.services.connectors.http")
+_free_runs = count(1_000_000)
+
+
+@benchmark("log_call_us", "µs")
+def log_call() -> Figure:
+    """One call of logger.info in a run, against a FileHandler with a formatter."""
+    with tempfile.NamedTemporaryFile(suffix=".log") as file:
+        plain = logging.FileHandler(file.name)
+        plain.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+        [said_otherwise] = logging.getLogger().handlers
+
+        def reference() -> float:
+            with _handled_by(plain, instead_of=said_otherwise):
+                return _microseconds_a_call()
+
+        figure = compare(_say_in_run, reference, rounds=15)
+        plain.close()
+        return figure
+
+
+@benchmark("shipper_lines_per_s", "lines/s")
+def shipper() -> Figure:
+    """A spool that is there, into the table, against COPY or executemany of the same rows."""
+    return compare(_ship_spool, _insert_raw, rounds=ROUNDS)
+
+
+@benchmark("log_end_to_end_lines_per_s", "lines/s")
+def end_to_end() -> Figure:
+    """From the first call of logger.info to the last line in the table and the seal."""
+    return compare(_log_and_seal, _insert_raw, rounds=ROUNDS)
+
+
+def _microseconds_a_call() -> float:
+    calls = 20_000
+    before = time.perf_counter()
+    for number in range(calls):
+        logger.info("Pulled page %d: %d records from %s", number, 100, "https://shop.example/orders")
+    return (time.perf_counter() - before) / calls * 1e6
+
+
+def _say_in_run() -> float:
+    spool = Spool(next(_free_runs))
+    spool.open()
+    handler = RunLogHandler(1, spool, sequence=0, secrets=["a secret that is looked for"])
+    logging.getLogger().addHandler(handler)
+    current_handler.set(handler)
+    try:
+        return _microseconds_a_call()
+    finally:
+        current_handler.set(None)
+        logging.getLogger().removeHandler(handler)
+        spool.close()
+        spool.remove()
+
+
+@contextmanager
+def _handled_by(handler: logging.Handler, *, instead_of: logging.Handler) -> Iterator[None]:
+    root = logging.getLogger()
+    root.removeHandler(instead_of)
+    root.addHandler(handler)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        root.addHandler(instead_of)
+
+
+def _claimed_run() -> tuple[Run, uuid.UUID]:
+    run = factories.make_run(status=Run.Status.QUEUED)
+    token = run.claim("benchmark")
+    assert token is not None
+    return run, token
+
+
+def _ship_spool() -> float:
+    run, token = _claimed_run()
+    spool = Spool(run.pk)
+    spool.open()
+    for line in _lines(run.pk):
+        spool.append(line.encode())
+    shipper = Shipper(run, token, spool, dict)
+
+    def ship() -> None:
+        shipper.start()
+        shipper.finish()
+
+    rate = _lines_a_second(ship, run.pk)
+    spool.close()
+    spool.remove()
+    return rate
+
+
+def _log_and_seal() -> float:
+    run, token = _claimed_run()
+
+    def log_all() -> None:
+        with RunLog(run, token) as log:
+            for number in range(LINES):
+                logger.info("Pulled page %d: %d records from %s", number, 100, "https://shop.example/orders")
+            assert log.seal().is_complete
+            log.remove_spool()
+
+    return _lines_a_second(log_all, run.pk)
+
+
+def _insert_raw() -> float:
+    run_id = next(_free_runs)
+    insert = _copy if connection.vendor == "postgresql" else _executemany
+    batches = [list(batch) for batch in batched(_lines(run_id), LINES_A_CALL)]
+    return _lines_a_second(insert(batches), run_id)
+
+
+def _copy(batches: list[list[str]]) -> Callable[[], None]:
+    texts = ["".join(batch) for batch in batches]
+
+    def insert() -> None:
+        with connection.cursor() as cursor:
+            for text in texts:
+                with cursor.copy(
+                    "COPY runs_logentry (run_id, sequence, logged_at, level, step, message) FROM STDIN"
+                ) as c:
+                    c.write(text)
+
+    return insert
+
+
+def _executemany(batches: list[list[str]]) -> Callable[[], None]:
+    rows = [[tuple(line.rstrip("\n").split("\t")) for line in batch] for batch in batches]
+
+    def insert() -> None:
+        for batch in rows:
+            with transaction.atomic(), connection.cursor() as cursor:
+                cursor.executemany(
+                    "INSERT INTO runs_logentry (run_id, sequence, logged_at, level, step, message)"
+                    " VALUES (%s, %s, %s, %s, %s, %s)",
+                    batch,
+                )
+
+    return insert
+
+
+def _lines(run_id: int) -> Iterator[str]:
+    """As they stand in the spool."""
+    for sequence in range(1, LINES + 1):
+        yield (
+            f"{run_id}\t{sequence}\t2026-01-31 09:05:00.{sequence % 1_000_000:06d}+00\t20\t2\t"
+            f"Pulled page {sequence}: 100 records from https://shop.example/orders\n"
+        )
+
+
+def _lines_a_second(work: Callable[[], None], run_id: int) -> float:
+    before = time.perf_counter()
+    work()
+    seconds = time.perf_counter() - before
+    lines = LogEntry.objects.filter(run_id=run_id)
+    assert lines.count() == LINES
+    lines.delete()
+    return LINES / seconds

@@ -1,0 +1,47 @@
+"""Measures one figure in this process and prints it as JSON: `python -m tests.benchmarks.one NAME`.
+
+Without a name, prints which figures there are: {name: databases}.
+"""
+
+import contextlib
+import json
+import os
+import sys
+
+import django
+
+
+def main(arguments: list[str]) -> None:
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    django.setup()
+    # Benchmarks import models, which need Django.
+    from tests.benchmarks.harness import benchmarks
+
+    if not arguments:
+        print(json.dumps({name: one.databases for name, one in benchmarks().items()}))
+        return
+    chosen = benchmarks()[arguments[0]]
+    with contextlib.redirect_stdout(sys.stderr):
+        figure = chosen.measure()
+    ratio = figure.value / figure.reference if figure.reference else None
+    print(
+        json.dumps(
+            {
+                "name": chosen.name,
+                "database": os.environ["BENCHMARK_DATABASE"],
+                "value": _rounded(figure.value),
+                "unit": chosen.unit,
+                "reference": _rounded(figure.reference),
+                "ratio": _rounded(ratio),
+            }
+        )
+    )
+
+
+def _rounded(number: float | None) -> float | None:
+    """Four digits: more would be noise."""
+    return None if number is None else float(f"{number:.4g}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
