@@ -19,6 +19,9 @@ LEASE = timedelta(seconds=60)
 class RunQuerySet(models.QuerySet["Run"]):
     def visible_to(self, user: Any) -> Self:
         """The runs of the services that `user` may know of."""
+        if user.is_active and user.is_superuser:
+            # All of them. A subquery over all services would lead the planner away from the indexes.
+            return self
         return self.filter(service__in=Service.objects.visible_to(user))
 
     def open(self) -> Self:
