@@ -40,12 +40,19 @@ class TokenHasScope(BasePermission):
             self.message = _("This route says nothing of who may use it, so nobody may.")
         elif needs.scope not in token.scopes:
             self.message = _("The token lacks the scope “%(scope)s”.") % {"scope": needs.scope}
-        elif needs.permissions and not any(request.user.has_perm(name) for name in needs.permissions):
-            self.message = _("The token's user lacks the permission “%(name)s”.") % {
-                "name": needs.permissions[0]
-            }
         else:
+            # Of one thing it is asked first whether it is there for this user at all (404), then this (403).
+            return bool(view.kwargs) or self._user_may(request, needs)
+        return False
+
+    def has_object_permission(self, request: Request, view: Any, obj: Any) -> bool:
+        needs = _needs_of(request, view)
+        return needs is not None and self._user_may(request, needs)
+
+    def _user_may(self, request: Request, needs: Needs) -> bool:
+        if not needs.permissions or any(request.user.has_perm(name) for name in needs.permissions):
             return True
+        self.message = _("The token's user lacks the permission “%(name)s”.") % {"name": needs.permissions[0]}
         return False
 
 

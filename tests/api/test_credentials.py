@@ -145,12 +145,17 @@ def test_permission_to_view_payloads_is_not_enough_to_fetch_them(places, team):
     assert call(client, "download", places).status_code == 403
 
 
-@pytest.mark.parametrize("kind", ["not in the group", "without view_service", "token for another service"])
+@pytest.mark.parametrize(
+    "kind",
+    ["not in the group", "without view_service", "without any permission", "token for another service"],
+)
 @pytest.mark.parametrize("route", [route for route in ROUTES if route not in LISTS])
 def test_what_is_not_yours_is_404(route, kind, places, team):
     match kind:
         case "not in the group":
             secret = make_token(make_user(permissions=EVERY_PERMISSION))[1]
+        case "without any permission":
+            secret = make_token(make_user())[1]
         case "without view_service":
             secret = make_token(make_user(permissions=EVERY_PERMISSION[1:], groups=[team]))[1]
         case _:
