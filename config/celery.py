@@ -12,4 +12,6 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 with one_line_errors():
     app = Celery("synclog", namespace="CELERY")
     app.config_from_object(settings, namespace="CELERY")
+    # Celery would read them later, where nobody tells their errors in one line.
+    settings.DATA_DIR  # noqa: B018
     app.autodiscover_tasks()

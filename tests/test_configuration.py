@@ -1,0 +1,175 @@
+"""A wrong setting stops the start with one line that names it, and make says which Python it wants."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+WRONG = {
+    "port": ("PORT", "abc", "no number"),
+    "port out of range": ("PORT", "70000", "from 1 to 65535"),
+    "database of another kind": (
+        "DATABASE_URL",
+        "mysql://user@localhost/synclog",
+        "neither sqlite:// nor postgres://",
+    ),
+    "database that is no URL": ("DATABASE_URL", "nonsense", "database URL"),
+    "retention": ("PAYLOAD_RETENTION_HOURS", "x", "no number"),
+    "negative retention": ("PAYLOAD_RETENTION_HOURS", "-1", "from 0 to"),
+    "retention of logs": ("LOG_RETENTION_DAYS", "forever", "no number"),
+    "origin without a scheme": ("DJANGO_CSRF_TRUSTED_ORIGINS", "foo.example", "https://foo.example"),
+    "debug": ("DJANGO_DEBUG", "maybe", "write 1 or 0"),
+    "broker": ("CELERY_BROKER_URL", "http://localhost", "redis://"),
+    "relative root of files": ("SYNCLOG_FILE_ROOTS", "files", "absolute paths"),
+    "data directory that is a file": ("SYNCLOG_DATA_DIR", __file__, "cannot be made"),
+    "data directory below a file": ("SYNCLOG_DATA_DIR", f"{__file__}/data", "cannot be made"),
+}
+
+
+def manage(folder, *arguments, **environment):
+    return subprocess.run(
+        [sys.executable, "manage.py", *arguments],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "SYNCLOG_DATA_DIR": str(folder)} | environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(("name", "value", "told"), WRONG.values(), ids=WRONG.keys())
+def test_a_wrong_setting_stops_the_start_with_one_line_that_names_it(tmp_path, name, value, told):
+    ended = manage(tmp_path, "check", **{name: value})
+
+    [line] = ended.stderr.splitlines()
+    assert line.startswith(f"synclog: {name} ")
+    assert told in line
+    assert ended.returncode == 1
+
+
+@pytest.mark.parametrize(
+    "command", [["check"], ["migrate", "--plan"], ["sync", "orders"], ["run_demo"]], ids=" ".join
+)
+def test_every_command_says_it_so(tmp_path, command):
+    ended = manage(tmp_path, *command, PORT="abc")
+
+    assert ended.stderr.splitlines() == [
+        "synclog: PORT is 'abc', which is no number; write one from 1 to 65535."
+    ]
+
+
+def test_the_worker_says_it_so(tmp_path):
+    ended = subprocess.run(
+        [sys.executable, "-m", "celery", "-A", "config", "worker"],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "SYNCLOG_DATA_DIR": str(tmp_path), "PORT": "abc"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert ended.stderr.splitlines()[-1].startswith("synclog: PORT is 'abc'")
+    assert "Traceback" not in ended.stderr
+    assert ended.returncode == 1
+
+
+@pytest.mark.skipif(os.geteuid() == 0 and not shutil.which("setpriv"), reason="root may write everywhere")
+def test_a_data_directory_where_nobody_may_write_stops_the_start(tmp_path):
+    folder = tmp_path / "data"
+    folder.mkdir(mode=0o555)
+
+    # Root may write everywhere, so it does without what root is allowed.
+    without_power = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
+    ended = subprocess.run(
+        [*without_power, sys.executable, "manage.py", "check"],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "SYNCLOG_DATA_DIR": str(folder)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert ended.stderr.splitlines() == [
+        f"synclog: SYNCLOG_DATA_DIR is {folder}, where this user may not write."
+    ]
+
+
+def test_the_defaults_are_sound(tmp_path):
+    ended = manage(tmp_path, "check", "--fail-level", "WARNING")
+
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_an_empty_setting_is_the_default(tmp_path):
+    ended = manage(tmp_path, "check", PORT="", DATABASE_URL="", PAYLOAD_RETENTION_HOURS=" ")
+
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_no_migration_is_missing(tmp_path):
+    ended = manage(tmp_path, "makemigrations", "--check", "--dry-run")
+
+    assert ended.returncode == 0, ended.stdout
+
+
+@pytest.fixture
+def bare_machine(tmp_path):
+    """A copy of what make reads, and a PATH with make's own tools and no Python that would do."""
+    for name in ("Makefile", ".python-version", "requirements.txt", "requirements-dev.txt"):
+        shutil.copy(ROOT / name, tmp_path)
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for name in ("make", "sh", "cat", "echo", "test", "touch", "dirname"):
+        (tools / name).symlink_to(shutil.which(name))
+    return tmp_path
+
+
+def make(folder, *arguments):
+    return subprocess.run(
+        ["make", *arguments],
+        cwd=folder,
+        env={"PATH": str(folder / "tools"), "HOME": str(folder)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_make_names_the_python_that_it_wants(bare_machine):
+    ended = make(bare_machine, "test")
+
+    wanted = f"python{(ROOT / '.python-version').read_text().strip()}"
+    assert f"needs Python 3.12 or newer, and .python-version asks for {wanted}" in ended.stderr
+    assert "make PYTHON=/path/to/python test" in ended.stderr
+    assert ended.returncode != 0
+    assert not (bare_machine / ".venv").exists()
+
+
+def test_make_does_not_take_a_python_that_is_too_old(bare_machine):
+    old = bare_machine / "tools" / "python3"
+    # It answers the question whether it is new enough with no, and nothing else.
+    old.write_text("#!/bin/sh\nexit 1\n")
+    old.chmod(0o755)
+
+    ended = make(bare_machine, "run")
+
+    assert "Python 3.12 or newer" in ended.stderr
+    assert ended.returncode != 0
+
+
+def test_ci_run_is_sound_and_runs_both_parts():
+    script = ROOT / ".ci" / "run"
+
+    subprocess.run(["bash", "-n", str(script)], check=True)
+
+    assert os.access(script, os.X_OK)
+    assert "export CI=true" in script.read_text()
