@@ -21,6 +21,9 @@ from apps.services.models import Service
 
 logger = logging.getLogger(__name__)
 
+# A request must not wait for a broker that is away: the sweeper sends the run again.
+_GIVE_UP_SOON = {"max_retries": 1, "interval_start": 0, "interval_max": 0.2}
+
 
 def start_run(service: Service, **how: Any) -> Run:
     """Queue a run and ring the bell once it is committed; the keywords are those of `queue_run`.
@@ -35,7 +38,7 @@ def start_run(service: Service, **how: Any) -> Run:
 def ring(run_id: int) -> None:
     """Tell the workers that a run waits; where the broker is away the sweeper tells them again."""
     try:
-        execute_run.apply_async(kwargs={"run_id": run_id})
+        execute_run.apply_async(kwargs={"run_id": run_id}, retry_policy=_GIVE_UP_SOON)
     except (OperationalError, OSError) as error:
         logger.warning("Run %d waits: the broker cannot be reached (%s)", run_id, type(error).__name__)
 
