@@ -100,6 +100,21 @@ def test_scrolling_up_stops_following_and_says_how_many_lines_wait(open_log) -> 
     expect(page.locator("#L204")).to_be_in_viewport()
 
 
+def test_log_is_followed_on_a_phone_too(new_page, sign_in) -> None:
+    run = make_run(status=Run.Status.RUNNING)
+    make_log_entries(run, 100)
+    page = new_page(viewport={"width": 390, "height": 844})
+    sign_in(page, make_user(is_superuser=True))
+    page.goto(f"/admin/runs/run/{run.pk}/log/")
+
+    for number in (101, 102):
+        make_log_entries(run, 1)
+        expect(page.locator(f"#L{number}")).to_be_in_viewport()
+
+    expect(page.locator("#waiting")).to_be_hidden()
+    expect(page.get_by_role("button", name="Auto-refresh is on")).to_be_in_viewport()
+
+
 def test_earlier_lines_come_on_demand_and_leave_the_reader_in_place(open_log) -> None:
     run = make_run()
     make_log_entries(run, 1100)
