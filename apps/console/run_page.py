@@ -130,7 +130,7 @@ def run_page(request: HttpRequest, site: AdminSite, service: Service) -> HttpRes
         "again": again,
         "active_run": service.runs.open().order_by("-id").first(),
     }
-    return TemplateResponse(request, "console/run_page.html", context, status=200 if not form.errors else 422)
+    return TemplateResponse(request, "console/run_page.html", context)
 
 
 def service_options(service: Service) -> dict[str, Any]:
