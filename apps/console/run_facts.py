@@ -37,7 +37,7 @@ def live_facts(run: Run, now: datetime) -> dict[str, SafeString]:
     """The pieces of the page by their name in `data-live`."""
     return {
         "status": _status(run),
-        "started": moment_html(run.started_at, now) if run.started_at else SafeString(_("not yet")),
+        "started": _started(run, now),
         "duration": _duration(run, now),
         "pulled": _number(run.pulled_count),
         "pushed": _number(run.pushed_count),
@@ -78,6 +78,12 @@ def _status(run: Run) -> SafeString:
             '{} <span class="quiet">{}</span>', status_badge(run.status), _("stops at its next step")
         )
     return status_badge(run.status)
+
+
+def _started(run: Run, now: datetime) -> SafeString:
+    if run.started_at is not None:
+        return moment_html(run.started_at, now)
+    return SafeString(_("not yet") if run.is_open else _("never"))
 
 
 def _duration(run: Run, now: datetime) -> SafeString:

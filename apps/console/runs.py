@@ -165,10 +165,13 @@ class RunAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # It takes no parame
         run = self._visible(request, run_id)
         if not request.user.has_perm("runs.cancel_run"):
             raise PermissionDenied
-        if run.request_cancel(request.user):
-            messages.success(request, _("%(run)s will stop at its next step.") % {"run": run})
+        if not run.request_cancel(request.user):
+            said = _("%(run)s had ended already.")
+        elif run.status == Run.Status.QUEUED:
+            said = _("%(run)s is cancelled.")
         else:
-            messages.info(request, _("%(run)s had ended already.") % {"run": run})
+            said = _("%(run)s stops at its next step.")
+        messages.info(request, said % {"run": run})
         return HttpResponseRedirect(reverse("admin:runs_run_log", args=[run.pk]))
 
     def payload_view(self, request: HttpRequest, run_id: int, payload_id: uuid.UUID) -> Any:

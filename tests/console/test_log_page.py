@@ -306,6 +306,16 @@ def test_cancel_is_asked_for_by_post(staff: Client, running: Run) -> None:
     assert running.cancel_requested_by.username == "ada"
 
 
+def test_queued_run_is_cancelled_at_once(staff: Client) -> None:
+    run = make_run(status=Run.Status.QUEUED)
+
+    text = staff.post(f"/admin/runs/run/{run.pk}/cancel/", follow=True).content.decode()
+
+    assert f"Run {run.pk} is cancelled." in text
+    assert "badge-cancelled" in text
+    assert '<dd data-live="started">never</dd>' in text
+
+
 def test_cancel_needs_the_permission(client: Client, running: Run) -> None:
     client.force_login(make_user(permissions=["services.view_service", "runs.view_run"]))
 
