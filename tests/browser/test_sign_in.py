@@ -1,4 +1,3 @@
-
 from tests import factories
 
 
