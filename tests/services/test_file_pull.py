@@ -254,7 +254,7 @@ def test_sftp_to_metadata_is_refused():
 
 
 @pytest.mark.parametrize(
-    ("url", "package"), [("s3://bucket/in", "s3fs"), ("smb://127.0.0.1/in", "smbprotocol")]
+    ("url", "package"), [("gs://bucket/in", "gcsfs"), ("smb://127.0.0.1/in", "smbprotocol")]
 )
 def test_missing_package_is_named(url, package):
     with pytest.raises(ConnectorError, match=f"pip install {package}"):
