@@ -58,6 +58,8 @@ def trigger_text(run: Run) -> str:
 
 def flow_html(service: Service) -> SafeString:
     """Source → destination, each with the icon of its kind."""
+    if service.source_connection is None or service.destination_connection is None:
+        return format_html('<span class="flow quiet">{}</span>', _("runs elsewhere, reported here"))
     return format_html(
         '<span class="flow">{}{}{}</span>',
         _flow_end(service.source_connection),

@@ -136,6 +136,8 @@ def run_page(request: HttpRequest, site: AdminSite, service: Service) -> HttpRes
 def service_options(service: Service) -> dict[str, Any]:
     """The service's own options, as far as a run may have others."""
     options: dict[str, Any] = {"max_attempts": service.max_attempts}
+    if service.source_connection is None:
+        return options
     try:
         source = source_from(service.source_connection.kind, service.source_options)
     except ValidationError:

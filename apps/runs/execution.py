@@ -6,6 +6,7 @@ import logging
 import time
 import uuid
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import timedelta
 
 from django.conf import settings
@@ -20,7 +21,6 @@ from apps.runs.payloads.expiry import set_expiry
 from apps.runs.pipeline import Pipeline
 from apps.runs.stopping import RunCancelled, RunStopped
 from apps.services.connectors.base import ConnectorError
-from apps.services.models import Connection
 from apps.services.sandbox import ScriptError
 from apps.services.secrets import SecretUnavailable
 
@@ -133,9 +133,7 @@ def _log_end(run: Run, log: RunLog, status: Run.Status) -> None:
 
 def _secrets_of(run: Run) -> Iterable[str]:
     """The secrets to be hidden in the log; one that cannot be had cannot be said either."""
-    connections: tuple[Connection, ...] = (run.service.source_connection, run.service.destination_connection)
-    for one in connections:
-        try:
-            yield one.get_secret()
-        except SecretUnavailable:
-            continue
+    for system in (run.service.source_connection, run.service.destination_connection):
+        with suppress(SecretUnavailable):
+            if system is not None:
+                yield system.get_secret()

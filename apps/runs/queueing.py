@@ -35,6 +35,10 @@ def queue_run(
 
     Raises ValidationError with the faulty fields: `store`, `options`.
     """
+    if service.kind == Service.Kind.REPORTED:
+        raise ValidationError(
+            {"service": _("It runs elsewhere and reports here; it cannot be started from here.")}
+        )
     unknown = sorted(set(store) - set(Payload.Kind.values))
     if unknown:
         raise ValidationError(

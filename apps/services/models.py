@@ -108,16 +108,37 @@ class ServiceQuerySet(models.QuerySet["Service"]):
 class Service(models.Model):
     """One integration: records from a source, through a script if it has one, to a destination."""
 
+    class Kind(models.TextChoices):
+        INTEGRATION = "integration", _("Integration")  # Runs here.
+        REPORTED = "reported", _("Reported")  # Runs elsewhere, and reports its runs here.
+
+    class Overlap(models.TextChoices):
+        SKIP = "skip", _("Skip the slot")  # A slot that comes while a run is open is left out.
+        QUEUE = "queue", _("Wait for it")  # It waits until the open run has ended.
+        ALLOW = "allow", _("Run side by side")  # It runs beside the open one.
+
+    kind = models.CharField(_("kind"), max_length=20, choices=Kind, default=Kind.INTEGRATION)
     slug = models.SlugField(_("slug"), max_length=100, unique=True)
     name = models.CharField(_("name"), max_length=200)
 
+    # Both connections are null for reported services, and only for them.
     source_connection = models.ForeignKey(
-        Connection, models.PROTECT, related_name="source_services", verbose_name=_("source")
+        Connection,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="source_services",
+        verbose_name=_("source"),
     )
     # The keys are those of `source:` in YAML, less `connection`; apps.services.options reads them.
     source_options = models.JSONField(_("source options"), default=dict, blank=True)
     destination_connection = models.ForeignKey(
-        Connection, models.PROTECT, related_name="destination_services", verbose_name=_("destination")
+        Connection,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="destination_services",
+        verbose_name=_("destination"),
     )
     destination_options = models.JSONField(_("destination options"), default=dict, blank=True)
     groups = models.ManyToManyField(
@@ -136,9 +157,24 @@ class Service(models.Model):
         _("timeout (s)"), default=3600, validators=[MinValueValidator(1), MaxValueValidator(7 * 24 * 3600)]
     )
     is_active = models.BooleanField(_("active"), default=True)
+    overlap = models.CharField(_("while a run is open"), max_length=10, choices=Overlap, default=Overlap.SKIP)
+    # Runs that failed or were lost are run again this often; 0 = it is not safe to run it twice.
+    retry_limit = models.PositiveSmallIntegerField(
+        _("automatic retries"), default=0, validators=[MaxValueValidator(20)]
+    )
+    # Failures in a row after which the schedule is turned off; 0 = never.
+    pause_after_failures = models.PositiveSmallIntegerField(
+        _("pause after failures in a row"), default=0, validators=[MaxValueValidator(1000)]
+    )
+    # Keep the payloads of scheduled runs that fail or have warnings.
+    capture_on_failure = models.BooleanField(_("keep payloads of failed scheduled runs"), default=False)
+    # Days that logs are kept; null = LOG_RETENTION_DAYS.
+    log_retention_days = models.PositiveIntegerField(_("keep logs for (days)"), null=True, blank=True)
 
     # The first slot not yet queued; null = never. Kept by plan_next_run and the scheduler tick.
     next_run_at = models.DateTimeField(_("next run"), null=True, blank=True, editable=False)
+    # When failures in a row turned the schedule off; null = they did not.
+    paused_at = models.DateTimeField(_("paused"), null=True, blank=True, editable=False)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
     updated_at = models.DateTimeField(_("updated"), auto_now=True)
 
@@ -149,6 +185,11 @@ class Service(models.Model):
         verbose_name_plural = _("services")
         constraints = [
             models.CheckConstraint(condition=Q(max_attempts__gte=1), name="service_max_attempts_positive"),
+            models.CheckConstraint(
+                condition=Q(kind="reported")
+                | Q(source_connection__isnull=False, destination_connection__isnull=False),
+                name="service_integration_has_connections",
+            ),
             models.CheckConstraint(condition=Q(timeout_seconds__gte=1), name="service_timeout_positive"),
         ]
         indexes = [

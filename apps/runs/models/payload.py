@@ -70,6 +70,8 @@ class Payload(models.Model):
 
     status = models.CharField(_("status"), max_length=10, choices=Status, default=Status.PENDING)
     size = models.PositiveBigIntegerField(_("size (bytes)"), null=True, blank=True)
+    # How the object is kept: "" as it is, "zstd" compressed; size and digest are those of the original.
+    encoding = models.CharField(max_length=10, blank=True)
     sha256 = models.CharField(_("SHA-256"), max_length=64, blank=True)
 
     created_at = models.DateTimeField(_("created"), db_default=Now())

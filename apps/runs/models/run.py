@@ -69,6 +69,11 @@ class Run(models.Model):
         "self", models.SET_NULL, null=True, blank=True, related_name="retries", verbose_name=_("retry of")
     )
 
+    # The run whose stored pull payloads stand in for the source.
+    replay_of = models.ForeignKey(
+        "self", models.SET_NULL, null=True, blank=True, related_name="replays", verbose_name=_("replay of")
+    )
+
     trigger = models.CharField(_("trigger"), max_length=10, choices=Trigger)
     started_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,
@@ -92,6 +97,10 @@ class Run(models.Model):
 
     status = models.CharField(_("status"), max_length=10, choices=Status, default=Status.QUEUED)
     queued_at = models.DateTimeField(_("queued"), db_default=Now())
+    # 1, and one more with each automatic retry.
+    attempt = models.PositiveSmallIntegerField(_("attempt"), default=1)
+    # Not to be claimed before; null = at once.
+    due_at = models.DateTimeField(_("due"), null=True, blank=True)
     # When the broker's bell was last rung.
     sent_at = models.DateTimeField(db_default=Now())
     started_at = models.DateTimeField(_("started"), null=True, blank=True)
@@ -114,11 +123,28 @@ class Run(models.Model):
     error = models.TextField(_("error"), blank=True)
     error_sequence = models.PositiveBigIntegerField(null=True, blank=True)
 
+    # Seconds spent in each step: {"pull": 1.5, "script": 0.2, "push": 3.1}.
+    step_seconds = models.JSONField(_("time in each step"), default=dict, blank=True)
+
+    # Kept longer than others, payloads and log: until when, why, by whom.
+    held_until = models.DateTimeField(_("held until"), null=True, blank=True)
+    hold_reason = models.CharField(_("reason for the hold"), max_length=500, blank=True)
+    held_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("held by"),
+    )
+
     # The log's seal: how many lines there are, whether that is all of them, and if not, why.
     line_count = models.PositiveBigIntegerField(_("lines"), default=0)
     is_complete = models.BooleanField(_("log complete"), default=False)
     lost_line_count = models.PositiveBigIntegerField(_("lines lost"), default=0)
     lost_reason = models.CharField(max_length=200, blank=True)
+    # Lines left out on purpose, from the middle of a log that grew beyond its limit.
+    omitted_line_count = models.PositiveBigIntegerField(_("lines left out"), default=0)
     # CRC-32 of the spool's bytes; null until sealed.
     log_checksum = models.PositiveBigIntegerField(null=True, blank=True)
 
@@ -130,6 +156,7 @@ class Run(models.Model):
         permissions = [
             ("start_run", "Can start runs"),
             ("cancel_run", "Can cancel runs"),
+            ("hold_run", "Can keep runs longer"),
         ]
         constraints = [
             models.UniqueConstraint(fields=["service", "scheduled_for"], name="run_slot_once"),

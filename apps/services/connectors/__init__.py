@@ -45,8 +45,10 @@ def auth_header_of(connection: Connection) -> str:
     return connection.auth_header if connection.auth == Connection.Auth.HEADER else ""
 
 
-def _checked(connection: Connection) -> Connection:
+def _checked(connection: Connection | None) -> Connection:
     """`connection`, whose address may have come into its row without being looked at."""
+    if connection is None:
+        raise ConnectorError("A reported service runs elsewhere: there is nothing to pull or push here.")
     try:
         validate_address(connection.kind, connection.url)
     except ValidationError as error:

@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import models
+from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+
+
+class Tick(models.Model):
+    """The last time that one job of the housekeeping came to its end, and what it did."""
+
+    name = models.CharField(_("job"), max_length=50, primary_key=True)
+    ticked_at = models.DateTimeField(_("last done"), db_default=Now())
+    outcome = models.JSONField(_("what it did"), default=dict)
+
+    class Meta:
+        verbose_name = _("tick")
+        verbose_name_plural = _("ticks")
+
+    def __str__(self) -> str:
+        return self.name
+
+    @classmethod
+    def note(cls, name: str, **outcome: Any) -> None:
+        """The job `name` has just been done, with these counts."""
+        cls.objects.update_or_create(name=name, defaults={"ticked_at": Now(), "outcome": outcome})
