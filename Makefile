@@ -15,13 +15,15 @@ run: .venv/runtime
 test: .venv/development
 	@$(BIN)/python -m tests
 
+# The settings make folders and a key, also for the type checker.
+check: export SYNCLOG_DATA_DIR = .venv/check
 check: .venv/development
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
-	@SYNCLOG_DATA_DIR=.venv/check $(BIN)/python manage.py check --fail-level WARNING
-	@SYNCLOG_DATA_DIR=.venv/check $(BIN)/python manage.py makemigrations --check --dry-run
+	@$(BIN)/python manage.py check --fail-level WARNING
+	@$(BIN)/python manage.py makemigrations --check --dry-run
 
 bench: .venv/development
 	@$(BIN)/python -m tests.benchmarks $(ONLY)

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import NoReturn
 
 import pytest
@@ -13,6 +13,7 @@ from pytest_django import Settings
 
 from tests.servers import RedisServer, S3Server
 
+_MISSING = "is not installed"
 DATABASE_FIXTURES = {"db", "transactional_db", "live_server"}
 
 
@@ -83,12 +84,22 @@ def chromium() -> str:
     """The path of the browser. Without one the test is skipped, and fails where CI=true."""
     path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if path is None:
-        missing("Chromium is not installed; on Debian: apt install chromium")
+        missing("Chromium", "on Debian: apt install chromium")
     return path
 
 
-def missing(reason: str) -> NoReturn:
+def missing(component: str, way_out: str) -> NoReturn:
     """Skip the test for want of a component, or fail where none may be missing."""
+    reason = f"{component} {_MISSING}; {way_out}"
     if os.environ.get("CI") == "true":
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Tests that want for the same component are told of in one line, wherever they stand."""
+    report = yield
+    if isinstance(report.longrepr, tuple) and _MISSING in report.longrepr[2]:
+        report.longrepr = ("tests", None, report.longrepr[2])  # type: ignore[assignment]
+    return report
