@@ -5,17 +5,18 @@ from __future__ import annotations
 import logging
 import os
 import socket
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
 from celery import current_app, shared_task
 from django.conf import settings
 from django.db import transaction
-from django.utils import timezone
 from kombu.exceptions import OperationalError
 
 from apps.runs import execution, queueing, recovery, retention
-from apps.runs.models import Run
+from apps.runs.clock import database_now
+from apps.runs.models import Run, Tick
 from apps.runs.payloads import expiry
 from apps.services.models import Service
 
@@ -49,6 +50,11 @@ def check_broker(timeout: float = 2) -> None:
         connection.ensure_connection(max_retries=1, interval_start=0, timeout=timeout)
 
 
+def answering_workers(timeout: float) -> list[str]:
+    """The names of the workers that answer within `timeout` seconds."""
+    return sorted(current_app.control.inspect(timeout=timeout).ping() or {})
+
+
 def worker_name() -> str:
     """Who executes, for people: host and process."""
     return f"{socket.gethostname()}:{os.getpid()}"
@@ -61,22 +67,26 @@ def execute_run(*, run_id: int) -> None:
 
 @shared_task(name="synclog.housekeeping.queue_due_runs")
 def queue_due_runs() -> None:
-    for run in queueing.queue_due_runs(timezone.now()):
+    runs = queueing.queue_due_runs(database_now())
+    for run in runs:
         ring(run.pk)
+    Tick.note("queue_due_runs", queued=len(runs))
 
 
 @shared_task(name="synclog.housekeeping.close_lost_runs")
 def close_lost_runs() -> None:
-    recovery.close_lost_runs(worker=worker_name())
-    for run_id in queueing.send_again():
+    closed = recovery.close_lost_runs(worker=worker_name())
+    sent_again = queueing.send_again()
+    for run_id in sent_again:
         ring(run_id)
+    Tick.note("close_lost_runs", closed=closed, sent_again=len(sent_again))
 
 
 @shared_task(name="synclog.housekeeping.delete_expired_payloads")
 def delete_expired_payloads() -> None:
-    expiry.delete_expired_payloads()
+    Tick.note("delete_expired_payloads", **asdict(expiry.delete_expired_payloads()))
 
 
 @shared_task(name="synclog.housekeeping.prune_logs")
 def prune_logs() -> None:
-    retention.prune_logs(settings.LOG_RETENTION)
+    Tick.note("prune_logs", **asdict(retention.prune_logs(settings.LOG_RETENTION)))

@@ -42,9 +42,9 @@ def test_readyz_asks_the_real_broker(db):
 @pytest.mark.parametrize(
     ("check", "name"),
     [
-        ("_check_database", "database"),
+        ("check_database", "database"),
         ("check_broker", "broker"),
-        ("_check_payload_store", "payload_store"),
+        ("check_payload_store", "payload_store"),
     ],
 )
 def test_readyz_names_what_is_down_and_no_more(ready, monkeypatch, check, name):
