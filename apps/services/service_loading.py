@@ -16,6 +16,7 @@ from apps.services.options import destination_from, source_from
 from apps.services.sandbox import ScriptError, check_script
 
 _KEYS = (
+    "kind",
     "name",
     "source",
     "script",
@@ -25,7 +26,25 @@ _KEYS = (
     "max_attempts",
     "timeout_seconds",
     "is_active",
+    "overlap",
+    "retry_limit",
+    "pause_after_failures",
+    "capture_on_failure",
+    "log_retention_days",
 )
+# What a service that runs elsewhere has not: nothing of it is done here.
+_RUN_HERE = (
+    "source",
+    "script",
+    "destination",
+    "schedule",
+    "overlap",
+    "retry_limit",
+    "pause_after_failures",
+    "capture_on_failure",
+)
+_NO_END: tuple[int | None, dict[str, Any]] = (None, {})
+_MOST_DAYS = 36_600
 _SLOT_FIELDS = {"schedule", "timezone", "is_active"}
 
 
@@ -38,10 +57,17 @@ def service_from(
     """
     service = Service.objects.filter(slug=slug).first() or Service(slug=slug)
     values = OptionValues(data, _KEYS)
-    source, source_options = _end(values, "source", connections, source_from)
-    destination, destination_options = _end(values, "destination", connections, destination_from)
+    kind = values.choice("kind", Service.Kind.values, Service.Kind.INTEGRATION)
+    is_here = kind != Service.Kind.REPORTED
+    if not is_here:
+        _refuse_what_runs_here(values, data)
+    source, source_options = _end(values, "source", connections, source_from) if is_here else _NO_END
+    destination, destination_options = (
+        _end(values, "destination", connections, destination_from) if is_here else _NO_END
+    )
     script = _script(values, data.get("script"))
     fields = {
+        "kind": kind,
         "name": values.text("name", slug.replace("-", " ").capitalize()),
         "source_connection_id": source,
         "source_options": source_options,
@@ -52,9 +78,28 @@ def service_from(
         "max_attempts": values.whole("max_attempts", 3, least=1, most=20),
         "timeout_seconds": values.whole("timeout_seconds", 3600, least=1, most=7 * 24 * 3600),
         "is_active": values.flag("is_active", default=service.is_active),
+        **_policies(values, data),
     }
     values.raise_errors()
     return _save(service, fields, script, named="name" in data, now=now)
+
+
+def _policies(values: OptionValues, data: Mapping[str, Any]) -> dict[str, Any]:
+    """What is done about overlapping, failed and old runs."""
+    days = values.whole("log_retention_days", 0, least=1, most=_MOST_DAYS)
+    return {
+        "overlap": values.choice("overlap", Service.Overlap.values, Service.Overlap.SKIP),
+        "retry_limit": values.whole("retry_limit", 0, least=0, most=20),
+        "pause_after_failures": values.whole("pause_after_failures", 0, least=0, most=1000),
+        "capture_on_failure": values.flag("capture_on_failure", default=False),
+        "log_retention_days": days or None,
+    }
+
+
+def _refuse_what_runs_here(values: OptionValues, data: Mapping[str, Any]) -> None:
+    for key in _RUN_HERE:
+        if data.get(key):
+            values.refuse(key, _("A reported service runs elsewhere and has none; leave it out."))
 
 
 def _save(service: Service, fields: Mapping[str, Any], script: str, *, named: bool, now: datetime) -> Outcome:

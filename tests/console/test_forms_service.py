@@ -269,3 +269,36 @@ def test_who_may_only_view_sees_the_settings_as_text(client):
     assert "def transform(records):" in page
     assert "<textarea" not in page
     assert answer.status_code == 403
+
+
+def test_policies_are_saved_and_empty_ones_mean_the_default(form_data):
+    chosen = {
+        "overlap": "allow",
+        "retry_limit": "2",
+        "pause_after_failures": "5",
+        "capture_on_failure": "on",
+        "log_retention_days": "90",
+    }
+    form = ServiceForm(form_data | chosen)
+    assert form.errors == {}
+    service = form.save()
+    assert [getattr(service, name) for name in chosen] == ["allow", 2, 5, True, 90]
+
+    form = ServiceForm(form_data | dict.fromkeys(chosen, ""), instance=service)
+    assert form.errors == {}
+    service = form.save()
+    assert [getattr(service, name) for name in chosen] == ["skip", 0, 0, False, None]
+
+
+def test_reported_service_has_settings_without_connections(admin_client):
+    service = make_service(kind="reported", source_connection=None, destination_connection=None)
+    url = reverse("admin:services_service_change", args=[service.pk])
+    assert "source_connection" not in admin_client.get(url).content.decode()
+
+    response = admin_client.post(
+        url, {"name": "Payroll", "slug": "payroll", "is_active": "on", "log_retention_days": "7"}
+    )
+
+    assert response.status_code == 302
+    service.refresh_from_db()
+    assert (service.name, service.log_retention_days, service.kind) == ("Payroll", 7, "reported")

@@ -14,7 +14,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from apps.console.forms.schedule import describe_schedule
-from apps.console.forms.service import SERVICE_FIELDSETS, ServiceForm
+from apps.console.forms.service import REPORTED_FIELDSETS, SERVICE_FIELDSETS, ServiceForm
 from apps.services.models import Service
 
 _READ_ONLY_FIELDSETS = (
@@ -23,6 +23,18 @@ _READ_ONLY_FIELDSETS = (
     (_("Script"), {"fields": ("script_source",)}),
     (_("Destination"), {"fields": ("destination_connection", "destination_settings")}),
     (_("Schedule and limits"), {"fields": ("schedule", "timezone", "max_attempts", "timeout_seconds")}),
+    (
+        _("Policies"),
+        {
+            "fields": (
+                "overlap",
+                "retry_limit",
+                "pause_after_failures",
+                "capture_on_failure",
+                "log_retention_days",
+            )
+        },
+    ),
 )
 
 
@@ -33,6 +45,8 @@ class ServiceSettings(admin.ModelAdmin):  # type: ignore[type-arg]  # It takes n
 
     def get_fieldsets(self, request: HttpRequest, obj: Service | None = None) -> Any:
         may_write = self.has_change_permission(request, obj) if obj else self.has_add_permission(request)
+        if obj is not None and obj.kind == Service.Kind.REPORTED:
+            return REPORTED_FIELDSETS
         return SERVICE_FIELDSETS if may_write else _READ_ONLY_FIELDSETS
 
     def get_form(
@@ -44,7 +58,7 @@ class ServiceSettings(admin.ModelAdmin):  # type: ignore[type-arg]  # It takes n
             return super().get_form(request, obj, change, form=ModelForm, **kwargs)
         form: Any = super().get_form(request, obj, change, **kwargs)
         form.author = request.user
-        for name in ("source_connection", "destination_connection"):
+        for name in {"source_connection", "destination_connection"} & form.base_fields.keys():
             # Its bin is too near: a connection is deleted where one sees who uses it.
             form.base_fields[name].widget.can_delete_related = False
         return form

@@ -34,6 +34,10 @@ _PAGINATIONS = [
 ]
 
 
+# Left empty, these mean what the model has as its default.
+_WITH_DEFAULTS = {"overlap", "retry_limit", "pause_after_failures"}
+
+
 def _text(label: Any, default: Any = "", help_text: Any = "") -> forms.CharField:
     """A field whose default stands in it, greyed, until something is written."""
     widget = forms.TextInput(attrs={"class": "vTextField", "placeholder": default, "spellcheck": "false"})
@@ -121,6 +125,11 @@ class ServiceForm(forms.ModelForm):  # type: ignore[type-arg]  # It takes no par
             "max_attempts",
             "timeout_seconds",
             "is_active",
+            "overlap",
+            "retry_limit",
+            "pause_after_failures",
+            "capture_on_failure",
+            "log_retention_days",
         )
         labels = {"source_connection": _("Connection"), "destination_connection": _("Connection")}
         help_texts = {
@@ -129,6 +138,15 @@ class ServiceForm(forms.ModelForm):  # type: ignore[type-arg]  # It takes no par
             "max_attempts": _("For one request, the first included."),
             "timeout_seconds": _("A run that takes longer is stopped."),
             "is_active": _("Whether the schedule starts it. By hand it can always be run."),
+            "overlap": _("What happens when the schedule comes round before the last run has ended."),
+            "retry_limit": _(
+                "Runs that failed or were lost are run again this often. 0: never, because it is not safe to repeat."
+            ),
+            "pause_after_failures": _("So many failures in a row turn the schedule off. 0: they never do."),
+            "capture_on_failure": _(
+                "A scheduled run keeps its payloads; they are thrown away unless it fails or warns."
+            ),
+            "log_retention_days": _("Logs of this service are kept so long. Empty: as long as all others."),
         }
 
     class Media:
@@ -145,8 +163,20 @@ class ServiceForm(forms.ModelForm):  # type: ignore[type-arg]  # It takes no par
                 "script": current.source if current else "",
                 **self.initial,
             }
-        self._say_what_applies()
-        self._say_when_it_runs()
+        for name in _WITH_DEFAULTS & self.fields.keys():
+            self.fields[name].required = False
+        if "source_connection" in self.fields:
+            self._say_what_applies()
+            self._say_when_it_runs()
+
+    def clean_overlap(self) -> str:
+        return self.cleaned_data["overlap"] or Service.Overlap.SKIP
+
+    def clean_retry_limit(self) -> int:
+        return self.cleaned_data["retry_limit"] or 0
+
+    def clean_pause_after_failures(self) -> int:
+        return self.cleaned_data["pause_after_failures"] or 0
 
     def clean_script(self) -> str:
         script: str = self.cleaned_data["script"]
@@ -221,6 +251,11 @@ class ServiceForm(forms.ModelForm):  # type: ignore[type-arg]  # It takes no par
         )
 
 
+# Of a service that runs elsewhere and reports here.
+REPORTED_FIELDSETS = (
+    (None, {"fields": ("name", "slug", "is_active")}),
+    (_("Limits and access"), {"fields": ("log_retention_days", "groups")}),
+)
 SERVICE_FIELDSETS = (
     (None, {"fields": ("name", "slug", "is_active")}),
     (
@@ -254,9 +289,16 @@ SERVICE_FIELDSETS = (
             )
         },
     ),
-    (_("Schedule"), {"fields": (("schedule", "timezone"),)}),
+    (_("Schedule"), {"fields": (("schedule", "timezone"), "overlap")}),
+    (
+        _("When a run fails"),
+        {"fields": (("retry_limit", "pause_after_failures"), "capture_on_failure")},
+    ),
     (
         _("Limits and access"),
-        {"fields": (("max_attempts", "timeout_seconds"), "groups"), "classes": ("collapse",)},
+        {
+            "fields": (("max_attempts", "timeout_seconds"), "log_retention_days", "groups"),
+            "classes": ("collapse",),
+        },
     ),
 )
