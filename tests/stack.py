@@ -60,14 +60,21 @@ class Stack:
         self._folder.cleanup()
 
     def start_all(self) -> None:
+        for name, command in self.commands().items():
+            self.start(name, *command)
+        wait_until(self._answers, self.last_words)
+
+    def commands(self) -> dict[str, tuple[str, ...]]:
+        """What makes up the stack, by name."""
         python = sys.executable
         celery = (python, "-m", "celery", "-A", "config")
         web = (python, "-m", "gunicorn", "config.wsgi", "--preload", f"--bind=127.0.0.1:{self.port}")
-        self.start("web", *web, "--workers=1", "--threads=4")
-        self.start("worker", *celery, "worker", "-Q", "runs", "-c", "2", "-n", "runs@%h")
-        self.start("housekeeping", *celery, "worker", "-Q", "housekeeping", "-P", "solo", "-n", "hk@%h")
-        self.start("beat", *celery, "beat", "-s", str(self.folder / "beat"))
-        wait_until(self._answers, self.last_words)
+        return {
+            "web": (*web, "--workers=1", "--threads=4"),
+            "worker": (*celery, "worker", "-Q", "runs", "-c", "2", "-n", "runs@%h"),
+            "housekeeping": (*celery, "worker", "-Q", "housekeeping", "-P", "solo", "-n", "hk@%h"),
+            "beat": (*celery, "beat", "-s", str(self.folder / "beat")),
+        }
 
     def start(self, name: str, *command: str) -> None:
         with (self.folder / f"{name}.log").open("ab") as output:
@@ -80,6 +87,10 @@ class Stack:
                 stderr=output,
                 start_new_session=True,
             )
+
+    def process(self, name: str) -> subprocess.Popen[bytes]:
+        """The process that was started by this name, to be signalled; what it started belongs to its group."""
+        return self._processes[name]
 
     def manage(self, *arguments: str, check: bool = True, **environment: str) -> str:
         """What a management command prints; with `check` it must succeed."""

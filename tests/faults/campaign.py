@@ -1,0 +1,115 @@
+"""A plan of faults, carried out against a world under load; and the table of what came of it."""
+
+import random
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from tests.faults.faults import FAULTS, Scene
+from tests.faults.load import Load
+from tests.faults.verdict import Verdict, judge_run
+from tests.faults.world import World
+
+_HEAD = ("fault", "times", "witnessed", "stored", "duplicates", "lost", "open")
+
+
+@dataclass
+class Report:
+    """What was injected, and what became of the runs that it hit."""
+
+    times: Counter[str] = field(default_factory=Counter)
+    rows: dict[str, Verdict] = field(default_factory=dict)
+    total: Verdict = field(default_factory=Verdict)
+    run_count: int = 0
+    statuses: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def kill_count(self) -> int:
+        return sum(count for name, count in self.times.items() if name.startswith("kill"))
+
+    def table(self) -> str:
+        rows = [_HEAD, *(self._row(name, verdict) for name, verdict in self.rows.items())]
+        rows.append(self._row(f"all {self.run_count} runs", self.total))
+        widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
+        lines = [
+            "  ".join(
+                cell.rjust(width) if column else cell.ljust(width)
+                for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+            )
+            for row in rows
+        ]
+        ended = ", ".join(f"{count} {status}" for status, count in sorted(self.statuses.items()))
+        return "\n".join([*lines, f"{self.kill_count} kills; runs: {ended}", *self.total.broken])
+
+    def _row(self, name: str, verdict: Verdict) -> tuple[str, ...]:
+        times = self.times[name] if name in self.times else self.times.total()
+        counts = (times, verdict.witnessed, verdict.stored, verdict.duplicates, verdict.lost, verdict.open)
+        return (name, *(f"{count:,}" for count in counts))
+
+
+def plan_of(counts: Mapping[str, int], dice: random.Random) -> list[str]:
+    """The names of the faults, each as often as wanted, in an order of the dice."""
+    plan = [name for name, count in counts.items() for _time in range(count)]
+    dice.shuffle(plan)
+    return plan
+
+
+def carry_out(world: World, plan: list[str], dice: random.Random, *, is_short: bool) -> Report:
+    """Inject the faults of the plan one after the other, let the stack recover, and judge every run."""
+    report = Report()
+    hits: dict[str, list[int]] = {name: [] for name in dict.fromkeys(plan)}
+    with Load(world, is_short=is_short) as load:
+        scene = Scene(world, load, dice, is_short)
+        for name, pause in _moments(plan, dice, is_short=is_short):
+            time.sleep(pause)
+            began = time.monotonic()
+            hit = FAULTS[name](scene)
+            hits[name] += hit
+            report.times[name] += 1
+            print(f"{name}: runs {hit}, {time.monotonic() - began:.1f} s", flush=True)
+        load.wait_for_the_end()
+    verdicts = {run_id: judge_run(world, run_id) for run_id in load.runs}
+    for name, run_ids in hits.items():
+        row = report.rows[name] = Verdict()
+        for run_id in dict.fromkeys(run_ids):
+            row.add(verdicts[run_id])
+    for verdict in verdicts.values():
+        report.total.add(verdict)
+    report.run_count = len(verdicts)
+    report.statuses.update(_statuses(world, load))
+    report.total.broken += [*load.late(), *_broken_rules(world, load, verdicts)]
+    return report
+
+
+def _moments(plan: list[str], dice: random.Random, *, is_short: bool) -> Iterator[tuple[str, float]]:
+    """Each fault with the seconds before it."""
+    for name in plan:
+        yield name, dice.uniform(0.1, 0.8) if is_short else dice.uniform(0.5, 5)
+
+
+def _statuses(world: World, load: Load) -> Counter[str]:
+    rows = world.query("SELECT status, count(*) FROM runs_run WHERE id = ANY(%s) GROUP BY status", load.runs)
+    return Counter(dict(rows))
+
+
+def _broken_rules(world: World, load: Load, verdicts: Mapping[int, Verdict]) -> Iterator[str]:
+    """What concerns more than the lines of one run."""
+    statuses = dict(world.query("SELECT id, status FROM runs_run"))
+    for run_id in load.runs:
+        if verdicts[run_id].lost and run_id not in load.may_lose:
+            yield f"Run {run_id} lost lines although its disk had room"
+    for run_id in load.must_succeed:
+        if statuses[run_id] != "succeeded":
+            yield f"Run {run_id} did not outlive a deploy: {statuses[run_id]}"
+    for run_id, before in load.must_stay.items():
+        if (after := load.fingerprint(run_id)) != before:
+            yield f"Run {run_id} was changed after it was closed: {before} became {after}"
+    for run_id in load.cancelled:
+        if statuses[run_id] not in {"cancelled", "lost"}:
+            yield f"Run {run_id} was cancelled in time and {statuses[run_id]}"
+    for slot, count in world.query(
+        "SELECT scheduled_for, count(*) FROM runs_run WHERE scheduled_for IS NOT NULL"
+        " GROUP BY service_id, scheduled_for HAVING count(*) > 1"
+    ):
+        yield f"The slot {slot} has {count} runs"

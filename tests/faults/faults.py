@@ -1,0 +1,252 @@
+"""What is done to the stack: each fault is injected, mended, and answers with the runs that it hit."""
+
+import random
+import resource
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.faults.load import Load
+from tests.faults.world import WORKERS, World, children_of, signal_process
+from tests.stack import wait_until
+
+# Faults, in seconds: how long a server is away, and how long a worker sleeps beyond its lease of 60 s.
+AWAY = 3.0
+DATABASE_AWAY = 60.0
+ASLEEP = 95.0
+NO_LIMIT = resource.RLIM_INFINITY
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Where a fault takes place: the world, its load, the dice, and the form, short or long."""
+
+    world: World
+    load: Load
+    dice: random.Random
+    is_short: bool
+
+    def victim(self) -> tuple[int, int]:
+        """A run that has logged something, and the process that executes it."""
+
+        def found() -> tuple[int, int] | None:
+            runs = self.load.active()
+            self.dice.shuffle(runs)
+            for run_id in runs:
+                process = self.world.worker_of(run_id)
+                if process and self.world.witness.pushes(run_id):
+                    return run_id, process
+            return None
+
+        return wait_until(found, self.world.stack.last_words)
+
+    def hurry(self, run_id: int) -> None:
+        """In the short form, the minute passes that the lease of a dead worker's run still has."""
+        if self.is_short:
+            self.world.query(
+                "UPDATE runs_run SET lease_until = now() WHERE id = %s AND status = 'running'", run_id
+            )
+
+    def pause(self, seconds: float) -> None:
+        time.sleep(seconds / 10 if self.is_short and seconds > AWAY * 2 else seconds)
+
+
+def kill_child(scene: Scene) -> list[int]:
+    run_id, process = scene.victim()
+    signal_process(process, signal.SIGKILL)
+    scene.load.lose(run_id)
+    scene.hurry(run_id)
+    return [run_id]
+
+
+def kill_main(scene: Scene) -> list[int]:
+    """The worker's main process; its children may bring their runs to an end, or not."""
+    name = scene.dice.choice(WORKERS)
+    hit = scene.load.active()
+    scene.world.stack.kill(name)
+    scene.world.stack.replace(name)
+    return hit
+
+
+def kill_worker(scene: Scene) -> list[int]:
+    """The whole worker at once, as the system's memory killer or a power cut would."""
+    name = scene.dice.choice(WORKERS)
+    main = scene.world.stack.process(name).pid
+    doomed = {main, *children_of(main)}
+    hit = [run_id for run_id in scene.load.active() if scene.world.worker_of(run_id) in doomed]
+    for process in doomed:
+        signal_process(process, signal.SIGKILL)
+    scene.world.stack.kill(name)
+    scene.world.stack.replace(name)
+    for run_id in hit:
+        scene.load.lose(run_id)
+        scene.hurry(run_id)
+    return hit
+
+
+def kill_script(scene: Scene) -> list[int]:
+    def killed() -> int | None:
+        run_id, process = scene.victim()
+        for child in children_of(process):
+            signal_process(child, signal.SIGKILL)
+            return run_id
+        return None
+
+    return [wait_until(killed)]
+
+
+def kill_beat(scene: Scene) -> list[int]:
+    return _kill_and_replace(scene, scene.dice.choice(("beat", "beat-2")))
+
+
+def kill_housekeeping(scene: Scene) -> list[int]:
+    return _kill_and_replace(scene, "housekeeping")
+
+
+def kill_web(scene: Scene) -> list[int]:
+    return _kill_and_replace(scene, "web")
+
+
+def _kill_and_replace(scene: Scene, name: str) -> list[int]:
+    hit = scene.load.active()
+    main = scene.world.stack.process(name).pid
+    for process in (main, *children_of(main)):
+        signal_process(process, signal.SIGKILL)
+    scene.world.stack.kill(name)
+    scene.pause(scene.dice.uniform(0, AWAY))
+    scene.world.stack.replace(name)
+    return hit
+
+
+def deploy(scene: Scene) -> list[int]:
+    """SIGTERM for a worker: it brings its runs to their end, while its successor takes new ones."""
+    name = scene.dice.choice(WORKERS)
+    leaving = scene.world.stack.process(name)
+    hit = [
+        run_id for run_id in scene.load.active() if scene.world.worker_of(run_id) in children_of(leaving.pid)
+    ]
+    leaving.terminate()
+    leaving.wait(60)
+    scene.world.stack.replace(name)
+    scene.load.must_succeed.update(hit)
+    return hit
+
+
+def restart_database(scene: Scene) -> list[int]:
+    hit = scene.load.active()
+    with scene.load.outage():
+        scene.world.database.stop_at_once()
+        scene.world.database.start()
+    return hit
+
+
+def stop_database(scene: Scene) -> list[int]:
+    """A minute without a database: a worker stops itself when it could not renew its lease for 45 s."""
+    hit = scene.load.active()
+    with scene.load.outage():
+        scene.world.database.stop_at_once()
+        scene.pause(DATABASE_AWAY)
+        scene.world.database.start()
+    return hit
+
+
+def flush_broker(scene: Scene) -> list[int]:
+    hit = scene.load.active()
+    with scene.world.redis_client() as client:
+        client.flushall()
+    return hit
+
+
+def restart_broker(scene: Scene) -> list[int]:
+    hit = scene.load.active()
+    with scene.load.outage():
+        scene.world.redis.kill()
+        scene.pause(scene.dice.uniform(0, AWAY))
+        scene.world.redis.start()
+    return hit
+
+
+def fail_store(scene: Scene) -> list[int]:
+    return _break_store(scene, "error")
+
+
+def hang_store(scene: Scene) -> list[int]:
+    return _break_store(scene, "hang")
+
+
+def lose_store(scene: Scene) -> list[int]:
+    return _break_store(scene, "down")
+
+
+def _break_store(scene: Scene, mode: str) -> list[int]:
+    run_id, _process = scene.victim()
+    scene.world.store.switch(mode)
+    scene.pause(AWAY * 2)
+    scene.world.store.switch("through")
+    return [run_id]
+
+
+def fill_disk(scene: Scene) -> list[int]:
+    """The spool takes nothing more for a while: the files of the worker's process may not grow."""
+    run_id, process = scene.victim()
+    spool = Path(scene.world.stack.environment["SYNCLOG_DATA_DIR"]) / "spool" / f"run-{run_id}.spool"
+    size = spool.stat().st_size if spool.exists() else 0
+    resource.prlimit(process, resource.RLIMIT_FSIZE, (size + scene.dice.randrange(300), NO_LIMIT))
+    scene.pause(1.0)
+    resource.prlimit(process, resource.RLIMIT_FSIZE, (NO_LIMIT, NO_LIMIT))
+    scene.load.may_lose.add(run_id)
+    return [run_id]
+
+
+def freeze_child(scene: Scene) -> list[int]:
+    """A worker stands still until its lease has run out and its run was closed, then wakes up."""
+    run_id, process = scene.victim()
+    signal_process(process, signal.SIGSTOP)
+    try:
+        scene.load.lose(run_id)
+        scene.hurry(run_id)
+        wait_until(lambda: scene.load.closed(run_id), scene.world.stack.last_words, patience=ASLEEP * 1.3)
+        before = scene.load.fingerprint(run_id)
+    finally:
+        signal_process(process, signal.SIGCONT)
+    scene.load.must_stay[run_id] = before
+    return [run_id]
+
+
+def deliver_ten_times(scene: Scene) -> list[int]:
+    run_id, _process = scene.victim()
+    fresh = scene.load.start()
+    for number in [run_id] * 5 + [fresh] * 5 if fresh else [run_id] * 10:
+        scene.world.send("synclog.runs.execute", queue="runs", run_id=number)
+    return [run_id, *([fresh] if fresh else [])]
+
+
+def cancel(scene: Scene) -> list[int]:
+    run_id, _process = scene.victim()
+    scene.load.cancel(run_id)
+    return [run_id]
+
+
+FAULTS: dict[str, Callable[[Scene], list[int]]] = {
+    "kill -9 worker child": kill_child,
+    "kill -9 worker main": kill_main,
+    "kill -9 whole worker": kill_worker,
+    "kill -9 script": kill_script,
+    "kill -9 beat": kill_beat,
+    "kill -9 housekeeping": kill_housekeeping,
+    "kill -9 web": kill_web,
+    "SIGTERM worker": deploy,
+    "database restarted": restart_database,
+    "database stopped": stop_database,
+    "broker flushed": flush_broker,
+    "broker restarted": restart_broker,
+    "store answers 500": fail_store,
+    "store hangs": hang_store,
+    "store down": lose_store,
+    "spool's disk full": fill_disk,
+    "worker asleep": freeze_child,
+    "message ten times": deliver_ten_times,
+    "cancel": cancel,
+}
