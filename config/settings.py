@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import dj_database_url
+from boto3.s3.transfer import TransferConfig
 from botocore.config import Config as BotoConfig
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.csp import CSP
@@ -113,6 +114,24 @@ def _secret_key(name: str) -> str:
     return key
 
 
+def _one_of(name: str, default: str, choices: tuple[str, ...]) -> str:
+    value = _text(name, default)
+    if value not in choices:
+        raise ImproperlyConfigured(f"{name} is {value!r}; write one of {', '.join(filter(None, choices))}.")
+    return value
+
+
+def _s3_encryption() -> dict[str, str]:
+    """What each upload asks of the server: to encrypt what it keeps."""
+    kind = _one_of("AWS_S3_SSE", "", ("", "AES256", "aws:kms"))
+    key = _text("AWS_S3_KMS_KEY_ID")
+    if key and kind != "aws:kms":
+        raise ImproperlyConfigured(
+            "AWS_S3_KMS_KEY_ID is set, and AWS_S3_SSE is not aws:kms; set both or none."
+        )
+    return {name: value for name, value in (("ServerSideEncryption", kind), ("SSEKMSKeyId", key)) if value}
+
+
 # --- Where things are kept -------------------------------------------------------------------------------
 
 DATA_DIR = _writable_folder("SYNCLOG_DATA_DIR", BASE_DIR / "var")
@@ -135,6 +154,11 @@ _S3_OPTIONS = {
     "secret_key": _text("AWS_SECRET_ACCESS_KEY") or None,
     "default_acl": None,
     "querystring_auth": True,
+    "object_parameters": _s3_encryption(),
+    # In parts of 8 MiB, one after the other: an upload takes two of them in memory, whatever its size.
+    "transfer_config": TransferConfig(
+        multipart_threshold=8 * 1024 * 1024, multipart_chunksize=8 * 1024 * 1024, use_threads=False
+    ),
     "client_config": BotoConfig(
         signature_version="s3v4",
         # Servers other than AWS rarely have a host name for each bucket.
@@ -160,6 +184,8 @@ STORAGES = {
         }
     ),
 }
+# How the API hands payloads out: itself, or by an address of the store's own that works for 60 s at the most.
+PAYLOAD_DOWNLOAD = _one_of("PAYLOAD_DOWNLOAD", "stream", ("stream", "redirect"))
 
 # --- Limits of a run --------------------------------------------------------------------------------------
 
@@ -169,6 +195,8 @@ MAX_RESPONSE_BYTES = _whole("SYNCLOG_MAX_RESPONSE_MIB", 64, least=1, most=4096) 
 MAX_REFUSED_RECORDS = _whole("SYNCLOG_MAX_REFUSED_RECORDS", 100, least=0, most=10**9)
 # Pages of one run; a source that never ends is stopped here at the latest.
 MAX_PAGES = _whole("SYNCLOG_MAX_PAGES", 100_000, least=1, most=10**9)
+# Bytes on disk of the payloads that a run holds back until it is known whether they are needed.
+CAPTURE_BYTES = _whole("SYNCLOG_CAPTURE_MIB", 256, least=1, most=10**6) * 1024 * 1024
 
 # --- Django -----------------------------------------------------------------------------------------------
 
@@ -291,6 +319,8 @@ SPECTACULAR_SETTINGS = {
         "RunTrigger": "apps.runs.models.Run.Trigger",
         "PayloadKind": "apps.runs.models.Payload.Kind",
         "PayloadStatus": "apps.api.serializers.PAYLOAD_STATES",
+        "ReportedStatus": "apps.api.reported_lines.ENDS",
+        "ServiceKind": "apps.services.models.Service.Kind",
         "LogLevel": "apps.api.serializers.LEVEL_NAMES",
         "LogStep": "apps.api.serializers.STEP_NAMES",
     },
@@ -344,6 +374,11 @@ CELERY_BEAT_SCHEDULE = {
         "task": "synclog.housekeeping.delete_expired_payloads",
         "schedule": _number("SYNCLOG_EXPIRY_INTERVAL_SECONDS", 60, least=1, most=3600),
         "options": {"expires": 60},
+    },
+    "reconcile-payloads-every-day": {
+        "task": "synclog.housekeeping.reconcile_payloads",
+        "schedule": 24 * 3600,
+        "options": {"expires": 3600},
     },
     "prune-logs-every-hour": {
         "task": "synclog.housekeeping.prune_logs",

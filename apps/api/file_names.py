@@ -6,9 +6,33 @@ import re
 import unicodedata
 from pathlib import PurePosixPath
 
+from django.core.exceptions import ValidationError
+from django.urls.converters import StringConverter
+from django.utils.translation import gettext as _
+
 # Bytes in UTF-8; file systems take 255, and a browser may add " (1)" and its own ending.
 _LONGEST_NAME = 200
+# What a row takes.
+_MOST_CHARACTERS = 255
 _MEDIA_TYPE = re.compile(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+(?:;[ \t]*[\w-]+=[\w.+-]+)*", re.A)
+
+
+class AnythingConverter(StringConverter):
+    """All of what is left of a path, line feeds too: the view says what is wrong with a name."""
+
+    regex = r"[\s\S]+"
+
+
+def check_name(name: str) -> None:
+    """Raises ValidationError where `name` is no plain name of a file; it is data, and never part of a path."""
+    if len(name) > _MOST_CHARACTERS:
+        raise ValidationError(_("Write a name of at most %(most)d characters.") % {"most": _MOST_CHARACTERS})
+    if "/" in name or "\\" in name or name.strip(" .") == "":
+        raise ValidationError(_("Write a plain name, without folders."))
+    if not all(_is_harmless(character) for character in name):
+        raise ValidationError(
+            _("Write a name without control characters and without those that turn the direction of text.")
+        )
 
 
 def download_name(name: str) -> str:

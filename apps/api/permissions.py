@@ -14,10 +14,15 @@ from apps.api.models import ApiToken
 
 @dataclass(frozen=True)
 class Needs:
-    """What one action asks for: a scope of the token and, if any are named, one of these permissions of its user."""
+    """What one action asks for: a scope of the token and, if any are named, one of these permissions of its user.
+
+    Where it depends on the row which scope that is, either will do to look for the row; the view's
+    `scope_for(row)` then says which.
+    """
 
     scope: ApiToken.Scope
     permissions: tuple[str, ...] = ()
+    or_scope: ApiToken.Scope | None = None
 
 
 class TokenHasScope(BasePermission):
@@ -38,8 +43,8 @@ class TokenHasScope(BasePermission):
         needs = _needs_of(request, view)
         if needs is None:
             self.message = _("This route says nothing of who may use it, so nobody may.")
-        elif needs.scope not in token.scopes:
-            self.message = _("The token lacks the scope “%(scope)s”.") % {"scope": needs.scope}
+        elif not {needs.scope, needs.or_scope}.intersection(token.scopes):
+            self._lacks(needs.scope)
         else:
             # Of one thing it is asked first whether it is there for this user at all (404), then this (403).
             return bool(view.kwargs) or self._user_may(request, needs)
@@ -47,7 +52,16 @@ class TokenHasScope(BasePermission):
 
     def has_object_permission(self, request: Request, view: Any, obj: Any) -> bool:
         needs = _needs_of(request, view)
-        return needs is not None and self._user_may(request, needs)
+        if needs is None:
+            return False
+        scope = view.scope_for(obj) if needs.or_scope else needs.scope
+        if not isinstance(request.auth, ApiToken) or scope not in request.auth.scopes:
+            self._lacks(scope)
+            return False
+        return self._user_may(request, needs)
+
+    def _lacks(self, scope: ApiToken.Scope) -> None:
+        self.message = _("The token lacks the scope “%(scope)s”.") % {"scope": scope}
 
     def _user_may(self, request: Request, needs: Needs) -> bool:
         if not needs.permissions or any(request.user.has_perm(name) for name in needs.permissions):

@@ -31,9 +31,11 @@ class Problem(exceptions.APIException):
     slug = ""
     title = ""
 
-    def __init__(self, detail: str, *, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(self, detail: str, *, headers: Mapping[str, str] | None = None, **members: Any) -> None:
         super().__init__(detail)
         self.headers = dict(headers or {})
+        # What the document says besides, for machines.
+        self.members = members
 
 
 class RunHasEnded(Problem):
@@ -68,6 +70,40 @@ class BodyTooLarge(Problem):
     status_code = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
 
 
+class LengthRequired(Problem):
+    status_code = HTTPStatus.LENGTH_REQUIRED
+
+
+class RunIsNotReported(Problem):
+    status_code = HTTPStatus.CONFLICT
+    slug = "run-not-reported"
+    title = "The run is executed by Synclog itself"
+
+
+class RunOfAnotherReporter(Problem):
+    status_code = HTTPStatus.FORBIDDEN
+    slug = "run-of-another-reporter"
+    title = "The run was opened by another user"
+
+
+class LinesMissing(Problem):
+    status_code = HTTPStatus.CONFLICT
+    slug = "lines-missing"
+    title = "Lines are missing before those that were sent"
+
+
+class PayloadNameTaken(Problem):
+    status_code = HTTPStatus.CONFLICT
+    slug = "payload-name-taken"
+    title = "Another file is kept under this kind and name"
+
+
+class PayloadNotStored(Problem):
+    status_code = HTTPStatus.SERVICE_UNAVAILABLE
+    slug = "payload-not-stored"
+    title = "The payload could not be stored"
+
+
 def problem_response(error: Exception, context: Mapping[str, Any]) -> HttpResponse:
     """The answer to any error that a view raised; what nobody expected is logged and told without details."""
     set_rollback()
@@ -83,6 +119,7 @@ def problem_response(error: Exception, context: Mapping[str, Any]) -> HttpRespon
                 slug=error.slug,
                 title=error.title,
                 headers=error.headers,
+                members=error.members,
             )
         case exceptions.APIException():
             return problem(error.status_code, str(error.detail), headers=_headers(error))
@@ -109,6 +146,7 @@ def problem(
     title: str = "",
     errors: Errors | None = None,
     headers: Mapping[str, str] | None = None,
+    members: Mapping[str, Any] | None = None,
 ) -> HttpResponse:
     """One problem document. Without a slug the status says it all, and `type` is `about:blank`."""
     document: dict[str, Any] = {
@@ -116,6 +154,7 @@ def problem(
         "title": title or HTTPStatus(status).phrase,
         "status": int(status),
         "detail": detail,
+        **(members or {}),
     }
     if errors is not None:
         document["errors"] = errors

@@ -28,10 +28,14 @@ class ServiceSerializer(serializers.ModelSerializer[Service]):
     """A service: what it connects and when it runs. Its connections' addresses and secrets stay inside."""
 
     source = serializers.CharField(  # type: ignore[assignment]
-        source="source_connection.name", help_text="Name of the source's connection."
+        source="source_connection.name",
+        allow_null=True,
+        help_text="Name of the source's connection; null = the service is reported.",
     )
     destination = serializers.CharField(
-        source="destination_connection.name", help_text="Name of the destination's connection."
+        source="destination_connection.name",
+        allow_null=True,
+        help_text="Name of the destination's connection; null = the service is reported.",
     )
     next_run_at = TimestampField(allow_null=True, help_text="The next slot of the schedule; null = none.")
     url = serializers.HyperlinkedIdentityField("api:service-detail", lookup_field="slug")
@@ -42,6 +46,7 @@ class ServiceSerializer(serializers.ModelSerializer[Service]):
         fields = (
             "slug",
             "name",
+            "kind",
             "source",
             "destination",
             "schedule",
@@ -197,7 +202,18 @@ class LogQuerySerializer(LineFilterSerializer):
     limit = WholeNumberField(least=1, most=MOST_LINES, required=False, default=500)
 
 
-class StartSerializer(serializers.Serializer[Any]):
+class KnownKeysSerializer(serializers.Serializer[Any]):
+    """Refuses a key that it does not know: nothing that is sent is passed over in silence."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        if isinstance(data, Mapping):
+            unknown = {key: [_unknown_key(self.fields)] for key in data if key not in self.fields}
+            if unknown:
+                raise serializers.ValidationError(unknown)
+        return super().to_internal_value(data)
+
+
+class StartSerializer(KnownKeysSerializer):
     """How a run is to be: what it keeps, and what it does otherwise than its service."""
 
     store = serializers.ListField(
@@ -212,13 +228,6 @@ class StartSerializer(serializers.Serializer[Any]):
     options = serializers.DictField(
         required=False, default=dict, help_text="For this run only: page_size, max_attempts, record_id."
     )
-
-    def to_internal_value(self, data: Any) -> Any:
-        if isinstance(data, Mapping):
-            unknown = {key: [_unknown_key(self.fields)] for key in data if key not in self.fields}
-            if unknown:
-                raise serializers.ValidationError(unknown)
-        return super().to_internal_value(data)
 
     def validate_options(self, options: dict[str, Any]) -> dict[str, Any]:
         """Refuses text that no database takes: NUL, and halves of surrogate pairs."""
@@ -241,6 +250,9 @@ class ProblemSerializer(serializers.Serializer[Any]):
         child=serializers.ListField(child=serializers.CharField()),
         required=False,
         help_text="What is wrong with each field or parameter.",
+    )
+    expected_sequence = serializers.IntegerField(
+        required=False, help_text="The number of the line that is to be sent next."
     )
 
 

@@ -1,14 +1,18 @@
 """The routes of the API. Those under v1/ are a contract: they are added to, not changed."""
 
-from django.urls import URLPattern, URLResolver, path, re_path
+from django.urls import URLPattern, URLResolver, path, re_path, register_converter
 from drf_spectacular.views import SpectacularAPIView
 
+from apps.api.file_names import AnythingConverter
 from apps.api.views.download import DownloadView
 from apps.api.views.errors import not_found
-from apps.api.views.logs import LogNdjsonView, LogTextView, LogView
+from apps.api.views.logs import LogNdjsonView, LogTextView
 from apps.api.views.payloads import PayloadViewSet
+from apps.api.views.reports import FinishView, ReportedPayloadView, RunLogView
 from apps.api.views.runs import RunViewSet
 from apps.api.views.services import ServiceViewSet
+
+register_converter(AnythingConverter, "anything")
 
 app_name = "api"
 urlpatterns: list[URLPattern | URLResolver] = [
@@ -19,9 +23,15 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("v1/runs/", RunViewSet.as_view({"get": "list"}), name="run-list"),
     path("v1/runs/<int:pk>/", RunViewSet.as_view({"get": "retrieve"}), name="run-detail"),
     path("v1/runs/<int:pk>/cancel/", RunViewSet.as_view({"post": "cancel"}), name="run-cancel"),
-    path("v1/runs/<int:pk>/log/", LogView.as_view(), name="run-log"),
+    path("v1/runs/<int:pk>/log/", RunLogView.as_view(), name="run-log"),
     path("v1/runs/<int:pk>/log.txt", LogTextView.as_view(), name="run-log-txt"),
     path("v1/runs/<int:pk>/log.ndjson", LogNdjsonView.as_view(), name="run-log-ndjson"),
+    path(
+        "v1/runs/<int:pk>/payloads/<str:kind>/<anything:name>",
+        ReportedPayloadView.as_view(),
+        name="run-payload",
+    ),
+    path("v1/runs/<int:pk>/finish/", FinishView.as_view(), name="run-finish"),
     path("v1/payloads/", PayloadViewSet.as_view({"get": "list"}), name="payload-list"),
     path("v1/payloads/<uuid:pk>/", PayloadViewSet.as_view({"get": "retrieve"}), name="payload-detail"),
     path("v1/payloads/<uuid:pk>/download/", DownloadView.as_view(), name="payload-download"),

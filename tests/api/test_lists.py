@@ -85,6 +85,7 @@ def test_service_says_nothing_of_its_connections_but_their_names(client):
     assert document == {
         "slug": "orders",
         "name": "Orders",
+        "kind": "integration",
         "source": service.source_connection.name,
         "destination": service.destination_connection.name,
         "schedule": "0 3 * * *",

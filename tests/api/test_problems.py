@@ -52,7 +52,7 @@ def test_route_that_is_not_there_is_404(path, method):
         ("put", "/api/v1/runs/1/", "GET"),
         ("get", "/api/v1/runs/1/cancel/", "POST"),
         ("options", "/api/v1/runs/", "GET"),
-        ("options", "/api/v1/runs/1/log/", "GET"),
+        ("options", "/api/v1/runs/1/log/", "GET, HEAD, POST"),
         ("delete", "/api/v1/runs/1/log.txt", "GET"),
         ("put", f"/api/v1/payloads/{uuid.UUID(int=1)}/download/", "GET"),
     ],

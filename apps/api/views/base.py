@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.utils.translation import gettext as _
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
@@ -11,6 +12,7 @@ from rest_framework.views import APIView
 
 from apps.api.parsers import BoundedJSONParser
 from apps.api.permissions import Needs
+from apps.api.problems import LengthRequired
 
 
 class _OneRepresentation(DefaultContentNegotiation):
@@ -29,3 +31,11 @@ class ApiView(APIView):
     needs: dict[str, Needs] = {}
     parser_classes = (BoundedJSONParser,)
     content_negotiation_class = _OneRepresentation
+    # Whether the view reads its body itself, as it comes.
+    streams_body = False
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        if request.headers.get("Transfer-Encoding") and not self.streams_body:
+            # Django takes a body without a length for an empty one: what it says would be passed over.
+            raise LengthRequired(_("Say in Content-Length how many bytes come."))

@@ -55,7 +55,7 @@ class RunViewSet(ApiView, ListModelMixin, RetrieveModelMixin, GenericViewSet[Run
                 RunSerializer, "The run is asked to stop; it does so after its page or batch."
             ),
         }
-        | answers(404, 409),
+        | answers(404, 409, 411),
     )
     def cancel(self, request: Request, pk: int) -> Response:
         run = self.get_object()

@@ -25,6 +25,7 @@ from apps.api.serializers import RunSerializer, ServiceSerializer, StartSerializ
 from apps.api.views.base import ApiView
 from apps.api.visibility import visible_services
 from apps.runs.models import Run
+from apps.runs.reporting import open_reported_run
 from apps.runs.tasks import start_run
 from apps.services.models import Service
 from apps.services.options import run_options_from
@@ -43,7 +44,7 @@ class ServiceViewSet(ApiView, ListModelMixin, RetrieveModelMixin, GenericViewSet
     needs = {
         "list": Needs(ApiToken.Scope.RUN_READ),
         "retrieve": Needs(ApiToken.Scope.RUN_READ),
-        "start": Needs(ApiToken.Scope.RUN_START, ("runs.start_run",)),
+        "start": Needs(ApiToken.Scope.RUN_START, ("runs.start_run",), or_scope=ApiToken.Scope.RUN_REPORT),
     }
     queryset = Service.objects.none()
     serializer_class = ServiceSerializer
@@ -53,10 +54,19 @@ class ServiceViewSet(ApiView, ListModelMixin, RetrieveModelMixin, GenericViewSet
     def get_queryset(self) -> QuerySet[Service]:
         return visible_services(self.request).select_related("source_connection", "destination_connection")
 
+    def scope_for(self, service: Service) -> ApiToken.Scope:
+        """Which scope starts a run of this service."""
+        if service.kind == Service.Kind.REPORTED:
+            return ApiToken.Scope.RUN_REPORT
+        return ApiToken.Scope.RUN_START
+
     @extend_schema(
         summary="Start a run",
         description=(
-            "Queues a run of the service; that its schedule is off makes no difference. With the header "
+            "For a service of the kind `reported` (scope `run:report`) it opens a run that is running at once, "
+            "for the caller to report; it takes neither `store` nor `options`. For all others (scope "
+            "`run:start`) it "
+            "queues a run of the service; that its schedule is off makes no difference. With the header "
             "`Idempotency-Key` a request can be repeated safely: the same key of the same user for the same "
             "service is answered with the same run, and with 422 where the body asks for another."
         ),
@@ -72,21 +82,46 @@ class ServiceViewSet(ApiView, ListModelMixin, RetrieveModelMixin, GenericViewSet
                 "Location",
                 {"type": "string", "format": "uri"},
                 OpenApiParameter.HEADER,
-                response=[202],
+                response=[201, 202],
                 description="Where the run is.",
             ),
         ],
-        responses={202: OpenApiResponse(RunSerializer, "The run is queued.")}
-        | answers(400, 404, 413, 415, 422),
+        responses={
+            201: OpenApiResponse(RunSerializer, "The run of a reported service is running."),
+            202: OpenApiResponse(RunSerializer, "The run is queued."),
+        }
+        | answers(400, 404, 411, 413, 415, 422),
     )
     def start(self, request: Request, slug: str) -> Response:
         service = self.get_object()
         given = StartSerializer(data=request.data)
         given.is_valid(raise_exception=True)
-        run = _start(service, request, given.validated_data)
+        is_reported = service.kind == Service.Kind.REPORTED
+        run = (_open if is_reported else _start)(service, request, given.validated_data)
         document = RunSerializer(run, context=self.get_serializer_context()).data
         location = reverse("api:run-detail", (run.pk,), request=request)
-        return Response(document, status=HTTPStatus.ACCEPTED, headers={"Location": location})
+        status = HTTPStatus.CREATED if is_reported else HTTPStatus.ACCEPTED
+        return Response(document, status=status, headers={"Location": location})
+
+
+def _open(service: Service, request: Request, given: dict[str, Any]) -> Run:
+    """A run that the caller will report."""
+    for name in ("store", "options"):
+        if given[name]:
+            raise serializers.ValidationError(
+                {name: [_("A reported service runs elsewhere and takes none; leave it out.")]}
+            )
+    token: Any = request.auth
+    run = open_reported_run(
+        service,
+        user=request.user,
+        reporter=token.name,
+        is_dry_run=given["dry_run"],
+        idempotency_key=_idempotency_key(request),
+    )
+    if run.is_dry_run != given["dry_run"]:
+        raise _reused(run)
+    return run
 
 
 def _start(service: Service, request: Request, given: dict[str, Any]) -> Run:
@@ -105,10 +140,14 @@ def _start(service: Service, request: Request, given: dict[str, Any]) -> Run:
     )
     asked = (set(given["store"]), given["dry_run"], options)
     if asked != (set(run.stores), run.is_dry_run, run.options):
-        raise IdempotencyKeyReused(
-            _("Run %(number)d was started with this key and another body.") % {"number": run.pk}
-        )
+        raise _reused(run)
     return run
+
+
+def _reused(run: Run) -> IdempotencyKeyReused:
+    return IdempotencyKeyReused(
+        _("Run %(number)d was started with this key and another body.") % {"number": run.pk}
+    )
 
 
 def _idempotency_key(request: Request) -> str | None:

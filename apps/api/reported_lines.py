@@ -1,0 +1,149 @@
+"""What a reporter sends: lines, read by hand, for there are up to 10,000 in a call, and the end of the run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+from rest_framework.exceptions import ValidationError
+
+from apps.api.fields import LARGEST, WholeNumberField
+from apps.api.problems import BodyTooLarge
+from apps.api.serializers import LEVEL_NAMES, LEVELS, STEP_NAMES, STEPS, KnownKeysSerializer
+from apps.runs.models import Level, Step
+from apps.runs.reporting import ReportedLine
+
+MOST_LINES = 10_000
+ENDS = ("succeeded", "failed", "cancelled")
+_KEYS = {"sequence", "logged_at", "level", "step", "message"}
+_YEARS = range(1970, 3000)
+
+
+class ReportedLineSerializer(serializers.Serializer[Any]):
+    """A line of a run that happens elsewhere, as it is sent."""
+
+    sequence = serializers.IntegerField(
+        min_value=1, max_value=LARGEST, help_text="1, 2, 3 … without gaps within the run."
+    )
+    logged_at = serializers.DateTimeField(
+        required=False, help_text="ISO 8601, UTC where no offset is given; not there = now."
+    )
+    level = serializers.ChoiceField(LEVEL_NAMES, required=False, default="info")
+    step = serializers.ChoiceField(STEP_NAMES, required=False, default="pull")
+    message = serializers.CharField(
+        allow_blank=True, trim_whitespace=False, help_text="Cleaned, and cut at 32 KiB, before it is stored."
+    )
+
+
+class ReportedLinesSerializer(serializers.Serializer[Any]):
+    """A batch of lines: up to 10,000, in 8 MiB. With none the reporter only says that it lives."""
+
+    lines = ReportedLineSerializer(many=True)
+
+
+class ReportedSerializer(serializers.Serializer[Any]):
+    """How far the log has come."""
+
+    last_sequence = serializers.IntegerField(help_text="The latest line that is stored.")
+
+
+@extend_schema_field(OpenApiTypes.STR)
+class MessageField(serializers.Field[str, str, str, Any]):
+    """Text as it comes, for it is cleaned before it is stored: a reporter must not fail at a stray NUL."""
+
+    default_error_messages = {"invalid": _lazy("Write text.")}
+
+    def to_internal_value(self, data: Any) -> str:
+        if type(data) is not str:
+            self.fail("invalid")
+        return data
+
+    def to_representation(self, value: str) -> str:
+        return value
+
+
+class FinishSerializer(KnownKeysSerializer):
+    """How a run that happened elsewhere ended."""
+
+    status = serializers.ChoiceField(ENDS)
+    pulled_count = WholeNumberField(least=0, required=False, default=0)
+    pushed_count = WholeNumberField(least=0, required=False, default=0)
+    error = MessageField(
+        required=False,
+        default="",
+        allow_null=True,
+        help_text="In one sentence; without it, the first error of the log.",
+    )
+
+
+def reported_lines(data: Any) -> list[ReportedLine]:
+    """The lines of `{"lines": […]}`. Raises ValidationError at the first that is no use, and BodyTooLarge."""
+    if not isinstance(data, Mapping) or set(data) != {"lines"} or not isinstance(data["lines"], list):
+        raise ValidationError({"lines": [_("Send NDJSON, or {“lines”: […]} and nothing else.")]})
+    given = data["lines"]
+    if len(given) > MOST_LINES:
+        raise BodyTooLarge(
+            _("There are %(count)d lines; at most %(most)d are taken at once.")
+            % {"count": len(given), "most": MOST_LINES}
+        )
+    now = timezone.now()
+    return [_line(item, index, now) for index, item in enumerate(given)]
+
+
+def _line(item: Any, index: int, now: datetime) -> ReportedLine:
+    if type(item) is not dict:
+        raise ValidationError({f"lines.{index}": [_("A line is a JSON object.")]})
+    if not _KEYS.issuperset(item):
+        wrong = sorted(set(item) - _KEYS)[0]
+        known = _("Unknown; known are: %(names)s.") % {"names": ", ".join(sorted(_KEYS))}
+        raise ValidationError({f"lines.{index}.{wrong[:100]}": [known]})
+    sequence, message = item.get("sequence"), item.get("message")
+    if type(sequence) is not int or not 1 <= sequence <= LARGEST:
+        raise _wrong(index, "sequence", _("Write a whole number from 1 up."))
+    if type(message) is not str:
+        raise _wrong(index, "message", _("Write text."))
+    return ReportedLine(
+        sequence,
+        _moment(item["logged_at"], index) if "logged_at" in item else now,
+        _level(item.get("level", "info"), index),
+        _step(item.get("step", "pull"), index),
+        message,
+    )
+
+
+def _moment(given: Any, index: int) -> datetime:
+    try:
+        moment = datetime.fromisoformat(given)
+        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (TypeError, ValueError, OverflowError):
+        moment = datetime.min.replace(tzinfo=UTC)
+    if moment.year not in _YEARS:
+        raise _wrong(
+            index,
+            "logged_at",
+            _("Write a time in ISO 8601, such as %(time)s.") % {"time": "2026-11-23T07:15:09Z"},
+        )
+    return moment
+
+
+def _level(given: Any, index: int) -> Level:
+    if type(given) is not str or given not in LEVELS:
+        raise _wrong(index, "level", _("Known are: %(names)s.") % {"names": ", ".join(LEVEL_NAMES)})
+    return LEVELS[given]
+
+
+def _step(given: Any, index: int) -> Step:
+    if type(given) is not str or given not in STEPS:
+        raise _wrong(index, "step", _("Known are: %(names)s.") % {"names": ", ".join(STEP_NAMES)})
+    return STEPS[given]
+
+
+def _wrong(index: int, key: str, reason: str) -> ValidationError:
+    return ValidationError({f"lines.{index}.{key}": [reason]})
