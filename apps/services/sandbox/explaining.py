@@ -13,6 +13,8 @@ _ENTRY_FRAME = re.compile(r"^  File <builtin>, in <module>\n", re.MULTILINE)
 _OUR_PLACE = re.compile(rf"^ +--> {OURS}:.*(?:\n *\d* +\|.*)*", re.MULTILINE)
 _FRAME = re.compile(r"^  \* .*\n(?:      .*\n)?", re.MULTILINE)
 _PYTHON_ERROR = re.compile(r"^error: \w*(?:Error|Reached): ", re.MULTILINE)
+_REASON = re.compile(r"^error: (.+)", re.MULTILINE)
+_PLACE = re.compile(r"^ +--> .+:(\d+):\d+$", re.MULTILINE)
 _HEADER = "Traceback (most recent call last):\n"
 
 _FRAMES_AT_EACH_END = 8
@@ -66,6 +68,14 @@ def explain(text: str, *, stopped: str = "") -> str:
     if "\n" not in text:
         text = text.removeprefix("error: ")
     return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]} …"
+
+
+def with_headline(text: str) -> str:
+    """The explanation below one sentence that tells the reason and the line, where it has both."""
+    reason, places = _REASON.search(text), _PLACE.findall(text)
+    if reason is None or not places:
+        return text
+    return f"The script failed in line {places[-1]}: {reason.group(1)}\n{text}"
 
 
 def _shorten_frames(text: str) -> str:

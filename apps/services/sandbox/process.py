@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self, cast
 
+from apps.services.sandbox.explaining import with_headline
 from apps.services.sandbox.frames import Kind, Unpacker, pack
 from apps.services.sandbox.limits import MIB, OUT_OF_MEMORY, Limits, ScriptError, too_large
 
@@ -187,7 +188,7 @@ class Child:
             if kind is Kind.LOG:
                 self._log(body)
             if kind is Kind.ERROR:
-                raise ScriptError(body.decode(errors="replace"))
+                raise ScriptError(with_headline(body.decode(errors="replace")))
         if len(self._unpacker) > self._limits.result_bytes + MIB:
             raise ScriptError(too_large(len(self._unpacker), self._limits))
         return None
