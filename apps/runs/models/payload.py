@@ -10,6 +10,8 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.runs.models.run import Run
 
+_STILL_THERE = "The payload's object may still be in the store; let it expire first."
+
 
 class PayloadQuerySet(models.QuerySet["Payload"]):
     def visible_to(self, user: Any) -> Self:
@@ -26,6 +28,8 @@ class PayloadQuerySet(models.QuerySet["Payload"]):
             state=Case(
                 When(status=Payload.Status.DELETED, then=Value("deleted")),
                 When(status=Payload.Status.LOST, then=Value("lost")),
+                # It never was whole, and what there may be of it is being deleted.
+                When(status=Payload.Status.DELETING, sha256="", then=Value("lost")),
                 When(Q(status=Payload.Status.DELETING) | Q(expires_at__lte=Now()), then=Value("expired")),
                 default=Value("stored"),
                 output_field=models.CharField(),
@@ -39,6 +43,20 @@ class PayloadQuerySet(models.QuerySet["Payload"]):
             status__in=(Payload.Status.STORED, Payload.Status.DELETING),
             expires_at__lte=Now(),
         ).order_by("expires_at")
+
+    def with_object(self) -> Self:
+        """Those whose object is in the store, or may be."""
+        return self.exclude(status__in=Payload.WITHOUT_OBJECT)
+
+    def delete(self) -> tuple[int, dict[str, int]]:
+        """Refuses with ProtectedError while an object may be in the store: the row is all that knows of it."""
+        remaining: set[models.Model] = set(self.with_object()[:100])
+        if remaining:
+            raise models.ProtectedError(_STILL_THERE, remaining)
+        return super().delete()
+
+    delete.alters_data = True  # type: ignore[attr-defined] # As Django marks its own, for templates.
+    delete.queryset_only = True  # type: ignore[attr-defined]
 
 
 class Payload(models.Model):
@@ -55,6 +73,8 @@ class Payload(models.Model):
         DELETING = "deleting", _("Deleting")  # Unreadable; the object goes next, or again.
         DELETED = "deleted", _("Deleted")  # The object is gone; the row is the record.
         LOST = "lost", _("Lost")  # There should be an object, and there is none.
+
+    WITHOUT_OBJECT = (Status.DELETED, Status.LOST)
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
 
@@ -113,3 +133,9 @@ class Payload(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        """Refuses with ProtectedError while an object may be in the store: the row is all that knows of it."""
+        if Payload.objects.with_object().filter(pk=self.pk).exists():
+            raise models.ProtectedError(_STILL_THERE, {self})
+        return super().delete(*args, **kwargs)

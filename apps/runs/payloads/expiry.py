@@ -1,16 +1,23 @@
-"""Deletes expired payloads: first marked, so that nobody reads what is going, then the objects, then noted."""
+"""Deletes expired payloads: first marked, so that nobody reads what is going, then the objects, then noted.
+
+It may be killed between any two of these: what is marked and not noted is taken up again when its lease is over.
+"""
 
 from __future__ import annotations
 
 import logging
+import time
+from collections import defaultdict
 from dataclasses import dataclass
 from datetime import timedelta
+from uuid import UUID
 
 from django.db import transaction
-from django.db.models import F, Subquery
+from django.db.models import F, OuterRef, Subquery
 from django.db.models.functions import Now
 
 from apps.runs.models import Payload, Run
+from apps.runs.payloads.keeping import settle_uploads
 from apps.runs.payloads.objects import MOST_KEYS, delete_objects
 
 logger = logging.getLogger(__name__)
@@ -29,22 +36,46 @@ class Deletion:
 
 
 def set_expiry(run: Run, retention: timedelta) -> None:
-    """Let the payloads of a run that has just ended expire; in the transaction that ends it."""
+    """Let the payloads of a run that has just ended expire, held ones later; in the transaction that ends it."""
+    settle_uploads(run)
     finished_at = Run.objects.filter(pk=run.pk).values("finished_at")
     run.payloads.filter(expires_at=None).update(expires_at=Subquery(finished_at) + retention)
+    held_until = Run.objects.filter(pk=OuterRef("run_id")).values("held_until")
+    run.payloads.filter(status=Payload.Status.STORED, run__held_until__gt=F("expires_at")).update(
+        expires_at=Subquery(held_until)
+    )
 
 
-def delete_expired_payloads(*, most_batches: int = 100) -> Deletion:
-    """Delete what has expired, oldest first, in batches of 1,000; several may do so side by side."""
+def expiry_lag() -> timedelta:
+    """For how long the oldest expired object has been there; zero where there is none."""
+    waiting = Payload.objects.filter(
+        status__in=(Payload.Status.STORED, Payload.Status.DELETING), expires_at__lte=Now()
+    )
+    oldest = waiting.order_by("expires_at").values_list(Now(), "expires_at").first()
+    if oldest is None:
+        return timedelta()
+    now, expires_at = oldest
+    lag: timedelta = now - expires_at
+    return lag
+
+
+def delete_expired_payloads(*, most_seconds: float = 45) -> Deletion:
+    """Delete what has expired, oldest first, in batches of 1,000, until none is left or the time is over.
+
+    Several may do so side by side. Where the store refuses a whole batch, the rest waits for the next time.
+    """
     total = Deletion()
-    for _batch in range(most_batches):
+    until = time.monotonic() + most_seconds
+    while time.monotonic() < until:
         batch = _take_batch()
         if not batch:
             break
         failed = delete_objects([payload.key for payload in batch])
-        _record(batch, failed)
-        total.deleted += len(batch) - len(failed)
+        total.deleted += _note_deleted(batch, failed)
         total.failed += len(failed)
+        _note_failed(batch, failed)
+        if len(failed) == len(batch):
+            break
     if total.deleted or total.failed:
         level = logging.WARNING if total.failed else logging.INFO
         logger.log(level, "Expired payloads: %d deleted, %d could not be", total.deleted, total.failed)
@@ -57,7 +88,7 @@ def _take_batch() -> list[Payload]:
         batch = list(
             Payload.objects.expired()
             .select_for_update(skip_locked=True)
-            .only("key", "delete_attempts")[:MOST_KEYS]
+            .only("key", "delete_attempts", "sha256")[:MOST_KEYS]
         )
         Payload.objects.filter(pk__in=[payload.pk for payload in batch]).update(
             status=Payload.Status.DELETING,
@@ -67,17 +98,30 @@ def _take_batch() -> list[Payload]:
     return batch
 
 
-def _record(batch: list[Payload], failed: dict[str, str]) -> None:
-    deleted = [payload.pk for payload in batch if payload.key not in failed]
-    Payload.objects.filter(pk__in=deleted, status=Payload.Status.DELETING).update(
-        status=Payload.Status.DELETED, deleted_at=Now(), delete_error="", next_delete_at=None
-    )
+def _note_deleted(batch: list[Payload], failed: dict[str, str]) -> int:
+    """Write down what is gone; how many, less those that another worker wrote down meanwhile."""
+    noted = 0
+    deleted = [payload for payload in batch if payload.key not in failed]
+    # What never was whole is lost, not deleted.
+    for status, is_whole in ((Payload.Status.DELETED, True), (Payload.Status.LOST, False)):
+        ids = [payload.pk for payload in deleted if bool(payload.sha256) is is_whole]
+        if ids:
+            noted += Payload.objects.filter(pk__in=ids, status=Payload.Status.DELETING).update(
+                status=status, deleted_at=Now(), delete_error="", next_delete_at=None
+            )
+    return noted
+
+
+def _note_failed(batch: list[Payload], failed: dict[str, str]) -> None:
+    """Write down why, and when to try again; in one statement for all that failed in the same way."""
+    alike: dict[tuple[str, int], list[UUID]] = defaultdict(list)
     for payload in batch:
         if payload.key in failed:
-            Payload.objects.filter(pk=payload.pk).update(
-                delete_error=failed[payload.key][:500],
-                next_delete_at=Now() + _backoff(payload.delete_attempts),
-            )
+            alike[failed[payload.key], payload.delete_attempts].append(payload.pk)
+    for (reason, attempts), ids in alike.items():
+        Payload.objects.filter(pk__in=ids, status=Payload.Status.DELETING).update(
+            delete_error=reason[:500], next_delete_at=Now() + _backoff(attempts)
+        )
 
 
 def _backoff(attempts: int) -> timedelta:

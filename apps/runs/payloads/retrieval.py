@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import IO, Any
 
 from botocore.exceptions import ClientError
 from django.core.files.storage import storages
+from django.db.models.functions import Now
 from storages.backends.s3 import S3Storage
 
 from apps.runs.models import Payload
+from apps.runs.payloads.encoding import ZSTD, DecodedStream
+from apps.runs.payloads.objects import is_missing, object_size
+
+# How long an address of the store's own works.
+_LONGEST_LINK = timedelta(seconds=60)
 
 
 class PayloadGone(Exception):
@@ -16,21 +23,63 @@ class PayloadGone(Exception):
 
 
 def open_payload(payload: Payload, *, first: int = 0) -> IO[bytes]:
-    """A stream over the stored bytes from number `first` on, counted from 0; the caller closes it.
+    """A stream over the original bytes from number `first` on, counted from 0; the caller closes it.
 
     Whether it may still be read is for the database's clock to say. Raises PayloadGone.
     """
-    current = Payload.objects.listed().with_state().filter(pk=payload.pk).first()
-    if current is None or current.state != "stored":
-        raise PayloadGone(f"The payload is {current.state if current else 'gone'}.")
+    _check_readable(payload)
     try:
+        if payload.encoding == ZSTD:
+            return DecodedStream(_open_object(payload.key, 0), first=first)  # type: ignore[return-value] # It reads.
         return _open_object(payload.key, first)
     except FileNotFoundError:
         raise PayloadGone("The payload is not in the store.") from None
     except ClientError as error:
-        if error.response["Error"]["Code"] in {"404", "NoSuchKey"}:
+        if is_missing(error):
             raise PayloadGone("The payload is not in the store.") from None
         raise
+
+
+def direct_link(payload: Payload, *, file_name: str, content_type: str) -> str | None:
+    """An address of the store's own for these bytes: 60 s at the most, and never past the payload's time.
+
+    None where the store has none to give, or keeps other bytes than those that were given to it.
+    Raises PayloadGone.
+    """
+    store: Any = storages["payloads"]
+    if not isinstance(store, S3Storage) or payload.encoding:
+        return None
+    left = _check_readable(payload)
+    # A whole second less, because that is how exactly the store counts.
+    seconds = int(min(_LONGEST_LINK, left - timedelta(seconds=1)).total_seconds())
+    if seconds < 1:
+        return None
+    try:
+        object_size(payload.key)
+    except FileNotFoundError:
+        raise PayloadGone("The payload is not in the store.") from None
+    link: str = store.connection.meta.client.generate_presigned_url(
+        "get_object",
+        Params={
+            "Bucket": store.bucket_name,
+            "Key": payload.key,
+            "ResponseContentDisposition": file_name,
+            "ResponseContentType": content_type,
+            "ResponseCacheControl": "private, no-store",
+        },
+        ExpiresIn=seconds,
+    )
+    return link
+
+
+def _check_readable(payload: Payload) -> timedelta:
+    """How long it may still be read; without end while its run goes on. Raises PayloadGone."""
+    rows = Payload.objects.listed().with_state().annotate(now=Now()).filter(pk=payload.pk)
+    current = rows.values("state", "expires_at", "now").first()
+    if current is None or current["state"] != "stored":
+        raise PayloadGone(f"The payload is {current['state'] if current else 'gone'}.")
+    expires_at = current["expires_at"]
+    return expires_at - current["now"] if expires_at else timedelta.max
 
 
 def _open_object(key: str, first: int) -> IO[bytes]:
