@@ -195,6 +195,11 @@ MAX_RESPONSE_BYTES = _whole("SYNCLOG_MAX_RESPONSE_MIB", 64, least=1, most=4096) 
 MAX_REFUSED_RECORDS = _whole("SYNCLOG_MAX_REFUSED_RECORDS", 100, least=0, most=10**9)
 # Pages of one run; a source that never ends is stopped here at the latest.
 MAX_PAGES = _whole("SYNCLOG_MAX_PAGES", 100_000, least=1, most=10**9)
+# Lines and bytes of one log; of one that outgrows them head and tail are kept, and the middle is counted.
+MAX_LOG_LINES = _whole("SYNCLOG_MAX_LOG_LINES", 2_000_000, least=100, most=10**9)
+MAX_LOG_BYTES = _whole("SYNCLOG_MAX_LOG_MIB", 512, least=1, most=10**6) * 1024 * 1024
+# Bytes of one payload; a larger one is not kept.
+MAX_PAYLOAD_BYTES = _whole("SYNCLOG_MAX_PAYLOAD_MIB", 1024, least=1, most=10**6) * 1024 * 1024
 # Bytes on disk of the payloads that a run holds back until it is known whether they are needed.
 CAPTURE_BYTES = _whole("SYNCLOG_CAPTURE_MIB", 256, least=1, most=10**6) * 1024 * 1024
 
@@ -295,6 +300,12 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _BEHIND_TLS
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if _BEHIND_TLS else None
 
 # --- API --------------------------------------------------------------------------------------------------
+
+# Requests a minute in one web process before it answers 429; 0 = any number.
+API_TOKEN_RATE = _whole("SYNCLOG_API_TOKEN_RATE", 6000, least=0, most=10**9)
+API_ADDRESS_RATE = _whole("SYNCLOG_API_ADDRESS_RATE", 30_000, least=0, most=10**9)
+# The same for wrong tokens from one address.
+API_FAILURE_RATE = _whole("SYNCLOG_API_FAILURE_RATE", 120, least=0, most=10**9)
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["apps.api.authentication.TokenAuthentication"],

@@ -145,6 +145,7 @@ def make_token(
 ) -> tuple[ApiToken, str]:
     """A token with all scopes, and its clear text; without `user`, that of a superuser."""
     user = user or make_user(is_superuser=True)
+    expires_at = expires_at or timezone.now() + timedelta(days=90)
     token, secret = ApiToken.issue(user=user, name=name, scopes=list(scopes), expires_at=expires_at)
     token.services.set(services)
     return token, secret

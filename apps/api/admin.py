@@ -22,6 +22,7 @@ from apps.api.models import ApiToken
 
 _STATES = {
     "active": gettext_lazy("Active"),
+    "expiring": gettext_lazy("Expires soon"),
     "expired": gettext_lazy("Expired"),
     "revoked": gettext_lazy("Revoked"),
     "user_inactive": gettext_lazy("User is not active"),

@@ -5,12 +5,13 @@ from __future__ import annotations
 from ipaddress import ip_address
 from typing import Any
 
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext as _
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
-from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.exceptions import APIException, AuthenticationFailed, Throttled
 from rest_framework.request import Request
 
 from apps.api.models import ApiToken, digest, is_well_formed
+from apps.api.throttling import count_failure
 
 
 class TokenAuthentication(BaseAuthentication):
@@ -24,13 +25,12 @@ class TokenAuthentication(BaseAuthentication):
         header = get_authorization_header(request).split()
         if not header:
             return None
+        address = client_address(request)
         if header[0].lower() != b"bearer" or len(header) != 2:
-            raise AuthenticationFailed(
-                _("Write the header as “Authorization: Bearer”, followed by the token.")
-            )
+            raise _failure(address, _("Write the header as “Authorization: Bearer”, followed by the token."))
         secret = header[1].decode("latin-1")
         if not is_well_formed(secret):
-            raise AuthenticationFailed(_("This is not a token of Synclog, or not the whole of it."))
+            raise _failure(address, _("This is not a token of Synclog, or not the whole of it."))
         token = (
             ApiToken.objects.usable()
             .with_limits()
@@ -39,12 +39,22 @@ class TokenAuthentication(BaseAuthentication):
             .first()
         )
         if token is None:
-            raise AuthenticationFailed(_("The token is unknown, has expired or was revoked."))
-        token.touch(client_address(request))
+            raise _failure(address, _("The token is unknown, has expired or was revoked."))
+        token.touch(address)
         return token.user, token
 
     def authenticate_header(self, request: Request) -> str:
         return "Bearer"
+
+
+def _failure(address: str | None, reason: str) -> APIException:
+    """What a wrong token is answered with: 401, or 429 after too many of them from one address.
+
+    A right one is let in all the same: behind a proxy everybody may have the same address.
+    """
+    if wait := count_failure(address):
+        return Throttled(wait, _("Too many wrong tokens came from this address."))
+    return AuthenticationFailed(reason)
 
 
 def client_address(request: Request) -> str | None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from apps.api.models import ApiToken
+from apps.api.models import LONGEST_LIFE, ApiToken
 
 DEFAULT_DAYS = 90
-MOST_DAYS = 365
+MOST_DAYS = LONGEST_LIFE.days
 # Reporting runs is for systems that execute them elsewhere, which most do not.
 DEFAULT_SCOPES = [scope.value for scope in ApiToken.Scope if scope != ApiToken.Scope.RUN_REPORT]
 

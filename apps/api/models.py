@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Case, Exists, OuterRef, Q, Value, When
+from django.db.models import Case, Exists, OuterRef, Value, When
 from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -23,6 +23,9 @@ PREFIX = "synclog_"
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _RANDOM_LENGTH = 43
 _CHECKSUM_LENGTH = 6
+LONGEST_LIFE = timedelta(days=365)
+# How long before its end a token is told of.
+WARNING_TIME = timedelta(days=14)
 
 
 def new_secret() -> str:
@@ -61,21 +64,23 @@ def _base62(number: int, length: int) -> str:
 class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
     def usable(self) -> Self:
         """Neither revoked nor expired, by the database's clock, and of an active user."""
-        return self.filter(
-            Q(expires_at=None) | Q(expires_at__gt=Now()), revoked_at=None, user__is_active=True
-        )
+        return self.filter(expires_at__gt=Now(), revoked_at=None, user__is_active=True)
 
     def with_limits(self) -> Self:
         """Adds `is_limited`: whether the token is for some services only, be they still there or not."""
         return self.annotate(is_limited=Exists(ApiTokenService.objects.filter(token=OuterRef("pk"))))
 
     def with_state(self) -> Self:
-        """Adds `state` by the database's clock: active, or why it is not: revoked, expired, user_inactive."""
+        """Adds `state` by the database's clock: active, expiring (soon), or why it is neither.
+
+        Those are: revoked, expired, user_inactive.
+        """
         return self.annotate(
             state=Case(
                 When(revoked_at__isnull=False, then=Value("revoked")),
                 When(expires_at__lte=Now(), then=Value("expired")),
                 When(user__is_active=False, then=Value("user_inactive")),
+                When(expires_at__lte=Now() + WARNING_TIME, then=Value("expiring")),
                 default=Value("active"),
                 output_field=models.CharField(),
             )
@@ -110,7 +115,7 @@ class ApiToken(models.Model):
     scopes = models.JSONField(_("scopes"), default=list)
 
     created_at = models.DateTimeField(_("created"), db_default=Now())
-    expires_at = models.DateTimeField(_("expires"), null=True, blank=True)
+    expires_at = models.DateTimeField(_("expires"))
     revoked_at = models.DateTimeField(_("revoked"), null=True, blank=True)
     last_used_at = models.DateTimeField(_("last used"), null=True, blank=True)
     last_used_from = models.GenericIPAddressField(_("last used from"), null=True, blank=True)
@@ -135,10 +140,15 @@ class ApiToken(models.Model):
         user: Any,
         name: str,
         scopes: Collection[str],
-        expires_at: datetime | None,
+        expires_at: datetime,
         services: Collection[Service] = (),
     ) -> tuple[ApiToken, str]:
-        """A new token and its clear text, which is to be had here and never again."""
+        """A new token and its clear text, which is to be had here and never again.
+
+        Raises ValueError where it would live for more than a year.
+        """
+        if expires_at > timezone.now() + LONGEST_LIFE + timedelta(minutes=1):
+            raise ValueError("A token lives for a year at the most.")
         token = cls(user=user, name=name, scopes=sorted(scopes), expires_at=expires_at)
         secret = token.set_new_secret()
         token.save(force_insert=True)
@@ -155,6 +165,11 @@ class ApiToken(models.Model):
     def revoke(self) -> None:
         """Make the token useless at once; the row stays as the record."""
         type(self).objects.filter(pk=self.pk, revoked_at=None).update(revoked_at=Now())
+
+    @property
+    def expires_soon(self) -> bool:
+        """Whether whoever uses it should be told to see to a new one."""
+        return self.expires_at - timezone.now() < WARNING_TIME
 
     def touch(self, address: str | None) -> None:
         """Note the use, at most once a minute; a use that is already noted costs no query."""

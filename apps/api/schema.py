@@ -10,11 +10,11 @@ from apps.api.problems import CONTENT_TYPE
 from apps.api.serializers import ProblemSerializer
 
 # Any route may answer so.
-_ANYWHERE = (401, 403)
+_ANYWHERE = (401, 403, 429)
 
 
 def answers(*problems: int) -> dict[tuple[int, str], Any]:
-    """The problems that a route may answer with, for `extend_schema(responses=…)`; 401 and 403 are added."""
+    """The problems that a route may answer with, for `extend_schema(responses=…)`; 401, 403 and 429 are added."""
     return {(status, CONTENT_TYPE): ProblemSerializer for status in sorted({*_ANYWHERE, *problems})}
 
 

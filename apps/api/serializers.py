@@ -254,6 +254,7 @@ class ProblemSerializer(serializers.Serializer[Any]):
     expected_sequence = serializers.IntegerField(
         required=False, help_text="The number of the line that is to be sent next."
     )
+    run_status = serializers.CharField(required=False, help_text="How the run ended.")
 
 
 def _unknown_key(known: Mapping[str, Any]) -> str:

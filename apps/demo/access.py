@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from django.contrib.auth.models import User
+from django.utils import timezone
 
+from apps.api.lifetimes import MOST_DAYS, expiry
 from apps.api.models import ApiToken, digest
 
 USERNAME = "demo"
@@ -51,7 +53,9 @@ def _token(user: User, kept: str | None) -> str:
     if kept and ApiToken.objects.usable().filter(user=user, digest=digest(kept)).exists():
         return kept
     scopes = [str(scope) for scope in ApiToken.Scope]
-    _row, token = ApiToken.issue(user=user, name=TOKEN_NAME, scopes=scopes, expires_at=None)
+    _row, token = ApiToken.issue(
+        user=user, name=TOKEN_NAME, scopes=scopes, expires_at=expiry(MOST_DAYS, timezone.now())
+    )
     return token
 
 

@@ -10,9 +10,15 @@ from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
+from apps.api.fields import timestamp
+from apps.api.models import ApiToken
 from apps.api.parsers import BoundedJSONParser
 from apps.api.permissions import Needs
 from apps.api.problems import LengthRequired
+from apps.api.throttling import AddressThrottle, TokenThrottle
+
+# Told with every answer during the last fourteen days of a token.
+EXPIRY_HEADER = "Synclog-Token-Expires"
 
 
 class _OneRepresentation(DefaultContentNegotiation):
@@ -29,10 +35,17 @@ class ApiView(APIView):
 
     http_method_names = ["get", "head", "post"]
     needs: dict[str, Needs] = {}
+    throttle_classes = (TokenThrottle, AddressThrottle)
     parser_classes = (BoundedJSONParser,)
     content_negotiation_class = _OneRepresentation
     # Whether the view reads its body itself, as it comes.
     streams_body = False
+
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
+        token = request.auth
+        if isinstance(token, ApiToken) and token.expires_soon:
+            response.headers[EXPIRY_HEADER] = timestamp(token.expires_at)
+        return super().finalize_response(request, response, *args, **kwargs)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)

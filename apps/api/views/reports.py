@@ -209,7 +209,9 @@ def _refusals() -> Iterator[None]:
     except reporting.NotTheReporter:
         raise RunOfAnotherReporter(_("Report with a token of the user who opened the run.")) from None
     except reporting.ReportEnded as error:
-        raise RunHasEnded(_("The run has ended already: %(status)s.") % {"status": error.status}) from None
+        raise RunHasEnded(
+            _("The run has ended already: %(status)s.") % {"status": error.status}, run_status=error.status
+        ) from None
     except reporting.LogGap as error:
         raise LinesMissing(
             _("The next line is number %(expected)d; send it first.") % {"expected": error.expected},
