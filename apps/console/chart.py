@@ -7,21 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import date
 
-from django.db.models import Count, Q, Sum
-from django.db.models.functions import TruncDate
-from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 from apps.console.wording import whole_text
-from apps.runs.models import Run
-from apps.services.models import Service
 
-DAYS = 30
 _HEIGHT = 150
 _TOP = 14
 _BASE = 116
@@ -40,38 +34,12 @@ class Day:
     pushed_count: int = 0
 
 
-def daily_transactions(service: Service, now: datetime) -> list[Day]:
-    """The last 30 days in the reader's time zone, today last; one query over `run_service_started`."""
-    today = timezone.localtime(now).date()
-    first = today - timedelta(days=DAYS - 1)
-    since = timezone.make_aware(datetime.combine(first, time.min))
-    rows = (
-        Run.objects.filter(service=service, started_at__gte=since)
-        .order_by()
-        .values(day=TruncDate("started_at"))
-        .annotate(
-            run_count=Count("pk"),
-            failed_count=Count("pk", filter=Q(status__in=(Run.Status.FAILED, Run.Status.LOST))),
-            pulled_sum=Sum("pulled_count"),
-            pushed_sum=Sum("pushed_count"),
-        )
-    )
-    days = {
-        row["day"]: Day(
-            row["day"], row["run_count"], row["failed_count"], row["pulled_sum"], row["pushed_sum"]
-        )
-        for row in rows
-    }
-    dates = (first + timedelta(days=number) for number in range(DAYS))
-    return [days.get(day, Day(day)) for day in dates]
-
-
 def draw_chart(days: Sequence[Day]) -> SafeString:
-    """Two bars a day, pulled and pushed, and a mark below for failed runs; hovering tells the numbers."""
+    """Two bars a day, pulled and pushed, and a mark below for failed runs; chart.js tells each day's numbers."""
     top = round_up(max((max(day.pulled_count, day.pushed_count) for day in days), default=0))
     width = (100 - _LEFT) / max(len(days), 1)
     drawn = ((_day(day, _LEFT + index * width, width, top),) for index, day in enumerate(days))
-    labelled = range(len(days) - 1, -1, -7)
+    labelled = range(len(days) - 1, -1, -max(round(len(days) / 6), 1))
     labels = ((_label(days[index].date, _LEFT + (index + 0.5) * width),) for index in labelled)
     return format_html(
         '<svg class="chart" height="{}" width="100%" role="img" aria-label="{}">{}{}{}</svg>',
@@ -141,7 +109,8 @@ def _day(day: Day, left: float, width: float, top: int) -> SafeString:
             )
         )
     return format_html(
-        '<g><title>{}</title><rect class="chart-hit" x="{}%" width="{}%" y="{}" height="{}"/>{}</g>',
+        '<g data-day="{0}"><title>{0}</title><rect class="chart-hit" x="{1}%" width="{2}%" y="{3}" height="{4}"/>'
+        "{5}</g>",
         _day_text(day),
         round(left, 3),
         round(width, 3),

@@ -13,8 +13,10 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.functional import Promise
+from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
+from apps.console.wording import moment_text
 from apps.runs.models import Run
 from apps.services.models import Connection
 
@@ -27,10 +29,13 @@ class Period:
     label: str | Promise
     # How it ends the sentence "37 runs started …".
     words: str | Promise
-    length: timedelta | None
+    length: timedelta | None = None
+    # Of a custom range: its ends, the second left out; None = open.
+    since: datetime | None = None
+    until: datetime | None = None
 
     def cutoff(self, now: datetime) -> datetime | None:
-        return now - self.length if self.length else None
+        return now - self.length if self.length else self.since
 
 
 PERIODS = (
@@ -38,7 +43,7 @@ PERIODS = (
     Period("24h", _("Last 24 hours"), _("in the last 24 hours"), timedelta(hours=24)),
     Period("7d", _("7 days"), _("in the last 7 days"), timedelta(days=7)),
     Period("30d", _("30 days"), _("in the last 30 days"), timedelta(days=30)),
-    Period("any", _("Any time"), _("at any time"), None),
+    Period("any", _("Any time"), _("at any time")),
 )
 DEFAULT_PERIOD = PERIODS[1]
 
@@ -46,6 +51,31 @@ DEFAULT_PERIOD = PERIODS[1]
 def period_from(key: str | None) -> Period:
     """The period of that key; 24 hours for none and for an unknown one."""
     return next((period for period in PERIODS if period.key == key), DEFAULT_PERIOD)
+
+
+def moment_from(text: str) -> datetime | None:
+    """What a field for day and time, or for a day, sends, in the reader's zone; None for what is neither."""
+    try:
+        moment = datetime.fromisoformat(text.strip())
+        return moment if timezone.is_aware(moment) else timezone.make_aware(moment)
+    except (ValueError, OverflowError):
+        return None
+
+
+def custom_period(since: datetime | None, until: datetime | None) -> Period:
+    """The period between two times, either of which may be open."""
+    now = timezone.now()
+    if since and until:
+        words = format_lazy(
+            _("from {since} to {until}"), since=moment_text(since, now), until=moment_text(until, now)
+        )
+    elif since:
+        words = format_lazy(_("since {since}"), since=moment_text(since, now))
+    elif until:
+        words = format_lazy(_("before {until}"), until=moment_text(until, now))
+    else:
+        words = _("at any time")
+    return Period("custom", _("From … to"), words, since=since, until=until)
 
 
 class PeriodFilter(SimpleListFilter):
@@ -112,6 +142,13 @@ class ConnectionFilter(SimpleListFilter):
     def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> list[tuple[str, Any]]:
         names = Connection.objects.order_by("name").values_list("name", flat=True)
         return [(name, name) for name in names]
+
+    def choices(self, changelist: ChangeList) -> Iterator[Any]:
+        """Each with its value too: where there are many, they are a select."""
+        values = ("", *(value for value, _label in self.lookup_choices))
+        others = [pair for pair in changelist.params.items() if pair[0] != self.parameter_name]
+        for value, choice in zip(values, super().choices(changelist), strict=True):
+            yield {**choice, "value": value, "others": others}
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         if not (name := self.value()):

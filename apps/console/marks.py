@@ -8,7 +8,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
-from apps.console.wording import relative_text, schedule_text
+from apps.console.wording import moment_html, relative_text, schedule_text
 from apps.runs.models import Run
 from apps.services.models import Connection, Service
 
@@ -41,11 +41,23 @@ def never_badge() -> SafeString:
     return format_html('<span class="badge badge-never">{}{}</span>', icon("dash"), _("Never ran"))
 
 
-def active_badge(is_active: bool) -> SafeString:
-    """Whether a service takes part in its schedule."""
-    if is_active:
+def active_badge(service: Service) -> SafeString:
+    """Whether a service takes part in its schedule; a pause that nobody asked for is named as one."""
+    if service.is_active:
         return format_html('<span class="state state-on">{}{}</span>', icon("dot"), _("Active"))
-    return format_html('<span class="state state-off">{}{}</span>', icon("pause"), _("Off"))
+    words = _("Paused") if service.paused_at else _("Off")
+    return format_html('<span class="state state-off">{}{}</span>', icon("pause"), words)
+
+
+def active_switch(service: Service, url: str) -> SafeString:
+    """The same as a switch that posts to `url`."""
+    return format_html(
+        '<button type="submit" formmethod="post" formaction="{}" class="switch-button" role="switch" '
+        'aria-checked="{}" aria-label="{}"><span class="switch"></span></button>',
+        url,
+        "true" if service.is_active else "false",
+        _("Schedule of %(name)s") % {"name": service.name},
+    )
 
 
 def trigger_text(run: Run) -> str:
@@ -74,14 +86,22 @@ def _flow_end(connection: Connection) -> SafeString:
 
 
 def next_run_html(service: Service, now: datetime) -> SafeString:
-    """ "in 12 min · every 15 minutes"; the schedule alone where it is off."""
+    """ "in 12 min · every 15 minutes"; the schedule alone where it is off; why, where failures turned it off."""
+    if service.kind == Service.Kind.REPORTED:
+        return format_html('<span class="quiet">{}</span>', _("when it is reported"))
+    if service.paused_at is not None and not service.is_active:
+        return format_html(
+            '<span class="warned">{}</span><span class="below">{}</span>',
+            _("paused after failures in a row"),
+            moment_html(service.paused_at, now),
+        )
     if not service.schedule:
         return format_html('<span class="quiet">{}</span>', _("by hand only"))
     words = schedule_text(service.schedule)
     if not service.is_active or service.next_run_at is None:
         return format_html('<span class="quiet">{}</span>', words)
     return format_html(
-        '<time datetime="{}" title="{}">{}</time><span class="quiet"> · {}</span>',
+        '<time datetime="{}" title="{}">{}</time><span class="below">{}</span>',
         service.next_run_at.isoformat(),
         service.next_run_at.strftime("%Y-%m-%d %H:%M UTC"),
         relative_text(service.next_run_at, now) if service.next_run_at > now else _("due now"),

@@ -6,32 +6,54 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.admin import ShowFacets
+from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
+from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from django.views.decorators.http import require_POST
+from django.views.decorators.http import require_POST, require_safe
 
 from apps.console.filters import ActiveFilter, ConnectionFilter, LastRunFilter
 from apps.console.forms import ServiceSettings
-from apps.console.marks import active_badge, flow_html, never_badge, next_run_html, status_badge
+from apps.console.marks import (
+    active_badge,
+    active_switch,
+    flow_html,
+    never_badge,
+    next_run_html,
+    status_badge,
+)
 from apps.console.menus import MenuItem, menu_heading, row_menu
 from apps.console.run_page import run_page
-from apps.console.summary import summary_page
-from apps.console.wording import moment_html, whole_text
+from apps.console.strips import recent_runs, strip_html
+from apps.console.summary import summary_feed, summary_page
+from apps.console.wording import moment_html, warnings_text
 from apps.runs.models import Run
 from apps.services.models import Service
+
+
+class ServiceList(ChangeList):
+    """The list, whose services carry their last runs: one query for the whole page."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        services: Any = list(self.result_list)
+        recent = recent_runs([service.pk for service in services])
+        for service in services:
+            service.recent_runs = recent[service.pk]
+        self.result_list = services
 
 
 class ServiceAdmin(ServiceSettings):
     """Every service, active or not, with its last run and its next."""
 
-    list_display = ("name_and_slug", "flow", "last_run", "next_run", "active")
+    list_display = ("name_and_slug", "flow", "last_run", "last_runs", "next_run")
     list_display_links = None
     # On a phone each row becomes a card.
     is_stacking = True
@@ -60,7 +82,20 @@ class ServiceAdmin(ServiceSettings):
         def menu(service: Service) -> SafeString:
             return row_menu(f"service-{service.pk}", service.name, service_menu(request, service))
 
-        return (*self.list_display, menu)
+        @admin.display(description=gettext_lazy("active"), ordering="is_active")
+        def active(service: Service) -> SafeString:
+            if not may_change:
+                return active_badge(service)
+            state = "off" if service.is_active else "on"
+            return active_switch(
+                service, reverse("admin:services_service_schedule", args=[service.pk, state])
+            )
+
+        may_change = request.user.has_perm("services.change_service")
+        return (*self.list_display, active, menu)
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return ServiceList
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Service]:
         """The services that the user may know of, each with its last run, found by `run_service_latest`."""
@@ -96,9 +131,8 @@ class ServiceAdmin(ServiceSettings):
             return never_badge()
         warnings = ""
         if service.last_warning_count:
-            count = whole_text(service.last_warning_count)
             warnings = format_html(
-                ' · <span class="warned">{}</span>', _("%(count)s warnings") % {"count": count}
+                ' · <span class="warned">{}</span>', warnings_text(service.last_warning_count)
             )
         return format_html(
             '<a href="{}">{}</a><span class="below">{}{}</span>',
@@ -108,13 +142,13 @@ class ServiceAdmin(ServiceSettings):
             warnings,
         )
 
+    @admin.display(description=gettext_lazy("last 20 runs"))
+    def last_runs(self, service: Any) -> SafeString:
+        return strip_html(service.recent_runs)
+
     @admin.display(description=gettext_lazy("next run"), ordering="next_run_at")
     def next_run(self, service: Service) -> SafeString:
         return next_run_html(service, timezone.now())
-
-    @admin.display(description=gettext_lazy("schedule"), ordering="is_active")
-    def active(self, service: Service) -> SafeString:
-        return active_badge(service.is_active)
 
     # --- One service ---
 
@@ -122,6 +156,11 @@ class ServiceAdmin(ServiceSettings):
         view = self.admin_site.admin_view
         return [
             path("<int:service_id>/runs/", view(self.runs_view), name="services_service_runs"),
+            path(
+                "<int:service_id>/runs/feed/",
+                view(require_safe(self.runs_feed_view)),
+                name="services_service_runs_feed",
+            ),
             path("<int:service_id>/run/", view(self.run_view), name="services_service_run"),
             path(
                 "<int:service_id>/schedule/<str:state>/",
@@ -135,11 +174,17 @@ class ServiceAdmin(ServiceSettings):
         """View logs: the summary of one service."""
         return summary_page(request, self.admin_site, self._visible(request, service_id))
 
+    def runs_feed_view(self, request: HttpRequest, service_id: int) -> HttpResponse:
+        """The rows of the runs that go on, for the summary that shows them."""
+        return summary_feed(request, self._visible(request, service_id))
+
     def run_view(self, request: HttpRequest, service_id: int) -> HttpResponse:
         """Run service: the page from which a person starts a run."""
         service = self._visible(request, service_id)
         if not request.user.has_perm("runs.start_run"):
             raise PermissionDenied
+        if service.kind == Service.Kind.REPORTED:
+            raise Http404(_("It runs elsewhere and reports here; it cannot be started from here."))
         return run_page(request, self.admin_site, service)
 
     def schedule_view(self, request: HttpRequest, service_id: int, state: str) -> HttpResponse:
@@ -154,7 +199,7 @@ class ServiceAdmin(ServiceSettings):
             _("The schedule of %(name)s is on.") if state == "on" else _("The schedule of %(name)s is off.")
         )
         messages.success(request, said % {"name": service.name})
-        return HttpResponseRedirect(reverse("admin:services_service_changelist"))
+        return HttpResponseRedirect(_page_before(request))
 
     def has_delete_permission(self, request: HttpRequest, obj: Service | None = None) -> bool:
         """What has run is history: such a service is turned off, never deleted."""
@@ -171,10 +216,18 @@ class ServiceAdmin(ServiceSettings):
         return service
 
 
+def _page_before(request: HttpRequest) -> str:
+    """The page of ours from which the form was sent, with its search and filters; else the list."""
+    referer = request.headers.get("Referer", "")
+    if url_has_allowed_host_and_scheme(referer, {request.get_host()}, require_https=request.is_secure()):
+        return referer
+    return reverse("admin:services_service_changelist")
+
+
 def service_menu(request: HttpRequest, service: Service) -> list[MenuItem]:
     """What the ⋮ menu of a service offers this user."""
     items = [MenuItem(_("View logs"), reverse("admin:services_service_runs", args=[service.pk]), "logs")]
-    if request.user.has_perm("runs.start_run"):
+    if request.user.has_perm("runs.start_run") and service.kind != Service.Kind.REPORTED:
         run = reverse("admin:services_service_run", args=[service.pk])
         items.append(MenuItem(_("Run service"), run, "play"))
     settings = reverse("admin:services_service_change", args=[service.pk])

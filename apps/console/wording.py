@@ -9,7 +9,7 @@ from django.utils import timezone
 from django.utils.formats import date_format, number_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.translation import get_language
+from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext as _
 
 from apps.services.schedule import in_words
@@ -65,7 +65,7 @@ def moment_html(moment: datetime | None, now: datetime) -> SafeString:
     if moment is None:
         return SafeString(_NOTHING)
     return format_html(
-        '<time datetime="{}" title="{} · {} UTC">{}</time>',
+        '<time datetime="{}" data-moment title="{} · {} UTC">{}</time>',
         moment.isoformat(),
         relative_text(moment, now),
         moment.strftime("%Y-%m-%d %H:%M:%S"),
@@ -95,6 +95,11 @@ def count_text(count: int) -> str:
 def whole_text(count: int) -> str:
     """A number with its thousands parted, zero included."""
     return number_format(count, force_grouping=True)
+
+
+def warnings_text(count: int) -> str:
+    """ "1 warning", "1,204 warnings"."""
+    return ngettext("%(count)s warning", "%(count)s warnings", count) % {"count": whole_text(count)}
 
 
 def schedule_text(expression: str) -> str:

@@ -77,6 +77,7 @@ def test_row_shows_flow_last_run_and_next_run_in_words(client: Client) -> None:
     assert row.index("shop") < row.index("#i-arrow") < row.index("warehouse")
     assert "badge-failed" in row
     assert "badge-succeeded" not in row
+    assert 'aria-label="Last 2 runs: 1 succeeded, 1 failed"' in row
     assert ">in 12 min</time>" in row
     assert "every 15 minutes" in row
 
@@ -119,8 +120,8 @@ def test_list_costs_the_same_queries_whatever_its_length(
         make_run(make_service())
     client.force_login(make_user(is_superuser=True))
 
-    # Session, user, names of the connections, count, the page.
-    with django_assert_num_queries(5):
+    # Session, user, names of the connections, count, the page, the last runs of its services.
+    with django_assert_num_queries(6):
         client.get(LIST)
 
 

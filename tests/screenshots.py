@@ -1,0 +1,232 @@
+"""Pictures of every page, light and dark, in ./screenshots, for a person to look at.
+
+    python -m tests.screenshots [--width 1440] [--folder screenshots]
+
+It fills a database of its own with a week of made-up runs, serves it, and removes it afterwards.
+"""
+
+import argparse
+import os
+import random
+import shutil
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, make_server
+
+HEIGHT = 900
+NAMES = (
+    ("Orders to warehouse", "shop", "warehouse", "*/15 * * * *"),
+    ("Invoices to ledger", "billing", "ledger", "0 * * * *"),
+    ("Catalogue to marketplace", "catalogue", "marketplace", "30 */4 * * *"),
+    ("Customers to mailing list", "crm", "mailing", "0 6 * * *"),
+    ("Stock levels to shop", "warehouse", "shop", "*/30 * * * *"),
+    ("Meter readings to billing", "meters", "billing", "10 * * * *"),
+    ("Returns to finance", "shop", "ledger", ""),
+    ("Prices to branches", "catalogue", "branches", "0 5 * * 1-5"),
+)
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.screenshots", description=__doc__)
+    parser.add_argument("--width", type=int, nargs="*", default=[1440], help="widths in pixels")
+    parser.add_argument("--folder", type=Path, default=Path("screenshots"))
+    options = parser.parse_args(arguments)
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        print("Chromium is not installed; on Debian: apt install chromium", file=sys.stderr)
+        return 1
+    with made_up_site() as (url, pages, cookie):
+        take_pictures(chromium, url, pages, cookie, options)
+    return 0
+
+
+@contextmanager
+def made_up_site() -> Iterator[tuple[str, dict[str, str], dict[str, str]]]:
+    """Its address, its pages by name, and the cookie of somebody who is signed in."""
+    with tempfile.TemporaryDirectory(prefix="synclog-pictures-") as folder:
+        prepare(Path(folder))
+        # Django reads its settings as these are imported.
+        from django.conf import settings
+        from django.contrib.staticfiles.handlers import StaticFilesHandler
+        from django.core.handlers.wsgi import WSGIHandler
+        from django.test import Client
+
+        pages, user = fill()
+        client = Client()
+        client.force_login(user)
+        server = make_server("127.0.0.1", 0, StaticFilesHandler(WSGIHandler()), handler_class=Silent)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        session = client.cookies[settings.SESSION_COOKIE_NAME].value
+        try:
+            yield url, pages, {"name": settings.SESSION_COOKIE_NAME, "value": session, "url": url}
+        finally:
+            server.shutdown()
+
+
+class Silent(WSGIRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - so named by the base class
+        """Nobody wants to read of each request."""
+
+
+def prepare(folder: Path) -> None:
+    """A fresh, migrated database in this folder."""
+    for name in [name for name in os.environ if name.startswith(("SYNCLOG_", "DATABASE_URL", "AWS_"))]:
+        del os.environ[name]
+    os.environ |= {
+        "SYNCLOG_DATA_DIR": str(folder),
+        "DJANGO_SETTINGS_MODULE": "config.settings",
+        "DJANGO_DEBUG": "1",
+        "DJANGO_ALLOW_ASYNC_UNSAFE": "true",
+    }
+    (folder / "static").mkdir()
+    import django
+    from django.conf import settings
+
+    settings.STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
+    settings.LOGGING = {"version": 1}
+    django.setup()
+    from django.core.management import call_command
+
+    call_command("migrate", verbosity=0)
+
+
+def fill() -> tuple[dict[str, str], Any]:
+    """A week of runs of some services; what to open, and who opens it."""
+    from django.utils import timezone
+
+    from apps.runs.models import Level, Run, Step, Tick
+    from tests import factories
+
+    random.seed(10045)
+    now = timezone.now()
+    ada = factories.make_user("ada", first_name="Ada", is_superuser=True, password="ada")
+    connections = {
+        name: factories.make_connection(name=name) for name in dict.fromkeys(sum((n[1:3] for n in NAMES), ()))
+    }
+    services = []
+    for number, (name, source, destination, schedule) in enumerate(NAMES):
+        service = factories.make_service(
+            name=name,
+            slug=name.lower().replace(" ", "-"),
+            source_connection=connections[source],
+            destination_connection=connections[destination],
+            schedule=schedule,
+            is_active=number not in {5, 7},
+            paused_at=now - timedelta(hours=5) if number == 5 else None,
+            script="def transform(records):\n    return records\n",
+        )
+        service.plan_next_run(now)
+        service.save()
+        services.append(service)
+        make_history(service, number, ada, now)
+    factories.make_service(
+        name="Payroll export",
+        slug="payroll-export",
+        kind="reported",
+        source_connection=None,
+        destination_connection=None,
+    )
+    busy = factories.make_run(
+        services[0], status=Run.Status.RUNNING, started_by=ada, pulled_count=1204, pushed_count=1180,
+        started_at=now - timedelta(seconds=52), store_pull=True, store_push=True,
+    )  # fmt: skip
+    told = [f"Page {page}: 100 records pulled from shop in 0.{page + 20} s" for page in range(1, 9)]
+    factories.make_log_entries(busy, ["Run started by Ada: store pull and push payloads", *told])
+    factories.make_log_entries(
+        busy, ["Order 10045 has no delivery address"], level=Level.WARNING, step=Step.SCRIPT
+    )
+    factories.make_log_entries(busy, ["100 records pushed to warehouse"] * 4, step=Step.PUSH)
+    factories.make_payload(busy, sequence=2, name="page-1.json")
+    failed = services[1].runs.filter(status="failed").order_by("-id").first() or services[1].runs.first()
+    factories.make_log_entries(failed, told)
+    factories.make_log_entries(failed, [failed.error or "It failed"], level=Level.ERROR, step=Step.SCRIPT)
+    factories.make_payload(failed, sequence=3, name="page-2.json")
+    for job in ("queue_due_runs", "close_lost_runs", "delete_expired_payloads", "prune_logs"):
+        Tick.note(job)
+    first = services[0].pk
+    pages = {
+        "home": "/admin/",
+        "services": "/admin/services/service/",
+        "summary": f"/admin/services/service/{first}/runs/",
+        "run-service": f"/admin/services/service/{first}/run/",
+        "settings": f"/admin/services/service/{first}/change/",
+        "log-running": f"/admin/runs/run/{busy.pk}/log/",
+        "log-failed": f"/admin/runs/run/{failed.pk}/log/",
+        "runs": "/admin/runs/run/",
+        "connections": "/admin/services/connection/",
+        "nothing-ran": f"/admin/services/service/{services[7].pk}/runs/?period=1h",
+        "users": "/admin/auth/user/",
+    }
+    return pages, ada
+
+
+def make_history(service: Any, number: int, user: Any, now: Any) -> None:
+    """Runs of the last thirty days, more of them for services that run often."""
+    from apps.runs.models import Run
+    from tests import factories
+
+    every = (1, 2, 6, 24, 3, 4, 40, 24)[number]
+    ended = (Run.Status.SUCCEEDED, Run.Status.FAILED, Run.Status.CANCELLED, Run.Status.LOST)
+    weights = ((95, 3, 1, 1), (70, 30, 0, 0))[number in {1, 5}]
+    for hour in range(24 * 30, 0, -every):
+        started = now - timedelta(hours=hour, minutes=random.randrange(-50, 10))
+        status = random.choices(ended, weights)[0]
+        if number in {1, 5} and hour <= every:
+            status = Run.Status.FAILED
+        pulled = int(random.triangular(40, 900, 300) * (0.35 if started.weekday() > 4 else 1))
+        is_by_hand = random.random() < 0.08
+        factories.make_run(
+            service,
+            status=status,
+            trigger=Run.Trigger.MANUAL if is_by_hand else Run.Trigger.SCHEDULE,
+            started_by=user if is_by_hand else None,
+            queued_at=started,
+            started_at=started,
+            finished_at=started + timedelta(seconds=random.triangular(2, 400, 20)),
+            pulled_count=pulled,
+            pushed_count=pulled if status == Run.Status.SUCCEEDED else pulled // 3,
+            warning_count=random.choice((0, 0, 0, 1, 4)),
+            error_count=int(status == Run.Status.FAILED),
+            error="transform: record 10045 has no “iban” (line 4 of the script)"
+            if status == Run.Status.FAILED
+            else "",
+        )
+
+
+def take_pictures(
+    chromium: str, url: str, pages: dict[str, str], cookie: dict[str, str], options: Any
+) -> None:
+    from playwright.sync_api import sync_playwright
+
+    options.folder.mkdir(exist_ok=True)
+    began = time.monotonic()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        for width in options.width:
+            for scheme in ("light", "dark"):
+                context = browser.new_context(
+                    viewport={"width": width, "height": HEIGHT}, color_scheme=scheme, base_url=url
+                )
+                page = context.new_page()
+                page.goto("/admin/login/")
+                page.screenshot(path=options.folder / f"login-{width}-{scheme}.png")
+                context.add_cookies([cookie])
+                for name, address in pages.items():
+                    page.goto(address)
+                    page.screenshot(path=options.folder / f"{name}-{width}-{scheme}.png")
+                context.close()
+        browser.close()
+    count = len(list(options.folder.glob("*.png")))
+    print(f"{count} pictures in {options.folder}/, {time.monotonic() - began:.0f} s")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
