@@ -1,31 +1,32 @@
-"""More details: the log of a run as a page, the feed that keeps it live, and the log as a text file."""
+"""More details: the log of a run as a page, and the feed that keeps it live."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 from django.conf import settings
 from django.contrib.admin import AdminSite
-from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext as _
 
 from apps.console.log_lines import LineFacts, render_lines
 from apps.console.log_window import LogQuestion, LogWindow, read_window
+from apps.console.log_words import log_words
 from apps.console.run_facts import facts_version, live_facts
-from apps.runs.logs.reading import all_lines, last_sequence
-from apps.runs.models import Level, Run
+from apps.runs.logs.reading import last_sequence
+from apps.runs.models import Level, Run, Step
 
 # Seconds between two looks at a run that goes on.
 POLL_AFTER = 5.0
+# Of a run's retries, how many are named.
+_MOST_RETRIES = 5
 
 
 def log_page(request: HttpRequest, site: AdminSite, run: Run) -> HttpResponse:
     """The latest 500 lines, or those around `?line=`; without JavaScript, pages of lines."""
-    question = LogQuestion.from_query(request.GET.dict())
+    question = LogQuestion.from_query(request.GET)
     # The run was read before its lines: if it had ended by then, none can come after these.
     window = read_window(run, question)
     context = {
@@ -33,19 +34,22 @@ def log_page(request: HttpRequest, site: AdminSite, run: Run) -> HttpResponse:
         "title": str(run),
         "subtitle": run.service.name,
         "run": run,
+        "retries": list(run.retries.order_by("pk").only("pk")[:_MOST_RETRIES]),
+        "is_held": run.held_until is not None and run.held_until > timezone.now(),
         "live": live_facts(run, timezone.now()),
         "version": facts_version(run),
         "question": question,
         "window": window,
-        "cursor": _cursor(run, question, window),
         "lines": SafeString(render_lines(window.lines, _line_facts(request, question))),
-        "earlier": question.link(before=window.first) if window.has_earlier and window.lines else "",
-        "later": question.link(after=window.last) if window.has_later and window.lines else "",
+        "earlier": question.link(before=window.first) if window.has_earlier else "",
+        "later": question.link(after=window.last) if window.has_later else "",
         "first_link": question.link(after=0),
         "latest_link": question.link(),
-        "levels": _level_choices(question),
+        "levels": [(level.slug, level.label, level in question.levels) for level in Level],
+        "steps": [(step.slug, step.label, step in question.steps) for step in Step],
         "poll_after": POLL_AFTER,
-        "words": _words(),
+        "zone": timezone.get_current_timezone_name(),
+        "words": log_words(),
         "may_start": request.user.has_perm("runs.start_run"),
         "may_cancel": request.user.has_perm("runs.cancel_run"),
     }
@@ -53,25 +57,24 @@ def log_page(request: HttpRequest, site: AdminSite, run: Run) -> HttpResponse:
 
 
 def log_feed(request: HttpRequest, run: Run) -> JsonResponse:
-    """What came after `?after=`, or stands before `?before=`, as fragments; with `?lines=0` only how it goes.
+    """Lines as fragments: after `?after=`, before `?before=`, around `?line=`; with `?lines=0` only how it goes.
 
     Idle, it reads the run and looks for lines: two queries. `poll_after` is in seconds, 0 while more lines
     wait, null once the run has ended and its last line is here.
     """
-    question = LogQuestion.from_query(request.GET.dict())
+    question = LogQuestion.from_query(request.GET)
     if request.GET.get("lines") == "0":
-        window, cursor = LogWindow([], has_earlier=True, has_later=False), last_sequence(run)
+        last = last_sequence(run)
+        window = LogWindow([], last, last, has_earlier=True, has_later=False)
     else:
-        # With a filter the log may be longer than its last hit; read before the lines, so that none is passed.
-        known = last_sequence(run) if question.is_filtered and question.before is None else 0
         window = read_window(run, question)
-        cursor = window.last if window.has_later else max(window.last, known, question.after or 0)
     answer: dict[str, Any] = {
         "html": render_lines(window.lines, _line_facts(request, question)),
         "count": len(window.lines),
         "first": window.first,
-        "cursor": cursor,
+        "cursor": window.last,
         "has_earlier": window.has_earlier,
+        "has_later": window.has_later,
         "status": run.status,
         "is_open": run.is_open,
         "poll_after": _poll_after(run, window),
@@ -84,28 +87,10 @@ def log_feed(request: HttpRequest, run: Run) -> JsonResponse:
     return JsonResponse(answer, headers={"Cache-Control": "no-store"})
 
 
-def log_download(request: HttpRequest, run: Run) -> StreamingHttpResponse:
-    """The whole log up to now as text, streamed in batches."""
-    response = StreamingHttpResponse(_text_of(run), content_type="text/plain; charset=utf-8")
-    response["Content-Disposition"] = f'attachment; filename="run-{run.pk}.log"'
-    return response
-
-
-def _text_of(run: Run) -> Iterator[str]:
-    for line in all_lines(run):
-        moment = line.logged_at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        yield f"{line.sequence}\t{moment}\t{line.level.name}\t{line.step.slug}\t{line.message}\n"
-
-
 def _poll_after(run: Run, window: LogWindow) -> float | None:
     if window.has_later:
         return 0
     return POLL_AFTER if run.is_open else None
-
-
-def _cursor(run: Run, question: LogQuestion, window: LogWindow) -> int:
-    """The line from which the page goes on; with a filter it may have to be looked up."""
-    return window.last or (last_sequence(run) if question.is_filtered else 0)
 
 
 def _line_facts(request: HttpRequest, question: LogQuestion) -> LineFacts:
@@ -115,35 +100,3 @@ def _line_facts(request: HttpRequest, question: LogQuestion) -> LineFacts:
         may_download=request.user.has_perm("runs.download_payload"),
         wanted=question.line,
     )
-
-
-def _level_choices(question: LogQuestion) -> list[tuple[str, str, bool]]:
-    choices = (
-        ("", _("All levels")),
-        (Level.INFO.slug, _("Info and above")),
-        (Level.WARNING.slug, _("Warnings and errors")),
-        (Level.ERROR.slug, _("Errors")),
-    )
-    return [(value, label, value == question.level) for value, label in choices]
-
-
-def _words() -> dict[str, str]:
-    """What the page's script says; %s stands for a number, a time or a span."""
-    return {
-        "on": _("Auto-refresh is on"),
-        "off": _("Auto-refresh is off"),
-        "new": _("%s new lines"),
-        "one": _("1 new line"),
-        "further": _("%s lines further on"),
-        "ended": _("The run has ended; its log is complete on this page."),
-        "offline": _("No connection to the server. Trying again every few seconds; no line is lost."),
-        "online": _("The connection is back."),
-        "signedOut": _("You have been signed out. Sign in again and this page goes on where it stopped."),
-        "forbidden": _("You may no longer read this run. Refreshing has stopped."),
-        "missing": _("This run is no longer there. Refreshing has stopped."),
-        "left": _("works for %s"),
-        "gone": _("expired"),
-        "hours": _("h"),
-        "minutes": _("min"),
-        "moments": _("less than a minute"),
-    }

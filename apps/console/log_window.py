@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
+from django.http import QueryDict
+
+from apps.console.log_search import Search
 from apps.runs.logs.reading import Line, LineFilter, latest_lines, lines_after, lines_before
-from apps.runs.models import Level, Run
+from apps.runs.models import Level, Run, Step
 
 PAGE_LINES = 500
 # Of a page around a wanted line, how many stand before it.
@@ -16,22 +19,24 @@ _LINES_BEFORE = 100
 
 @dataclass(frozen=True)
 class LogQuestion:
-    """What the address asks for."""
+    """What the address asks for; page, feed, search and download read it alike."""
 
-    # The least level, as in the API; empty = all.
-    level: str
+    # Empty = all, as in the API.
+    levels: tuple[Level, ...]
+    steps: tuple[Step, ...]
     text: str
     line: int | None
     before: int | None
     after: int | None
 
     @classmethod
-    def from_query(cls, query: Mapping[str, str]) -> LogQuestion:
+    def from_query(cls, query: QueryDict) -> LogQuestion:
         """Reads the query string; what makes no sense is passed over."""
-        level = query.get("level", "")
         return cls(
-            level=level if level.upper() in Level.names else "",
-            text=query.get("q", "").strip()[:500],
+            levels=_members(Level, query.getlist("level")),
+            steps=_members(Step, query.getlist("step")),
+            # No database takes NUL.
+            text=query.get("q", "").replace("\x00", "").strip()[:500],
             line=_number(query.get("line", "")),
             before=_number(query.get("before", "")),
             after=_number(query.get("after", "")),
@@ -39,55 +44,91 @@ class LogQuestion:
 
     @property
     def wanted(self) -> LineFilter:
-        levels = [level for level in Level if level >= Level[self.level.upper()]] if self.level else []
-        return LineFilter(levels=levels, text=self.text)
+        return LineFilter(levels=self.levels, steps=self.steps, text=self.text)
 
     @property
     def is_filtered(self) -> bool:
-        return bool(self.level or self.text)
+        return bool(self.levels or self.steps or self.text)
 
-    def link(self, **change: int) -> str:
-        """The address with the same filter and another place."""
-        query: dict[str, str | int] = {"level": self.level, "q": self.text}
-        # A lone "?" is the page without any query.
-        return "?" + urlencode({key: value for key, value in (query | change).items() if value != ""})
+    @property
+    def filter_query(self) -> str:
+        """The filter alone, as the end of an address."""
+        return self.link()
+
+    def link(self, **place: int) -> str:
+        """The address with the same filter and another place; a lone "?" is the page without any query."""
+        query: list[tuple[str, str | int]] = [("level", level.slug) for level in self.levels]
+        query += [("step", step.slug) for step in self.steps]
+        if self.text:
+            query.append(("q", self.text))
+        return "?" + urlencode([*query, *place.items()])
 
 
 @dataclass(frozen=True)
 class LogWindow:
-    """Some lines in order, and whether there are more on either side."""
+    """Some lines in order, and whether there are more on either side.
+
+    `first` and `last` bound what was looked at: with a filter they may lie beyond the lines that are shown.
+    """
 
     lines: list[Line]
+    first: int
+    last: int
     has_earlier: bool
     has_later: bool
-
-    @property
-    def first(self) -> int:
-        return self.lines[0].sequence if self.lines else 0
-
-    @property
-    def last(self) -> int:
-        return self.lines[-1].sequence if self.lines else 0
 
 
 def read_window(run: Run, question: LogQuestion, size: int = PAGE_LINES) -> LogWindow:
     """The lines that the question asks for; each side costs one index range."""
-    wanted = question.wanted
+    if question.is_filtered:
+        return _search_window(run, question, size)
     if question.line is not None:
-        before = lines_before(run, question.line, _LINES_BEFORE + 1, wanted)
-        after = lines_after(run, question.line - 1, size - _LINES_BEFORE + 1, wanted)
-        has_later = len(after) > size - _LINES_BEFORE
-        return LogWindow(
-            before[-_LINES_BEFORE:] + after[: size - _LINES_BEFORE], len(before) > _LINES_BEFORE, has_later
-        )
+        before = lines_before(run, question.line, _LINES_BEFORE + 1)
+        after = lines_after(run, question.line - 1, size - _LINES_BEFORE + 1)
+        lines = before[-_LINES_BEFORE:] + after[: size - _LINES_BEFORE]
+        return _window(lines, len(before) > _LINES_BEFORE, len(after) > size - _LINES_BEFORE)
     if question.before is not None:
-        lines = lines_before(run, question.before, size + 1, wanted)
-        return LogWindow(lines[-size:], len(lines) > size, has_later=True)
+        lines = lines_before(run, question.before, size + 1)
+        return _window(lines[-size:], len(lines) > size, has_later=True, otherwise=question.before)
     if question.after is not None:
-        lines = lines_after(run, question.after, size + 1, wanted)
-        return LogWindow(lines[:size], question.after > 0, len(lines) > size)
-    lines = latest_lines(run, size + 1, wanted)
-    return LogWindow(lines[-size:], len(lines) > size, has_later=False)
+        lines = lines_after(run, question.after, size + 1)
+        return _window(lines[:size], question.after > 0, len(lines) > size, otherwise=question.after)
+    lines = latest_lines(run, size + 1)
+    return _window(lines[-size:], len(lines) > size, has_later=False)
+
+
+def _window(lines: list[Line], has_earlier: bool, has_later: bool, otherwise: int = 0) -> LogWindow:
+    first, last = (lines[0].sequence, lines[-1].sequence) if lines else (otherwise, otherwise)
+    return LogWindow(lines, first, last, has_earlier, has_later)
+
+
+def _search_window(run: Run, question: LogQuestion, size: int) -> LogWindow:
+    """The same among the lines that the filter wants; what takes too long ends where it is."""
+    search = Search(run, question.wanted)
+    if question.line is not None:
+        after = search.forwards(question.line - 1, size - _LINES_BEFORE)
+        before = search.backwards(question.line, _LINES_BEFORE)
+        lines = before.lines + after.lines
+        return LogWindow(lines, before.reached, after.reached, not before.is_done, not after.is_done)
+    if question.after is not None:
+        found = search.forwards(question.after, size)
+        return LogWindow(
+            found.lines, question.after + 1, found.reached, question.after > 0, not found.is_done
+        )
+    found = search.backwards(question.before or search.last + 1, size)
+    return LogWindow(
+        found.lines,
+        found.reached,
+        search.last if question.before is None else question.before - 1,
+        has_earlier=not found.is_done,
+        has_later=question.before is not None,
+    )
+
+
+def _members[Kind: (Level, Step)](kind: type[Kind], given: Sequence[str]) -> tuple[Kind, ...]:
+    """The members named, each of `given` parted by commas, in the order of their kind."""
+    words = {word.strip().upper() for text in given for word in text.split(",")}
+    return tuple(member for member in kind if member.name in words)
 
 
 def _number(text: str) -> int | None:

@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from apps.console.ansi import message_html
+from apps.console.log_timeline import timeline_html
 from apps.console.marks import icon, status_badge
 from apps.console.wording import count_text, duration_text, moment_html, whole_text
 from apps.runs.models import Run
@@ -29,6 +30,8 @@ def facts_version(run: Run) -> str:
         run.error,
         run.is_complete,
         run.lost_line_count,
+        run.omitted_line_count,
+        run.step_seconds,
     )
     return f"{zlib.crc32(repr(seen).encode()):08x}"
 
@@ -43,6 +46,7 @@ def live_facts(run: Run, now: datetime) -> dict[str, SafeString]:
         "pushed": _number(run.pushed_count),
         "warnings": _number(run.warning_count, "warned"),
         "errors": _number(run.error_count, "erred"),
+        "steps": timeline_html(run, now),
         "error": _error(run),
         "seal": seal_html(run),
     }
@@ -52,24 +56,35 @@ def seal_html(run: Run) -> SafeString:
     """Whether every line that was logged is here; nothing while the run goes on."""
     if run.is_open:
         return SafeString("")
-    if run.is_complete and not run.lost_line_count:
-        lines = ngettext("%(count)s line", "%(count)s lines", run.line_count) % {
-            "count": whole_text(run.line_count)
-        }
-        return format_html(
-            '<span class="seal seal-complete">{}{} · {}</span>', icon("check"), _("Complete"), lines
+    if run.lost_line_count:
+        lost = ngettext(
+            "%(count)s line lost: %(reason)s", "%(count)s lines lost: %(reason)s", run.lost_line_count
         )
-    if not run.lost_line_count:
-        return format_html(
-            '<span class="seal seal-lost">{}{}</span>',
-            icon("warning"),
-            _("Not sealed: lines may be missing. %(reason)s") % {"reason": run.lost_reason},
-        )
-    lost = ngettext(
-        "%(count)s line lost: %(reason)s", "%(count)s lines lost: %(reason)s", run.lost_line_count
+        words = lost % {"count": whole_text(run.lost_line_count), "reason": run.lost_reason}
+        return _seal("lost", "warning", words + _omitted(run))
+    if not run.is_complete:
+        words = _("Not sealed: lines may be missing. %(reason)s") % {"reason": run.lost_reason}
+        return _seal("lost", "warning", words + _omitted(run))
+    lines = ngettext("%(count)s line", "%(count)s lines", run.line_count) % {
+        "count": whole_text(run.line_count)
+    }
+    return _seal("complete", "check", f"{_('Complete')} · {lines}{_omitted(run)}")
+
+
+def _seal(kind: str, shape: str, words: str) -> SafeString:
+    return format_html('<span class="seal seal-{}">{}{}</span>', kind, icon(shape), words)
+
+
+def _omitted(run: Run) -> str:
+    """What was left out on purpose, as the end of the seal."""
+    if not run.omitted_line_count:
+        return ""
+    words = ngettext(
+        ", %(count)s line left out from the middle",
+        ", %(count)s lines left out from the middle",
+        run.omitted_line_count,
     )
-    words = lost % {"count": whole_text(run.lost_line_count), "reason": run.lost_reason}
-    return format_html('<span class="seal seal-lost">{}{}</span>', icon("warning"), words)
+    return words % {"count": whole_text(run.omitted_line_count)}
 
 
 def _status(run: Run) -> SafeString:

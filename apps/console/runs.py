@@ -23,8 +23,11 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST, require_safe
 
 from apps.console.filters import PeriodFilter
-from apps.console.log_lines import payload_words
-from apps.console.log_page import log_download, log_feed, log_page
+from apps.console.log_download import download_ndjson, download_text
+from apps.console.log_find import log_find
+from apps.console.log_page import log_feed, log_page
+from apps.console.log_payloads import payload_words
+from apps.console.log_preview import payload_preview
 from apps.console.marks import status_badge, trigger_text
 from apps.console.menus import menu_heading, row_menu
 from apps.console.run_list import MOST_COUNTED
@@ -139,26 +142,39 @@ class RunAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # It takes no parame
         return [
             path("<int:run_id>/log/", view(require_safe(self.log_view)), name="runs_run_log"),
             path("<int:run_id>/log/feed/", view(require_safe(self.feed_view)), name="runs_run_feed"),
+            path("<int:run_id>/log/find/", view(require_safe(self.find_view)), name="runs_run_find"),
             path("<int:run_id>/log/text/", view(require_safe(self.text_view)), name="runs_run_text"),
+            path("<int:run_id>/log/ndjson/", view(require_safe(self.ndjson_view)), name="runs_run_ndjson"),
             path("<int:run_id>/cancel/", view(require_POST(self.cancel_view)), name="runs_run_cancel"),
             path(
                 "<int:run_id>/payloads/<uuid:payload_id>/",
                 view(require_safe(self.payload_view)),
                 name="runs_run_payload",
             ),
+            path(
+                "<int:run_id>/payloads/<uuid:payload_id>/preview/",
+                view(require_safe(self.preview_view)),
+                name="runs_run_preview",
+            ),
             *super().get_urls(),
         ]
 
     def log_view(self, request: HttpRequest, run_id: int) -> HttpResponse:
         """More details: the live log."""
-        run = self._visible(request, run_id, "service__source_connection", "script", "started_by", "retry_of")
+        run = self._visible(request, run_id, "service", "script", "started_by", "held_by")
         return log_page(request, self.admin_site, run)
 
     def feed_view(self, request: HttpRequest, run_id: int) -> HttpResponse:
         return log_feed(request, self._visible(request, run_id))
 
+    def find_view(self, request: HttpRequest, run_id: int) -> HttpResponse:
+        return log_find(request, self._visible(request, run_id))
+
     def text_view(self, request: HttpRequest, run_id: int) -> HttpResponse:
-        return log_download(request, self._visible(request, run_id))  # type: ignore[return-value] # It streams.
+        return download_text(request, self._visible(request, run_id))  # type: ignore[return-value] # It streams.
+
+    def ndjson_view(self, request: HttpRequest, run_id: int) -> HttpResponse:
+        return download_ndjson(request, self._visible(request, run_id))  # type: ignore[return-value] # The same.
 
     def cancel_view(self, request: HttpRequest, run_id: int) -> HttpResponse:
         """Ask the run to stop; it does so between two pages or batches."""
@@ -176,26 +192,43 @@ class RunAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # It takes no parame
 
     def payload_view(self, request: HttpRequest, run_id: int, payload_id: uuid.UUID) -> Any:
         """The bytes of a payload as a download; 410 once they may no longer be read."""
-        if not request.user.has_perm("runs.download_payload"):
-            raise PermissionDenied
-        payloads = Payload.objects.visible_to(request.user).listed().with_state()
-        payload = payloads.filter(pk=payload_id, run_id=run_id).select_related("run").first()
-        if payload is None:
-            raise Http404(_("There is no such payload."))
+        payload = self._payload(request, run_id, payload_id)
         try:
             stream = open_payload(payload)
         except PayloadGone:
-            context = {
-                **self.admin_site.each_context(request),
-                "title": _("This file is gone"),
-                "payload": payload,
-                "words": payload_words(payload, timezone.now())[1],
-            }
-            return TemplateResponse(request, "console/payload_gone.html", context, status=410)
+            return self._gone(request, payload)
         logger.info("Payload %s of run %d read by %s", payload.pk, run_id, request.user.get_username())
         return FileResponse(
             stream, as_attachment=True, filename=payload.name, content_type=payload.content_type
         )
+
+    def preview_view(self, request: HttpRequest, run_id: int, payload_id: uuid.UUID) -> HttpResponse:
+        """The beginning of a payload on a page of its own; 410 once it may no longer be read."""
+        payload = self._payload(request, run_id, payload_id)
+        try:
+            stream = open_payload(payload)
+        except PayloadGone:
+            return self._gone(request, payload)
+        logger.info("Payload %s of run %d seen by %s", payload.pk, run_id, request.user.get_username())
+        return payload_preview(request, self.admin_site, payload, stream)
+
+    def _payload(self, request: HttpRequest, run_id: int, payload_id: uuid.UUID) -> Payload:
+        if not request.user.has_perm("runs.download_payload"):
+            raise PermissionDenied
+        payloads = Payload.objects.visible_to(request.user).listed().with_state()
+        payload = payloads.filter(pk=payload_id, run_id=run_id).select_related("run__service").first()
+        if payload is None:
+            raise Http404(_("There is no such payload."))
+        return payload
+
+    def _gone(self, request: HttpRequest, payload: Payload) -> HttpResponse:
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("This file is gone"),
+            "payload": payload,
+            "words": payload_words(payload, timezone.now())[1],
+        }
+        return TemplateResponse(request, "console/payload_gone.html", context, status=410)
 
     def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
         """The log is the page of a run."""

@@ -109,7 +109,10 @@ def test_level_and_text_filter_the_whole_log(staff: Client, running: Run) -> Non
     make_log_entries(running, ["late", "ORDER 10045 refused"], level=Level.ERROR)
     make_log_entries(running, ["slow"], level=Level.WARNING)
 
-    assert shown(log(staff, running, level="warning")) == [2, 3, 4]
+    assert shown(log(staff, running, level="warning")) == [4]
+    assert shown(log(staff, running, level=["warning", "error"])) == [2, 3, 4]
+    assert shown(log(staff, running, level="warning,error")) == [2, 3, 4]
+    assert shown(log(staff, running, step="push")) == []
     assert shown(log(staff, running, level="error", q="order 10045")) == [3]
     assert "No line matches." in log(staff, running, q="10046")
 
@@ -188,8 +191,8 @@ def test_page_costs_the_same_queries_whatever_its_length(
         make_log_entries(run, 1)
         make_payload(run, sequence=number)
 
-    # Session, user, run, lines, payloads.
-    with django_assert_num_queries(5):
+    # Session, user, run, its retries, lines, payloads.
+    with django_assert_num_queries(6):
         log(staff, run)
 
 

@@ -1,0 +1,179 @@
+"""Turns the beginning of a file into something to read: JSON indented, CSV as rows, the rest as it is."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import json
+import re
+from dataclasses import dataclass, field
+
+from django.utils.translation import gettext as _
+
+# Of a file, so much is read.
+MOST_BYTES = 256 * 1024
+# Of what was read, so much is shown: nothing that a browser would labour at.
+_MOST_ROWS = 1000
+_MOST_COLUMNS = 60
+_MOST_INDENT = 24
+_HEX_BYTES = 512
+
+# A string, perhaps cut off; a bracket or sign; a number or word; white space is dropped.
+_JSON_TOKENS = re.compile(r'"(?:[^"\\]|\\.)*"?|[\[\]{},:]|[^\s\[\]{},:"]+', re.DOTALL)
+
+
+@dataclass
+class Preview:
+    """What is shown, and what has to be said about it."""
+
+    # "text", "table", "hex" or "empty".
+    shape: str
+    text: str = ""
+    head: list[str] = field(default_factory=list)
+    rows: list[list[str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def preview_of(data: bytes, *, content_type: str, name: str, is_whole: bool) -> Preview:
+    """The preview of a file that begins with `data`; whatever it claims to be, it comes to something readable."""
+    if not data:
+        return Preview("empty")
+    text = _decoded(data)
+    if text is None:
+        return Preview("hex", _hex(data[:_HEX_BYTES]), notes=[_binary_words(data)])
+    kind = _kind(content_type, name, text)
+    if kind == "ndjson":
+        return _ndjson(text)
+    if kind == "json":
+        return _json(text, is_whole=is_whole)
+    if kind == "csv":
+        return _table(text)
+    return Preview("text", text)
+
+
+def _kind(content_type: str, name: str, text: str) -> str:
+    known, ending = content_type.lower(), name.lower().rpartition(".")[2]
+    if "ndjson" in known or "jsonl" in known or ending in {"ndjson", "jsonl"}:
+        return "ndjson"
+    if "json" in known or ending == "json":
+        return "json"
+    if "csv" in known or "tab-separated" in known or ending in {"csv", "tsv"}:
+        return "csv"
+    return "json" if text.lstrip()[:1] in {"{", "["} else "text"
+
+
+def _decoded(data: bytes) -> str | None:
+    """The text, without the half of a character at the cut; None where it is no text."""
+    encoding = "utf-8-sig"
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        encoding = "utf-16"
+    elif b"\x00" in data:
+        return None
+    try:
+        return codecs.getincrementaldecoder(encoding)().decode(data)
+    except UnicodeDecodeError:
+        return None
+
+
+def _json(text: str, *, is_whole: bool) -> Preview:
+    notes = []
+    if is_whole:
+        try:
+            json.loads(text)
+        except ValueError as error:
+            return Preview("text", text, notes=[_invalid_words(error)])
+        except RecursionError:
+            notes.append(_("It is nested too deeply to be checked."))
+    # By its signs rather than from what was parsed: that keeps every number, key and order as it was sent,
+    # and does as well for the beginning of a document.
+    return Preview("text", indented(text), notes=notes)
+
+
+def _ndjson(text: str) -> Preview:
+    notes = []
+    for number, line in enumerate(text.splitlines()[:-1], 1):
+        try:
+            if line.strip():
+                json.loads(line)
+        except (ValueError, RecursionError):
+            notes.append(_("Line %(line)s is not valid JSON.") % {"line": number})
+            break
+    return Preview("text", "\n".join(indented(line) for line in text.splitlines()), notes=notes)
+
+
+def indented(text: str) -> str:
+    """JSON, or the beginning of it, with a line for each member."""
+    out: list[str] = []
+    depth, before = 0, ""
+    for sign in _JSON_TOKENS.findall(text):
+        if sign in {"]", "}"}:
+            depth = max(depth - 1, 0)
+            if before not in {"[", "{"}:
+                out.append(_new_line(depth))
+        elif before in {"[", "{", ","}:
+            out.append(_new_line(depth))
+        elif before and before not in {":"} and sign not in {",", ":"}:
+            out.append(" ")
+        out.append(": " if sign == ":" else sign)
+        if sign in {"[", "{"}:
+            depth += 1
+        before = sign
+    return "".join(out)
+
+
+def _new_line(depth: int) -> str:
+    # Bounded, or a file of opening brackets alone would become a page of blanks.
+    return "\n" + "  " * min(depth, _MOST_INDENT)
+
+
+def _table(text: str) -> Preview:
+    try:
+        rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text)))
+    except csv.Error as error:
+        words = _("This is not valid CSV: %(reason)s. It is shown as it is.") % {"reason": error}
+        return Preview("text", text, notes=[words])
+    notes = []
+    if len(rows) > _MOST_ROWS + 1 or any(len(row) > _MOST_COLUMNS for row in rows):
+        notes.append(
+            _("Shown are %(rows)s rows and %(columns)s columns at the most.")
+            % {"rows": _MOST_ROWS, "columns": _MOST_COLUMNS}
+        )
+    shown = [row[:_MOST_COLUMNS] for row in rows[: _MOST_ROWS + 1] if row]
+    if not shown:
+        return Preview("text", text)
+    return Preview("table", head=shown[0], rows=shown[1:], notes=notes)
+
+
+def _delimiter(text: str) -> str:
+    """The sign that parts most columns in the first line."""
+    first = text.partition("\n")[0]
+    return max(",;\t|", key=first.count)
+
+
+def _hex(data: bytes) -> str:
+    lines = []
+    for start in range(0, len(data), 16):
+        part = data[start : start + 16]
+        signs = "".join(chr(byte) if 32 <= byte < 127 else "·" for byte in part)
+        lines.append(f"{start:06x}  {part.hex(' '):<47}  {signs}")
+    return "\n".join(lines)
+
+
+def _binary_words(data: bytes) -> str:
+    size = min(len(data), _HEX_BYTES)
+    return _("This is no text in UTF-8, so its first %(count)s bytes are shown in hexadecimal.") % {
+        "count": size
+    }
+
+
+def _invalid_words(error: ValueError) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        return _(
+            "This is not valid JSON: %(reason)s, line %(line)s, column %(column)s. It is shown as it is."
+        ) % {
+            "reason": error.msg,
+            "line": error.lineno,
+            "column": error.colno,
+        }
+    return _("This is not valid JSON: %(reason)s. It is shown as it is.") % {"reason": error}

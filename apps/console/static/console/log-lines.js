@@ -1,0 +1,222 @@
+// The window of lines: at most 4,000 in the page, whatever the length of the log; the rest is fetched as one scrolls.
+
+import { address, announce, ask, attempt, list, log, number, phrase, showAnswer, state, words } from "./log-page.js";
+
+const MOST_LINES = 4000;
+// Lines are fetched when the reader is so near to the end of what is there, in pixels.
+const NEAR = 1200;
+
+const bar = log.querySelector(".log-bar");
+const earlier = document.getElementById("earlier");
+const later = document.getElementById("later");
+let isLoading = false;
+let lastTop = scrollY;
+
+// --- Lines ---
+
+export function numberOf(line) {
+  return Number(line.id.slice(1));
+}
+
+export function lineAt(sequence) {
+  return document.getElementById(`L${sequence}`);
+}
+
+/** The uppermost line that the reader can see. */
+export function topLine() {
+  const top = isSticky() ? bar.getBoundingClientRect().bottom : 0;
+  const { left } = list.getBoundingClientRect();
+  const y = Math.max(top, list.getBoundingClientRect().top) + 4;
+  return document.elementFromPoint(left + 8, y)?.closest(".line") ?? list.firstElementChild;
+}
+
+function isSticky() {
+  return getComputedStyle(bar).position === "sticky";
+}
+
+export function isInSight(line) {
+  const { top, bottom } = line.getBoundingClientRect();
+  return bottom > 0 && top < innerHeight;
+}
+
+export function isAtEnd() {
+  const page = document.documentElement;
+  return !state.hasLater && page.scrollHeight - page.scrollTop - page.clientHeight < 60;
+}
+
+export function goToEnd() {
+  document.querySelector(".log-end").scrollIntoView({ block: "end" });
+  lastTop = scrollY;
+}
+
+export function bringToSight(line) {
+  line.scrollIntoView({ block: "center" });
+  lastTop = scrollY;
+}
+
+// --- What comes from the server ---
+
+function fragment(html) {
+  const template = document.createElement("template");
+  template.innerHTML = html;
+  return template.content;
+}
+
+/** Changes the list and leaves the reader's line where it was on the screen. */
+function keepPlace(change) {
+  const anchor = topLine();
+  const before = anchor?.getBoundingClientRect().top;
+  change();
+  if (anchor?.isConnected) {
+    scrollBy(0, anchor.getBoundingClientRect().top - before);
+    lastTop = scrollY;
+  }
+}
+
+function showEnds() {
+  earlier.hidden = !state.hasEarlier;
+  earlier.href = address({ before: state.first });
+  const top = list.firstElementChild ? numberOf(list.firstElementChild) : 0;
+  earlier.textContent = state.first === top ? words.earlier : phrase("lookedFrom", state.first);
+  later.hidden = !state.hasLater;
+  later.href = address({ after: state.last });
+  const bottom = list.lastElementChild ? numberOf(list.lastElementChild) : 0;
+  later.textContent = state.last === bottom ? words.later : phrase("lookedTo", state.last);
+  document.getElementById("log-count").textContent = top ? phrase("range", number(top), number(bottom)) : "";
+  const empty = document.getElementById("no-lines");
+  empty.hidden = top > 0;
+  if (!top && [...state.filter].length) {
+    empty.textContent = words.none;
+  }
+}
+
+/** All lines anew. */
+export function showWindow(answer) {
+  list.replaceChildren(fragment(answer.html));
+  Object.assign(state, {
+    first: answer.first,
+    last: answer.cursor,
+    hasEarlier: answer.has_earlier,
+    hasLater: answer.has_later,
+  });
+  showEnds();
+  announce("window");
+  announce("lines");
+}
+
+/** Lines at the end; those at the beginning make room. */
+export function append(answer) {
+  list.append(fragment(answer.html));
+  state.first ||= answer.first;
+  state.last = answer.cursor;
+  state.hasLater = answer.has_later;
+  while (list.childElementCount > MOST_LINES) {
+    list.firstElementChild.remove();
+    state.first = numberOf(list.firstElementChild);
+    state.hasEarlier = true;
+  }
+  showEnds();
+  announce("lines");
+}
+
+export function isFull(count) {
+  return list.childElementCount + count > MOST_LINES;
+}
+
+function prepend(answer) {
+  list.prepend(fragment(answer.html));
+  state.first = answer.first;
+  state.hasEarlier = answer.has_earlier;
+  while (list.childElementCount > MOST_LINES) {
+    list.lastElementChild.remove();
+    state.last = numberOf(list.lastElementChild);
+    state.hasLater = true;
+  }
+  showEnds();
+  announce("lines");
+}
+
+// --- More lines on demand ---
+
+export async function load(isLater) {
+  if (isLoading) {
+    return;
+  }
+  isLoading = true;
+  const [bound, filter] = [isLater ? state.last : state.first, String(state.filter)];
+  const answer = await attempt(() => ask(isLater ? { after: bound } : { before: bound }));
+  isLoading = false;
+  // What was asked for before the window changed has no place in it any more.
+  if (answer && bound === (isLater ? state.last : state.first) && filter === String(state.filter)) {
+    keepPlace(() => (isLater ? append(answer) : prepend(answer)));
+    if (isLater && !state.hasLater) {
+      announce("window");
+    }
+  }
+}
+
+earlier.addEventListener("click", (event) => {
+  event.preventDefault();
+  load(false);
+});
+
+later.addEventListener("click", (event) => {
+  event.preventDefault();
+  load(true);
+});
+
+function loadWhatIsNear() {
+  const isDown = scrollY > lastTop;
+  const isUp = scrollY < lastTop;
+  lastTop = scrollY;
+  if (isDown && state.hasLater && later.getBoundingClientRect().top < innerHeight + NEAR) {
+    load(true);
+    // At the very top the reader looks at the head of the page, which would be pushed out of sight.
+  } else if (isUp && scrollY > 0 && state.hasEarlier && earlier.getBoundingClientRect().bottom > -NEAR) {
+    load(false);
+  }
+}
+
+addEventListener("scroll", () => requestAnimationFrame(loadWhatIsNear), { passive: true });
+
+// --- Going somewhere ---
+
+/** Shows a line with those around it; without the filter where that hides it. Says whether it is there. */
+export async function goTo(sequence) {
+  if (!lineAt(sequence)) {
+    showWindow(await ask({ line: sequence }));
+  }
+  if (!lineAt(sequence) && [...state.filter].length) {
+    announce("unfilter");
+    showWindow(await ask({ line: sequence }));
+    showAnswer(words.unfiltered);
+  }
+  const line = lineAt(sequence);
+  if (line) {
+    state.at = sequence;
+    bringToSight(line);
+  }
+  return line;
+}
+
+export async function goToFirst() {
+  showWindow(await ask({ after: 0 }));
+  state.at = 0;
+  if (list.firstElementChild) {
+    bringToSight(list.firstElementChild);
+  }
+}
+
+export async function goToLatest() {
+  if (state.hasLater || !list.childElementCount) {
+    showWindow(await ask({}));
+  }
+  state.at = 0;
+  goToEnd();
+}
+
+// The toolbar stands over the lines: nothing that is gone to may hide behind it.
+new ResizeObserver(() => {
+  const height = isSticky() ? bar.offsetHeight : 0;
+  document.documentElement.style.setProperty("--bar-height", `${height}px`);
+}).observe(bar);
