@@ -1,0 +1,173 @@
+"""Brings what is on disk to the server, by a thread of its own, for as long as that takes."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import threading
+import time
+import urllib.parse
+import uuid
+
+# Relative, so that the package can be copied along under any name.
+from .server import Refused, Server, ServerAway
+from .spool import Spool
+
+logger = logging.getLogger("synclog.reporter")
+
+# Seconds: between two looks at the spool, without a word before the server is told that we live, and the most
+# between two tries of a server that is away.
+_LOOK_EVERY, _BEAT_EVERY, _LONGEST_WAIT = 0.5, 60.0, 60.0
+
+
+class Sender:
+    """Brings one spool to the server, from where the server has got to."""
+
+    def __init__(self, server: Server, spool: Spool) -> None:
+        self.spool = spool
+        self.cancel_requested = False
+        self._server = server
+        self._run_id: int | None = None
+        self._offset = self._sent = self._payloads = 0
+        self._spoken_at = 0.0
+
+    def send(self) -> bool:
+        """Send what there is; whether that was the end. Raises ServerAway, Refused."""
+        if self._run_id is None:
+            self._open()
+        try:
+            return self._send()
+        except Refused as error:
+            if error.problem.get("run_status") == "lost":
+                # We were away for too long. The whole of it, which is all in the spool, becomes another run.
+                facts = self.spool.read("run") or {}
+                self.spool.write("run", facts | {"key": uuid.uuid4().hex})
+                self._run_id = None
+                return False
+            raise
+
+    def _open(self) -> None:
+        facts = self.spool.read("run") or {}
+        headers = {"Content-Type": "application/json", "Idempotency-Key": facts["key"]}
+        body = json.dumps({"dry_run": facts["dry_run"]}).encode()
+        path = f"services/{urllib.parse.quote(facts['service'], safe='')}/runs/"
+        run, _headers = self._server.call("POST", path, body, headers)
+        self._run_id, self._offset, self._sent, self._payloads = run["id"], 0, 0, 0
+        self._skip(run["line_count"])
+
+    def _send(self) -> bool:
+        # Read before the lines: what stands before the end was written before it.
+        end = self.spool.read("end")
+        while lines := self.spool.batch(self._offset):
+            try:
+                self._post(b"".join(lines))
+            except Refused as error:
+                if error.kind != "lines-missing":
+                    raise
+                self._offset = self._sent = 0
+                self._skip(error.problem["expected_sequence"] - 1)
+                continue
+            self._offset += sum(map(len, lines))
+            self._sent += len(lines)
+            self._send_payloads()
+        self._send_payloads()
+        if end is None:
+            if time.monotonic() - self._spoken_at > _BEAT_EVERY:
+                self._post(b"")
+            return False
+        headers = {"Content-Type": "application/json"}
+        self._server.call("POST", f"runs/{self._run_id}/finish/", json.dumps(end).encode(), headers)
+        return True
+
+    def _post(self, body: bytes) -> None:
+        headers = {"Content-Type": "application/x-ndjson"}
+        _answer, told = self._server.call("POST", f"runs/{self._run_id}/log/", body, headers)
+        self.cancel_requested = "Synclog-Cancel-Requested" in told
+        self._spoken_at = time.monotonic()
+
+    def _skip(self, count: int) -> None:
+        """Go on after line number `count`."""
+        while self._sent < count and (lines := self.spool.batch(self._offset)[: count - self._sent]):
+            self._offset += sum(map(len, lines))
+            self._sent += len(lines)
+
+    def _send_payloads(self) -> None:
+        while (facts := self.spool.read(f"payload-{self._payloads}")) is not None:
+            path = (
+                f"runs/{self._run_id}/payloads/{facts['kind']}/{urllib.parse.quote(facts['name'], safe='')}"
+            )
+            file = self.spool.folder / f"payload-{self._payloads}"
+            headers = {"Content-Type": facts["content_type"], "Content-Length": str(file.stat().st_size)}
+            if facts["sequence"]:
+                headers["X-Log-Sequence"] = str(facts["sequence"])
+            try:
+                with file.open("rb") as stream:
+                    self._server.call("PUT", path, stream, headers)
+            except Refused as error:
+                if error.kind not in ("invalid", "payload-name-taken"):
+                    raise
+                logger.warning("The file %r is not kept: %s", facts["name"], error)
+            self._payloads += 1
+
+
+class Delivery(threading.Thread):
+    """Sends the spool of this run, and those that earlier ones left."""
+
+    def __init__(self, own: Sender, left: list[Sender]) -> None:
+        super().__init__(name="synclog-reporter", daemon=True)
+        self._own, self._left = own, left
+        self._wake = threading.Event()
+        self._is_ending = self._is_over = False
+
+    def finish(self, patience: float) -> bool:
+        """Wait for what is left to be sent; whether this run was."""
+        self._is_ending = True
+        self._wake.set()
+        self.join(patience)
+        self._is_over = True
+        self._wake.set()
+        # Long enough to let go of the locks, where no request hangs.
+        self.join(1)
+        return not self._own.spool.folder.exists()
+
+    def run(self) -> None:
+        try:
+            self._work()
+        finally:
+            for sender in (self._own, *self._left):
+                sender.spool.release()
+
+    def _work(self) -> None:
+        wait = 1.0
+        while not self._is_over:
+            pause = _LOOK_EVERY
+            try:
+                self._deliver()
+                wait = 1.0
+                if self._is_ending and not self._own.spool.folder.exists():
+                    return
+            except ServerAway as error:
+                pause, wait = max(wait, error.wait), min(wait * 2, _LONGEST_WAIT)
+                pause = min(pause, _LOOK_EVERY) if self._is_ending else pause
+                logger.info("Synclog is away, the report waits: %s", error)
+            except Refused as error:
+                logger.warning(
+                    "Synclog refuses the report, which waits in %s: %s", self._own.spool.folder, error
+                )
+                return
+            self._wake.wait(pause)
+            self._wake.clear()
+
+    def _deliver(self) -> None:
+        if self._own.spool.folder.exists() and self._own.send():
+            shutil.rmtree(self._own.spool.folder)
+        for sender in list(self._left):
+            try:
+                if not sender.send():
+                    continue
+                shutil.rmtree(sender.spool.folder)
+            except Refused as error:
+                logger.warning("Synclog refuses an earlier report, in %s: %s", sender.spool.folder, error)
+            self._left.remove(sender)
+            sender.spool.release()

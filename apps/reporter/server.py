@@ -1,0 +1,76 @@
+"""Talks to Synclog: HTTP with a token, and what is to be tried again told from what is not."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from http.client import HTTPException, HTTPMessage
+from typing import IO, Any
+
+_TIMEOUT_SECONDS = 30
+
+
+class ServerAway(Exception):
+    """The server did not answer, or not now; `wait` is for how many seconds it asks to be let be."""
+
+    def __init__(self, reason: str, wait: float = 0) -> None:
+        super().__init__(reason)
+        self.wait = wait
+
+
+class Refused(Exception):
+    """The server will not take it; `problem` is what it says."""
+
+    def __init__(self, status: int, problem: dict[str, Any]) -> None:
+        super().__init__(f"{status} {problem.get('detail') or problem.get('title') or ''}".strip())
+        self.status, self.problem = status, problem
+
+    @property
+    def kind(self) -> str:
+        return str(self.problem.get("type", "")).rpartition(":")[2]
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """A redirect would carry the token along, to wherever it leads."""
+
+    def redirect_request(self, *_arguments: Any) -> None:
+        return None
+
+
+class Server:
+    def __init__(self, url: str, token: str) -> None:
+        if not url.startswith(("http://", "https://")):
+            raise ValueError("The URL of Synclog begins with http:// or https://.")
+        self.url = url.rstrip("/")
+        self._token = token
+        self._opener = urllib.request.build_opener(_NoRedirect)
+
+    def call(
+        self, method: str, path: str, body: bytes | IO[bytes], headers: dict[str, str]
+    ) -> tuple[dict[str, Any], HTTPMessage]:
+        """The answer's document and headers. Raises ServerAway, Refused."""
+        headers = headers | {"Authorization": f"Bearer {self._token}"}
+        request = urllib.request.Request(  # noqa: S310 - http or https, see above
+            f"{self.url}/api/v1/{path}", data=body, method=method, headers=headers
+        )
+        try:
+            with self._opener.open(request, timeout=_TIMEOUT_SECONDS) as response:
+                return json.load(response), response.headers
+        except urllib.error.HTTPError as error:
+            with error:
+                problem = _problem(error)
+            if error.code >= 500 or error.code == 429:
+                wait = error.headers.get("Retry-After", "")
+                raise ServerAway(f"it answers {error.code}", float(wait) if wait.isdecimal() else 0) from None
+            raise Refused(error.code, problem) from None
+        except (OSError, HTTPException, ValueError) as error:
+            raise ServerAway(str(error) or type(error).__name__) from None
+
+
+def _problem(error: urllib.error.HTTPError) -> dict[str, Any]:
+    try:
+        problem = json.load(error)
+    except (OSError, HTTPException, ValueError):
+        return {}
+    return problem if isinstance(problem, dict) else {}

@@ -1,0 +1,94 @@
+"""What is reported, on disk: a folder for each run, where it survives the process."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+# Of one batch; the server takes 10,000 lines and 8 MiB.
+_LINES, _BYTES = 5000, 2 * 1024 * 1024
+
+
+class Spool:
+    """A folder that holds one run: what it is, its lines, its files, its end."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._lock: IO[str] | None = None
+        self._lines = -1
+        self._size = 0
+
+    def create(self, facts: dict[str, Any]) -> None:
+        self.folder.mkdir(parents=True, mode=0o700)
+        self.lock()
+        self.write("run", facts)
+        self._lines = os.open(self.folder / "lines", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+
+    def lock(self) -> bool:
+        """Make it ours until this process ends; False where it is another's."""
+        self._lock = (self.folder / "lock").open("w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._lock.close()
+            return False
+        return True
+
+    def release(self) -> None:
+        if self._lines >= 0:
+            os.close(self._lines)
+            self._lines = -1
+        if self._lock is not None:
+            self._lock.close()
+
+    def append(self, line: dict[str, Any]) -> None:
+        """Write one line, whole or not at all. Raises OSError."""
+        data = json.dumps(line).encode() + b"\n"
+        try:
+            written = os.write(self._lines, data)
+            if written < len(data):
+                os.write(self._lines, data[written:])
+        except OSError:
+            os.ftruncate(self._lines, self._size)
+            raise
+        self._size += len(data)
+
+    def write(self, name: str, document: dict[str, Any]) -> None:
+        new = self.folder / f"{name}.new"
+        new.write_text(json.dumps(document))
+        new.replace(self.folder / f"{name}.json")
+
+    def read(self, name: str) -> dict[str, Any] | None:
+        try:
+            document: dict[str, Any] = json.loads((self.folder / f"{name}.json").read_text())
+        except (FileNotFoundError, ValueError):
+            return None
+        return document
+
+    def batch(self, offset: int) -> list[bytes]:
+        """Whole lines from `offset` on, no more than one call takes."""
+        try:
+            with (self.folder / "lines").open("rb") as file:
+                file.seek(offset)
+                data = file.read(_BYTES)
+        except FileNotFoundError:
+            # Its process ended before there was a line.
+            return []
+        return data[: data.rfind(b"\n") + 1].splitlines(keepends=True)[:_LINES]
+
+
+def left_behind(folder: Path, url: str) -> Iterator[Spool]:
+    """The spools of runs whose process is gone; one that did not come to its end is given one."""
+    for path in sorted(folder.glob("*/run.json")):
+        spool = Spool(path.parent)
+        facts = spool.read("run")
+        if facts is None or facts["url"] != url or not spool.lock():
+            continue
+        if spool.read("end") is None:
+            reason = "The process that reported the run ended before the run did."
+            spool.write("end", {"status": "failed", "error": reason})
+        yield spool

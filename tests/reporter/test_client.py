@@ -1,0 +1,262 @@
+"""The reporter's client, against a real server that goes away and comes back."""
+
+import json
+import logging
+import multiprocessing
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.core.files.storage import storages
+from django.core.servers.basehttp import ThreadedWSGIServer
+from django.core.wsgi import get_wsgi_application
+from django.test.testcases import QuietWSGIRequestHandler
+from django.utils import timezone
+
+from apps.reporter import report, sending
+from apps.runs.models import LogEntry, Payload, Run
+from apps.runs.recovery import close_lost_runs
+from tests.factories import make_service, make_token
+from tests.servers.base import free_ports
+from tests.stack import wait_until
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning"),
+]
+
+
+class Web:
+    """Synclog's web process as a thread, which can go away and come back at its address."""
+
+    def __init__(self) -> None:
+        [self.port] = free_ports(1)
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._server: ThreadedWSGIServer | None = None
+
+    def start(self) -> None:
+        self._server = ThreadedWSGIServer(("127.0.0.1", self.port), QuietWSGIRequestHandler)
+        self._server.daemon_threads = False
+        self._server.set_app(get_wsgi_application())
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}).start()
+
+    def stop(self) -> None:
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+            self._server = None
+
+
+@pytest.fixture
+def web() -> Iterator[Web]:
+    web = Web()
+    web.start()
+    yield web
+    web.stop()
+
+
+@pytest.fixture
+def where(web, tmp_path, monkeypatch) -> dict[str, str | Path]:
+    """What `report` is to be told beside the service."""
+    monkeypatch.setattr(sending, "_LOOK_EVERY", 0.02)
+    monkeypatch.setattr(sending, "_LONGEST_WAIT", 0.1)
+    make_service(slug="nightly", kind="reported", source_connection=None, destination_connection=None)
+    _token, secret = make_token(scopes=["run:report"])
+    return {"url": web.url, "token": secret, "spool": tmp_path / "spool"}
+
+
+def stored(run: Run) -> list[tuple[int, str]]:
+    return list(
+        LogEntry.objects.filter(run_id=run.pk).order_by("sequence").values_list("sequence", "message")
+    )
+
+
+def test_run_is_reported_with_its_lines_files_and_counts(where, tmp_path):
+    file = tmp_path / "orders.json"
+    file.write_text("[1, 2]")
+
+    with report("nightly", **where) as run:
+        run.step = "start"
+        run.log.debug("begin %d", 1)
+        run.step = "push"
+        run.log.warning("half \ud800")
+        run.payload("pull", file, content_type="application/json")
+        run.payload("push", b"sent", name="a/b.bin")
+        run.payload("push", b"sent", name='odd "näme" %2F?.bin')
+        run.pulled(250)
+        run.pushed()
+
+    run = Run.objects.get()
+    levels = list(LogEntry.objects.order_by("sequence").values_list("level", "step"))
+    kept = {payload.name: payload for payload in Payload.objects.all()}
+    assert (run.status, run.pulled_count, run.pushed_count, run.is_complete) == ("succeeded", 250, 1, True)
+    assert stored(run) == [(1, "begin 1"), (2, "half \\ud800")]
+    assert levels == [(10, 1), (30, 4)]
+    assert set(kept) == {"orders.json", 'odd "näme" %2F?.bin'}
+    assert kept["orders.json"].sequence == 2
+    assert kept["orders.json"].content_type == "application/json"
+    assert kept["orders.json"].expires_at is not None
+    assert storages["payloads"].exists(kept["orders.json"].key)
+    assert list(where["spool"].iterdir()) == []
+
+
+def test_exception_makes_it_failed_and_goes_on_its_way(where):
+    def job():
+        with report("nightly", **where) as run:
+            run.log.info("so far")
+            return 1 / 0
+
+    with pytest.raises(ZeroDivisionError):
+        job()
+
+    run = Run.objects.get()
+    assert (run.status, run.error) == ("failed", "ZeroDivisionError: division by zero")
+    assert "Traceback" in stored(run)[1][1]
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [(KeyboardInterrupt(), "cancelled"), (SystemExit(0), "succeeded"), (SystemExit(3), "failed")],
+)
+def test_ways_out_that_are_no_errors(where, error, status):
+    with pytest.raises(type(error)), report("nightly", **where):
+        raise error
+
+    assert Run.objects.get().status == status
+
+
+def test_handler_takes_what_any_logger_says(where):
+    log = logging.getLogger("tests.some.job")
+    log.setLevel(logging.DEBUG)
+
+    with report("nightly", **where) as run:
+        log.addHandler(run.handler)
+        try:
+            log.critical("broken")
+            log.debug("fine")
+        finally:
+            log.removeHandler(run.handler)
+        run.log.info("one %s", "and", "many")
+        run.log.info("x" * 40_000)
+
+    lines = list(LogEntry.objects.order_by("sequence").values_list("level", "message"))
+    assert lines[:2] == [(40, "broken"), (10, "fine")]
+    assert lines[2][1].startswith("one %s [the arguments do not fit")
+    assert lines[3][1].endswith("[8,000 characters cut]")
+
+
+def test_server_that_goes_away_in_between_misses_nothing(where, web):
+    with report("nightly", **where) as run:
+        run.log.info("before")
+        wait_until(lambda: LogEntry.objects.filter(message="before").exists())
+        web.stop()
+        for number in range(7000):
+            run.log.info("away %d", number)
+        run.payload("pull", b"meanwhile", name="file")
+        web.start()
+        run.log.info("after")
+
+    lines = stored(Run.objects.get())
+    assert lines == [
+        (number, text)
+        for number, text in enumerate(["before", *(f"away {index}" for index in range(7000)), "after"], 1)
+    ]
+    assert Payload.objects.get().name == "file"
+
+
+def test_server_that_is_away_keeps_nobody_waiting_and_the_next_start_sends_it(where, web):
+    web.stop()
+    with report("nightly", **where, patience=0.2) as run:
+        run.log.info("never mind")
+        run.pulled(3)
+    assert not Run.objects.exists()
+
+    web.start()
+    with report("nightly", **where) as run:
+        run.log.info("second")
+        wait_until(lambda: Run.objects.filter(pulled_count=3).exists())
+
+    left, own = Run.objects.order_by("pulled_count")[1], Run.objects.order_by("pulled_count")[0]
+    assert (left.status, stored(left)) == ("succeeded", [(1, "never mind")])
+    assert (own.status, stored(own)) == ("succeeded", [(1, "second")])
+    assert list(where["spool"].iterdir()) == []
+
+
+def _report_and_die(where: dict[str, str | Path]) -> None:
+    with report("nightly", **where) as run:
+        run.log.info("last words")
+        os.kill(os.getpid(), 9)
+
+
+def test_process_that_was_killed_is_told_of_by_the_next(where):
+    process = multiprocessing.get_context("fork").Process(target=_report_and_die, args=(where,))
+    process.start()
+    process.join()
+
+    with report("nightly", **where):
+        wait_until(lambda: Run.objects.filter(status="failed").exists())
+
+    killed = Run.objects.get(status="failed")
+    assert stored(killed) == [(1, "last words")]
+    assert killed.error == "The process that reported the run ended before the run did."
+    assert Run.objects.filter(status="succeeded").count() == 1
+
+
+def test_run_that_was_lost_meanwhile_is_reported_whole_as_another(where):
+    with report("nightly", **where) as run:
+        run.log.info("before")
+        run.payload("pull", b"bytes", name="file")
+        wait_until(lambda: Payload.objects.filter(status="stored").exists())
+        Run.objects.update(lease_until=timezone.now())
+        assert wait_until(lambda: close_lost_runs(worker="test")) == 1
+        run.log.info("after")
+
+    lost, whole = Run.objects.order_by("pk")
+    assert (lost.status, whole.status) == ("lost", "succeeded")
+    assert stored(whole) == [(1, "before"), (2, "after")]
+    assert Payload.objects.filter(run=whole).count() == 1
+
+
+def test_wish_to_cancel_is_told(where):
+    with report("nightly", **where) as run:
+        wait_until(Run.objects.exists)
+        assert not run.cancel_requested
+        Run.objects.update(cancel_requested_at=timezone.now())
+        run.log.info("a word")
+        wait_until(lambda: run.cancel_requested)
+
+
+def test_token_that_is_refused_leaves_the_report_on_disk_and_out_of_the_log(where, caplog):
+    wrong = where | {"token": "synclog_wrong"}
+
+    with report("nightly", **wrong) as run:
+        run.log.info("still here")
+
+    [folder] = where["spool"].iterdir()
+    spooled = "".join(path.read_text() for path in folder.iterdir())
+    assert json.loads((folder / "lines").read_text())["message"] == "still here"
+    assert "refuses the report" in caplog.text
+    assert "synclog_wrong" not in caplog.text + spooled
+
+
+def test_disk_that_is_full_does_not_end_the_work(where, monkeypatch, caplog):
+    with report("nightly", **where) as run:
+        run.log.info("one")
+        with monkeypatch.context() as patch:
+            patch.setattr(run._spool, "append", lambda _line: (_ for _ in ()).throw(OSError(28, "full")))
+            run.log.info("lost")
+        run.payload("pull", "/nowhere/at/all")
+        run.log.info("two")
+
+    assert stored(Run.objects.get()) == [(1, "one"), (2, "two")]
+    assert caplog.text.count("is not reported") == 2
+
+
+def test_client_needs_no_django():
+    code = "import sys, apps.reporter; sys.exit('django' in sys.modules)"
+
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
