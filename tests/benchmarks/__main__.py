@@ -12,10 +12,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.environment import forget_ours
-from tests.servers import PostgresServer
+from tests.servers import PostgresServer, S3Server
 
 ROOT = Path(__file__).resolve().parents[2]
 # Seconds that one figure may take.
@@ -36,7 +38,7 @@ class Databases:
             environment = {"DATABASE_URL": url, "SYNCLOG_DATA_DIR": str(folder / "template")}
             run("manage.py", "migrate", "--verbosity=0", environment=environment)
 
-    def measure(self, name: str, database: str) -> str:
+    def measure(self, name: str, database: str, *, needs_s3: bool) -> str:
         """The line of the figure. Raises CalledProcessError, TimeoutExpired."""
         data = self._folder / f"{name}-{database}"
         data.mkdir()
@@ -47,11 +49,22 @@ class Databases:
             url = self._server.create_database(name, template="template_synclog")
         environment = {"DATABASE_URL": url, "SYNCLOG_DATA_DIR": str(data), "BENCHMARK_DATABASE": database}
         try:
-            return run("-m", "tests.benchmarks.one", name, environment=environment)
+            with payload_store(needs_s3=needs_s3) as store:
+                return run("-m", "tests.benchmarks.one", name, environment=environment | store)
         finally:
             shutil.rmtree(data, ignore_errors=True)
             if database == "postgresql":
                 self._server.drop_database(name)
+
+
+@contextmanager
+def payload_store(*, needs_s3: bool) -> Iterator[dict[str, str]]:
+    """The environment that says where payloads go: an empty bucket of a server of its own, or files."""
+    if not needs_s3:
+        yield {}
+        return
+    with S3Server() as server:
+        yield server.env | {"AWS_STORAGE_BUCKET_NAME": server.create_bucket()}
 
 
 def main(names: list[str]) -> int:
@@ -66,10 +79,11 @@ def main(names: list[str]) -> int:
         with PostgresServer() as server:
             databases = Databases(Path(folder), server)
             for name in names or known:
-                for database in known[name]:
+                for database in known[name]["databases"]:
                     before = time.monotonic()
                     try:
-                        print(databases.measure(name, database).strip(), flush=True)
+                        line = databases.measure(name, database, needs_s3=known[name]["needs_s3"])
+                        print(line.strip(), flush=True)
                     except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
                         print(f"{name} on {database} could not be measured: {error}", file=sys.stderr)
                         failed = 1

@@ -24,6 +24,8 @@ class Benchmark:
     name: str
     unit: str
     databases: tuple[str, ...]
+    # Whether payloads go to an S3 server, started for it, instead of to files.
+    needs_s3: bool
     measure: Callable[[], Figure]
 
 
@@ -31,12 +33,12 @@ _benchmarks: dict[str, Benchmark] = {}
 
 
 def benchmark(
-    name: str, unit: str, databases: Iterable[str] = DATABASES
+    name: str, unit: str, databases: Iterable[str] = DATABASES, *, needs_s3: bool = False
 ) -> Callable[[Callable[[], Figure]], Callable[[], Figure]]:
     """Registers a function as the benchmark of the figure `name`; Django is set up when it is called."""
 
     def register(measure: Callable[[], Figure]) -> Callable[[], Figure]:
-        _benchmarks[name] = Benchmark(name, unit, tuple(databases), measure)
+        _benchmarks[name] = Benchmark(name, unit, tuple(databases), needs_s3, measure)
         return measure
 
     return register

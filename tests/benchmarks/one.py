@@ -1,6 +1,6 @@
 """Measures one figure in this process and prints it as JSON: `python -m tests.benchmarks.one NAME`.
 
-Without a name, prints which figures there are: {name: databases}.
+Without a name, prints which figures there are: {name: {"databases": […], "needs_s3": …}}.
 """
 
 import contextlib
@@ -18,7 +18,10 @@ def main(arguments: list[str]) -> None:
     from tests.benchmarks.harness import benchmarks
 
     if not arguments:
-        print(json.dumps({name: one.databases for name, one in benchmarks().items()}))
+        known = {
+            name: {"databases": one.databases, "needs_s3": one.needs_s3} for name, one in benchmarks().items()
+        }
+        print(json.dumps(known))
         return
     chosen = benchmarks()[arguments[0]]
     with contextlib.redirect_stdout(sys.stderr):

@@ -1,0 +1,111 @@
+"""What the reader's browser takes: the weight of a page, and the time to a line far away."""
+
+import os
+import random
+import shutil
+import statistics
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from django.contrib.auth.models import User
+from django.core.management import call_command
+from django.urls import reverse
+from playwright.sync_api import Page, sync_playwright
+
+from tests import factories
+from tests.benchmarks.harness import Figure, benchmark
+from tests.benchmarks.rows import insert_runs, make_long_run, make_reader
+from tests.benchmarks.web import Web, session_headers
+from tests.browser.conftest import ARGUMENTS
+
+LINES = 1_000_000
+JUMPS = 20
+
+# Notes when the key went down, and when the wanted line was painted: the frame after the one that had it in sight.
+# Times since the epoch and in the session's storage, because the jump may be a page of its own.
+WATCH = """
+addEventListener("keydown", (event) => {
+    if (event.key === "Enter") {
+        sessionStorage.setItem("pressed", performance.timeOrigin + event.timeStamp);
+    }
+}, true);
+function look() {
+    const line = document.getElementById("L" + sessionStorage.getItem("wanted"));
+    const box = line?.getBoundingClientRect();
+    if (box && box.top >= 0 && box.bottom <= innerHeight) {
+        requestAnimationFrame(() => setTimeout(() => {
+            const painted = performance.timeOrigin + performance.now();
+            sessionStorage.setItem("took", painted - sessionStorage.getItem("pressed"));
+        }));
+    } else {
+        requestAnimationFrame(look);
+    }
+}
+if (sessionStorage.getItem("wanted")) {
+    look();
+}
+"""
+
+WEIGHT = """
+performance.getEntriesByType("resource")
+    .filter((entry) => /\\.(css|js)$/.test(new URL(entry.name).pathname))
+    .map((entry) => [entry.name, entry.encodedBodySize])
+"""
+
+
+@benchmark("summary_page_kb", "kB", databases=["sqlite"])
+def summary_page() -> Figure:
+    """The CSS and JavaScript of the summary, as they came over the wire, in kB of 1,000 bytes."""
+    service = factories.make_service()
+    insert_runs(500, services=1, seconds_apart=300)
+    with _open_browser(make_reader()) as page:
+        page.goto(reverse("admin:services_service_runs", args=[service.pk]), wait_until="networkidle")
+        files = dict(page.evaluate(WEIGHT))
+    assert files, "The page has no stylesheet."
+    for name, size in files.items():
+        print(f"{size / 1000:.1f} kB {name}")
+    return Figure(sum(files.values()) / 1000)
+
+
+@benchmark("jump_in_1m_lines_ms", "ms")
+def jump() -> Figure:
+    """From Enter in "Go to line" to the line being painted, anywhere in a log of 1,000,000 lines."""
+    run = make_long_run(LINES)
+    numbers = random.Random(1)
+    with _open_browser(make_reader()) as page:
+        page.add_init_script(WATCH)
+        page.goto(reverse("admin:runs_run_log", args=[run.pk]), wait_until="networkidle")
+        took = [_jump(page, numbers.randrange(1, LINES)) for _jump_number in range(JUMPS)]
+    print(f"Jumps took {', '.join(f'{milliseconds:.0f}' for milliseconds in sorted(took))} ms")
+    return Figure(statistics.median(took))
+
+
+def _jump(page: Page, wanted: int) -> float:
+    """Milliseconds to the line `wanted`, which is nowhere near."""
+    page.evaluate(
+        "wanted => { sessionStorage.removeItem('took'); sessionStorage.setItem('wanted', wanted); look(); }",
+        str(wanted),
+    )
+    field = page.get_by_label("Go to line", exact=True)
+    field.fill(str(wanted))
+    field.press("Enter")
+    page.wait_for_function("sessionStorage.getItem('took') !== null")
+    return float(page.evaluate("sessionStorage.getItem('took')"))
+
+
+@contextmanager
+def _open_browser(user: User) -> Iterator[Page]:
+    """A page of Chromium in which `user` is signed in; relative addresses are those of Synclog under gunicorn."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    assert chromium, "Chromium is not installed; on Debian: apt install chromium"
+    call_command("collectstatic", interactive=False, verbosity=0)
+    cookie = session_headers(user)["Cookie"]
+    # Playwright runs a loop in this thread, where Django then suspects every query.
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+    with Web() as web, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=list(ARGUMENTS))
+        context = browser.new_context(base_url=web.url, viewport={"width": 1440, "height": 900})
+        name, _sign, value = cookie.partition("=")
+        context.add_cookies([{"name": name, "value": value, "url": web.url}])
+        yield context.new_page()
+        browser.close()

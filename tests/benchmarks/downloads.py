@@ -1,0 +1,134 @@
+"""The way of a large payload to its reader: how quick, and how much memory it takes."""
+
+import hashlib
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from functools import partial
+from pathlib import Path
+
+from django.conf import settings
+from django.core.files import File
+from django.core.files.storage import FileSystemStorage, storages
+
+from apps.runs.models import Payload
+from tests import factories
+from tests.benchmarks.harness import Figure, benchmark, compare
+from tests.benchmarks.web import Connection, Web, request_bytes, token_headers
+
+MIB = 1024 * 1024
+GIB = 1024 * MIB
+ROUNDS = 3
+# What boto3's own reader takes at once, too.
+BLOCK_BYTES = 256 * 1024
+
+
+@benchmark("download_file_mb_per_s", "MB/s", databases=["sqlite"])
+def download_file() -> Figure:
+    """A payload of 1 GiB that is kept as a file, against a bare FileResponse of the same file."""
+    payload, secret = _stored(GIB)
+    kept = storages["payloads"].path(payload.key)
+    with Web(environment={"BENCHMARK_FILE": kept}) as web:
+        ours, bare = _request(payload, secret), request_bytes("/bare/file/", {})
+        return compare(partial(_download, web.port, ours), partial(_download, web.port, bare), rounds=ROUNDS)
+
+
+@benchmark("download_s3_mb_per_s", "MB/s", databases=["postgresql"], needs_s3=True)
+def download_from_s3() -> Figure:
+    """A payload of 512 MiB that is kept in S3, against boto3 reading the same object in this process."""
+    payload, secret = _stored(GIB // 2)
+    with Web() as web:
+        ours = partial(_download, web.port, _request(payload, secret))
+        return compare(ours, partial(_read_object, payload.key), rounds=ROUNDS)
+
+
+@benchmark("download_memory_mib", "MiB", databases=["postgresql"], needs_s3=True)
+def download_memory() -> Figure:
+    """By how much gunicorn's worker grows while it sends 1 GiB out of S3; it has sent a small payload before."""
+    payload, secret = _stored(GIB)
+    small = factories.make_payload(body=b"x" * MIB)
+    with Web(workers=1) as web:
+        for _time in range(3):
+            _download(web.port, _request(small, secret))
+        [worker] = web.worker_pids()
+        before = _resident(worker)
+        with _peak(worker) as peak:
+            _download(web.port, _request(payload, secret))
+    print(f"The worker had {before:.1f} MiB before, and {peak[0]:.1f} MiB at most", file=sys.stderr)
+    return Figure(max(peak[0] - before, 0))
+
+
+def _stored(size: int) -> tuple[Payload, str]:
+    """A payload of `size` bytes that no compression makes smaller, and a token that may read it."""
+    source = settings.DATA_DIR / "large"
+    block = hashlib.shake_256(b"").digest(MIB)
+    with source.open("wb") as file:
+        for _block in range(size // MIB):
+            file.write(block)
+    with source.open("rb") as file:
+        payload = factories.make_payload(
+            body=None,
+            name="large.bin",
+            content_type="application/octet-stream",
+            size=size,
+            sha256=hashlib.file_digest(file, "sha256").hexdigest(),
+        )
+    store = storages["payloads"]
+    if isinstance(store, FileSystemStorage):
+        kept = Path(store.path(payload.key))
+        kept.parent.mkdir(parents=True)
+        source.rename(kept)
+    else:
+        with source.open("rb") as file:
+            store.save(payload.key, File(file))
+        source.unlink()
+    return payload, factories.make_token()[1]
+
+
+def _request(payload: Payload, secret: str) -> bytes:
+    return request_bytes(f"/api/v1/payloads/{payload.pk}/download/", token_headers(secret))
+
+
+def _download(port: int, request: bytes) -> float:
+    """Millions of bytes a second."""
+    with closing(Connection(port)) as connection:
+        before = time.perf_counter()
+        received = connection.download(request)
+        return received / (time.perf_counter() - before) / 1e6
+
+
+def _read_object(key: str) -> float:
+    client = storages["payloads"].connection.meta.client
+    before = time.perf_counter()
+    body = client.get_object(Bucket=settings.STORAGES["payloads"]["OPTIONS"]["bucket_name"], Key=key)["Body"]
+    received = sum(len(block) for block in body.iter_chunks(BLOCK_BYTES))
+    return received / (time.perf_counter() - before) / 1e6
+
+
+@contextmanager
+def _peak(pid: int) -> Iterator[list[float]]:
+    """The most memory that a process has during the block, looked at every 5 ms."""
+    peak = [_resident(pid)]
+    is_over = threading.Event()
+
+    def watch() -> None:
+        while not is_over.wait(0.005):
+            peak[0] = max(peak[0], _resident(pid))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield peak
+    finally:
+        is_over.set()
+        watcher.join()
+
+
+def _resident(pid: int) -> float:
+    """The resident memory of a process, in MiB."""
+    [line] = [
+        line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS")
+    ]
+    return int(line.split()[1]) / 1024

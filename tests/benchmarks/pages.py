@@ -1,0 +1,101 @@
+"""The server time of the console's pages, from request to answer, in this process."""
+
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+
+from django.core.management import call_command
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from apps.runs.models import Run
+from tests import factories
+from tests.benchmarks.harness import Figure, benchmark, compare
+from tests.benchmarks.rows import insert_runs, make_long_run, make_reader
+
+ROUNDS = 30
+# A run every five minutes for a year, of 95 services.
+SERVICES = 95
+RUNS = 10_000_000
+SECONDS_BETWEEN_RUNS = 365 * 24 * 3600 / RUNS
+
+
+@benchmark("log_page_1m_ms", "ms")
+def log_page() -> Figure:
+    """The latest lines of a run of 1,000,000 lines, against those of a run of 1,000."""
+    client = signed_in()
+    pages = [reverse("admin:runs_run_log", args=[make_long_run(lines).pk]) for lines in (1_000_000, 1_000)]
+    long, short = (partial(_milliseconds, client, page) for page in pages)
+    return compare(long, short, rounds=ROUNDS)
+
+
+@benchmark("services_list_500_ms", "ms")
+def services_list() -> Figure:
+    """The list of 500 services with 200 runs each, all on one page if it has room, against its raw SQL."""
+    client = signed_in()
+    connections = [factories.make_connection() for _number in range(20)]
+    for number in range(500):
+        factories.make_service(
+            source_connection=connections[number % 20],
+            destination_connection=connections[number % 19],
+            schedule="*/15 * * * *",
+        )
+    insert_runs(100_000, services=500, seconds_apart=0.86)
+    return _against_raw_sql(client, reverse("admin:services_service_changelist"))
+
+
+@benchmark("summary_10m_runs_ms", "ms", databases=["postgresql"])
+def summary() -> Figure:
+    """The summary of one of 95 services that have 10,000,000 runs together, against the raw SQL of the page."""
+    client = signed_in()
+    service = [factories.make_service() for _number in range(SERVICES)][SERVICES // 2]
+    before = time.perf_counter()
+    insert_runs(RUNS, services=SERVICES, seconds_apart=SECONDS_BETWEEN_RUNS)
+    count = Run.objects.filter(service=service).count()
+    print(
+        f"{RUNS:,} runs were made in {time.perf_counter() - before:.0f} s, {count:,} of them of the service",
+        file=sys.stderr,
+    )
+    return _against_raw_sql(client, reverse("admin:services_service_runs", args=[service.pk]))
+
+
+def signed_in() -> Client:
+    """A client whose user sees everything; the static files are collected, as the pages look their names up."""
+    call_command("collectstatic", interactive=False, verbosity=0)
+    client = Client(SERVER_NAME="localhost")
+    client.force_login(make_reader())
+    return client
+
+
+def _milliseconds(client: Client, page: str) -> float:
+    before = time.perf_counter()
+    response = client.get(page)
+    milliseconds = (time.perf_counter() - before) * 1000
+    assert response.status_code == 200
+    return milliseconds
+
+
+def _against_raw_sql(client: Client, page: str) -> Figure:
+    """A page, and the statements that it sends to the database, sent without it."""
+    _milliseconds(client, page)
+    with CaptureQueriesContext(connection) as queries:
+        _milliseconds(client, page)
+    statements = [query["sql"] for query in queries.captured_queries]
+    print(f"{page} takes {len(statements)} queries", file=sys.stderr)
+    return compare(partial(_milliseconds, client, page), _sender(statements), rounds=ROUNDS)
+
+
+def _sender(statements: list[str]) -> Callable[[], float]:
+    def send() -> float:
+        before = time.perf_counter()
+        with connection.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+                if cursor.description is not None:
+                    cursor.fetchall()
+        return (time.perf_counter() - before) * 1000
+
+    return send
