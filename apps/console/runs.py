@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import uuid
 from typing import Any
 
@@ -28,15 +27,15 @@ from apps.console.log_find import log_find
 from apps.console.log_page import log_feed, log_page
 from apps.console.log_payloads import payload_words
 from apps.console.log_preview import payload_preview
+from apps.console.log_preview_text import MOST_BYTES
 from apps.console.marks import status_badge, trigger_text
 from apps.console.menus import menu_heading, row_menu
 from apps.console.run_list import MOST_COUNTED
 from apps.console.summary import run_menu, shown_duration
 from apps.console.wording import count_text, duration_text, moment_html
 from apps.runs.models import Payload, Run
+from apps.runs.payloads.auditing import record_read
 from apps.runs.payloads.retrieval import PayloadGone, open_payload
-
-logger = logging.getLogger(__name__)
 
 
 class CappedPaginator(Paginator):  # type: ignore[type-arg] # The same.
@@ -194,22 +193,22 @@ class RunAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # It takes no parame
         """The bytes of a payload as a download; 410 once they may no longer be read."""
         payload = self._payload(request, run_id, payload_id)
         try:
-            stream = open_payload(payload)
+            stream = self._audited(request, payload, payload.size or 0)
         except PayloadGone:
             return self._gone(request, payload)
-        logger.info("Payload %s of run %d read by %s", payload.pk, run_id, request.user.get_username())
-        return FileResponse(
+        response = FileResponse(
             stream, as_attachment=True, filename=payload.name, content_type=payload.content_type
         )
+        response["Content-Length"] = str(payload.size)
+        return response
 
     def preview_view(self, request: HttpRequest, run_id: int, payload_id: uuid.UUID) -> HttpResponse:
         """The beginning of a payload on a page of its own; 410 once it may no longer be read."""
         payload = self._payload(request, run_id, payload_id)
         try:
-            stream = open_payload(payload)
+            stream = self._audited(request, payload, min(payload.size or 0, MOST_BYTES))
         except PayloadGone:
             return self._gone(request, payload)
-        logger.info("Payload %s of run %d seen by %s", payload.pk, run_id, request.user.get_username())
         return payload_preview(request, self.admin_site, payload, stream)
 
     def _payload(self, request: HttpRequest, run_id: int, payload_id: uuid.UUID) -> Payload:
@@ -220,6 +219,13 @@ class RunAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # It takes no parame
         if payload is None:
             raise Http404(_("There is no such payload."))
         return payload
+
+    def _audited(self, request: HttpRequest, payload: Payload, expected: int) -> Any:
+        """The bytes, of which the reader is to get so many; noted who reads them. Raises PayloadGone."""
+        address = request.META.get("REMOTE_ADDR")
+        return record_read(
+            payload, open_payload(payload), user=request.user, address=address, expected=expected
+        )
 
     def _gone(self, request: HttpRequest, payload: Payload) -> HttpResponse:
         context = {

@@ -249,16 +249,6 @@ def test_payload_whose_object_is_missing_is_410(client, payload):
     assert client.head(path_of(payload)).status_code == 410
 
 
-def test_read_is_noted(client, caplog):
-    payload = make_payload()
-
-    body_of(client.get(path_of(payload)))
-
-    (record,) = [record for record in caplog.records if record.name == "apps.api.views.download"]
-    assert str(payload.pk) in record.getMessage()
-    assert "synclog_" in record.getMessage()
-
-
 @pytest.mark.parametrize(
     ("name", "wanted"),
     [

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import base64
-import logging
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import IO, Any
+from typing import Any
 
+from django.conf import settings
 from django.db.models import QuerySet
-from django.http import FileResponse, HttpResponse, HttpResponseBase
+from django.http import FileResponse, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.utils.cache import get_conditional_response
 from django.utils.http import content_disposition_header
 from django.utils.translation import gettext as _
@@ -29,9 +29,8 @@ from apps.api.schema import answers
 from apps.api.views.base import ApiView
 from apps.api.visibility import visible_payloads
 from apps.runs.models import Payload
-from apps.runs.payloads.retrieval import PayloadGone, open_payload
-
-logger = logging.getLogger(__name__)
+from apps.runs.payloads.auditing import AuditedStream, note_read, record_read
+from apps.runs.payloads.retrieval import PayloadGone, direct_link, open_payload
 
 # Read at once where the kernel cannot send the file by itself: from S3, and for a range.
 _BLOCK_BYTES = 256 * 1024
@@ -51,7 +50,9 @@ class DownloadView(ApiView, GenericAPIView[Payload]):
         summary="The bytes of a payload",
         description=(
             "Until 24 hours (or what the operator set) after the run's end, then 410. `Range` takes one range of "
-            "bytes; `ETag` is the SHA-256, so a download can be taken up again with `If-Range`."
+            "bytes; `ETag` is the SHA-256, so a download can be taken up again with `If-Range`. Where the operator "
+            "chose so, the answer is a redirect to the store's own address for the bytes, which works for 60 s at the "
+            "most; follow it without the header `Authorization`."
         ),
         parameters=[
             OpenApiParameter(name, str, OpenApiParameter.HEADER)
@@ -60,6 +61,7 @@ class DownloadView(ApiView, GenericAPIView[Payload]):
         responses={
             (200, "application/octet-stream"): OpenApiTypes.BINARY,
             (206, "application/octet-stream"): OpenApiTypes.BINARY,
+            302: None,
             304: None,
         }
         | answers(404, 410, 412, 416),
@@ -74,19 +76,47 @@ class DownloadView(ApiView, GenericAPIView[Payload]):
             if unchanged.status_code == HTTPStatus.PRECONDITION_FAILED:
                 raise PreconditionFailed(_("The payload is not the one that If-Match names."))
             return HttpResponse(status=HTTPStatus.NOT_MODIFIED, headers=headers)
-        wanted = _range_of(request, payload, headers["ETag"]) if request.method == "GET" else None
         try:
-            stream = open_payload(payload, first=wanted.first if wanted else 0)
+            if request.method == "HEAD":
+                open_payload(payload).close()
+                return HttpResponse(
+                    headers=headers | {"Content-Length": str(payload.size)},
+                    content_type=media_type(payload.content_type),
+                )
+            return _redirected(request, payload, headers) or _streamed(request, payload, headers)
         except PayloadGone:
             raise _gone(payload) from None
-        _note_read(request, payload, wanted)
-        if request.method == "HEAD":
-            stream.close()
-            return HttpResponse(
-                headers=headers | {"Content-Length": str(payload.size)},
-                content_type=media_type(payload.content_type),
-            )
-        return _part(stream, payload, headers, wanted) if wanted else _whole(stream, payload, headers)
+
+
+def _redirected(request: Request, payload: Payload, headers: Mapping[str, str]) -> HttpResponseBase | None:
+    """To the store's own address, where the operator wants that and the store has one. Raises PayloadGone."""
+    if settings.PAYLOAD_DOWNLOAD != "redirect":
+        return None
+    link = direct_link(
+        payload,
+        disposition=headers["Content-Disposition"],
+        content_type=media_type(payload.content_type),
+    )
+    if link is None:
+        return None
+    note_read(payload, **_reader(request))
+    return HttpResponseRedirect(link, headers={"Cache-Control": headers["Cache-Control"]})
+
+
+def _streamed(request: Request, payload: Payload, headers: Mapping[str, str]) -> HttpResponseBase:
+    """The whole, or the range that is asked for. Raises PayloadGone, RangeNotSatisfiable."""
+    wanted = _range_of(request, payload, headers["ETag"])
+    stream = record_read(
+        payload,
+        open_payload(payload, first=wanted.first if wanted else 0),
+        expected=wanted.length if wanted else payload.size,
+        **_reader(request),
+    )
+    return _part(stream, payload, headers, wanted) if wanted else _whole(stream, payload, headers)
+
+
+def _reader(request: Request) -> dict[str, Any]:
+    return {"user": request.user, "address": client_address(request), "token": request.auth}
 
 
 def _headers(payload: Payload) -> dict[str, str]:
@@ -124,7 +154,7 @@ class _BlockResponse(FileResponse):
 class _Part:
     """The bytes of a range, read from a stream that begins with them."""
 
-    def __init__(self, stream: IO[bytes], wanted: ByteRange) -> None:
+    def __init__(self, stream: AuditedStream, wanted: ByteRange) -> None:
         self._stream = stream
         self._left = wanted.length
         self.close = stream.close
@@ -135,7 +165,7 @@ class _Part:
         return data
 
 
-def _whole(stream: IO[bytes], payload: Payload, headers: Mapping[str, str]) -> HttpResponseBase:
+def _whole(stream: AuditedStream, payload: Payload, headers: Mapping[str, str]) -> HttpResponseBase:
     response = _BlockResponse(stream, content_type=media_type(payload.content_type))
     response.headers.setdefault("Content-Length", str(payload.size))
     _add(response, headers)
@@ -143,7 +173,7 @@ def _whole(stream: IO[bytes], payload: Payload, headers: Mapping[str, str]) -> H
 
 
 def _part(
-    stream: IO[bytes], payload: Payload, headers: Mapping[str, str], wanted: ByteRange
+    stream: AuditedStream, payload: Payload, headers: Mapping[str, str], wanted: ByteRange
 ) -> HttpResponseBase:
     response = _BlockResponse(
         _Part(stream, wanted),
@@ -170,17 +200,3 @@ def _gone(payload: Any) -> PayloadUnreadable:
     if payload.state == "deleted":
         return PayloadUnreadable(_("The payload was deleted."))
     return PayloadUnreadable(_("The payload is not in the store: it was lost, or has expired just now."))
-
-
-def _note_read(request: Request, payload: Payload, wanted: ByteRange | None) -> None:
-    token: ApiToken = request.auth  # type: ignore[assignment]
-    logger.info(
-        "Payload %s of run %d: %s %s by %s with token %s from %s",
-        payload.pk,
-        payload.run_id,
-        request.method,
-        f"bytes {wanted.first}-{wanted.last}" if wanted else "whole",
-        request.user,
-        token,
-        client_address(request) or "a socket",
-    )

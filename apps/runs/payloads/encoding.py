@@ -76,7 +76,7 @@ class DecodedStream(io.RawIOBase):
         return True
 
     def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override] # All that is ever handed in.
-        return self._decoded.readinto(buffer)
+        return self._decoded.readinto(buffer) if len(buffer) else 0
 
     def close(self) -> None:
         if not self.closed:

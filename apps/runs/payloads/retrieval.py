@@ -40,7 +40,7 @@ def open_payload(payload: Payload, *, first: int = 0) -> IO[bytes]:
         raise
 
 
-def direct_link(payload: Payload, *, file_name: str, content_type: str) -> str | None:
+def direct_link(payload: Payload, *, disposition: str, content_type: str) -> str | None:
     """An address of the store's own for these bytes: 60 s at the most, and never past the payload's time.
 
     None where the store has none to give, or keeps other bytes than those that were given to it.
@@ -63,7 +63,7 @@ def direct_link(payload: Payload, *, file_name: str, content_type: str) -> str |
         Params={
             "Bucket": store.bucket_name,
             "Key": payload.key,
-            "ResponseContentDisposition": file_name,
+            "ResponseContentDisposition": disposition,
             "ResponseContentType": content_type,
             "ResponseCacheControl": "private, no-store",
         },
