@@ -121,6 +121,7 @@ def fill() -> tuple[dict[str, str], Any]:
             schedule=schedule,
             is_active=number not in {5, 7},
             paused_at=now - timedelta(hours=5) if number == 5 else None,
+            pause_after_failures=3 if number == 5 else 0,
             script="def transform(records):\n    return records\n",
         )
         service.plan_next_run(now)

@@ -39,7 +39,7 @@ def draw_chart(days: Sequence[Day]) -> SafeString:
     top = round_up(max((max(day.pulled_count, day.pushed_count) for day in days), default=0))
     width = (100 - _LEFT) / max(len(days), 1)
     drawn = ((_day(day, _LEFT + index * width, width, top),) for index, day in enumerate(days))
-    labelled = range(len(days) - 1, -1, -max(round(len(days) / 6), 1))
+    labelled = range(len(days) - 1, -1, -max(round(len(days) / 5), 1))
     labels = ((_label(days[index].date, _LEFT + (index + 0.5) * width),) for index in labelled)
     return format_html(
         '<svg class="chart" height="{}" width="100%" role="img" aria-label="{}">{}{}{}</svg>',

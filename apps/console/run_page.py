@@ -113,14 +113,15 @@ class RunForm(forms.Form):
 
 def run_page(request: HttpRequest, site: AdminSite, service: Service) -> HttpResponse:
     """The form; what was sent in good order starts the run and lands on its live log."""
-    again = _run_to_repeat(request, service)
+    again = _run_of(service, request.GET.get("retry_of", ""))
+    like = again or _run_of(service, request.GET.get("like", ""))
     own = service_options(service)
     if request.method == "POST":
         form = RunForm(request.POST, service_options=own)
         if form.is_valid() and (run := _start(form, service, request.user, again)):
             return HttpResponseRedirect(reverse("admin:runs_run_log", args=[run.pk]))
     else:
-        form = RunForm(initial=_initial(own, again), service_options=own)
+        form = RunForm(initial=_initial(own, like), service_options=own)
     context = {
         **site.each_context(request),
         "title": _("Run service"),
@@ -128,6 +129,8 @@ def run_page(request: HttpRequest, site: AdminSite, service: Service) -> HttpRes
         "flow": flow_html(service),
         "form": form,
         "again": again,
+        "like": like,
+        "last": _last_by_hand(service) if like is None else None,
         "active_run": service.runs.open().order_by("-id").first(),
     }
     return TemplateResponse(request, "console/run_page.html", context)
@@ -146,19 +149,31 @@ def service_options(service: Service) -> dict[str, Any]:
     return {"page_size": source.page_size, **options}
 
 
-def _initial(own: dict[str, Any], again: Run | None) -> dict[str, Any]:
-    if again is None:
+def _initial(own: dict[str, Any], like: Run | None) -> dict[str, Any]:
+    if like is None:
         return own
-    switches = {switch: getattr(again, switch) for switch in _SWITCHES}
-    return {**own, **again.options, **switches, "dry_run": again.is_dry_run}
+    switches = {switch: getattr(like, switch) for switch in _SWITCHES}
+    return {**own, **like.options, **switches, "dry_run": like.is_dry_run}
 
 
-def _run_to_repeat(request: HttpRequest, service: Service) -> Run | None:
-    number = request.GET.get("retry_of", "")
+def _run_of(service: Service, number: str) -> Run | None:
     if not number.isdecimal() or len(number) > 18:
         return None
     run: Run | None = service.runs.filter(pk=int(number)).first()
     return run
+
+
+def _last_by_hand(service: Service) -> dict[str, Any] | None:
+    """The latest run that somebody started here, and its options in words; they are offered, never taken over."""
+    by_hand = service.runs.filter(trigger__in=(Run.Trigger.MANUAL, Run.Trigger.RETRY))
+    run = by_hand.select_related("started_by").order_by("-id").first()
+    if run is None:
+        return None
+    fields = RunForm.base_fields
+    words = [fields[switch].label for switch in _SWITCHES if getattr(run, switch)]
+    words += [fields["dry_run"].label] if run.is_dry_run else []
+    words += [f"{fields[name].label}: {run.options[name]}" for name in _OPTIONS if name in run.options]
+    return {"run": run, "words": words}
 
 
 def _start(form: RunForm, service: Service, user: Any, again: Run | None) -> Run | None:

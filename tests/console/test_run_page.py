@@ -130,3 +130,34 @@ def test_starting_needs_the_permission(client: Client) -> None:
     assert client.get(address(service)).status_code == 403
     assert client.post(address(service), {}).status_code == 403
     assert not Run.objects.exists()
+
+
+def test_last_run_by_hand_is_told_and_nothing_of_it_is_taken_over(staff: Client) -> None:
+    service = make_service()
+    last = make_run(service, store_push=True, is_dry_run=True, options={"record_id": "10045"})
+    make_run(service, trigger=Run.Trigger.SCHEDULE)
+
+    response = staff.get(address(service))
+
+    assert "Store push payloads; Dry run; Only the record with this id: 10045." in response.content.decode()
+    assert f'href="?like={last.pk}"' in response.content.decode()
+    assert not response.context["form"]["store_push"].value()
+
+
+def test_same_options_are_filled_in_on_request_and_make_no_retry(staff: Client) -> None:
+    service = make_service()
+    last = make_run(service, store_push=True, options={"record_id": "10045"})
+
+    form = staff.get(address(service, f"?like={last.pk}")).context["form"]
+    assert (form["store_push"].value(), form["record_id"].value()) == (True, "10045")
+
+    staff.post(address(service, f"?like={last.pk}"), {"store_push": "on", "record_id": "10045"})
+    run = Run.objects.exclude(pk=last.pk).get()
+    assert (run.trigger, run.retry_of) == (Run.Trigger.MANUAL, None)
+
+
+def test_reported_service_is_not_started_here(staff: Client) -> None:
+    service = make_service(kind="reported", source_connection=None, destination_connection=None)
+
+    assert staff.get(address(service)).status_code == 404
+    assert "Run service" not in staff.get(f"/admin/services/service/{service.pk}/runs/").content.decode()

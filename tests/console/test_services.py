@@ -169,3 +169,81 @@ def test_signed_out_visitor_is_sent_to_the_login(client: Client) -> None:
 
     assert response.status_code == 302
     assert response["Location"].startswith("/admin/login/")
+
+
+def test_strip_holds_the_last_twenty_runs_with_their_states(client: Client) -> None:
+    service = make_service()
+    make_run(service, status=Run.Status.LOST)
+    for number in range(20):
+        make_run(service, warning_count=number % 2)
+    sign_in(client, *STAFF)
+
+    [listed] = client.get(LIST).context["cl"].result_list
+    text = client.get(LIST).content.decode()
+
+    assert len(listed.recent_runs) == 20
+    assert text.count('<i class="mark') == 20
+    assert (text.count("mark-succeeded"), text.count("mark-warned"), text.count("mark-lost")) == (10, 10, 0)
+    assert 'aria-label="Last 20 runs: 20 succeeded"' in text
+    latest = listed.recent_runs[-1]
+    assert f'title="{latest.number} · Succeeded, with warnings · {latest.at:%-d %b %H:%M}"' in text
+
+
+def test_switch_turns_the_schedule_and_leads_back_to_the_same_search(client: Client) -> None:
+    service = make_service(name="Orders", schedule="0 * * * *")
+    sign_in(client, *STAFF)
+    before = f"http://testserver{LIST}?q=orders"
+    assert (
+        'role="switch" aria-checked="true" aria-label="Schedule of Orders"'
+        in client.get(before).content.decode()
+    )
+
+    url = reverse("admin:services_service_schedule", args=[service.pk, "off"])
+    assert client.post(url, headers={"referer": before})["Location"] == before
+    assert client.post(url, headers={"referer": "https://elsewhere.example/"})["Location"] == LIST
+    assert 'aria-checked="false"' in client.get(LIST).content.decode()
+
+
+def test_pause_after_failures_is_said_in_words_and_ends_with_the_switch(client: Client) -> None:
+    service = make_service(schedule="0 * * * *", is_active=False, paused_at=timezone.now())
+    sign_in(client, *STAFF)
+    assert "paused after failures in a row" in client.get(LIST).content.decode()
+
+    client.post(reverse("admin:services_service_schedule", args=[service.pk, "on"]))
+
+    assert "paused after failures in a row" not in client.get(LIST).content.decode()
+
+
+def test_reported_service_is_listed_without_run_service(client: Client) -> None:
+    make_service(name="Payroll", kind="reported", source_connection=None, destination_connection=None)
+    sign_in(client, *STAFF)
+
+    text = client.get(LIST).content.decode()
+
+    assert "runs elsewhere, reported here" in text
+    assert "View logs" in text
+    assert "Run service" not in text
+
+
+def test_warnings_are_counted_in_grammar(client: Client) -> None:
+    make_run(warning_count=1)
+    make_run(warning_count=2)
+    sign_in(client, *STAFF)
+
+    text = client.get(LIST).content.decode()
+
+    assert ">1 warning</span>" in text
+    assert ">2 warnings</span>" in text
+
+
+def test_many_connections_are_a_select_that_keeps_the_rest(client: Client) -> None:
+    for number in range(9):
+        make_connection(name=f"system-{number}")
+    sign_in(client, *STAFF)
+
+    text = client.get(LIST, {"active": "yes", "q": "orders", "connection": "system-3"}).content.decode()
+
+    assert '<option value="system-3" selected>system-3</option>' in text
+    form = text.split('<label class="filter-caption" for="filter-connection">')[1].split("</form>")[0]
+    assert '<input type="hidden" name="active" value="yes">' in form
+    assert '<input type="hidden" name="q" value="orders">' in form

@@ -196,3 +196,93 @@ def test_scale_ends_in_a_round_number(number: int, top: int) -> None:
 
 def test_scale_is_short() -> None:
     assert [compact(number) for number in (0, 500, 2500, 5_000_000)] == ["0", "500", "2.5 k", "5 M"]
+
+
+def test_runs_are_narrowed_by_trigger_warnings_and_a_range_of_times(staff: Client) -> None:
+    service = make_service()
+    now = timezone.now()
+    by_api = make_run_ago(service, timedelta(hours=1), trigger=Run.Trigger.API)
+    warned = make_run_ago(service, timedelta(hours=2), warning_count=3)
+    old = make_run_ago(service, timedelta(days=9))
+
+    assert numbers(staff, service, trigger="api") == [by_api.pk]
+    assert numbers(staff, service, trigger="odd") == [by_api.pk, warned.pk]
+    assert numbers(staff, service, warned="1") == [warned.pk]
+    ends = {
+        "from": f"{now - timedelta(days=10):%Y-%m-%dT%H:%M}",
+        "to": f"{now - timedelta(days=8):%Y-%m-%dT%H:%M}",
+    }
+    assert numbers(staff, service, period="custom", **ends) == [old.pk]
+    assert numbers(staff, service, period="custom", **ends | {"to": "soon"}) == [by_api.pk, warned.pk, old.pk]
+    assert "Added up" not in page(staff, service)
+
+
+def test_totals_are_those_of_the_period(staff: Client) -> None:
+    service = make_service()
+    make_run_ago(service, timedelta(hours=1), pulled_count=1000, pushed_count=900, warning_count=1)
+    make_run_ago(service, timedelta(hours=2), pulled_count=234, status=Run.Status.FAILED, error_count=2)
+    make_run_ago(service, timedelta(days=2), pulled_count=5000)
+    make_run(service, status=Run.Status.QUEUED)
+
+    response = staff.get(reverse("admin:services_service_runs", args=[service.pk]))
+
+    totals = response.context["page"].totals
+    assert (totals.count, totals.failed, totals.pulled, totals.pushed) == (3, 1, 1234, 900)
+    assert (totals.warnings, totals.errors) == (1, 2)
+
+
+def test_days_of_the_chart_are_chosen(staff: Client) -> None:
+    service = make_service()
+    day = timezone.now() - timedelta(days=200)
+    make_run(service, started_at=day, pulled_count=41)
+    url = reverse("admin:services_service_runs", args=[service.pk])
+
+    assert [len(staff.get(url, {"days": days}).context["days"]) for days in ("7", "30", "90", "x")] == [
+        7,
+        30,
+        90,
+        30,
+    ]
+    custom = {"days": "custom", "first": f"{day:%Y-%m-%d}", "last": f"{day + timedelta(days=1):%Y-%m-%d}"}
+    context = staff.get(url, custom).context
+    assert [day.pulled_count for day in context["days"]] == [0, 41]
+    assert len(staff.get(url, custom | {"first": "1999-01-01"}).context["days"]) == 366
+    # The period of the list is another choice, which stays.
+    assert "days=custom" in context["links"].to(period="7d")
+
+
+def test_chart_of_very_many_runs_says_that_only_the_newest_are_added_up(
+    staff: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("apps.console.transactions.MOST_ADDED", 3)
+    service = make_service()
+    for minutes in range(3):
+        make_run_ago(service, timedelta(minutes=minutes), pulled_count=1)
+    assert "Only the newest" not in page(staff, service)
+
+    make_run_ago(service, timedelta(days=3), pulled_count=1)
+    assert "Only the newest" in page(staff, service)
+
+
+def test_feed_tells_the_rows_that_are_asked_for_and_when_to_ask_again(staff: Client) -> None:
+    service = make_service()
+    running = make_run(service, status=Run.Status.RUNNING, pulled_count=7)
+    ended = make_run(service)
+    other = make_run(status=Run.Status.RUNNING)
+    url = reverse("admin:services_service_runs_feed", args=[service.pk])
+
+    answer = staff.get(url, {"run": [running.pk, ended.pk, other.pk, "x", "9" * 40]}).json()
+    assert sorted(answer["rows"]) == sorted([str(running.pk), str(ended.pk)])
+    assert answer["poll_after"] == 5
+    assert answer["rows"][str(running.pk)].startswith(f'<tr data-run="{running.pk}" data-open>')
+
+    assert staff.get(url, {"run": ended.pk}).json()["poll_after"] is None
+
+
+def test_feed_is_for_those_who_may_see_the_service(client: Client) -> None:
+    run = make_run(status=Run.Status.RUNNING)
+    client.force_login(make_user())
+
+    response = client.get(reverse("admin:services_service_runs_feed", args=[run.service_id]), {"run": run.pk})
+
+    assert response.status_code == 403
