@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import logging
-import time
 import uuid
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import timedelta
 
-from django.conf import settings
-from django.db import DatabaseError, InterfaceError, connection, transaction
-from django.utils import timezone
+from django.db import DatabaseError, InterfaceError, connection
 
+from apps.runs.closing import close_run
+from apps.runs.ending import end_run
 from apps.runs.logs.handler import Echo
 from apps.runs.logs.run_log import RunLog
 from apps.runs.logs.shipper import LeaseLost
-from apps.runs.models import Run, Step
-from apps.runs.payloads.expiry import set_expiry
+from apps.runs.models import Level, Run, Step
 from apps.runs.pipeline import Pipeline
-from apps.runs.stopping import RunCancelled, RunStopped
+from apps.runs.stopping import RunCancelled, RunStopped, TooManyRefused
 from apps.services.connectors.base import ConnectorError
 from apps.services.sandbox import ScriptError
 from apps.services.secrets import SecretUnavailable
@@ -28,24 +27,28 @@ logger = logging.getLogger(__name__)
 
 
 def execute_run(run_id: int, *, worker: str, echo: Echo | None = None) -> Run | None:
-    """Claim and execute a queued run; the run as it ended, or None where another delivery has it.
+    """Claim and execute a queued run; the run as it ended, or None where it is not ours to execute.
 
     `echo` is told each line as it is logged. Returns None too where the lease was lost on the way: the run
     then belongs to whoever closes lost runs.
     """
-    run = Run.objects.select_related(
-        "service__source_connection", "service__destination_connection", "script", "started_by"
-    ).get(pk=run_id)
-    token = run.claim(worker)
-    if token is None:
+    try:
+        run, token = _claim(run_id, worker)
+    except (DatabaseError, InterfaceError) as error:
+        logger.warning("Run %d waits: the database cannot be reached (%s)", run_id, type(error).__name__)
+        connection.close()
         return None
-    run.refresh_from_db(fields=["status", "started_at", "lease_until", "lease_token"])
-    log = RunLog(run, token, secrets=_secrets_of(run), echo=echo)
+    if run is None or token is None:
+        return None
+    try:
+        log = RunLog(run, token, secrets=_secrets_of(run), echo=echo)
+    except OSError as error:
+        return _end_without_log(run, token, error)
     try:
         with log:
-            status = _run_pipeline(run, log)
-            _log_end(run, log, status)
-            end_run(run, token, log, status)
+            ending = _run_pipeline(run, log)
+            _log_end(log, ending.status)
+            end_run(run, token, log, ending.status, may_retry=ending.may_retry)
     except LeaseLost:
         logger.warning("Run %s: the lease was lost, and whoever closes lost runs has it now", run_id)
         return None
@@ -53,27 +56,40 @@ def execute_run(run_id: int, *, worker: str, echo: Echo | None = None) -> Run | 
     return run
 
 
-def end_run(run: Run, token: uuid.UUID, log: RunLog, status: Run.Status) -> None:
-    """Seal the log and end the run; tries again while the database is away and the lease lasts.
-
-    Raises LeaseLost where the run was taken from us.
-    """
-    while True:
-        try:
-            seal = log.seal()
-            with transaction.atomic():
-                if not run.finish(token, status, **log.counters(), **seal.columns()):
-                    raise LeaseLost
-                set_expiry(run, settings.PAYLOAD_RETENTION)
-            log.remove_spool()
-        except (DatabaseError, InterfaceError):
-            connection.close()
-            time.sleep(1)
-        else:
-            return
+@dataclass(frozen=True)
+class _Ending:
+    status: Run.Status
+    # Whether it may end otherwise if it is run again.
+    may_retry: bool = True
 
 
-def _run_pipeline(run: Run, log: RunLog) -> Run.Status:
+def _claim(run_id: int, worker: str) -> tuple[Run | None, uuid.UUID | None]:
+    run = (
+        Run.objects.select_related(
+            "service__source_connection", "service__destination_connection", "script", "started_by"
+        )
+        .filter(pk=run_id)
+        .first()
+    )
+    if run is None:
+        logger.warning("Run %d was to be executed, but there is no such run", run_id)
+        return None, None
+    token = run.claim(worker)
+    if token is not None:
+        run.refresh_from_db(fields=["status", "started_at", "lease_until", "lease_token", "worker"])
+    return run, token
+
+
+def _end_without_log(run: Run, token: uuid.UUID, error: OSError) -> Run:
+    """Fail a run whose log cannot be spooled: it must not do what nobody could read about."""
+    message = f"The log's spool on {run.worker} cannot be written: {error.strerror or error}"
+    logger.error("Run %d: %s", run.pk, message)
+    close_run(run, token, Run.Status.FAILED, Level.ERROR, message)
+    run.refresh_from_db()
+    return run
+
+
+def _run_pipeline(run: Run, log: RunLog) -> _Ending:
     """Run it to its end, and say in the log why it ended where that was not as hoped."""
     _log_start(run)
     try:
@@ -82,20 +98,25 @@ def _run_pipeline(run: Run, log: RunLog) -> Run.Status:
         raise
     except RunCancelled as error:
         logger.warning("%s", error)
-        return Run.Status.CANCELLED
+        return _Ending(Run.Status.CANCELLED)
+    except TooManyRefused as error:
+        logger.error("%s", error)  # noqa: TRY400 - the same, and the same records would be refused again
+        return _Ending(Run.Status.FAILED, may_retry=False)
     except (ConnectorError, ScriptError, SecretUnavailable, RunStopped) as error:
         logger.error("%s", error)  # noqa: TRY400 - an expected failure, told in full by its message
-        return Run.Status.FAILED
+        return _Ending(Run.Status.FAILED)
     # Whatever it is, the run must end, and its log must say why.
     except Exception:
         logger.exception("The run met an error in Synclog itself")
-        return Run.Status.FAILED
-    return Run.Status.SUCCEEDED
+        return _Ending(Run.Status.FAILED)
+    return _Ending(Run.Status.SUCCEEDED)
 
 
 def _log_start(run: Run) -> None:
     service = run.service
     by = f" by {run.started_by}" if run.started_by else ""
+    if run.retry_of_id:
+        by += f", again after run {run.retry_of_id}"
     logger.info("Run %d of %s, started%s (%s)", run.pk, service.name, by, run.get_trigger_display().lower())
     if run.scheduled_for and run.started_at and run.started_at - run.scheduled_for > timedelta(minutes=2):
         logger.warning("The slot was %s: the run is late", f"{run.scheduled_for:%Y-%m-%d %H:%M} UTC")
@@ -111,11 +132,9 @@ def _log_start(run: Run) -> None:
         logger.info("Custom script: version %d", run.script.version)
 
 
-def _log_end(run: Run, log: RunLog, status: Run.Status) -> None:
+def _log_end(log: RunLog, status: Run.Status) -> None:
     log.step = Step.FINISH
     counters = log.counters()
-    started_at = run.started_at or timezone.now()
-    seconds = max(0.0, (timezone.now() - started_at).total_seconds())
     level = logging.INFO if status == Run.Status.SUCCEEDED else logging.WARNING
     if status == Run.Status.FAILED:
         level = logging.ERROR
@@ -123,7 +142,7 @@ def _log_end(run: Run, log: RunLog, status: Run.Status) -> None:
         level,
         "%s after %.1f s: %d pulled, %d pushed, %d warnings, %d errors",
         f"Run {status.label.lower()}",
-        seconds,
+        log.seconds,
         counters["pulled_count"],
         counters["pushed_count"],
         counters["warning_count"],

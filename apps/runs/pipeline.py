@@ -13,7 +13,7 @@ from django.conf import settings
 from apps.runs.logs.run_log import RunLog
 from apps.runs.models import Payload, Run, Step
 from apps.runs.payloads.keeping import PayloadNotKept, keep_payload
-from apps.runs.stopping import RunCancelled, RunStopped
+from apps.runs.stopping import RunCancelled, RunStopped, TooManyRefused
 from apps.services.connectors import open_destination, open_source
 from apps.services.connectors.base import Body, ConnectorError, Delivery, Page, Record, RunFacts
 from apps.services.sandbox import Sandbox
@@ -128,7 +128,7 @@ class Pipeline:
         _say(f"{delivery.outcome}, {outcome}", level=level, problems=problems)
         self._refused_count += delivery.refused
         if self._refused_count > settings.MAX_REFUSED_RECORDS:
-            raise RunStopped(
+            raise TooManyRefused(
                 f"The destination refused {_records(self._refused_count)}, more than the "
                 f"{settings.MAX_REFUSED_RECORDS:,} that a run may have (SYNCLOG_MAX_REFUSED_RECORDS)."
             )

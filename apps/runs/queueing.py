@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -13,6 +14,7 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
 from apps.runs.models import Payload, Run
+from apps.runs.models.run import RunQuerySet
 from apps.services.models import Service
 from apps.services.options import run_options_from
 from apps.services.schedule import last_slot
@@ -71,31 +73,71 @@ def queue_run(
     return run
 
 
-def queue_due_runs(now: datetime) -> list[Run]:
+@dataclass
+class Slots:
+    """What one tick did: the runs that it queued, and how many slots it left out."""
+
+    queued: list[Run] = field(default_factory=list)
+    skipped: int = 0
+
+
+def queue_due_runs(now: datetime) -> Slots:
     """A queued run for each active service whose slot has come; of several missed slots only the latest.
 
-    Two schedulers at once are harmless: the slot is unique in the database.
+    A slot that comes while a run of the service is open is left out where the service wants that (`overlap`).
+    Two schedulers at once are harmless: one of them moves the service on to its next slot, and the slot is
+    unique in the database.
     """
-    runs = []
-    for service in Service.objects.due(now):
-        slot = last_slot(service.schedule, service.timezone, now=now) or service.next_run_at
-        service.plan_next_run(now)
-        with transaction.atomic():
-            run, is_new = Run.objects.get_or_create(
-                service=service,
-                scheduled_for=slot,
-                defaults={"trigger": Run.Trigger.SCHEDULE, "script": service.current_script()},
+    slots = Slots()
+    for service in Service.objects.due(now).filter(kind=Service.Kind.INTEGRATION):
+        try:
+            _take_slot(service, now, slots)
+        # One service must not keep the others from their time.
+        except Exception:
+            logger.exception("Schedule: the slot of the service %s could not be queued", service.slug)
+    if slots.queued or slots.skipped:
+        logger.info("Schedule: %d runs queued, %d slots skipped", len(slots.queued), slots.skipped)
+    return slots
+
+
+def _take_slot(service: Service, now: datetime, slots: Slots) -> None:
+    due_at = service.next_run_at
+    slot = last_slot(service.schedule, service.timezone, now=now) or due_at
+    service.plan_next_run(now)
+    with transaction.atomic():
+        is_ours = Service.objects.active().filter(pk=service.pk, next_run_at=due_at)
+        if not is_ours.update(next_run_at=service.next_run_at):
+            return
+        if service.overlap == Service.Overlap.SKIP and _has_open_run(service, slot):
+            logger.warning(
+                "Schedule: %s skips its slot of %s, for a run of it is still open", service.slug, slot
             )
-            Service.objects.filter(pk=service.pk).update(next_run_at=service.next_run_at)
-        if is_new:
-            runs.append(run)
-    if runs:
-        logger.info("Schedule: %d runs queued", len(runs))
-    return runs
+            slots.skipped += 1
+            return
+        run, is_new = Run.objects.get_or_create(
+            service=service,
+            scheduled_for=slot,
+            defaults={"trigger": Run.Trigger.SCHEDULE, "script": service.current_script()},
+        )
+    if is_new:
+        slots.queued.append(run)
+
+
+def _has_open_run(service: Service, slot: datetime | None) -> bool:
+    return Run.objects.open().filter(service=service).exclude(scheduled_for=slot).exists()
+
+
+def take_waiting() -> list[int]:
+    """Runs whose waiting is over: a retry that is due, a slot whose service has no other run any more."""
+    return _note_sent(Run.objects.newly_claimable())
 
 
 def send_again() -> list[int]:
     """The queued runs that no worker took within a minute, noted as sent now: their message may be gone."""
-    run_ids = list(Run.objects.unclaimed().order_by("pk").values_list("pk", flat=True)[:1000])
+    return _note_sent(Run.objects.unclaimed())
+
+
+def _note_sent(runs: RunQuerySet) -> list[int]:
+    run_ids = list(runs.order_by("pk").values_list("pk", flat=True)[:1000])
     Run.objects.filter(pk__in=run_ids).update(sent_at=Now())
     return run_ids

@@ -1,58 +1,143 @@
-"""Closes runs whose worker died, with every line that it had logged."""
+"""Closes runs whose worker died, and ships every line that a spool on this host still holds."""
 
 from __future__ import annotations
 
 import logging
+import uuid
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Any
 
-from django.core.files.storage import storages
-from django.db.models.functions import Now
+from django.db import DataError, IntegrityError
 
-from apps.runs.execution import end_run
-from apps.runs.logs.run_log import RunLog
-from apps.runs.logs.shipper import LeaseLost
+from apps.runs.closing import close_run, newest_sequence
+from apps.runs.late_lines import add_late_lines
+from apps.runs.logs.shipper import LeaseLost, Shipper
 from apps.runs.logs.spool import Spool, spooled_runs
-from apps.runs.models import Payload, Run, Step
+from apps.runs.models import Level, Run
+from apps.services.models import Service
 
 logger = logging.getLogger(__name__)
 
 
 def close_lost_runs(*, worker: str) -> int:
-    """Ship what the dead workers' spools on this host hold, and end their runs as lost; how many."""
+    """Ship what the dead workers' spools on this host hold, and end their runs; how many.
+
+    A run is lost, unless its worker had come to the end and only could not write that down.
+    """
     closed = 0
-    for run in Run.objects.lost().order_by("pk"):
+    for run in Run.objects.lost().select_related("service").order_by("pk"):
         token = run.take_over(worker)
         if token is None:
             continue
         try:
-            with RunLog(run, token) as log:
-                log.step = Step.FINISH
-                logger.error(
-                    "Run lost: its worker %s has not been heard from for over a minute. "
-                    "What it had logged is above; start the run again if it is safe to repeat.",
-                    run.worker or "(unknown)",
-                )
-                _settle_uploads(run)
-                end_run(run, token, log, Run.Status.LOST)
+            _close(run, token, worker)
         except LeaseLost:
             continue
         closed += 1
     if closed:
         logger.warning("Lost runs: %d closed", closed)
-    _remove_orphaned_spools()
+    take_up_spools()
     return closed
 
 
-def _settle_uploads(run: Run) -> None:
-    """What was being uploaded when the worker died is not whole: delete it and say that it is lost."""
-    for payload in run.payloads.filter(status=Payload.Status.PENDING):
-        storages["payloads"].delete(payload.key)
-        run.payloads.filter(pk=payload.pk).update(status=Payload.Status.LOST, deleted_at=Now())
+def take_up_spools() -> None:
+    """Ship what spools of runs that have ended still hold, and take them away.
 
-
-def _remove_orphaned_spools() -> None:
-    """A spool whose run has ended, its log sealed and whole: the worker died between the two."""
+    Such a spool is left where a run was closed on another host, or while its worker was only stopped, and where
+    a worker died right after it had written the end.
+    """
     run_ids = spooled_runs()
-    ended = Run.objects.filter(pk__in=run_ids, is_complete=True).exclude(status__in=Run.OPEN)
-    existing = set(Run.objects.filter(pk__in=run_ids).values_list("pk", flat=True))
-    for run_id in {*ended.values_list("pk", flat=True), *(set(run_ids) - existing)}:
-        Spool(run_id).remove()
+    still_open = set(Run.objects.open().filter(pk__in=run_ids).values_list("pk", flat=True))
+    for run_id in run_ids:
+        if run_id in still_open:
+            continue
+        try:
+            with closing(Spool(run_id)) as spool:
+                # Its writer lives where we do not get the lock, and may still write.
+                if spool.take_up():
+                    add_late_lines(run_id, spool)
+                    spool.remove()
+        except FileNotFoundError:
+            # Its run has ended since.
+            continue
+        except (OSError, ValueError, DataError, IntegrityError):
+            logger.exception("The spool of run %d cannot be shipped, and is set aside", run_id)
+            Spool(run_id).set_aside()
+
+
+@dataclass
+class _Remains:
+    """What the spool of a dead worker told."""
+
+    end: dict[str, Any] | None = None
+    checksum: int | None = None
+    missing: str = ""
+    # Of the columns of Run, those that only the worker knew.
+    counters: dict[str, Any] = field(default_factory=dict)
+
+
+def _close(run: Run, token: uuid.UUID, worker: str) -> None:
+    with closing(Spool(run.pk)) as spool:
+        remains = _ship(run, token, spool, worker)
+        status, level = Run.Status.LOST, Level.ERROR
+        message = (
+            f"Run lost: its worker {run.worker or '(unknown)'} has not been heard from for too long. "
+            "What it had logged is above; start the run again if it is safe to repeat."
+        )
+        may_retry = True
+        if remains.end is not None:
+            status, level = Run.Status(remains.end["status"]), Level.INFO
+            message = f"The end of the run was written late, by {worker}: the database had been away"
+            may_retry = remains.end["may_retry"]
+        close_run(
+            run,
+            token,
+            status,
+            level,
+            message,
+            counters=remains.counters,
+            may_retry=may_retry,
+            missing=remains.missing,
+            checksum=remains.checksum,
+        )
+        if spool.is_ours:
+            spool.remove()
+
+
+def _ship(run: Run, token: uuid.UUID, spool: Spool, worker: str) -> _Remains:
+    """Ship what the spool of the run holds, if it is on this host. Raises LeaseLost."""
+    try:
+        spool.take_up()
+    except FileNotFoundError:
+        return _Remains(missing=_why_missing(run, worker))
+    except OSError as error:
+        return _Remains(missing=f"the spool on {_host(worker)} cannot be read: {error.strerror}")
+    try:
+        Shipper(run, token, spool, dict).finish()
+    except (ValueError, DataError, IntegrityError):
+        logger.exception("The spool of run %d cannot be shipped, and is set aside", run.pk)
+        spool.set_aside()
+        remains = _Remains(missing=f"the spool on {_host(worker)} is damaged, and kept there")
+    else:
+        remains = _Remains(checksum=spool.checksum())
+    remains.end = spool.end()
+    if remains.end is not None:
+        remains.counters = remains.end["counters"]
+    if spool.omitted_count:
+        remains.counters |= {"omitted_line_count": spool.omitted_count}
+    return remains
+
+
+def _why_missing(run: Run, worker: str) -> str:
+    """Why there may be more lines than the table has, where there is no spool; empty where there are none."""
+    if run.service.kind == Service.Kind.REPORTED:
+        return ""
+    if _host(run.worker) != _host(worker):
+        return f"its last lines may be on {_host(run.worker)}; they are added once a worker starts there"
+    # With neither a spool nor a line the worker died before it logged anything.
+    return "the spool of its worker is gone" if newest_sequence(run) else ""
+
+
+def _host(worker: str) -> str:
+    return worker.partition(":")[0]

@@ -67,10 +67,10 @@ def execute_run(*, run_id: int) -> None:
 
 @shared_task(name="synclog.housekeeping.queue_due_runs")
 def queue_due_runs() -> None:
-    runs = queueing.queue_due_runs(database_now())
-    for run in runs:
-        ring(run.pk)
-    Tick.note("queue_due_runs", queued=len(runs))
+    slots = queueing.queue_due_runs(database_now())
+    for run_id in [*(run.pk for run in slots.queued), *queueing.take_waiting()]:
+        ring(run_id)
+    Tick.note("queue_due_runs", queued=len(slots.queued), skipped=slots.skipped)
 
 
 @shared_task(name="synclog.housekeeping.close_lost_runs")

@@ -207,8 +207,10 @@ class Service(models.Model):
     def set_active(self, is_active: bool, now: datetime) -> None:
         """Turn the schedule on or off; slots that passed while it was off are not caught up."""
         self.is_active = is_active
+        if is_active:
+            self.paused_at = None
         self.plan_next_run(now)
-        self.save(update_fields=["is_active", "next_run_at", "updated_at"])
+        self.save(update_fields=["is_active", "paused_at", "next_run_at", "updated_at"])
 
     def set_script(self, source: str, *, author: Any = None) -> Script | None:
         """Make `source` the current script: a new version if it differs, none if it is empty and was."""

@@ -5,7 +5,7 @@ from django.core.exceptions import ValidationError
 from django.db.models.functions import Now
 
 from apps.runs.models import Run
-from apps.runs.queueing import queue_due_runs, queue_run, send_again
+from apps.runs.queueing import Slots, queue_due_runs, queue_run, send_again
 from apps.services.models import Service
 from tests.factories import make_service, make_user
 
@@ -72,36 +72,36 @@ def test_an_idempotency_key_starts_one_run():
 def test_a_due_slot_is_queued_once_however_many_schedulers(scheduled):
     now = NOON + timedelta(minutes=15, seconds=3)
 
-    [run] = queue_due_runs(now)
+    [run] = queue_due_runs(now).queued
     Service.objects.update(next_run_at=NOON + timedelta(minutes=15))
     second = queue_due_runs(now)
 
-    assert second == []
+    assert second == Slots()
     assert (run.trigger, run.scheduled_for) == ("schedule", NOON + timedelta(minutes=15))
     scheduled.refresh_from_db()
     assert scheduled.next_run_at == NOON + timedelta(minutes=30)
 
 
 def test_of_missed_slots_only_the_latest_runs(scheduled):
-    [run] = queue_due_runs(NOON + timedelta(hours=5, minutes=1))
+    [run] = queue_due_runs(NOON + timedelta(hours=5, minutes=1)).queued
 
     assert run.scheduled_for == NOON + timedelta(hours=5)
     assert Run.objects.count() == 1
 
 
 def test_nothing_is_queued_before_its_time_or_while_inactive(scheduled):
-    assert queue_due_runs(NOON + timedelta(minutes=14)) == []
+    assert queue_due_runs(NOON + timedelta(minutes=14)) == Slots()
 
     scheduled.set_active(False, NOON)
 
-    assert queue_due_runs(NOON + timedelta(hours=1)) == []
+    assert queue_due_runs(NOON + timedelta(hours=1)) == Slots()
 
 
 def test_slots_that_passed_while_inactive_are_not_caught_up(scheduled):
     scheduled.set_active(False, NOON)
     scheduled.set_active(True, NOON + timedelta(hours=3, minutes=1))
 
-    assert queue_due_runs(NOON + timedelta(hours=3, minutes=2)) == []
+    assert queue_due_runs(NOON + timedelta(hours=3, minutes=2)) == Slots()
     assert scheduled.next_run_at == NOON + timedelta(hours=3, minutes=15)
 
 

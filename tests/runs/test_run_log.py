@@ -69,7 +69,9 @@ def test_lines_are_stored_in_order_with_level_and_step(claimed):
         "error_count": 2,
         "error": "four",
         "error_sequence": 4,
+        "step_seconds": log.counters()["step_seconds"],
     }
+    assert list(log.counters()["step_seconds"]) == ["pull"]
 
 
 def test_lines_arrive_while_the_run_goes_on(claimed):
@@ -223,8 +225,12 @@ def test_lines_that_the_disk_does_not_take_are_counted(claimed, monkeypatch):
         logger.info("two")
         seal = log.seal()
 
-    assert [line[::3] for line in stored(run)] == [(1, "one"), (2, "two")]
-    assert (seal.line_count, seal.lost_line_count, seal.is_complete) == (2, 2, False)
+    assert [line[::3] for line in stored(run)] == [
+        (1, "one"),
+        (2, "… 2 lines were lost here: the spool could not be written: No space left on device …"),
+        (3, "two"),
+    ]
+    assert (seal.line_count, seal.lost_line_count, seal.is_complete) == (3, 2, False)
     assert seal.lost_reason == "the spool could not be written: No space left on device"
 
 

@@ -6,8 +6,11 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 
+from django.conf import settings
+
 from apps.runs.logs.current import current_handler
 from apps.runs.logs.spool import Spool, escape
+from apps.runs.logs.tail import Tail
 from apps.runs.logs.text import clean, masker
 from apps.runs.models import Level, Step
 
@@ -32,12 +35,25 @@ class RunLogHandler(logging.Handler):
         # Lines that the disk did not take, and why.
         self.lost_count = 0
         self.lost_reason = ""
+        # The latest lines, once the log has outgrown its limit.
+        self.tail: Tail | None = None
         self._run_id = run_id
         self._spool = spool
+        self._append = spool.append
+        # Half of what a log may hold is its head.
+        self._head_lines = settings.MAX_LOG_LINES // 2
+        self._head_bytes = settings.MAX_LOG_BYTES // 2
+        # Lost lines that no line has told of yet.
+        self._untold_count = 0
         self._mask = masker(secrets)
         self._echo = echo
         self._second = -1
         self._second_text = ""
+
+    @property
+    def next_place(self) -> int:
+        """The number of the next line, as far as that is known: beyond the limit, that of the head's last."""
+        return self.last_sequence + 1 if self.tail is None else self.tail.head
 
     def filter(self, record: logging.LogRecord) -> bool:
         return current_handler.get() is self
@@ -60,16 +76,58 @@ class RunLogHandler(logging.Handler):
                 self._echo(record.created, level, self.step, message)
 
     def _write(self, created: float, level: Level, message: str) -> bool:
+        if self._untold_count:
+            self._tell_losses(created)
+        if self.tail is None and (
+            self.last_sequence >= self._head_lines or self._spool.size >= self._head_bytes
+        ):
+            self._begin_tail(created)
+        return self._put(created, level, message)
+
+    def _put(self, created: float, level: Level, message: str) -> bool:
         sequence = self.last_sequence + 1
         line = f"{self._run_id}\t{sequence}\t{self._time(created)}\t{level}\t{self.step}\t{escape(message)}\n"
         try:
-            self._spool.append(line.encode())
+            self._append(line.encode())
         except OSError as error:
             self.lost_count += 1
+            self._untold_count += 1
             self.lost_reason = f"the spool could not be written: {error.strerror}"
             return False
         self.last_sequence = sequence
         return True
+
+    def _tell_losses(self, created: float) -> None:
+        """Say in a line of its own how many were lost, as soon as the disk takes lines again."""
+        count = self._untold_count
+        lines = "line was" if count == 1 else "lines were"
+        if self._put(created, Level.WARNING, f"… {count:,} {lines} lost here: {self.lost_reason} …"):
+            self._untold_count = 0
+            self.warning_count += 1
+        else:
+            # The notice is none of the lines that the run logged.
+            self.lost_count -= 1
+            self._untold_count -= 1
+
+    def _begin_tail(self, created: float) -> None:
+        """From here on the middle of the log is left out."""
+        most_lines, most_bytes = settings.MAX_LOG_LINES, settings.MAX_LOG_BYTES
+        notice = (
+            f"The log has reached half of its limit of {most_lines:,} lines and {most_bytes / 2**20:g} MiB: "
+            "of what follows only the latest lines are kept, and shown when the run ends"
+        )
+        if not self._put(created, Level.WARNING, notice):
+            self.lost_count -= 1
+            self._untold_count -= 1
+            return
+        self.warning_count += 1
+        self.tail = Tail(
+            self._spool.path,
+            self.last_sequence,
+            most_lines=most_lines - self._head_lines,
+            most_bytes=most_bytes - self._head_bytes,
+        )
+        self._append = self.tail.append
 
     def _count(self, level: Level, message: str) -> None:
         if level is Level.WARNING:
@@ -77,7 +135,8 @@ class RunLogHandler(logging.Handler):
         elif level is Level.ERROR:
             self.error_count += 1
             if self.first_error is None:
-                self.first_error = (self.last_sequence, message.partition("\n")[0])
+                place = self.last_sequence if self.tail is None else self.tail.head
+                self.first_error = (place, message.partition("\n")[0])
 
     def _time(self, created: float) -> str:
         second = int(created)

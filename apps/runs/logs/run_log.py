@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 import uuid
 from collections.abc import Iterable
 from contextlib import suppress
@@ -16,6 +17,8 @@ from apps.runs.logs.shipper import LeaseLost, Shipper
 from apps.runs.logs.spool import Spool
 from apps.runs.models import LogEntry, Run, Step
 
+logger = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class Seal:
@@ -25,6 +28,7 @@ class Seal:
     lost_line_count: int
     lost_reason: str
     log_checksum: int
+    omitted_line_count: int = 0
 
     @property
     def is_complete(self) -> bool:
@@ -37,6 +41,7 @@ class Seal:
             "lost_line_count": self.lost_line_count,
             "lost_reason": self.lost_reason[:200],
             "log_checksum": self.log_checksum,
+            "omitted_line_count": self.omitted_line_count,
             "is_complete": self.is_complete,
         }
 
@@ -63,6 +68,8 @@ class RunLog:
             secrets=secrets,
             echo=echo,
         )
+        self._opened_at = self._step_since = time.monotonic()
+        self._step_seconds = dict.fromkeys((Step.PULL, Step.SCRIPT, Step.PUSH), 0.0)
         self._handler.warning_count, self._handler.error_count = run.warning_count, run.error_count
         self._shipper = Shipper(run, token, self._spool, self.counters)
 
@@ -78,6 +85,8 @@ class RunLog:
         self._detach()
         with suppress(LeaseLost):
             self._shipper.finish()
+        if self._handler.tail is not None:
+            self._handler.tail.close()
         self._spool.close()
 
     @property
@@ -86,12 +95,21 @@ class RunLog:
 
     @step.setter
     def step(self, step: Step) -> None:
+        now = time.monotonic()
+        if self._handler.step in self._step_seconds:
+            self._step_seconds[self._handler.step] += now - self._step_since
+        self._step_since = now
         self._handler.step = step
 
     @property
+    def seconds(self) -> float:
+        """For how long the log has been open."""
+        return time.monotonic() - self._opened_at
+
+    @property
     def next_sequence(self) -> int:
-        """The number that the next line of this thread gets."""
-        return self._handler.last_sequence + 1
+        """The number that the next line of this thread gets; beyond the limit, that of the last before it."""
+        return self._handler.next_place
 
     @property
     def cancel_requested(self) -> bool:
@@ -109,11 +127,20 @@ class RunLog:
             "pushed_count": self.pushed_count,
             "warning_count": self._handler.warning_count,
             "error_count": self._handler.error_count,
+            "step_seconds": self._seconds_by_step(),
         }
         if self._handler.first_error is not None and not self._run.error:
             sequence, message = self._handler.first_error
             counters |= {"error": message[:500], "error_sequence": sequence}
         return counters
+
+    def note_end(self, status: Run.Status, *, may_retry: bool) -> None:
+        """Keep on disk how the run ended, for whoever closes it if the database never hears it from us."""
+        end = {"status": status, "may_retry": may_retry, "counters": self.counters()}
+        try:
+            self._spool.note_end(end)
+        except OSError as error:
+            logger.warning("How the run ended could not be kept on disk: %s", error.strerror)
 
     def seal(self) -> Seal:
         """Ship the last lines and compare; from here on nothing that is logged becomes a line of the run.
@@ -121,12 +148,30 @@ class RunLog:
         May be called again where the database went away. Raises LeaseLost where the run was taken from us.
         """
         self._detach()
+        self._fold_tail()
         self._shipper.finish()
         expected = self._handler.last_sequence
+        if self._handler.tail is not None:
+            expected = self._spool.last_sequence()
         stored = LogEntry.objects.filter(run_id=self._run.pk).count()
         lost = self._handler.lost_count + expected - stored
         reason = self._handler.lost_reason or ("they are not in the database" if lost else "")
-        return Seal(stored, lost, reason, self._spool.checksum())
+        return Seal(stored, lost, reason, self._spool.checksum(), self._spool.omitted_count)
+
+    def _fold_tail(self) -> None:
+        tail = self._handler.tail
+        try:
+            self._spool.fold(tail)
+        except OSError as error:
+            # They stay beside the spool, where they are no use to anybody.
+            self._handler.lost_count += self._handler.last_sequence - self._spool.last_sequence()
+            self._handler.lost_reason = f"the spool could not be written: {error.strerror}"
+
+    def _seconds_by_step(self) -> dict[str, float]:
+        seconds = dict(self._step_seconds)
+        if self._handler.step in seconds:
+            seconds[self._handler.step] += time.monotonic() - self._step_since
+        return {step.slug: round(spent, 3) for step, spent in seconds.items() if spent}
 
     def _detach(self) -> None:
         logging.getLogger().removeHandler(self._handler)

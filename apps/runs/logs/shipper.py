@@ -9,11 +9,11 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from django.db import DatabaseError, InterfaceError, connection, transaction
+from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, connection, transaction
 from django.db.models import Max
 from django.db.models.functions import Now
 
-from apps.runs.logs.spool import Spool
+from apps.runs.logs.spool import Spool, sequence_of
 from apps.runs.logs.writing import write_lines
 from apps.runs.models import LogEntry, Run
 from apps.runs.models.run import LEASE
@@ -67,15 +67,20 @@ class Shipper:
     def finish(self) -> None:
         """Stop the thread, then ship what is left; waits for a database that is away while the lease lasts.
 
-        Raises LeaseLost where that was in vain: the spool stays, for whoever closes the run.
+        May be called without `start`, by whoever ships what another left. Raises LeaseLost where that was in
+        vain: the spool stays, for whoever closes the run.
         """
         self._stopping.set()
-        self._thread.join()
+        if self._thread.is_alive():
+            self._thread.join()
         while True:
             self.check()
             try:
                 while self._ship():
                     pass
+            except (DataError, IntegrityError):
+                # No time will mend that.
+                raise
             except (DatabaseError, InterfaceError) as error:
                 self._retry_later(error)
                 time.sleep(RETRY_EVERY)
@@ -153,4 +158,4 @@ class Shipper:
 
 
 def _last_sequence(chunk: bytes) -> int:
-    return int(chunk[chunk.rfind(b"\n", 0, -1) + 1 :].split(b"\t", 2)[1])
+    return sequence_of(chunk[chunk.rfind(b"\n", 0, -1) + 1 :])

@@ -7,14 +7,20 @@ within a message is escaped by a backslash.
 
 from __future__ import annotations
 
+import fcntl
+import json
 import os
 import re
+import time
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.conf import settings
+
+from apps.runs.logs.tail import Tail, append_whole, tail_of
 
 _ESCAPED = str.maketrans({"\\": "\\\\", "\n": "\\n", "\t": "\\t"})
 _NEEDS_ESCAPE = re.compile(r"[\\\n\t]")
@@ -40,6 +46,31 @@ def escape(message: str) -> str:
     return message.translate(_ESCAPED) if _NEEDS_ESCAPE.search(message) else message
 
 
+def format_line(run_id: int, sequence: int, logged_at: str, level: int, step: int, message: str) -> bytes:
+    """One line as it stands in the spool; `logged_at` as `time_text` writes it."""
+    return f"{run_id}\t{sequence}\t{logged_at}\t{level:d}\t{step:d}\t{escape(message)}\n".encode()
+
+
+def time_text(seconds: float) -> str:
+    """A time since the epoch as the spool writes it: in UTC, with microseconds."""
+    whole = int(seconds)
+    text = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(whole))
+    return f"{text}.{int((seconds - whole) * 1_000_000):06d}+00"
+
+
+def sequence_of(line: bytes) -> int:
+    """The number of a line. Raises ValueError where it is none."""
+    return int(line.partition(b"\t")[2].partition(b"\t")[0])
+
+
+def renumbered(chunk: bytes, first: int) -> bytes:
+    """The lines of a chunk, numbered from `first` on."""
+    parts = (line.split(b"\t", 2) for line in chunk.splitlines(keepends=True))
+    return b"".join(
+        b"%b\t%d\t%b" % (run_id, sequence, rest) for sequence, (run_id, _old, rest) in enumerate(parts, first)
+    )
+
+
 def parse_lines(chunk: bytes) -> Iterator[SpoolLine]:
     """The lines of a chunk that ends with a line feed."""
     for text in chunk.decode().split("\n")[:-1]:
@@ -50,31 +81,81 @@ def parse_lines(chunk: bytes) -> Iterator[SpoolLine]:
 
 
 class Spool:
-    """The file of one run. Whoever holds the run's lease is its one writer."""
+    """The file of one run. Whoever holds its lock is its one writer; the lock goes with the process.
+
+    Beside it may stand how the run ended (`.end`), and the latest lines of a log that outgrew its limit.
+    """
 
     def __init__(self, run_id: int) -> None:
-        self.path = settings.SPOOL_DIR / f"run-{run_id}.spool"
+        self.path: Path = settings.SPOOL_DIR / f"run-{run_id}.spool"
+        # Whether we hold the lock.
+        self.is_ours = False
+        # Lines left out between the head and the tail of a log that outgrew its limit.
+        self.omitted_count = 0
         self._descriptor: int | None = None
-        self._size = 0
+        # Bytes written, all of whole lines.
+        self.size = 0
 
     def open(self) -> None:
-        """Open for appending; a line that a crash left half written is taken away."""
+        """Open for appending; a line that a crash left half written is taken away.
+
+        Raises OSError where that cannot be, BlockingIOError where another process writes it.
+        """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
-        self._size = self._end_of_last_line()
-        os.ftruncate(self._descriptor, self._size)
+        fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self._begin()
+
+    def take_up(self) -> bool:
+        """Open what another process left; False where that process lives: then it is only to be read.
+
+        Raises OSError, FileNotFoundError where there is none.
+        """
+        self._descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND)
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        self._begin()
+        self.fold(tail_of(self.path))
+        return True
+
+    def _begin(self) -> None:
+        self.is_ours = True
+        self.size = self._end_of_last_line()
+        os.ftruncate(self._opened(), self.size)
+
+    def fold(self, tail: Tail | None) -> None:
+        """Append the latest lines of a log that outgrew its limit, behind a line that says how many are left out.
+
+        May be broken off, and done again.
+        """
+        if tail is None:
+            return
+        self.omitted_count = tail.omitted_count
+        done = self.last_sequence() - tail.head
+        for sequence, line in enumerate(tail.closing_lines(), tail.head + 1):
+            if sequence - tail.head > done:
+                self.append(renumbered(line, sequence))
+
+    def note_end(self, end: dict[str, Any]) -> None:
+        """Keep beside the spool how the run ended, until the database knows. Raises OSError."""
+        draft = self.path.with_suffix(".end-draft")
+        draft.write_text(json.dumps(end))
+        draft.replace(self.path.with_suffix(".end"))
+
+    def end(self) -> dict[str, Any] | None:
+        """What `note_end` kept; None where it kept nothing."""
+        try:
+            end: dict[str, Any] = json.loads(self.path.with_suffix(".end").read_text())
+        except (OSError, ValueError):
+            return None
+        return end
 
     def append(self, line: bytes) -> None:
         """Write one line, whole or not at all. Raises OSError where the disk does not take it."""
-        descriptor = self._opened()
-        try:
-            written = os.write(descriptor, line)
-            if written < len(line):
-                os.write(descriptor, line[written:])
-        except OSError:
-            os.ftruncate(descriptor, self._size)
-            raise
-        self._size += len(line)
+        append_whole(self._opened(), line, self.size)
+        self.size += len(line)
 
     def read(self, offset: int) -> bytes:
         """Whole lines from `offset` on, about CHUNK_BYTES of them; empty where there are no more."""
@@ -101,16 +182,25 @@ class Spool:
         for chunk in self.chunks():
             last = chunk
         lines = last.split(b"\n")
-        return int(lines[-2].split(b"\t", 2)[1]) if len(lines) > 1 else 0
+        return sequence_of(lines[-2]) if len(lines) > 1 else 0
 
     def close(self) -> None:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+            self.is_ours = False
 
     def remove(self) -> None:
-        """Take the file away; whoever has it open can still read it."""
+        """Take the file away, and what stands beside it; whoever has it open can still read it."""
         self.path.unlink(missing_ok=True)
+        self.path.with_suffix(".end").unlink(missing_ok=True)
+        for beside in self.path.parent.glob(f"{self.path.stem}.tail-*"):
+            beside.unlink(missing_ok=True)
+
+    def set_aside(self) -> None:
+        """Keep a file that cannot be shipped, for people to look at."""
+        with suppress(OSError):
+            self.path.rename(self.path.with_suffix(".unreadable"))
 
     def _opened(self) -> int:
         if self._descriptor is None:
@@ -124,4 +214,5 @@ class Spool:
 def spooled_runs() -> list[int]:
     """The runs that have a spool on this host."""
     folder: Path = settings.SPOOL_DIR
-    return sorted(int(path.stem.removeprefix("run-")) for path in folder.glob("run-*.spool"))
+    numbers = (path.stem.removeprefix("run-") for path in folder.glob("run-*.spool"))
+    return sorted(int(number) for number in numbers if number.isdecimal())

@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 from typing import Any, Self
 
 from django.conf import settings
-from django.db import models
-from django.db.models import F, Q
+from django.db import models, transaction
+from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Coalesce, Now
 from django.utils.translation import gettext_lazy as _
 
@@ -14,6 +14,8 @@ from apps.services.models import Script, Service
 
 # How long a worker owns a run without a word from it; the heartbeat renews it every 10 s.
 LEASE = timedelta(seconds=60)
+# What nobody asked for by hand: slots of the schedule, and retries that wait for their time.
+AUTOMATIC = Q(trigger="schedule") | Q(trigger="retry", due_at__isnull=False)
 
 
 class RunQuerySet(models.QuerySet["Run"]):
@@ -39,9 +41,21 @@ class RunQuerySet(models.QuerySet["Run"]):
         """Running by name, but the lease ran out by the database's clock."""
         return self.running().filter(lease_until__lt=Now())
 
+    def claimable(self) -> Self:
+        """Queued, due, and with no run of the service going on that they have to wait for."""
+        others = Run.objects.running().filter(service=OuterRef("service"))
+        return self.filter(Q(due_at=None) | Q(due_at__lte=Now()), status=Run.Status.QUEUED).exclude(
+            AUTOMATIC & ~Q(service__overlap=Service.Overlap.ALLOW) & Exists(others)
+        )
+
     def unclaimed(self) -> Self:
-        """Queued for a minute, and not sent to the broker within the last: the message may be gone."""
-        return self.filter(status=Run.Status.QUEUED, sent_at__lt=Now() - timedelta(seconds=60))
+        """Not claimed for a minute, and not sent to the broker within it: the message may be gone."""
+        return self.claimable().filter(sent_at__lt=Now() - timedelta(seconds=60))
+
+    def newly_claimable(self) -> Self:
+        """Sent to the broker in vain: only since then they became due, or the run before them ended."""
+        ended_since = Run.objects.filter(service=OuterRef("service"), finished_at__gte=OuterRef("sent_at"))
+        return self.claimable().filter(AUTOMATIC, Q(due_at__gt=F("sent_at")) | Exists(ended_since))
 
 
 class Run(models.Model):
@@ -193,16 +207,31 @@ class Run(models.Model):
         return _("Run %(number)s") % {"number": self.pk}
 
     def claim(self, worker: str) -> uuid.UUID | None:
-        """Take the run for execution: its lease token, or None where another delivery has taken it."""
+        """Take the run for execution: its lease token, or None where another delivery has taken it.
+
+        None too where its time has not come, or where it waits for another run of its service.
+        """
         token = uuid.uuid4()
-        claimed = Run.objects.filter(pk=self.pk, status=Run.Status.QUEUED).update(
-            status=Run.Status.RUNNING,
-            started_at=Now(),
-            lease_token=token,
-            lease_until=Now() + LEASE,
-            worker=worker,
-        )
+        with transaction.atomic():
+            if self.is_automatic and not self._may_start():
+                return None
+            claimed = Run.objects.filter(
+                Q(due_at=None) | Q(due_at__lte=Now()), pk=self.pk, status=Run.Status.QUEUED
+            ).update(
+                status=Run.Status.RUNNING,
+                started_at=Now(),
+                lease_token=token,
+                lease_until=Now() + LEASE,
+                worker=worker,
+            )
         return token if claimed else None
+
+    def _may_start(self) -> bool:
+        """Whether the service lets the run start now; its row stays locked, so that no other starts meanwhile."""
+        service = Service.objects.select_for_update(no_key=True).only("overlap").get(pk=self.service_id)
+        if service.overlap == Service.Overlap.ALLOW:
+            return True
+        return not Run.objects.running().filter(service=service).exists()
 
     def take_over(self, worker: str) -> uuid.UUID | None:
         """Take the lease of a run that lost its worker, to close it: None where somebody was quicker."""
@@ -213,10 +242,6 @@ class Run(models.Model):
             .update(lease_token=token, lease_until=Now() + LEASE, worker=worker)
         )
         return token if taken else None
-
-    def extend_lease(self, token: uuid.UUID) -> bool:
-        """Renew the lease; False where it is no longer ours or ran out."""
-        return bool(self._leased(token).update(lease_until=Now() + LEASE))
 
     def count(self, token: uuid.UUID, **counters: Any) -> bool:
         """Write counters while the run goes on; False where the lease is no longer ours."""
@@ -245,9 +270,6 @@ class Run(models.Model):
             )
         )
 
-    def mark_sent(self) -> None:
-        Run.objects.filter(pk=self.pk).update(sent_at=Now())
-
     def _leased(self, token: uuid.UUID) -> RunQuerySet:
         return Run.objects.filter(
             pk=self.pk, status=Run.Status.RUNNING, lease_token=token, lease_until__gte=Now()
@@ -256,6 +278,12 @@ class Run(models.Model):
     @property
     def is_open(self) -> bool:
         return self.status in self.OPEN
+
+    @property
+    def is_automatic(self) -> bool:
+        """Whether nobody asked for it by hand: a slot of the schedule, or a retry that waits for its time."""
+        is_retry = self.trigger == self.Trigger.RETRY and self.due_at is not None
+        return is_retry or self.trigger == self.Trigger.SCHEDULE
 
     @property
     def duration(self) -> timedelta | None:
