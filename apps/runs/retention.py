@@ -1,21 +1,29 @@
-"""Deletes logs and runs that are older than they are kept, a bounded batch at a time."""
+"""Deletes logs and runs that are older than they are kept, in short transactions; runs that are held stay."""
 
 from __future__ import annotations
 
 import logging
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef
+from django.db.models import Count, Exists, Max, Min, OuterRef, Q, Sum
 from django.db.models.functions import Now
 
 from apps.runs.models import LogEntry, Payload, Run
+from apps.runs.models.run import RunQuerySet
+from apps.services.models import Service
 
 logger = logging.getLogger(__name__)
 
-# Lines that one transaction deletes, so that none holds its locks for long.
+# Lines that one transaction deletes, so that none takes long or holds its locks for long.
 _LINES_AT_ONCE = 20_000
+# Runs that one transaction deletes.
+_RUNS_AT_ONCE = 500
+# Runs that are looked up at once; the rest is for the next time.
+_MOST_RUNS = 100_000
 
 
 @dataclass
@@ -26,37 +34,93 @@ class Pruning:
     lines: int = 0
 
 
-def prune_logs(retention: timedelta, *, most_runs: int = 10_000, dry_run: bool = False) -> Pruning:
-    """Delete the runs that ended longer than `retention` ago, with their logs, oldest first.
+def prune_logs(retention: timedelta, *, most_seconds: float = 600, dry_run: bool = False) -> Pruning:
+    """Delete the runs that ended longer ago than they are kept, with their logs, oldest first.
 
-    A run stays while an object of it is in the payload store. With `dry_run` it is only counted.
+    They are kept for `retention`, or what their service says, and while they are held or an object of theirs is
+    in the payload store. What `most_seconds` are too short for is deleted next time. With `dry_run` nothing is
+    deleted, and all of it counted.
     """
-    with_object = Payload.objects.filter(run=OuterRef("pk")).exclude(
-        status__in=(Payload.Status.DELETED, Payload.Status.LOST)
-    )
-    old = (
-        Run.objects.exclude(status__in=Run.OPEN)
-        .filter(~Exists(with_object), finished_at__lt=Now() - retention)
-        .order_by("pk")
-    )
+    if dry_run:
+        counts = _old_runs(retention).aggregate(runs=Count("pk"), lines=Sum("line_count"))
+        return Pruning(counts["runs"], counts["lines"] or 0)
     pruning = Pruning()
-    for run in old.only("pk", "line_count")[:most_runs]:
-        pruning.lines += run.line_count if dry_run else _delete_lines(run)
-        pruning.runs += 1
-        if not dry_run:
-            with transaction.atomic():
-                run.payloads.all().delete()
-                run.delete()
-    if pruning.runs and not dry_run:
+    until = time.monotonic() + most_seconds
+    for batch in _batches(retention):
+        pruning.lines += _delete_lines(batch, retention)
+        pruning.runs += _delete_runs(batch, retention)
+        if time.monotonic() > until:
+            break
+    if pruning.runs:
         logger.info("Retention: %d runs and %d log lines deleted", pruning.runs, pruning.lines)
     return pruning
 
 
-def _delete_lines(run: Run) -> int:
-    """Delete the log of a run, by ranges of its sequence; how many lines."""
-    lines = LogEntry.objects.filter(run_id=run.pk)
+def _old_runs(retention: timedelta) -> RunQuerySet:
+    """The runs that may be deleted, by the database's clock."""
+    own = set(Service.objects.values_list("log_retention_days", flat=True))
+    days = sorted(number for number in own if number is not None)
+    old = Q(service__log_retention_days=None, finished_at__lt=Now() - retention)
+    for number in days:
+        old |= Q(service__log_retention_days=number, finished_at__lt=Now() - timedelta(days=number))
+    # The same again in terms of an index: a run starts before it ends.
+    shortest = min([retention, *(timedelta(days=number) for number in days)])
+    began = Q(started_at__lt=Now() - shortest) | Q(started_at=None)
+    with_object = Payload.objects.with_object().filter(run=OuterRef("pk"))
+    return (
+        Run.objects.exclude(status__in=Run.OPEN)
+        .filter(began, old, ~Exists(with_object))
+        .exclude(held_until__gt=Now())
+    )
+
+
+def _batches(retention: timedelta) -> Iterator[list[int]]:
+    """The numbers of old runs, oldest first, that have about _LINES_AT_ONCE lines together, or one run of more."""
+    batch: list[int] = []
+    lines = 0
+    old = _old_runs(retention).order_by("pk").values_list("pk", "line_count")
+    for number, line_count in list(old[:_MOST_RUNS]):
+        if batch and (lines + line_count > _LINES_AT_ONCE or len(batch) == _RUNS_AT_ONCE):
+            yield batch
+            batch, lines = [], 0
+        batch.append(number)
+        lines += line_count
+    if batch:
+        yield batch
+
+
+def _delete_lines(batch: list[int], retention: timedelta) -> int:
+    """Delete the logs of these runs, of a long one by ranges of its sequence; how many lines.
+
+    Each transaction locks the runs first and looks again, so that a run which has just been held keeps the rest.
+    """
+    lines = LogEntry.objects.filter(run_id__in=batch)
+    ends = lines.aggregate(first=Min("sequence"), last=Max("sequence"))
+    if ends["last"] is None:
+        return 0
+    # Of several runs the lines are so few together that one range takes them all.
+    step = _LINES_AT_ONCE if len(batch) == 1 else ends["last"]
     deleted = 0
-    while (first := lines.order_by("sequence").values_list("sequence", flat=True).first()) is not None:
-        # _raw_delete: nothing refers to a line, so there is nothing to collect.
-        deleted += lines.filter(sequence__lt=first + _LINES_AT_ONCE)._raw_delete(lines.db)
+    for first in range(ends["first"], ends["last"] + 1, step):
+        with transaction.atomic():
+            doomed = _still_old(batch, retention)
+            chosen = LogEntry.objects.filter(
+                run_id__in=doomed, sequence__gte=first, sequence__lt=first + step
+            )
+            # _raw_delete: nothing refers to a line, so there is nothing to collect.
+            deleted += chosen._raw_delete(chosen.db) if doomed else 0
     return deleted
+
+
+def _delete_runs(batch: list[int], retention: timedelta) -> int:
+    with transaction.atomic():
+        doomed = _still_old(batch, retention)
+        Payload.objects.filter(run_id__in=doomed).delete()
+        Run.objects.filter(pk__in=doomed).delete()
+    return len(doomed)
+
+
+def _still_old(batch: list[int], retention: timedelta) -> list[int]:
+    """Those of the batch that may still be deleted; nobody can hold them until the transaction has ended."""
+    locked = _old_runs(retention).filter(pk__in=batch).select_for_update(of=("self",))
+    return list(locked.values_list("pk", flat=True))

@@ -58,3 +58,69 @@ def test_the_command_can_say_what_it_would_delete(old, capsys):
 
     assert capsys.readouterr().out == "1 runs and 5 log lines would be deleted.\n"
     assert Run.objects.count() == 1
+
+
+def test_a_service_may_keep_its_logs_longer_or_shorter(old):
+    day = timedelta(days=1)
+    long, short = make_service(log_retention_days=60), make_service(log_retention_days=2)
+    began = timezone.now() - 3 * day
+    kept = make_run(long, started_at=old.started_at, finished_at=old.finished_at)
+    too_old = make_run(long, started_at=began - 60 * day, finished_at=began - 60 * day)
+    gone = make_run(short, started_at=began, finished_at=began)
+    fresh = make_run(short, started_at=began + 2 * day, finished_at=began + 2 * day)
+
+    assert prune_logs(MONTH, dry_run=True).runs == 3
+    assert prune_logs(MONTH).runs == 3
+
+    assert set(Run.objects.all()) == {kept, fresh}
+    assert not {old, too_old, gone} & set(Run.objects.all())
+
+
+def test_a_held_run_stays_until_its_hold_is_over(old):
+    Run.objects.filter(pk=old.pk).update(held_until=timezone.now() + timedelta(minutes=1))
+
+    assert prune_logs(MONTH, dry_run=True).runs == 0
+    assert prune_logs(MONTH).runs == 0
+    assert LogEntry.objects.count() == 5
+
+    Run.objects.filter(pk=old.pk).update(held_until=timezone.now() - timedelta(minutes=1))
+    assert prune_logs(MONTH).runs == 1
+
+
+def test_a_run_that_is_held_while_it_is_deleted_keeps_the_rest(old, monkeypatch):
+    still_old = retention._still_old
+
+    def hold_after_two(batch, how_long):
+        if LogEntry.objects.count() <= 3:
+            Run.objects.update(held_until=timezone.now() + timedelta(days=1))
+        return still_old(batch, how_long)
+
+    monkeypatch.setattr(retention, "_still_old", hold_after_two)
+
+    assert prune_logs(MONTH) == retention.Pruning(runs=0, lines=2)
+    assert LogEntry.objects.count() == 3
+
+
+def test_a_run_that_was_cancelled_before_it_started_goes_as_well(old):
+    make_run(old.service, status="cancelled", started_at=None, finished_at=old.finished_at)
+
+    assert prune_logs(MONTH).runs == 2
+
+
+def test_many_small_runs_go_together(old, django_assert_max_num_queries, monkeypatch):
+    monkeypatch.setattr(retention, "_LINES_AT_ONCE", 20_000)
+    for _ in range(20):
+        make_log_entries(make_run(old.service, started_at=old.started_at, finished_at=old.finished_at))
+
+    with django_assert_max_num_queries(30):
+        pruning = prune_logs(MONTH)
+
+    assert (pruning.runs, pruning.lines) == (21, 65)
+
+
+def test_what_the_time_is_too_short_for_is_left_for_the_next(old):
+    make_run(old.service, started_at=old.started_at, finished_at=old.finished_at, line_count=5)
+
+    assert prune_logs(MONTH, most_seconds=-1).runs == 1
+    assert prune_logs(MONTH, most_seconds=-1).runs == 1
+    assert not Run.objects.exists()
