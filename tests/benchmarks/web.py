@@ -62,10 +62,10 @@ class Web(Server):
         return [int(pid) for pid in path.read_text().split()]
 
 
-def request_bytes(path: str, headers: Mapping[str, str]) -> bytes:
-    """A GET as it goes over the wire."""
+def request_bytes(path: str, headers: Mapping[str, str], *, method: str = "GET") -> bytes:
+    """A request without its body, as it goes over the wire."""
     lines = [
-        f"GET {path} HTTP/1.1",
+        f"{method} {path} HTTP/1.1",
         "Host: 127.0.0.1",
         *(f"{key}: {value}" for key, value in headers.items()),
     ]
