@@ -17,7 +17,7 @@ from kombu.exceptions import OperationalError
 from apps.runs import execution, queueing, recovery, retention
 from apps.runs.clock import database_now
 from apps.runs.models import Run, Tick
-from apps.runs.payloads import expiry
+from apps.runs.payloads import expiry, reconciliation
 from apps.services.models import Service
 
 logger = logging.getLogger(__name__)
@@ -85,6 +85,11 @@ def close_lost_runs() -> None:
 @shared_task(name="synclog.housekeeping.delete_expired_payloads")
 def delete_expired_payloads() -> None:
     Tick.note("delete_expired_payloads", **asdict(expiry.delete_expired_payloads()))
+
+
+@shared_task(name="synclog.housekeeping.reconcile_payloads")
+def reconcile_payloads() -> None:
+    Tick.note("reconcile_payloads", **asdict(reconciliation.reconcile_payloads(database_now())))
 
 
 @shared_task(name="synclog.housekeeping.prune_logs")
