@@ -3,11 +3,13 @@
 from django.contrib import admin
 
 from apps.console.connections import ConnectionAdmin
+from apps.console.payloads import PayloadAdmin
 from apps.console.runs import RunAdmin
 from apps.console.services import ServiceAdmin
-from apps.runs.models import Run
+from apps.runs.models import Payload, Run
 from apps.services.models import Connection, Service
 
 admin.site.register(Service, ServiceAdmin)
 admin.site.register(Connection, ConnectionAdmin)
 admin.site.register(Run, RunAdmin)
+admin.site.register(Payload, PayloadAdmin)

@@ -22,6 +22,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST, require_safe
 
 from apps.console.filters import PeriodFilter
+from apps.console.hold_page import HeldFilter, hold_page
 from apps.console.log_download import download_ndjson, download_text
 from apps.console.log_find import log_find
 from apps.console.log_page import log_feed, log_page
@@ -65,7 +66,7 @@ class RunAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # It takes no parame
     list_display_links = None
     # On a phone each row becomes a card.
     is_stacking = True
-    list_filter = (PeriodFilter, "status", "trigger")
+    list_filter = (PeriodFilter, "status", "trigger", HeldFilter)
     list_select_related = ("service", "started_by")
     list_per_page = 50
     show_full_result_count = False
@@ -144,6 +145,7 @@ class RunAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # It takes no parame
             path("<int:run_id>/log/find/", view(require_safe(self.find_view)), name="runs_run_find"),
             path("<int:run_id>/log/text/", view(require_safe(self.text_view)), name="runs_run_text"),
             path("<int:run_id>/log/ndjson/", view(require_safe(self.ndjson_view)), name="runs_run_ndjson"),
+            path("<int:run_id>/hold/", view(self.hold_view), name="runs_run_hold"),
             path("<int:run_id>/cancel/", view(require_POST(self.cancel_view)), name="runs_run_cancel"),
             path(
                 "<int:run_id>/payloads/<uuid:payload_id>/",
@@ -188,6 +190,10 @@ class RunAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # It takes no parame
             said = _("%(run)s stops at its next step.")
         messages.info(request, said % {"run": run})
         return HttpResponseRedirect(reverse("admin:runs_run_log", args=[run.pk]))
+
+    def hold_view(self, request: HttpRequest, run_id: int) -> HttpResponse:
+        """Keep the run longer than others, or no longer."""
+        return hold_page(request, self.admin_site, self._visible(request, run_id, "service", "held_by"))
 
     def payload_view(self, request: HttpRequest, run_id: int, payload_id: uuid.UUID) -> Any:
         """The bytes of a payload as a download; 410 once they may no longer be read."""
