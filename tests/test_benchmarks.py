@@ -1,0 +1,58 @@
+"""The benchmark suite measures what it is to measure. What it measures is not looked at: that is no test."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+FIGURES = {
+    "download_file_mb_per_s",
+    "download_memory_mib",
+    "download_s3_mb_per_s",
+    "expiry_objects_per_s",
+    "idle_poll_per_s",
+    "ingest_http_lines_per_s",
+    "jump_in_1m_lines_ms",
+    "log_call_us",
+    "log_end_to_end_lines_per_s",
+    "log_page_1m_ms",
+    "retention_rows_per_s",
+    "services_list_500_ms",
+    "shipper_lines_per_s",
+    "summary_10m_runs_ms",
+    "summary_page_kb",
+    "visible_delay_p99_s",
+}
+
+
+def test_figures_are_those_that_are_promised() -> None:
+    known = json.loads(run_module("tests.benchmarks.one").stdout)
+
+    assert set(known) == FIGURES
+    for name, one in known.items():
+        assert one["databases"], name
+        assert set(one["databases"]) <= {"postgresql", "sqlite"}, name
+
+
+def test_figure_that_is_none_is_told_with_those_that_are() -> None:
+    done = run_module("tests.benchmarks", "wrong")
+
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert (
+        done.stderr.splitlines()[-1] == f"There is no figure 'wrong'; there are: {', '.join(sorted(FIGURES))}"
+    )
+
+
+def run_module(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", *arguments],
+        cwd=ROOT,
+        env=os.environ,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
