@@ -42,9 +42,7 @@ def payload_preview(request: HttpRequest, site: AdminSite, payload: Any, stream:
         "state": payload_words(payload, timezone.now())[1],
         "curl": curl_line(payload.pk, f"{request.scheme}://{request.get_host()}"),
     }
-    response = TemplateResponse(request, "console/payload_preview.html", context)
-    response["Cache-Control"] = "no-store"
-    return response
+    return TemplateResponse(request, "console/payload_preview.html", context)
 
 
 def _beginning(stream: IO[bytes]) -> tuple[bytes, bool]:

@@ -39,7 +39,7 @@ def preview_of(data: bytes, *, content_type: str, name: str, is_whole: bool) -> 
     """The preview of a file that begins with `data`; whatever it claims to be, it comes to something readable."""
     if not data:
         return Preview("empty")
-    text = _decoded(data)
+    text = _decoded(data, is_whole=is_whole)
     if text is None:
         return Preview("hex", _hex(data[:_HEX_BYTES]), notes=[_binary_words(data)])
     kind = _kind(content_type, name, text)
@@ -63,15 +63,15 @@ def _kind(content_type: str, name: str, text: str) -> str:
     return "json" if text.lstrip()[:1] in {"{", "["} else "text"
 
 
-def _decoded(data: bytes) -> str | None:
-    """The text, without the half of a character at the cut; None where it is no text."""
+def _decoded(data: bytes, *, is_whole: bool) -> str | None:
+    """The text, without the half of a character where it was cut; None where it is no text."""
     encoding = "utf-8-sig"
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         encoding = "utf-16"
     elif b"\x00" in data:
         return None
     try:
-        return codecs.getincrementaldecoder(encoding)().decode(data)
+        return codecs.getincrementaldecoder(encoding)().decode(data, final=is_whole)
     except UnicodeDecodeError:
         return None
 

@@ -1,6 +1,6 @@
 // Finds in the whole log, on the server: hits, errors, a line by its number; and filters what the page shows.
 
-import { goTo, goToFirst, goToLatest, isInSight, lineAt, numberOf, showWindow, topLine } from "./log-lines.js";
+import { goTo, goToFirst, goToLatest, isNear, lineAt, numberOf, showWindow, topLine } from "./log-lines.js";
 import { address, ask, attempt, fetchAnswer, list, log, number, phrase, showAnswer, state, words } from "./log-page.js";
 
 const form = document.getElementById("log-filter");
@@ -137,10 +137,10 @@ function rangesIn(message, text) {
 
 // --- Going from hit to hit ---
 
-/** The line from which to look: the one gone to last while it can be seen, else the uppermost on the screen. */
+/** The line from which to look: the one gone to last while it is near, else the uppermost on the screen. */
 function position(isForward) {
   const at = state.at && lineAt(state.at);
-  if (at && isInSight(at)) {
+  if (at && isNear(at)) {
     return state.at;
   }
   const top = topLine();

@@ -34,9 +34,10 @@ function isSticky() {
   return getComputedStyle(bar).position === "sticky";
 }
 
-export function isInSight(line) {
+/** Whether a line is on the screen, or was a moment ago. */
+export function isNear(line) {
   const { top, bottom } = line.getBoundingClientRect();
-  return bottom > 0 && top < innerHeight;
+  return bottom > -innerHeight && top < 2 * innerHeight;
 }
 
 export function isAtEnd() {

@@ -92,16 +92,22 @@ function tick() {
   }
 }
 
+/** Day and time as the server writes them: "21 Nov 14:05". */
+function momentText(moment) {
+  const form = { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
+  const parts = new Intl.DateTimeFormat(language, { ...form, timeZone: zone() }).formatToParts(moment);
+  const part = Object.fromEntries(parts.map(({ type, value }) => [type, value]));
+  return `${part.day} ${part.month} ${part.hour}:${part.minute}`;
+}
+
 /** What can no longer be read keeps its record and loses its links. */
 function expire(chip, moment) {
-  const day = { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
-  const shown = new Intl.DateTimeFormat(language, { ...day, timeZone: zone() }).format(moment).replace(",", "");
   const file = document.createElement("span");
   file.className = "payload-file";
   file.append(...chip.querySelector(".payload-file").childNodes);
   const record = document.createElement("span");
   record.className = "payload-left";
-  record.textContent = `${phrase("gone", shown)} · ${chip.dataset.record}`;
+  record.textContent = `${phrase("gone", momentText(moment))} · ${chip.dataset.record}`;
   chip.replaceChildren(file, record);
   chip.classList.add("payload-gone");
 }
