@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
+from base64 import b64encode
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from apps.runs.models import Level, Run, Step
 from apps.runs.pipeline import Pipeline
 from apps.runs.stopping import RunCancelled, RunStopped, TooManyRefused
 from apps.services.connectors.base import ConnectorError
+from apps.services.models import Connection
 from apps.services.sandbox import ScriptError
 from apps.services.secrets import SecretUnavailable
 
@@ -151,8 +153,11 @@ def _log_end(log: RunLog, status: Run.Status) -> None:
 
 
 def _secrets_of(run: Run) -> Iterable[str]:
-    """The secrets to be hidden in the log; one that cannot be had cannot be said either."""
+    """What is to be hidden in the log; a secret that cannot be had cannot be said either."""
     for system in (run.service.source_connection, run.service.destination_connection):
         with suppress(SecretUnavailable):
-            if system is not None:
-                yield system.get_secret()
+            if system is not None and (secret := system.get_secret()):
+                yield secret
+                if system.auth == Connection.Auth.BASIC:
+                    # As the header has it, RFC 7617.
+                    yield b64encode(f"{system.auth_username}:{secret}".encode()).decode()

@@ -7,15 +7,18 @@ import logging
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from typing import BinaryIO, cast
 
 from django.conf import settings
 
+from apps.runs.bounded import Bounded
 from apps.runs.logs.run_log import RunLog
 from apps.runs.models import Payload, Run, Step
 from apps.runs.payloads.keeping import PayloadNotKept, keep_payload
+from apps.runs.replay import Replay
 from apps.runs.stopping import RunCancelled, RunStopped, TooManyRefused
 from apps.services.connectors import open_destination, open_source
-from apps.services.connectors.base import Body, ConnectorError, Delivery, Page, Record, RunFacts
+from apps.services.connectors.base import Body, ConnectorError, Delivery, Page, Record, RunFacts, Source
 from apps.services.sandbox import Sandbox
 
 logger = logging.getLogger(__name__)
@@ -52,7 +55,7 @@ class Pipeline:
             check=self.check,
         )
         with ExitStack() as stack:
-            source = stack.enter_context(open_source(run.service, facts))
+            source = stack.enter_context(_source_of(run, facts))
             script = run.script and stack.enter_context(Sandbox(run.script.source, name=run.service.slug))
             destination = (
                 None if run.is_dry_run else stack.enter_context(open_destination(run.service, facts))
@@ -145,19 +148,27 @@ class Pipeline:
         for role, body in bodies if kind in self._run.stores else ():
             suffix = "" if role == "body" else f"-{role}"
             full_name = f"{kind}-{name}{suffix}{body.extension}"
+            bounded = None
             try:
                 with body.open() as stream:
+                    bounded = Bounded(stream, settings.MAX_PAYLOAD_BYTES)
                     keep_payload(
                         self._run,
                         kind=kind,
                         name=full_name,
                         content_type=body.content_type,
-                        stream=stream,
+                        stream=cast("BinaryIO", bounded),
                         sequence=self._log.next_sequence,
                     )
             except PayloadNotKept as error:
-                problems.append(f"{full_name} could not be kept: {error}")
+                reason = bounded.excuse if bounded is not None and bounded.is_exceeded else str(error)
+                problems.append(f"{full_name} could not be kept: {reason}")
         return problems
+
+
+def _source_of(run: Run, facts: RunFacts) -> Source:
+    """The service's source, or the stored pages of the run that this one replays."""
+    return Replay(run.service, run.replay_of, facts) if run.replay_of else open_source(run.service, facts)
 
 
 def _bodies(**roles: Body | None) -> list[tuple[str, Body]]:

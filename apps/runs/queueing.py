@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 
 from apps.runs.models import Payload, Run
 from apps.runs.models.run import RunQuerySet
+from apps.runs.replay import check_replay
 from apps.services.models import Service
 from apps.services.options import run_options_from
 from apps.services.schedule import last_slot
@@ -32,10 +33,12 @@ def queue_run(
     options: Mapping[str, object] | None = None,
     idempotency_key: str | None = None,
     retry_of: Run | None = None,
+    replay_of: Run | None = None,
 ) -> Run:
     """A new queued run. With an idempotency key that this user gave before for the service: that run.
 
-    Raises ValidationError with the faulty fields: `store`, `options`.
+    With `replay_of` its pages are the stored pull payloads of that run. Raises ValidationError with the faulty
+    fields: `store`, `options`, `replay_of`.
     """
     if service.kind == Service.Kind.REPORTED:
         raise ValidationError(
@@ -49,6 +52,8 @@ def queue_run(
                 % {"names": ", ".join(unknown)}
             }
         )
+    if replay_of is not None:
+        check_replay(service, replay_of)
     run = Run(
         service=service,
         script=service.current_script(),
@@ -61,6 +66,7 @@ def queue_run(
         options=run_options_from(service, options or {}),
         idempotency_key=idempotency_key or None,
         retry_of=retry_of,
+        replay_of=replay_of,
     )
     try:
         with transaction.atomic():

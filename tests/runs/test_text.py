@@ -1,5 +1,6 @@
 import base64
 import json
+import re
 from urllib.parse import quote
 
 import pytest
@@ -68,6 +69,9 @@ def test_masker_hides_every_form_of_a_secret(secret, before, after):
     forms = [
         secret,
         quote(secret, safe=""),
+        re.sub("%..", lambda match: match.group().lower(), quote(secret, safe="")),
+        quote(json.dumps(secret)[1:-1], safe=""),
+        json.dumps(json.dumps(secret)[1:-1])[1:-1],
         json.dumps(secret)[1:-1],
         json.dumps({"key": secret}, ensure_ascii=False)[9:-2],
     ]

@@ -17,6 +17,7 @@ _SHORTEST_SECRET = 4
 # All that is not stored as given. Colours (ESC[…m), tabs and line feeds are; lone surrogates stand for
 # bytes that were no UTF-8.
 _UNCLEAN = re.compile(r"\x1b\[[0-9;:]*m|[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+_PERCENT = re.compile("%[0-9A-F]{2}")
 _MAY_BE_UNCLEAN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
@@ -78,4 +79,7 @@ def _forms(secret: str) -> set[str]:
             end = len(spelling) - (1 if (len(data) + shift) % 3 else 0)
             if end - start >= _SHORTEST_SECRET:
                 forms.add(spelling[start:end])
-    return forms
+    # A value within a value: a JSON document that is a string of another, base64 in a URL.
+    forms |= {json.dumps(form)[1:-1] for form in forms} | {quote(form, safe="") for form in forms}
+    # Some write %2f where others write %2F.
+    return forms | {_PERCENT.sub(lambda match: match.group().lower(), form) for form in forms}
