@@ -3,6 +3,7 @@
 A value that cannot be used stops the start with one line that names the variable, the reason and the way out.
 """
 
+import logging
 import os
 import secrets
 from datetime import timedelta
@@ -399,6 +400,12 @@ CELERY_BEAT_SCHEDULE = {
 }
 
 # --- The processes' own logs (those of runs are rows) -----------------------------------------------------
+
+# What no line of ours shows is not looked up either: a tenth of what a line of a run costs.
+logging.logThreads = False
+logging.logProcesses = False
+logging.logMultiprocessing = False
+logging.logAsyncioTasks = False  # type: ignore[attr-defined] # Its stubs do not know it yet.
 
 LOGGING = {
     "version": 1,
