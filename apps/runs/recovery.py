@@ -48,6 +48,8 @@ def take_up_spools() -> None:
     a worker died right after it had written the end.
     """
     run_ids = spooled_runs()
+    if not run_ids:
+        return
     still_open = set(Run.objects.open().filter(pk__in=run_ids).values_list("pk", flat=True))
     for run_id in run_ids:
         if run_id in still_open:

@@ -10,8 +10,9 @@ from functools import partial
 from typing import Any
 
 from celery import current_app, shared_task
+from celery.signals import worker_ready
 from django.conf import settings
-from django.db import transaction
+from django.db import DatabaseError, InterfaceError, connections, transaction
 from kombu.exceptions import OperationalError
 
 from apps.runs import execution, queueing, recovery, retention
@@ -60,9 +61,22 @@ def worker_name() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
+@worker_ready.connect
+def recover_runs(**_signal: Any) -> None:
+    """As soon as a worker starts: what another left behind on this host."""
+    try:
+        recovery.close_lost_runs(worker=worker_name())
+    except (DatabaseError, InterfaceError) as error:
+        logger.warning("Lost runs wait for the next sweep: the database is away (%s)", type(error).__name__)
+    finally:
+        # The processes of the pool that are forked later must not inherit them.
+        connections.close_all()
+
+
 @shared_task(name="synclog.runs.execute")
 def execute_run(*, run_id: int) -> None:
     execution.execute_run(run_id, worker=worker_name())
+    recovery.take_up_spools()
 
 
 @shared_task(name="synclog.housekeeping.queue_due_runs")

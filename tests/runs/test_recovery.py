@@ -7,10 +7,11 @@ import zlib
 from datetime import timedelta
 
 import pytest
+from celery.signals import worker_ready
 from django.db import OperationalError, connection
 from django.db.models.functions import Now
 
-from apps.runs import ending
+from apps.runs import ending, tasks
 from apps.runs.ending import end_run
 from apps.runs.logs import shipper
 from apps.runs.logs.run_log import RunLog
@@ -85,6 +86,28 @@ def test_a_torn_line_is_left_out_and_what_was_shipped_before_is_not_doubled(run)
     assert (run.error, run.error_sequence) == ("only spooled", 2)
     assert run.retries.count() == 1
     assert spooled_runs() == []
+
+
+def test_a_worker_that_starts_takes_up_what_another_left(run, monkeypatch):
+    monkeypatch.setattr(tasks, "worker_name", lambda: "here:2")
+    spooled(run, "only spooled")
+    lease_runs_out(run)
+
+    worker_ready.send(sender=None)
+
+    assert lines(run)[0] == "only spooled"
+    assert run.status == "lost"
+
+
+def test_a_worker_starts_also_where_the_database_is_away(monkeypatch, caplog):
+    def away(**_arguments):
+        raise OperationalError("connection refused")
+
+    monkeypatch.setattr(tasks.recovery, "close_lost_runs", away)
+
+    tasks.recover_runs()
+
+    assert "Lost runs wait for the next sweep" in caplog.text
 
 
 def test_the_checksum_covers_the_closing_lines_too(run):
