@@ -1,0 +1,72 @@
+"""The console in German: the catalogue is complete and compiled, and English stays what it is."""
+
+import gettext
+import json
+import re
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.test import Client
+
+from tests.factories import make_run, make_user
+
+CATALOGUE = Path(settings.LOCALE_PATHS[0]) / "de" / "LC_MESSAGES" / "django.po"
+
+
+def strings(chunk: str, keyword: str) -> list[str]:
+    """The texts of a keyword in one entry of a catalogue; of `msgstr` all plural forms."""
+    found = re.findall(rf'^{keyword}(?:\[\d\])? ((?:".*"\n?)+)', chunk, re.MULTILINE)
+    return ["".join(json.loads(line) for line in text.strip().splitlines()) for text in found]
+
+
+def entries() -> list[str]:
+    return CATALOGUE.read_text().split("\n\n")[1:]
+
+
+def test_catalogue_is_complete_and_keeps_every_placeholder() -> None:
+    assert len(entries()) > 500
+    for entry in entries():
+        [original] = strings(entry, "msgid")
+        translations = strings(entry, "msgstr")
+        assert all(translations), entry
+        assert "fuzzy" not in entry
+        allowed = [original, *strings(entry, "msgid_plural")]
+        for translation in translations:
+            assert placeholders(translation) in map(placeholders, allowed), entry
+
+
+def placeholders(text: str) -> set[str]:
+    return set(re.findall(r"%\(\w+\)[a-z]|%s|\{\w+\}", text))
+
+
+def test_compiled_catalogue_is_that_of_the_text() -> None:
+    with CATALOGUE.with_suffix(".mo").open("rb") as file:
+        compiled = gettext.GNUTranslations(file)
+
+    for entry in entries():
+        if "msgid_plural" not in entry:
+            assert compiled.gettext(strings(entry, "msgid")[0]) == strings(entry, "msgstr")[0]
+
+
+@pytest.mark.django_db
+def test_pages_speak_german_where_it_is_asked_for_and_english_else(client: Client) -> None:
+    run = make_run()
+    client.force_login(make_user(is_superuser=True))
+    pages = {
+        "/admin/services/service/": ("View logs", "Protokolle ansehen"),
+        f"/admin/services/service/{run.service_id}/runs/": ("More details", "Mehr Einzelheiten"),
+        f"/admin/services/service/{run.service_id}/run/": (
+            "Store pull payloads",
+            "Abgeholte Nutzdaten speichern",
+        ),
+        "/admin/": ("Running now", "Läuft gerade"),
+    }
+
+    for address, (english, german) in pages.items():
+        text = client.get(address, headers={"accept-language": "de"}).content.decode()
+        assert (german in text, english in text) == (True, False)
+        assert 'lang="de"' in text
+        for language in ("en", "", "ja"):
+            text = client.get(address, headers={"accept-language": language}).content.decode()
+            assert (english in text, german in text) == (True, False)
