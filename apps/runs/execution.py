@@ -18,6 +18,7 @@ from apps.runs.logs.handler import Echo
 from apps.runs.logs.run_log import RunLog
 from apps.runs.logs.shipper import LeaseLost
 from apps.runs.models import Level, Run, Step
+from apps.runs.payloads.capture import discard_captured, is_smooth, keep_captured
 from apps.runs.pipeline import Pipeline
 from apps.runs.stopping import RunCancelled, RunStopped, TooManyRefused
 from apps.services.connectors.base import ConnectorError
@@ -49,11 +50,15 @@ def execute_run(run_id: int, *, worker: str, echo: Echo | None = None) -> Run | 
     try:
         with log:
             ending = _run_pipeline(run, log)
+            log.step = Step.FINISH
+            if not is_smooth(ending.status, log.counters()):
+                keep_captured(run)
             _log_end(log, ending.status)
             end_run(run, token, log, ending.status, may_retry=ending.may_retry)
     except LeaseLost:
         logger.warning("Run %s: the lease was lost, and whoever closes lost runs has it now", run_id)
         return None
+    discard_captured(run.pk)
     run.refresh_from_db()
     return run
 

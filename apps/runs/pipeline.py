@@ -7,13 +7,14 @@ import logging
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 from django.conf import settings
 
 from apps.runs.bounded import Bounded
 from apps.runs.logs.run_log import RunLog
 from apps.runs.models import Payload, Run, Step
+from apps.runs.payloads.capture import Capture
 from apps.runs.payloads.keeping import PayloadNotKept, keep_payload
 from apps.runs.replay import Replay
 from apps.runs.stopping import RunCancelled, RunStopped, TooManyRefused
@@ -32,6 +33,7 @@ class Pipeline:
         self._log = log
         self._deadline = time.monotonic() + run.service.timeout_seconds
         self._refused_count = 0
+        self._capture = Capture.of(run)
 
     def execute(self) -> None:
         """Raises ConnectorError, ScriptError, SecretUnavailable, RunStopped, RunCancelled, LeaseLost."""
@@ -137,7 +139,7 @@ class Pipeline:
             )
 
     def _as_json(self, role: str, records: list[Record]) -> list[tuple[str, Body]]:
-        if not self._run.store_script:
+        if not self._keeps(Payload.Kind.SCRIPT):
             return []
         data = json.dumps(records, ensure_ascii=False, indent=1).encode()
         return [(role, Body.of_bytes(data, "application/json", ".json"))]
@@ -145,16 +147,15 @@ class Pipeline:
     def _keep(self, kind: Payload.Kind, name: str, bodies: Sequence[tuple[str, Body]]) -> list[str]:
         """Keep the bodies, if this run does so, for the line that is logged next; what could not be kept."""
         problems = []
-        for role, body in bodies if kind in self._run.stores else ():
+        for role, body in bodies if self._keeps(kind) else ():
             suffix = "" if role == "body" else f"-{role}"
             full_name = f"{kind}-{name}{suffix}{body.extension}"
             bounded = None
             try:
                 with body.open() as stream:
                     bounded = Bounded(stream, settings.MAX_PAYLOAD_BYTES)
-                    keep_payload(
-                        self._run,
-                        kind=kind,
+                    self._store(
+                        kind,
                         name=full_name,
                         content_type=body.content_type,
                         stream=cast("BinaryIO", bounded),
@@ -164,6 +165,16 @@ class Pipeline:
                 reason = bounded.excuse if bounded is not None and bounded.is_exceeded else str(error)
                 problems.append(f"{full_name} could not be kept: {reason}")
         return problems
+
+    def _keeps(self, kind: Payload.Kind) -> bool:
+        """Whether this run keeps such payloads, or holds them back until it is known how it ends."""
+        return kind in self._run.stores or self._capture is not None
+
+    def _store(self, kind: Payload.Kind, **what: Any) -> None:
+        if kind in self._run.stores:
+            keep_payload(self._run, kind=kind, **what)
+        elif self._capture is not None:
+            self._capture.add(kind=kind, **what)
 
 
 def _source_of(run: Run, facts: RunFacts) -> Source:

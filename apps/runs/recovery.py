@@ -15,6 +15,7 @@ from apps.runs.late_lines import add_late_lines
 from apps.runs.logs.shipper import LeaseLost, Shipper
 from apps.runs.logs.spool import Spool, spooled_runs
 from apps.runs.models import Level, Run
+from apps.runs.payloads.capture import discard_orphaned_captures, is_smooth, keep_captured
 from apps.services.models import Service
 
 logger = logging.getLogger(__name__)
@@ -38,6 +39,7 @@ def close_lost_runs(*, worker: str) -> int:
     if closed:
         logger.warning("Lost runs: %d closed", closed)
     take_up_spools()
+    discard_orphaned_captures()
     return closed
 
 
@@ -92,6 +94,8 @@ def _close(run: Run, token: uuid.UUID, worker: str) -> None:
             status, level = Run.Status(remains.end["status"]), Level.INFO
             message = f"The end of the run was written late, by {worker}: the database had been away"
             may_retry = remains.end["may_retry"]
+        if not is_smooth(status, remains.counters):
+            keep_captured(run)
         close_run(
             run,
             token,

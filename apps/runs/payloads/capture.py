@@ -1,0 +1,167 @@
+"""Holds payloads back on the worker's disk until it is known whether the run went wrong, and they are needed.
+
+A folder a run beside the spool: for each payload a file with its bytes, and then one that tells what it is. The
+second makes it whole, so what a crash interrupts is left out.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import uuid
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from django.conf import settings
+
+from apps.runs.models import Payload, Run
+from apps.runs.payloads.keeping import PayloadNotKept, keep_payload
+
+logger = logging.getLogger(__name__)
+
+_TRIGGERS = (Run.Trigger.SCHEDULE, Run.Trigger.RETRY)
+
+
+@dataclass(frozen=True)
+class CapturedPayload:
+    """What is known of a payload that is held back; its bytes are in the file beside."""
+
+    id: str
+    kind: str
+    name: str
+    content_type: str
+    sequence: int
+    size: int
+
+
+class Capture:
+    """The payloads of one run that are held back: the latest of them, as far as the budget goes."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._folder = _folder_of(run.pk)
+        self._number = 0
+        self._size = 0
+        self._held: list[tuple[Path, int]] = []
+
+    @classmethod
+    def of(cls, run: Run) -> Capture | None:
+        """For a run whose service wants that, and which nobody watches; None for others."""
+        return cls(run) if run.service.capture_on_failure and run.trigger in _TRIGGERS else None
+
+    def add(self, *, kind: str, name: str, content_type: str, stream: BinaryIO, sequence: int) -> None:
+        """Hold one payload back for the line `sequence`. Raises PayloadNotKept where the disk does not take it."""
+        self._number += 1
+        body = self._folder / f"{self._number:08d}.body"
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with body.open("wb") as file:
+                shutil.copyfileobj(stream, file)
+                size = file.tell()
+            facts = CapturedPayload(str(uuid.uuid4()), kind, name, content_type, sequence, size)
+            body.with_suffix(".json").write_text(json.dumps(asdict(facts)))
+        except OSError as error:
+            body.unlink(missing_ok=True)
+            raise PayloadNotKept(f"it could not be held back: {error.strerror}") from error
+        self._held.append((body, size))
+        self._size += size
+        self._keep_within_budget()
+
+    def _keep_within_budget(self) -> None:
+        """Drop the oldest, which are the furthest from what went wrong."""
+        while self._size > settings.CAPTURE_BYTES and self._held:
+            body, size = self._held.pop(0)
+            self._size -= size
+            _drop(body)
+            dropped = self._folder / "dropped"
+            dropped.write_text(str(int(dropped.read_text()) + 1 if dropped.exists() else 1))
+
+
+def is_smooth(status: Run.Status, counters: Mapping[str, Any]) -> bool:
+    """Whether a run that ends so needs no evidence: no failure, no warning, no error."""
+    went_wrong = status in (Run.Status.FAILED, Run.Status.LOST)
+    return not (went_wrong or counters.get("warning_count") or counters.get("error_count"))
+
+
+def keep_captured(run: Run) -> None:
+    """Store what was held back, each payload at its line, and say so in the log; what is stored is held no more.
+
+    May be called again where it was interrupted: what is stored is not stored twice.
+    """
+    folder = _folder_of(run.pk)
+    if not folder.exists():
+        return
+    kept, problems = 0, []
+    for described in sorted(folder.glob("*.json")):
+        facts = CapturedPayload(**json.loads(described.read_text()))
+        try:
+            _keep(run, facts, described.with_suffix(".body"))
+        except PayloadNotKept as error:
+            problems.append(f"{facts.name} could not be kept: {error}")
+        else:
+            kept += 1
+    dropped = folder / "dropped"
+    logger.info(
+        "The run did not go smoothly: %d payloads that were held back are kept, each at its line", kept
+    )
+    if dropped.exists():
+        logger.warning(
+            "Of the payloads that were held back, the first %s are gone: all were more than %d MiB "
+            "(SYNCLOG_CAPTURE_MIB)",
+            dropped.read_text(),
+            settings.CAPTURE_BYTES // (1024 * 1024),
+        )
+    for problem in problems:
+        logger.warning("%s", problem)
+
+
+def discard_captured(run_id: int) -> None:
+    """Throw away what is still held back for a run that has ended."""
+    shutil.rmtree(_folder_of(run_id), ignore_errors=True)
+
+
+def discard_orphaned_captures() -> None:
+    """Throw away what crashes left behind: what is held back for runs that have ended, or are gone."""
+    numbers = [path.name.removeprefix("run-").removesuffix(".captured") for path in _folders()]
+    open_runs = set(Run.objects.open().filter(pk__in=numbers).values_list("pk", flat=True))
+    for number in numbers:
+        if int(number) not in open_runs:
+            discard_captured(int(number))
+
+
+def _keep(run: Run, facts: CapturedPayload, body: Path) -> None:
+    if not Payload.objects.filter(pk=facts.id, status=Payload.Status.STORED).exists():
+        is_new = not Payload.objects.filter(pk=facts.id).exists()
+        try:
+            with body.open("rb") as stream:
+                keep_payload(
+                    run,
+                    kind=facts.kind,
+                    name=facts.name,
+                    content_type=facts.content_type,
+                    stream=stream,
+                    sequence=facts.sequence,
+                    # An upload that a crash interrupted has its row, which ends as lost.
+                    payload_id=uuid.UUID(facts.id) if is_new else None,
+                )
+        except OSError as error:
+            raise PayloadNotKept(f"it could not be read again: {error.strerror}") from error
+    _drop(body)
+
+
+def _drop(body: Path) -> None:
+    body.with_suffix(".json").unlink(missing_ok=True)
+    body.unlink(missing_ok=True)
+
+
+def _folder_of(run_id: int) -> Path:
+    folder: Path = settings.SPOOL_DIR
+    return folder / f"run-{run_id}.captured"
+
+
+def _folders() -> list[Path]:
+    folder: Path = settings.SPOOL_DIR
+    return sorted(folder.glob("run-*.captured"))
