@@ -7,13 +7,17 @@ from typing import Any
 from django import forms
 from django.contrib.admin import AdminSite
 from django.core.exceptions import ValidationError
+from django.db.models import Min
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from apps.console.marks import flow_html
+from apps.console.wording import moment_text
 from apps.runs.models import Payload, Run
+from apps.runs.replay import check_replay
 from apps.runs.tasks import start_run
 from apps.services.models import Service
 from apps.services.options import source_from
@@ -79,9 +83,25 @@ class RunForm(forms.Form):
         widget=Switch,
     )
 
-    def __init__(self, data: Any = None, *, service_options: dict[str, Any], initial: Any = None) -> None:
+    replay = forms.BooleanField(required=False, widget=Switch)
+
+    def __init__(
+        self,
+        data: Any = None,
+        *,
+        service_options: dict[str, Any],
+        replayable: Run | None = None,
+        initial: Any = None,
+    ) -> None:
+        """`replayable` is the run whose stored pull payloads may stand in for the source; None = none."""
         super().__init__(data, initial=initial, label_suffix="")
         self.service_options = service_options
+        if replayable is None:
+            del self.fields["replay"]
+        else:
+            words = _("Use the stored pull payloads of %(run)s") % {"run": str(replayable).lower()}
+            self.fields["replay"].label = words
+            self.fields["replay"].help_text = _replay_help(replayable)
 
     def stored_kinds(self) -> list[str]:
         return [kind for switch, kind in _SWITCHES.items() if self.cleaned_data[switch]]
@@ -116,12 +136,13 @@ def run_page(request: HttpRequest, site: AdminSite, service: Service) -> HttpRes
     again = _run_of(service, request.GET.get("retry_of", ""))
     like = again or _run_of(service, request.GET.get("like", ""))
     own = service_options(service)
+    replayable = again if again and _is_replayable(service, again) else None
     if request.method == "POST":
-        form = RunForm(request.POST, service_options=own)
+        form = RunForm(request.POST, service_options=own, replayable=replayable)
         if form.is_valid() and (run := _start(form, service, request.user, again)):
             return HttpResponseRedirect(reverse("admin:runs_run_log", args=[run.pk]))
     else:
-        form = RunForm(initial=_initial(own, like), service_options=own)
+        form = RunForm(initial=_initial(own, like), service_options=own, replayable=replayable)
     context = {
         **site.each_context(request),
         "title": _("Run service"),
@@ -163,6 +184,23 @@ def _run_of(service: Service, number: str) -> Run | None:
     return run
 
 
+def _is_replayable(service: Service, run: Run) -> bool:
+    """Whether every page that the run pulled is stored and may still be read."""
+    try:
+        check_replay(service, run)
+    except ValidationError:
+        return False
+    return True
+
+
+def _replay_help(run: Run) -> str:
+    """Until when the first of the files can be read."""
+    pulled = run.payloads.filter(kind=Payload.Kind.PULL, status=Payload.Status.STORED)
+    until = pulled.aggregate(until=Min("expires_at"))["until"]
+    words = _("Instead of asking the source again. They can be read until %(until)s.")
+    return words % {"until": moment_text(until, timezone.now(), seconds=False) if until else "–"}
+
+
 def _last_by_hand(service: Service) -> dict[str, Any] | None:
     """The latest run that somebody started here, and its options in words; they are offered, never taken over."""
     by_hand = service.runs.filter(trigger__in=(Run.Trigger.MANUAL, Run.Trigger.RETRY))
@@ -186,6 +224,7 @@ def _start(form: RunForm, service: Service, user: Any, again: Run | None) -> Run
             is_dry_run=form.cleaned_data["dry_run"],
             options=form.changed_options(),
             retry_of=again,
+            replay_of=again if form.cleaned_data.get("replay") else None,
         )
     except ValidationError as error:
         form.add_start_errors(error)

@@ -1,9 +1,12 @@
+from datetime import timedelta
+
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from apps.runs.models import Run
-from tests.factories import make_run, make_service, make_user
+from tests.factories import make_payload, make_run, make_service, make_user
 
 pytestmark = pytest.mark.django_db
 SWITCHES = ("store_pull", "store_push", "store_script", "dry_run")
@@ -161,3 +164,30 @@ def test_reported_service_is_not_started_here(staff: Client) -> None:
 
     assert staff.get(address(service)).status_code == 404
     assert "Run service" not in staff.get(f"/admin/services/service/{service.pk}/runs/").content.decode()
+
+
+def test_stored_pull_payloads_are_offered_and_taken_where_the_switch_is_on(staff: Client) -> None:
+    first = make_run(store_pull=True, finished_at=timezone.now())
+    make_payload(first, name="pull-page-1.json")
+    url = address(first.service, f"?retry_of={first.pk}")
+    response = staff.get(url)
+    assert f"Use the stored pull payloads of run {first.pk}" in response.content.decode()
+    assert "They can be read until" in response.content.decode()
+    assert not response.context["form"]["replay"].value()
+
+    staff.post(url, {"replay": "on"})
+    assert Run.objects.latest("pk").replay_of == first
+
+    staff.post(url, {})
+    assert Run.objects.latest("pk").replay_of is None
+
+
+def test_expired_pull_payloads_are_not_offered(staff: Client) -> None:
+    first = make_run(store_pull=True)
+    make_payload(first, name="pull-page-1.json", expires_at=timezone.now() - timedelta(seconds=1))
+    url = address(first.service, f"?retry_of={first.pk}")
+
+    assert "Use the stored pull payloads" not in staff.get(url).content.decode()
+    staff.post(url, {"replay": "on"})
+
+    assert Run.objects.latest("pk").replay_of is None

@@ -1,0 +1,69 @@
+"""One of everything that the console shows, and the addresses of all its pages."""
+
+from datetime import timedelta
+
+from django.contrib import admin
+from django.contrib.auth.models import Group
+from django.urls import NoReverseMatch, reverse
+from django.utils import timezone
+
+from apps.runs.models import Level, Run
+from apps.services.models import Service
+from tests.factories import make_log_entries, make_payload, make_run, make_service, make_token
+
+
+def furnish() -> Service:
+    """A service with runs of several kinds, one of them open, and others beside it; the first is returned."""
+    now = timezone.now()
+    service = make_service(name="Orders to warehouse", schedule="*/15 * * * *", next_run_at=now)
+    failed = make_run(service, store_pull=True, status=Run.Status.FAILED, error="Nobody answers " * 20)
+    make_log_entries(failed, ["word " * 60, "x" * 900, "\x1b[31mred\x1b[0m"])
+    make_log_entries(failed, ["It failed"], level=Level.ERROR)
+    make_payload(failed, sequence=2, name="a-rather-long-name-of-a-file-that-was-pulled-page-1.json")
+    make_run(service, started_at=now - timedelta(days=3), warning_count=2, pulled_count=120, pushed_count=118)
+    make_log_entries(make_run(service, status=Run.Status.RUNNING, pulled_count=1200), 5)
+    make_run(make_service(name="Broken"), status=Run.Status.LOST, error="Its worker died")
+    make_service(name="Paused", is_active=False, paused_at=now, pause_after_failures=3)
+    make_service(name="Payroll", kind="reported", source_connection=None, destination_connection=None)
+    for number in range(8):
+        make_run(make_service(name=f"Service {number}"), status=Run.Status.QUEUED)
+    Group.objects.create(name="Support")
+    make_token()
+    return service
+
+
+def main_pages(service: Service) -> dict[str, str]:
+    """The pages on which support staff spend their day, by name."""
+    failed = service.runs.get(status=Run.Status.FAILED)
+    return {
+        "home": "/admin/",
+        "services": "/admin/services/service/",
+        "summary": f"/admin/services/service/{service.pk}/runs/",
+        "log": f"/admin/runs/run/{failed.pk}/log/",
+        "run service": f"/admin/services/service/{service.pk}/run/",
+    }
+
+
+def all_pages(service: Service) -> list[str]:
+    """Those, the pages of every registered model with one row of it, and those of the session."""
+    unused = Service.objects.get(name="Paused")
+    addresses = [
+        *main_pages(service).values(),
+        f"/admin/services/service/{unused.pk}/runs/",
+        f"/admin/services/service/{service.pk}/runs/?period=custom&days=90",
+        f"/admin/services/service/{unused.pk}/delete/",
+        f"/admin/runs/run/{service.runs.get(status=Run.Status.RUNNING).pk}/log/",
+        "/admin/password_change/",
+        "/admin/services/",
+    ]
+    for model in admin.site._registry:
+        name = f"admin:{model._meta.app_label}_{model._meta.model_name}"
+        addresses += [reverse(f"{name}_changelist"), f"{reverse(f'{name}_changelist')}?q=nothing-like-it"]
+        addresses.append(reverse(f"{name}_add"))
+        row = model._default_manager.order_by("pk").first()
+        for view in ("change", "history", "delete"):
+            try:
+                addresses.append(reverse(f"{name}_{view}", args=[row.pk]))
+            except NoReverseMatch:
+                continue
+    return list(dict.fromkeys(addresses))
