@@ -83,7 +83,7 @@ def end_run(run: Run, token: uuid.UUID, log: RunLog, status: Run.Status, *, may_
                     logger.log(level, "%s", line)
             seal = log.seal()
             with transaction.atomic():
-                finish_run(run, token, status, aftermath, **log.counters(), **seal.columns())
+                finish_run(run, token, status, aftermath, **(log.counters() | seal.columns()))
             log.remove_spool()
         except (DatabaseError, InterfaceError):
             connection.close()

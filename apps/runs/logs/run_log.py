@@ -129,6 +129,12 @@ class RunLog:
             "error_count": self._handler.error_count,
             "step_seconds": self._seconds_by_step(),
         }
+        if self._handler.lost_count:
+            # Should this worker die, nobody else knows of them.
+            counters |= {
+                "lost_line_count": self._handler.lost_count,
+                "lost_reason": self._handler.lost_reason[:200],
+            }
         if self._handler.first_error is not None and not self._run.error:
             sequence, message = self._handler.first_error
             counters |= {"error": message[:500], "error_sequence": sequence}
