@@ -70,7 +70,7 @@ class LogView(_RunLogView):
             "last_sequence": max(last, *reached),
             "status": run.status,
             "is_complete": run.is_complete,
-            "poll_after": None if run.is_complete or run.lost_line_count else POLL_SECONDS,
+            "poll_after": POLL_SECONDS if run.is_open else None,
         }
         return Response(LogPageSerializer(page, context={"request": request}).data)
 
