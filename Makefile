@@ -7,7 +7,7 @@ PYTHON ?= $(shell for python in $(WANTED) python3 python3.14 python3.13 python3.
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: run test check bench lock clean
+.PHONY: run test check bench faults lock clean
 
 run: .venv/runtime
 	@$(BIN)/python manage.py run_demo
@@ -27,6 +27,10 @@ check: .venv/development
 
 bench: .venv/development
 	@$(BIN)/python -m tests.benchmarks $(ONLY)
+
+# Breaks everything that can break, for a quarter of an hour; SEED=17 for the order of another time.
+faults: .venv/development
+	@$(BIN)/python -m tests.faults $(SEED)
 
 # Compiles the locked requirements anew, with the hash of every file and no address.
 lock: .venv/development

@@ -1,10 +1,12 @@
 """A plan of faults, carried out against a world under load; and the table of what came of it."""
 
+import itertools
 import random
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from tests.faults.faults import FAULTS, Scene
 from tests.faults.load import Load
@@ -12,6 +14,13 @@ from tests.faults.verdict import Verdict, judge_run
 from tests.faults.world import World
 
 _HEAD = ("fault", "times", "witnessed", "stored", "duplicates", "lost", "open")
+
+# Seconds until a worker that woke up knows that its lease is gone.
+NOTICED_WITHIN = 2.0
+# The longest outage, and two ticks.
+NO_SLOT_FOR = timedelta(minutes=4)
+# What the first error of a run says where Synclog is to blame.
+FAULTY = "The run met an error in Synclog itself%"
 
 
 @dataclass
@@ -61,6 +70,7 @@ def carry_out(world: World, plan: list[str], dice: random.Random, *, is_short: b
     hits: dict[str, list[int]] = {name: [] for name in dict.fromkeys(plan)}
     with Load(world, is_short=is_short) as load:
         scene = Scene(world, load, dice, is_short)
+        scene.victim()
         for name, pause in _moments(plan, dice, is_short=is_short):
             time.sleep(pause)
             began = time.monotonic()
@@ -69,7 +79,10 @@ def carry_out(world: World, plan: list[str], dice: random.Random, *, is_short: b
             report.times[name] += 1
             print(f"{name}: runs {hit}, {time.monotonic() - began:.1f} s", flush=True)
         load.wait_for_the_end()
-    verdicts = {run_id: judge_run(world, run_id) for run_id in load.runs}
+    verdicts = {
+        run_id: judge_run(world, run_id, until=load.asleep[run_id].fell if run_id in load.asleep else None)
+        for run_id in load.runs
+    }
     for name, run_ids in hits.items():
         row = report.rows[name] = Verdict()
         for run_id in dict.fromkeys(run_ids):
@@ -102,14 +115,29 @@ def _broken_rules(world: World, load: Load, verdicts: Mapping[int, Verdict]) -> 
     for run_id in load.must_succeed:
         if statuses[run_id] != "succeeded":
             yield f"Run {run_id} did not outlive a deploy: {statuses[run_id]}"
-    for run_id, before in load.must_stay.items():
-        if (after := load.fingerprint(run_id)) != before:
-            yield f"Run {run_id} was changed after it was closed: {before} became {after}"
+    for run_id, sleep in load.asleep.items():
+        if not sleep.closed.is_kept_by(now := load.outcome(run_id)):
+            yield f"Run {run_id} was changed by a worker that woke up: {sleep.closed} became {now}"
+        if any(push.at > sleep.woke + NOTICED_WITHIN for push in world.witness.pushes(run_id)):
+            yield f"Run {run_id} went on after its worker woke up without a lease"
     for run_id in load.cancelled:
-        if statuses[run_id] not in {"cancelled", "lost"}:
-            yield f"Run {run_id} was cancelled in time and {statuses[run_id]}"
-    for slot, count in world.query(
-        "SELECT scheduled_for, count(*) FROM runs_run WHERE scheduled_for IS NOT NULL"
-        " GROUP BY service_id, scheduled_for HAVING count(*) > 1"
-    ):
-        yield f"The slot {slot} has {count} runs"
+        if statuses[run_id] != "cancelled":
+            yield f"Run {run_id} was cancelled and {statuses[run_id]}"
+    for run_id, error in world.query("SELECT id, error FROM runs_run WHERE error LIKE %s", FAULTY):
+        yield f"Run {run_id} failed by a fault that is none of its own: {error}"
+    yield from _broken_slots(world)
+
+
+def _broken_slots(world: World) -> Iterator[str]:
+    """Each slot has one run, none is queued before its time, and the schedule goes on."""
+    slots = world.query(
+        "SELECT id, scheduled_for, queued_at FROM runs_run WHERE trigger = 'schedule' ORDER BY scheduled_for"
+    )
+    for (before, slot, _queued), (run_id, following, _later) in itertools.pairwise(slots):
+        if slot == following:
+            yield f"Runs {before} and {run_id} have the slot {slot}"
+        if following - slot > NO_SLOT_FOR:
+            yield f"No slot was run from {slot} to {following}"
+    for run_id, slot, queued_at in slots:
+        if queued_at < slot:
+            yield f"Run {run_id} was queued at {queued_at}, before its slot {slot}"

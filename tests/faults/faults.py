@@ -8,14 +8,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.faults.load import Load
+from tests.faults.load import CLOSED_WITHIN, Load, Sleep
 from tests.faults.world import WORKERS, World, children_of, signal_process
 from tests.stack import wait_until
 
-# Faults, in seconds: how long a server is away, and how long a worker sleeps beyond its lease of 60 s.
+# In seconds: how long a server is away, and how long a worker sleeps at most until its run was closed.
 AWAY = 3.0
 DATABASE_AWAY = 60.0
-ASLEEP = 95.0
+ASLEEP = 125.0
+# Longer than from one heartbeat of a run to the next.
+BEAT = 5.0
 NO_LIMIT = resource.RLIM_INFINITY
 
 
@@ -42,47 +44,39 @@ class Scene:
 
         return wait_until(found, self.world.stack.last_words)
 
-    def hurry(self, run_id: int) -> None:
-        """In the short form, the minute passes that the lease of a dead worker's run still has."""
-        if self.is_short:
-            self.world.query(
-                "UPDATE runs_run SET lease_until = now() WHERE id = %s AND status = 'running'", run_id
-            )
+    def worker(self) -> str:
+        """The name of a worker that executes a run."""
+        _run_id, process = self.victim()
+        busy = [name for name in WORKERS if process in children_of(self.world.stack.process(name).pid)]
+        return busy[0] if busy else self.dice.choice(WORKERS)
 
     def pause(self, seconds: float) -> None:
-        time.sleep(seconds / 10 if self.is_short and seconds > AWAY * 2 else seconds)
+        time.sleep(min(seconds, AWAY) if self.is_short else seconds)
 
 
 def kill_child(scene: Scene) -> list[int]:
     run_id, process = scene.victim()
     signal_process(process, signal.SIGKILL)
-    scene.load.lose(run_id)
-    scene.hurry(run_id)
     return [run_id]
 
 
 def kill_main(scene: Scene) -> list[int]:
     """The worker's main process; its children may bring their runs to an end, or not."""
-    name = scene.dice.choice(WORKERS)
+    name = scene.worker()
     hit = scene.load.active()
     scene.world.stack.kill(name)
-    scene.world.stack.replace(name)
     return hit
 
 
 def kill_worker(scene: Scene) -> list[int]:
     """The whole worker at once, as the system's memory killer or a power cut would."""
-    name = scene.dice.choice(WORKERS)
+    name = scene.worker()
     main = scene.world.stack.process(name).pid
     doomed = {main, *children_of(main)}
     hit = [run_id for run_id in scene.load.active() if scene.world.worker_of(run_id) in doomed]
     for process in doomed:
         signal_process(process, signal.SIGKILL)
     scene.world.stack.kill(name)
-    scene.world.stack.replace(name)
-    for run_id in hit:
-        scene.load.lose(run_id)
-        scene.hurry(run_id)
     return hit
 
 
@@ -98,38 +92,35 @@ def kill_script(scene: Scene) -> list[int]:
 
 
 def kill_beat(scene: Scene) -> list[int]:
-    return _kill_and_replace(scene, scene.dice.choice(("beat", "beat-2")))
+    return _kill_with_children(scene, scene.dice.choice(("beat", "beat-2")))
 
 
 def kill_housekeeping(scene: Scene) -> list[int]:
-    return _kill_and_replace(scene, "housekeeping")
+    return _kill_with_children(scene, "housekeeping")
 
 
 def kill_web(scene: Scene) -> list[int]:
-    return _kill_and_replace(scene, "web")
+    return _kill_with_children(scene, "web")
 
 
-def _kill_and_replace(scene: Scene, name: str) -> list[int]:
+def _kill_with_children(scene: Scene, name: str) -> list[int]:
     hit = scene.load.active()
     main = scene.world.stack.process(name).pid
     for process in (main, *children_of(main)):
         signal_process(process, signal.SIGKILL)
     scene.world.stack.kill(name)
-    scene.pause(scene.dice.uniform(0, AWAY))
-    scene.world.stack.replace(name)
     return hit
 
 
 def deploy(scene: Scene) -> list[int]:
     """SIGTERM for a worker: it brings its runs to their end, while its successor takes new ones."""
-    name = scene.dice.choice(WORKERS)
+    name = scene.worker()
     leaving = scene.world.stack.process(name)
     hit = [
         run_id for run_id in scene.load.active() if scene.world.worker_of(run_id) in children_of(leaving.pid)
     ]
     leaving.terminate()
     leaving.wait(60)
-    scene.world.stack.replace(name)
     scene.load.must_succeed.update(hit)
     return hit
 
@@ -193,10 +184,12 @@ def fill_disk(scene: Scene) -> list[int]:
     run_id, process = scene.victim()
     spool = Path(scene.world.stack.environment["SYNCLOG_DATA_DIR"]) / "spool" / f"run-{run_id}.spool"
     size = spool.stat().st_size if spool.exists() else 0
+    scene.load.may_lose.add(run_id)
     resource.prlimit(process, resource.RLIMIT_FSIZE, (size + scene.dice.randrange(300), NO_LIMIT))
     scene.pause(1.0)
     resource.prlimit(process, resource.RLIMIT_FSIZE, (NO_LIMIT, NO_LIMIT))
-    scene.load.may_lose.add(run_id)
+    # From the next heartbeat on, the losses are told whatever becomes of the worker.
+    time.sleep(BEAT)
     return [run_id]
 
 
@@ -204,14 +197,14 @@ def freeze_child(scene: Scene) -> list[int]:
     """A worker stands still until its lease has run out and its run was closed, then wakes up."""
     run_id, process = scene.victim()
     signal_process(process, signal.SIGSTOP)
+    fell = time.monotonic()
     try:
         scene.load.lose(run_id)
-        scene.hurry(run_id)
-        wait_until(lambda: scene.load.closed(run_id), scene.world.stack.last_words, patience=ASLEEP * 1.3)
-        before = scene.load.fingerprint(run_id)
+        wait_until(lambda: scene.load.closed(run_id), scene.world.stack.last_words, patience=ASLEEP)
+        closed = scene.load.outcome(run_id)
     finally:
         signal_process(process, signal.SIGCONT)
-    scene.load.must_stay[run_id] = before
+    scene.load.asleep[run_id] = Sleep(fell, time.monotonic(), closed)
     return [run_id]
 
 
@@ -224,8 +217,11 @@ def deliver_ten_times(scene: Scene) -> list[int]:
 
 
 def cancel(scene: Scene) -> list[int]:
-    run_id, _process = scene.victim()
+    """A run that would go on for minutes."""
+    run_id = wait_until(lambda: scene.load.start("long"), scene.world.stack.last_words)
+    wait_until(lambda: scene.world.witness.pushes(run_id), scene.world.stack.last_words, CLOSED_WITHIN)
     scene.load.cancel(run_id)
+    wait_until(lambda: scene.load.closed(run_id), scene.world.stack.last_words, CLOSED_WITHIN)
     return [run_id]
 
 

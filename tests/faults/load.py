@@ -1,12 +1,13 @@
-"""Keeps runs going while the stack is broken, and remembers what each of them must come to."""
+"""Keeps runs and processes going while the stack is broken, and remembers what each of them must come to."""
 
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
-from tests.faults.world import World
+from tests.faults.world import World, is_alive
 
 # P1 and P5 in seconds: until a run has ended after its worker died or a server came back; until a cancel is obeyed.
 CLOSED_WITHIN = 120.0
@@ -15,19 +16,40 @@ CANCELLED_WITHIN = 10.0
 AT_ONCE = 4
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended, and its lines: of these, none may change, but late ones may be added."""
+
+    row: tuple[Any, ...]
+    lines: list[tuple[Any, ...]]
+
+    def is_kept_by(self, later: "Outcome") -> bool:
+        return later.row == self.row and later.lines[: len(self.lines)] == self.lines
+
+
+@dataclass(frozen=True)
+class Sleep:
+    """From when to when a worker stood still, and what had become of its run before it woke up."""
+
+    fell: float
+    woke: float
+    closed: Outcome
+
+
 class Load:
-    """Starts a run whenever one has ended; `with` it the load goes on."""
+    """Starts a run whenever one has ended, and a process whenever one has died, within its `with` block."""
 
     def __init__(self, world: World, *, is_short: bool) -> None:
-        self.runs: list[int] = []
-        # Runs that the disk was full for, that a deploy must not have ended, and that have closed for good.
+        # Runs that the disk was full for, that a deploy must not have ended, and whose worker slept.
         self.may_lose: set[int] = set()
         self.must_succeed: set[int] = set()
-        self.must_stay: dict[int, Any] = {}
+        self.asleep: dict[int, Sleep] = {}
         self.cancelled: dict[int, float] = {}
         self._world = world
         self._is_short = is_short
         self._lost: dict[int, float] = {}
+        self._queued: dict[int, float] = {}
+        self._claimed: dict[int, float] = {}
         self._ended: dict[int, float] = {}
         self._outages: list[tuple[float, float]] = []
         self._turn = 0
@@ -45,26 +67,38 @@ class Load:
         self._watching.set()
         self._thread.join()
 
+    @property
+    def runs(self) -> list[int]:
+        """All runs that there are, those of the schedule too."""
+        with self._lock:
+            return list(self._queued)
+
     def active(self) -> list[int]:
         """The runs that go on, as far as is known, and whose worker nobody has killed."""
         with self._lock:
-            return [run_id for run_id in self.runs if run_id not in self._ended and run_id not in self._lost]
+            return [
+                run_id for run_id in self._queued if run_id not in self._ended and run_id not in self._lost
+            ]
 
-    def start(self) -> int | None:
+    def start(self, service: str = "steady") -> int | None:
         """One more run, every other with payloads."""
         with self._lock:
             self._turn += 1
             store = ("pull", "push", "script") if self._turn % 2 else ()
-        run_id = self._world.start_run("steady", *store)
+        run_id = self._world.start_run(service, *store)
         if run_id is not None:
             with self._lock:
-                self.runs.append(run_id)
+                self._queued.setdefault(run_id, time.monotonic())
         return run_id
 
     def lose(self, run_id: int) -> None:
-        """The worker of this run is gone: it must be closed in time."""
+        """The worker of this run is gone: it must be closed in time. In the short form its lease is over at once."""
         with self._lock:
             self._lost.setdefault(run_id, time.monotonic())
+        if self._is_short:
+            self._world.query(
+                "UPDATE runs_run SET lease_until = now() WHERE id = %s AND status = 'running'", run_id
+            )
 
     def cancel(self, run_id: int) -> None:
         answer = self._world.post(f"runs/{run_id}/cancel/", {})
@@ -83,17 +117,20 @@ class Load:
     def closed(self, run_id: int) -> bool:
         return run_id in self._ended
 
-    def fingerprint(self, run_id: int) -> list[tuple[Any, ...]]:
-        """All that may never change again once a run was closed."""
-        return self._world.query(
-            "SELECT r.status, r.line_count, r.pushed_count, r.finished_at, max(l.sequence), count(l.sequence)"
-            " FROM runs_run r LEFT JOIN runs_logentry l ON l.run_id = r.id WHERE r.id = %s GROUP BY r.id",
-            run_id,
+    def outcome(self, run_id: int) -> Outcome:
+        """What a worker that wakes up might change of a run that was closed."""
+        [row] = self._world.query(
+            "SELECT status, pushed_count, finished_at FROM runs_run WHERE id = %s", run_id
         )
+        lines = self._world.query(
+            "SELECT sequence, message FROM runs_logentry WHERE run_id = %s ORDER BY sequence", run_id
+        )
+        return Outcome(row, lines)
 
     def wait_for_the_end(self) -> None:
         """Start nothing more, and give what is open the time that it may take."""
         self._stopping.set()
+        self._world.query("UPDATE services_service SET next_run_at = NULL")
         deadline = time.monotonic() + CLOSED_WITHIN
         while time.monotonic() < deadline and any(run_id not in self._ended for run_id in self.runs):
             time.sleep(0.5)
@@ -105,6 +142,10 @@ class Load:
             seconds = self._ended.get(run_id, time.monotonic()) - self._recovered(since)
             if seconds > CLOSED_WITHIN:
                 broken.append(f"Run {run_id} was open for {seconds:.0f} s after its worker died")
+        for run_id, since in self._queued.items():
+            seconds = self._claimed.get(run_id, time.monotonic()) - self._recovered(since)
+            if seconds > CLOSED_WITHIN:
+                broken.append(f"Run {run_id} was queued for {seconds:.0f} s")
         for run_id, since in self.cancelled.items():
             seconds = self._ended.get(run_id, time.monotonic()) - since
             if seconds > CANCELLED_WITHIN:
@@ -119,21 +160,32 @@ class Load:
         return since
 
     def _keep_going(self) -> None:
+        hurried_at = 0.0
         while not self._watching.wait(0.2):
             self._watch()
-            if self._is_short:
+            self._world.stack.replace_dead()
+            if self._is_short and time.monotonic() - hurried_at > 1:
                 self._hurry()
+                hurried_at = time.monotonic()
             if not self._stopping.is_set() and len(self.active()) < AT_ONCE and self.start() is None:
                 self._watching.wait(0.5)
 
     def _watch(self) -> None:
+        """See which runs were claimed, have ended, or lost their worker."""
+        now = time.monotonic()
         with self._lock:
-            open_runs = [run_id for run_id in self.runs if run_id not in self._ended]
-        rows = self._world.query(
-            "SELECT id FROM runs_run WHERE id = ANY(%s) AND finished_at IS NOT NULL", open_runs
-        )
-        with self._lock:
-            self._ended.update({run_id: time.monotonic() for (run_id,) in rows})
+            ended = list(self._ended)
+        for run_id, status, worker in self._world.query(
+            "SELECT id, status, worker FROM runs_run WHERE id <> ALL(%s)", ended
+        ):
+            with self._lock:
+                self._queued.setdefault(run_id, now)
+                if status != "queued":
+                    self._claimed.setdefault(run_id, now)
+                if status not in {"queued", "running"}:
+                    self._ended[run_id] = now
+            if status == "running" and run_id not in self._lost and not is_alive(worker):
+                self.lose(run_id)
 
     def _hurry(self) -> None:
         """In the short form, the sweeper comes every second, and what waits for a bell has waited a minute."""

@@ -105,7 +105,8 @@ def _broken_deliveries(ended: Ended, pushes: list[Push]) -> list[str]:
     return broken
 
 
-def judge_run(world: World, run_id: int) -> Verdict:
+def judge_run(world: World, run_id: int, *, until: float | None = None) -> Verdict:
+    """Compare what the database and the witness hold of the run; pushes after `until` were nobody's business."""
     [row] = world.query(
         "SELECT status, line_count, is_complete, lost_line_count, pushed_count FROM runs_run WHERE id = %s",
         run_id,
@@ -113,4 +114,5 @@ def judge_run(world: World, run_id: int) -> Verdict:
     lines: list[Any] = world.query(
         "SELECT sequence, message FROM runs_logentry WHERE run_id = %s ORDER BY sequence", run_id
     )
-    return judge(run_id, Ended(*row), lines, world.witness.pushes(run_id))
+    pushes = [push for push in world.witness.pushes(run_id) if until is None or push.at < until]
+    return judge(run_id, Ended(*row), lines, pushes)

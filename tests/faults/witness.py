@@ -83,7 +83,13 @@ def witness(pace: float) -> Iterator[Witness]:
             self._answer(200, "OK", page(int(parse_qs(address.query)["page"][0]), count))
 
         def do_POST(self) -> None:
-            number = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["n"]
+            length = int(self.headers["Content-Length"])
+            body = self.rfile.read(length)
+            if len(body) < length:
+                # Whoever sent it was killed in the middle.
+                self.close_connection = True
+                return
+            number = json.loads(body)["n"]
             ours.take(self.headers["Idempotency-Key"], number)
             time.sleep(ours.pace)
             self._answer(201, f"Record {number}", b'{"ok": true}')

@@ -40,9 +40,9 @@ def description(url: str) -> str:
         return {"source": source, "script": SCRIPT, "destination": destination, **more}
 
     services = {
-        "steady": service(60),
+        "steady": service(40),
         "long": service(5000),
-        "every-minute": service(5, schedule="* * * * *"),
+        "every-minute": service(10, schedule="* * * * *"),
     }
     connections = {"witness": {"kind": "http", "base_url": url}}
     return json.dumps({"connections": connections, "services": services})
@@ -60,7 +60,7 @@ class Database(PostgresServer):
 
 
 class BrokenStack(Stack):
-    """Two workers, of which one lives a day ahead, and two schedulers; a process that was killed can be replaced."""
+    """Two workers, of which one lives a day ahead, and two schedulers; what has died is started again."""
 
     def commands(self) -> dict[str, tuple[str, ...]]:
         commands = super().commands()
@@ -78,8 +78,11 @@ class BrokenStack(Stack):
         self.process(name).kill()
         self.process(name).wait()
 
-    def replace(self, name: str) -> None:
-        self.start(name, *self.commands()[name])
+    def replace_dead(self) -> None:
+        """What systemd or Docker does: a process that has ended is started again."""
+        for name, command in self.commands().items():
+            if self.process(name).poll() is not None:
+                self.start(name, *command)
 
 
 class World:
@@ -133,8 +136,20 @@ class World:
     def worker_of(self, run_id: int) -> int | None:
         """The process that executes the run, if it lives on."""
         rows = self.query("SELECT worker FROM runs_run WHERE id = %s AND status = 'running'", run_id)
-        process = int(rows[0][0].rpartition(":")[2]) if rows and rows[0][0] else None
-        return process if process and Path(f"/proc/{process}").exists() else None
+        return process_of(rows[0][0]) if rows and is_alive(rows[0][0]) else None
+
+
+def process_of(worker: str) -> int:
+    """The process in a worker's name, `host:process`."""
+    return int(worker.rpartition(":")[2])
+
+
+def is_alive(worker: str) -> bool:
+    """Whether the process goes on; what has ended and waits to be buried does not."""
+    with suppress(OSError):
+        state = Path(f"/proc/{process_of(worker)}/stat").read_text().rpartition(")")[2].split()[0]
+        return state not in "ZX"
+    return False
 
 
 def children_of(process: int) -> list[int]:
