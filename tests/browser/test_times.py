@@ -1,0 +1,40 @@
+"""Times are shown in the reader's zone and locale."""
+
+from datetime import UTC, datetime
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.factories import make_run, make_user
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.browser]
+
+
+@pytest.mark.parametrize(
+    ("locale", "zone", "shown"),
+    [
+        ("en-GB", "UTC", "31 Dec 2020, 20:30:15"),
+        ("en-US", "America/New_York", "Dec 31, 2020, 03:30:15 PM"),
+        ("de-DE", "Asia/Tokyo", "1. Jan. 2021, 05:30:15"),
+    ],
+)
+def test_times_are_those_of_the_reader(new_page, sign_in, locale: str, zone: str, shown: str) -> None:
+    run = make_run(started_at=datetime(2020, 12, 31, 20, 30, 15, tzinfo=UTC))
+    page = new_page(locale=locale, timezone_id=zone)
+    sign_in(page, make_user(is_superuser=True))
+
+    page.goto(f"/admin/services/service/{run.service_id}/runs/?period=any")
+
+    expect(page.locator("tr[data-run] time")).to_have_text(shown)
+
+
+def test_days_of_the_chart_are_those_of_the_reader(new_page, sign_in) -> None:
+    run = make_run(started_at=datetime(2020, 12, 31, 20, 30, 15, tzinfo=UTC), pulled_count=7)
+    page = new_page(locale="en-GB", timezone_id="Asia/Tokyo")
+    sign_in(page, make_user(is_superuser=True))
+    page.goto("/admin/")
+
+    page.goto(f"/admin/services/service/{run.service_id}/runs/?days=custom&first=2020-12-31&last=2021-01-01")
+    page.locator(".chart-frame").focus()
+
+    expect(page.locator(".chart-value")).to_contain_text("Fri 1 Jan: 7 pulled")

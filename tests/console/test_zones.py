@@ -1,0 +1,15 @@
+import pytest
+from django.test import Client
+
+from tests.factories import make_service, make_user
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.mark.parametrize("zone", ["Nowhere/Land", "../etc/passwd", "x" * 500, "UTC; x"])
+def test_zone_that_is_none_changes_nothing(client: Client, zone: str) -> None:
+    make_service()
+    client.force_login(make_user(is_superuser=True))
+    client.cookies["synclog_zone"] = zone
+
+    assert client.get("/admin/services/service/").status_code == 200
