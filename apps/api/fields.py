@@ -43,6 +43,15 @@ class WholeNumberField(serializers.IntegerField):
         super().__init__(min_value=least, max_value=most, error_messages=messages, **options)
 
 
+class TrueOrFalseField(serializers.BooleanField):
+    """The two words of JSON, and none of those that forms have for them."""
+
+    def to_internal_value(self, data: Any) -> bool:
+        if type(data) is not bool:
+            self.fail("invalid", input=str(data)[:100])
+        return data
+
+
 class SeveralField(serializers.Field[Any, Any, Any, Any]):
     """Some of a few words, told in the query repeatedly or with commas; the values that they stand for."""
 

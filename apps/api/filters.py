@@ -12,7 +12,6 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django_filters.fields import IsoDateTimeField
 from django_filters.rest_framework import FilterSet
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 
 from apps.api.fields import LARGEST, known_words
@@ -44,6 +43,9 @@ class _MomentField(IsoDateTimeField):  # type: ignore[misc]
             raise ValidationError(wanted) from None
 
 
+@extend_schema_field(
+    {"anyOf": [{"type": "string", "format": "date-time"}, {"type": "string", "maxLength": 0}]}
+)
 class MomentFilter(django_filters.IsoDateTimeFilter):  # type: ignore[misc]
     """A moment; without an offset it is UTC."""
 
@@ -59,7 +61,7 @@ class _NumberField(forms.IntegerField):
         return number
 
 
-@extend_schema_field(OpenApiTypes.INT64)
+@extend_schema_field({"type": "integer", "minimum": 0, "maximum": LARGEST})
 class NumberFilter(django_filters.NumberFilter):  # type: ignore[misc]
     """A whole number that the database can count to."""
 

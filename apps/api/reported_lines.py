@@ -23,16 +23,21 @@ from apps.runs.reporting import ReportedLine
 MOST_LINES = 10_000
 ENDS = ("succeeded", "failed", "cancelled")
 _KEYS = {"sequence", "logged_at", "level", "step", "message"}
-_YEARS = range(1970, 3000)
+_YEARS = range(1969, 3001)
 
 
-class ReportedLineSerializer(serializers.Serializer[Any]):
+@extend_schema_field({"type": "string", "format": "date-time", "pattern": "^(19[7-9][0-9]|2[0-9]{3})-"})
+class _MomentField(serializers.DateTimeField):
+    """A moment from 1970 on."""
+
+
+class ReportedLineSerializer(KnownKeysSerializer):
     """A line of a run that happens elsewhere, as it is sent."""
 
     sequence = serializers.IntegerField(
         min_value=1, max_value=LARGEST, help_text="1, 2, 3 … without gaps within the run."
     )
-    logged_at = serializers.DateTimeField(
+    logged_at = _MomentField(
         required=False, help_text="ISO 8601, UTC where no offset is given; not there = now."
     )
     level = serializers.ChoiceField(LEVEL_NAMES, required=False, default="info")
@@ -42,7 +47,7 @@ class ReportedLineSerializer(serializers.Serializer[Any]):
     )
 
 
-class ReportedLinesSerializer(serializers.Serializer[Any]):
+class ReportedLinesSerializer(KnownKeysSerializer):
     """A batch of lines: up to 10,000, in 8 MiB. With none the reporter only says that it lives."""
 
     lines = ReportedLineSerializer(many=True)
@@ -105,6 +110,9 @@ def _line(item: Any, index: int, now: datetime) -> ReportedLine:
         known = _("Unknown; known are: %(names)s.") % {"names": ", ".join(sorted(_KEYS))}
         raise ValidationError({f"lines.{index}.{wrong[:100]}": [known]})
     sequence, message = item.get("sequence"), item.get("message")
+    if type(sequence) is float and sequence.is_integer():
+        # A whole number to JSON Schema, and to languages that have one kind of number.
+        sequence = int(sequence)
     if type(sequence) is not int or not 1 <= sequence <= LARGEST:
         raise _wrong(index, "sequence", _("Write a whole number from 1 up."))
     if type(message) is not str:

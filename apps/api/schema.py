@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from drf_spectacular.extensions import OpenApiAuthenticationExtension, OpenApiSerializerFieldExtension
+from drf_spectacular.extensions import (
+    OpenApiAuthenticationExtension,
+    OpenApiSerializerExtension,
+    OpenApiSerializerFieldExtension,
+)
 
 from apps.api.problems import CONTENT_TYPE
 from apps.api.serializers import ProblemSerializer
@@ -28,6 +32,15 @@ class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
             "scheme": "bearer",
             "description": "A token from `manage.py create_token` or from the admin; it begins with `synclog_`.",
         }
+
+
+class KnownKeysSchema(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]
+    target_class = "apps.api.serializers.KnownKeysSerializer"
+    match_subclasses = True
+
+    def map_serializer(self, auto_schema: Any, direction: Any) -> dict[str, Any]:
+        schema: dict[str, Any] = auto_schema._map_serializer(self.target, direction, bypass_extensions=True)
+        return schema | {"additionalProperties": False}
 
 
 class SeveralFieldSchema(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]

@@ -12,10 +12,11 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.reverse import reverse
 
-from apps.api.fields import SeveralField, TimestampField, WholeNumberField, timestamp
+from apps.api.fields import SeveralField, TimestampField, TrueOrFalseField, WholeNumberField, timestamp
 from apps.runs.logs.reading import MOST_LINES, Line, LineFilter
 from apps.runs.models import Level, Payload, Run, Step
 from apps.services.models import Service
+from apps.services.options import MAX_PAGE_SIZE
 
 LEVELS = {level.slug: level for level in Level}
 STEPS = {step.slug: step for step in Step}
@@ -70,7 +71,10 @@ class RunSerializer(serializers.ModelSerializer[Run]):
 
     service = serializers.SlugField(source="service.slug")
     started_by = serializers.CharField(
-        source="started_by.username", default=None, help_text="User name; null = the schedule."
+        source="started_by.username",
+        default=None,
+        allow_null=True,
+        help_text="User name; null = the schedule.",
     )
     queued_at = TimestampField()
     started_at = TimestampField(allow_null=True)
@@ -213,6 +217,26 @@ class KnownKeysSerializer(serializers.Serializer[Any]):
         return super().to_internal_value(data)
 
 
+@extend_schema_field(
+    {
+        "type": "object",
+        "properties": {
+            "page_size": {"type": ["integer", "null"], "minimum": 1, "maximum": MAX_PAGE_SIZE},
+            "max_attempts": {"type": ["integer", "null"], "minimum": 1, "maximum": 20},
+            "record_id": {
+                "type": ["string", "integer", "null"],
+                "maxLength": 2000,
+                "pattern": r"^[^\x00-\x1f\x7f]*$",
+                "description": "Only the record with this id.",
+            },
+        },
+        "additionalProperties": False,
+    }
+)
+class OptionsField(serializers.DictField):
+    """What a run may do otherwise; apps.services.options reads it."""
+
+
 class StartSerializer(KnownKeysSerializer):
     """How a run is to be: what it keeps, and what it does otherwise than its service."""
 
@@ -222,10 +246,8 @@ class StartSerializer(KnownKeysSerializer):
         default=list,
         help_text="The kinds of payload that the run keeps.",
     )
-    dry_run = serializers.BooleanField(
-        required=False, default=False, help_text="Pull and script, but push nothing."
-    )
-    options = serializers.DictField(
+    dry_run = TrueOrFalseField(required=False, default=False, help_text="Pull and script, but push nothing.")
+    options = OptionsField(
         required=False, default=dict, help_text="For this run only: page_size, max_attempts, record_id."
     )
 

@@ -4,6 +4,7 @@ from django.urls import URLPattern, URLResolver, path, re_path, register_convert
 from drf_spectacular.views import SpectacularAPIView
 
 from apps.api.file_names import AnythingConverter
+from apps.api.views.docs import docs
 from apps.api.views.download import DownloadView
 from apps.api.views.errors import not_found
 from apps.api.views.logs import LogNdjsonView, LogTextView
@@ -17,6 +18,7 @@ register_converter(AnythingConverter, "anything")
 app_name = "api"
 urlpatterns: list[URLPattern | URLResolver] = [
     path("schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("docs/", docs, name="docs"),
     path("v1/services/", ServiceViewSet.as_view({"get": "list"}), name="service-list"),
     path("v1/services/<slug:slug>/", ServiceViewSet.as_view({"get": "retrieve"}), name="service-detail"),
     path("v1/services/<slug:slug>/runs/", ServiceViewSet.as_view({"post": "start"}), name="service-runs"),

@@ -54,7 +54,7 @@ def post(client, run, lines, *, content_type=NDJSON):
         if content_type == NDJSON
         else json.dumps({"lines": lines})
     )
-    return client.post(f"/api/v1/runs/{run.pk}/log/", body, content_type=content_type)
+    return client.post(f"/api/v1/runs/{run.pk}/log/", body or "\n", content_type=content_type)
 
 
 def put(client, run, name="page-1.json", body=b'[{"id": 1}]', *, kind="pull", **headers):
@@ -186,6 +186,12 @@ def test_repeats_are_harmless_whole_and_in_part(client, run):
     assert run.error_count == 1
 
 
+def test_body_of_no_bytes_is_a_sign_of_life(client, run):
+    response = client.generic("POST", f"/api/v1/runs/{run.pk}/log/", "", CONTENT_TYPE=NDJSON)
+
+    assert (response.status_code, response.json()) == (200, {"last_sequence": 0})
+
+
 @pytest.mark.parametrize("lines", [[3], [2, 4], [1, 2, 4], [2, 3, 5]])
 def test_gap_is_409_naming_the_next_line_and_stores_nothing(client, run, lines):
     post(client, run, [line(1)])
@@ -208,6 +214,7 @@ def test_gap_is_409_naming_the_next_line_and_stores_nothing(client, run, lines):
         ({"sequence": 2}, "lines.1.message"),
         ({"message": "x"}, "lines.1.sequence"),
         (line(0), "lines.1.sequence"),
+        (line(1.5), "lines.1.sequence"),
         (line(True), "lines.1.sequence"),
         (line(2**63), "lines.1.sequence"),
         (line("2"), "lines.1.sequence"),

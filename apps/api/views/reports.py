@@ -91,9 +91,9 @@ class RunLogView(LogView):
     def post(self, request: Request, pk: int) -> Response:
         run = self.get_run()
         self.check_object_permissions(request, run)
-        # A body of no bytes reaches no parser: the reporter only says that it lives.
-        is_empty = request.META.get("CONTENT_LENGTH") in (None, "", "0")
-        lines = [] if is_empty else reported_lines(request.data)
+        # A body of no bytes reaches no parser, and is NDJSON of no lines: the reporter only says that it lives.
+        says_nothing = not request.data and request.content_type.startswith(NDJSON)
+        lines = [] if says_nothing else reported_lines(request.data)
         with _refusals():
             current = reporting.append_lines(run, request.user, lines)
         headers = {CANCEL_HEADER: "true"} if current.cancel_requested_at else None
