@@ -62,7 +62,8 @@ function takeLines(answer) {
     showWaiting(waiting + answer.count);
     return;
   }
-  append(answer);
+  // What is still to come is asked for at once: to the reader, this is the end.
+  append({ ...answer, has_later: false });
   if (wasAtEnd) {
     goToEnd();
   } else {

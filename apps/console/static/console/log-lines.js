@@ -139,9 +139,10 @@ function prepend(answer) {
 
 // --- More lines on demand ---
 
+/** Says whether any came. */
 export async function load(isLater) {
   if (isLoading) {
-    return;
+    return false;
   }
   isLoading = true;
   const [bound, filter] = [isLater ? state.last : state.first, String(state.filter)];
@@ -153,7 +154,9 @@ export async function load(isLater) {
     if (isLater && !state.hasLater) {
       announce("window");
     }
+    return answer.count > 0;
   }
+  return false;
 }
 
 earlier.addEventListener("click", (event) => {
@@ -166,16 +169,19 @@ later.addEventListener("click", (event) => {
   load(true);
 });
 
-function loadWhatIsNear() {
-  const isDown = scrollY > lastTop;
-  const isUp = scrollY < lastTop;
-  lastTop = scrollY;
-  if (isDown && state.hasLater && later.getBoundingClientRect().top < innerHeight + NEAR) {
-    load(true);
-    // At the very top the reader looks at the head of the page, which would be pushed out of sight.
-  } else if (isUp && scrollY > 0 && state.hasEarlier && earlier.getBoundingClientRect().bottom > -NEAR) {
-    load(false);
+function isNearEnd(isLater) {
+  if (isLater) {
+    return state.hasLater && later.getBoundingClientRect().top < innerHeight + NEAR;
   }
+  // At the very top the reader looks at the head of the page, which would be pushed out of sight.
+  return scrollY > 0 && state.hasEarlier && earlier.getBoundingClientRect().bottom > -NEAR;
+}
+
+async function loadWhatIsNear() {
+  const isLater = scrollY > lastTop;
+  const hasMoved = scrollY !== lastTop;
+  lastTop = scrollY;
+  while (hasMoved && !isLoading && isNearEnd(isLater) && (await load(isLater)));
 }
 
 addEventListener("scroll", () => requestAnimationFrame(loadWhatIsNear), { passive: true });

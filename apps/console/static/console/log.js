@@ -4,7 +4,7 @@ import * as choice from "./log-choice.js";
 import * as find from "./log-find.js";
 import * as follow from "./log-follow.js";
 import * as keys from "./log-keys.js";
-import { goToEnd } from "./log-lines.js";
+import { bringToSight, goToEnd, lineAt } from "./log-lines.js";
 import { log, state } from "./log-page.js";
 import * as times from "./log-times.js";
 
@@ -14,8 +14,9 @@ follow.start();
 keys.start();
 choice.start();
 
-if (log.dataset.line) {
-  document.getElementById(`L${log.dataset.line}`)?.scrollIntoView({ block: "center" });
+const wanted = log.dataset.line && lineAt(log.dataset.line);
+if (wanted) {
+  bringToSight(wanted);
 } else if (state.isOpen && !location.hash) {
   goToEnd();
 }

@@ -1,0 +1,168 @@
+"""Long logs in a real browser: the page holds a bounded part of them, and every size of screen holds the page."""
+
+import pytest
+from django.utils import timezone
+from playwright.sync_api import Page, expect
+
+from apps.console import log_page
+from apps.runs.models import Level, Run
+from tests.factories import make_log_entries, make_payload, make_run, make_user
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.browser]
+# Milliseconds: several pages of lines come one after another, on a machine that may be busy.
+PATIENCE = 20_000
+
+HIDE_TAB = """
+hidden => {
+    Object.defineProperty(document, "hidden", {value: hidden, configurable: true});
+    document.dispatchEvent(new Event("visibilitychange"));
+}
+"""
+
+
+@pytest.fixture(autouse=True)
+def quick_polls(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log_page, "POLL_AFTER", 0.2)
+
+
+@pytest.fixture
+def open_log(page: Page, sign_in):
+    """Opens the log of a run as a superuser."""
+
+    def go(run: Run, query: str = "") -> Page:
+        sign_in(page, make_user(is_superuser=True))
+        page.goto(f"/admin/runs/run/{run.pk}/log/{query}")
+        return page
+
+    return go
+
+
+def numbers(page: Page) -> list[int]:
+    return page.evaluate("[...document.querySelectorAll('.line')].map((line) => Number(line.id.slice(1)))")
+
+
+def test_earlier_lines_come_while_one_scrolls_up_and_the_readers_line_stays(open_log) -> None:
+    run = make_run()
+    make_log_entries(run, 3000)
+    page = open_log(run, "?line=2000")
+    expect(page.locator("#L2000")).to_be_in_viewport()
+    page.evaluate("document.getElementById('L1950').scrollIntoView()")
+    expect(page.locator("#L1400")).to_be_attached(timeout=PATIENCE)
+
+    top = "document.getElementById('L1950').getBoundingClientRect().top"
+    assert 0 < page.evaluate(top) < 250
+    assert numbers(page) == list(range(1400, 2400))
+
+
+def test_what_came_while_it_was_off_comes_page_by_page_until_level(open_log) -> None:
+    run = make_run(status=Run.Status.RUNNING)
+    make_log_entries(run, 10)
+    page = open_log(run)
+    button = page.locator("#refresh")
+    button.click()
+    expect(button).to_have_text("Auto-refresh is off")
+    make_log_entries(run, 1300)
+
+    page.keyboard.press("f")
+
+    expect(page.locator("#L1310")).to_be_in_viewport(timeout=PATIENCE)
+    assert numbers(page) == list(range(1, 1311))
+
+
+def test_hidden_tab_asks_for_nothing_and_catches_up_when_shown(open_log) -> None:
+    run = make_run(status=Run.Status.RUNNING)
+    make_log_entries(run, 1)
+    page = open_log(run)
+    expect(page.locator("#L1")).to_be_visible()
+
+    page.evaluate(HIDE_TAB, True)
+    page.wait_for_timeout(400)
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    make_log_entries(run, 700)
+    page.wait_for_timeout(1000)
+    assert asked == []
+
+    page.evaluate(HIDE_TAB, False)
+    expect(page.locator("#L701")).to_be_attached(timeout=PATIENCE)
+    assert numbers(page) == list(range(1, 702))
+
+
+def test_seal_says_what_is_complete_and_what_was_left_out(open_log) -> None:
+    run = make_run(status=Run.Status.RUNNING)
+    make_log_entries(run, 2)
+    page = open_log(run)
+    expect(page.locator(".seal")).to_have_count(0)
+
+    Run.objects.filter(pk=run.pk).update(
+        status=Run.Status.LOST,
+        finished_at=timezone.now(),
+        is_complete=False,
+        lost_line_count=41,
+        lost_reason="the spool was not found",
+        omitted_line_count=5000,
+        step_seconds={"pull": 2.5, "push": 7},
+        lease_token=None,
+        lease_until=None,
+    )
+
+    expect(page.locator(".seal")).to_have_text(
+        "41 lines lost: the spool was not found, 5,000 lines left out from the middle"
+    )
+    expect(page.get_by_role("img", name="Time in each step: Pull 2.5 s, Push 7.0 s")).to_be_visible()
+
+
+def test_plain_page_turns_and_filters_without_javascript(new_page, sign_in) -> None:
+    run = make_run()
+    make_log_entries(run, 1200)
+    make_log_entries(run, ["It failed"], level=Level.ERROR)
+    page = new_page(java_script_enabled=False)
+    sign_in(page, make_user(is_superuser=True))
+    page.goto(f"/admin/runs/run/{run.pk}/log/")
+
+    def shown() -> tuple[int, int]:
+        found = page.locator(".line-number").all_text_contents()
+        return int(found[0]), int(found[-1])
+
+    page.get_by_role("link", name="First", exact=True).click()
+    assert shown() == (1, 500)
+    page.get_by_role("link", name="Later lines").click()
+    assert shown() == (501, 1000)
+    page.get_by_role("link", name="Earlier lines").click()
+    assert shown() == (1, 500)
+    page.get_by_role("link", name="Latest", exact=True).click()
+    assert shown() == (702, 1201)
+    page.get_by_label("Find in the whole log").fill("line 77")
+    page.get_by_role("button", name="Show").click()
+    assert shown() == (77, 779)
+    page.get_by_role("link", name="All lines").click()
+    page.get_by_label("error", exact=True).check()
+    page.get_by_role("button", name="Show").click()
+    assert shown() == (1201, 1201)
+
+
+@pytest.mark.parametrize("width", [390, 1024, 1440, 2560])
+@pytest.mark.parametrize("colours", ["light", "dark"])
+def test_nothing_overflows_at_any_width(new_page, sign_in, width: int, colours: str) -> None:
+    run = make_run(
+        store_pull=True,
+        step_seconds={"pull": 1, "script": 2, "push": 3},
+        error="A" * 300,
+        status=Run.Status.FAILED,
+    )
+    make_log_entries(run, ["x" * 2000, "ordinary"])
+    make_payload(run, sequence=2, name="n" * 200)
+    page = new_page(viewport={"width": width, "height": 900}, color_scheme=colours)
+    sign_in(page, make_user(is_superuser=True))
+    page.goto(f"/admin/runs/run/{run.pk}/log/")
+    page.locator("#L1 .line-number").click()
+
+    wide = page.evaluate(
+        """() => [...document.querySelectorAll("#content *:not(option)")].filter((element) => {
+            const { right, width } = element.getBoundingClientRect();
+            return width > 1 && right > innerWidth + 1;
+        }).map((element) => element.outerHTML.slice(0, 90))"""
+    )
+
+    assert wide == []
+    assert page.evaluate("document.documentElement.scrollWidth") == width
