@@ -1,0 +1,161 @@
+"""Every route there is, shown credentials that must not open it. Routes of the API have finer rules of their own.
+
+A new route needs no word here where it is closed; one that is open to everybody must be named.
+"""
+
+import re
+import uuid
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import Group, Permission
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver
+from django.utils import timezone
+
+from apps.api.models import new_secret
+from tests.factories import make_connection, make_payload, make_run, make_service, make_token, make_user
+
+pytestmark = pytest.mark.django_db
+
+# Open to everybody: they hold nothing of what services hold.
+PUBLIC = ("/", "/livez", "/readyz", "/api/schema/", "/api/docs/", "/admin/login/")
+# Open to whoever is signed in as staff: their own home, password and sign-out, and words for the browser, such as
+# those that spell out a cron expression that they wrote.
+PERSONAL = (
+    "/admin/services/service/describe-schedule/",
+    "/admin/",
+    "/admin/password_change/",
+    "/admin/password_change/done/",
+    "/admin/logout/",
+    "/admin/jsi18n/",
+)
+CLOSED = {302, 403, 404, 405}
+
+
+def routes(resolver: URLResolver, before: str = "/") -> Iterator[str]:
+    """The paths of all routes, with their placeholders; patterns that are no paths stand for what is not there."""
+    for pattern in resolver.url_patterns:
+        text = before + str(pattern.pattern)
+        if isinstance(pattern, URLResolver):
+            yield from routes(pattern, text)
+        elif isinstance(pattern, URLPattern):
+            yield re.sub(r"\^?\(\?P<(\w+)>[^)]*\)/?\$", r"<\1>/", text)
+
+
+ROUTES = sorted(set(routes(get_resolver())))
+
+
+@pytest.fixture
+def places():
+    """What stands for the placeholders: rows that only one group may see."""
+    team = Group.objects.create(name="team")
+    service = make_service(slug="orders", groups=[team])
+    run = make_run(service, status="running", store_pull=True)
+    token, _secret = make_token()
+    return {
+        "service": service.pk,
+        "connection": make_connection().pk,
+        "run": run.pk,
+        "payload": make_payload(run).pk,
+        "token": token.pk,
+    }
+
+
+def filled(route: str, places: dict[str, object]) -> str:
+    kind = next((name for name in ("service", "connection", "run", "payload") if f"/{name}/" in route), "")
+    values = {
+        "object_id": places.get(kind, 1),
+        "slug": "orders",
+        "kind": "pull",
+        "name": "a",
+        "state": "on",
+        "app_label": "runs",
+        "url": "nowhere",
+        "content_type_id": 1,
+        "id": 1,
+        "pk": places["payload"] if "/payloads/<uuid" in route else places["run"],
+        **{f"{name}_id": value for name, value in places.items()},
+    }
+    return re.sub(r"<(?:\w+:)?(\w+)>", lambda match: str(values.get(match[1], uuid.UUID(int=1))), route)
+
+
+def statuses(client: Client, path: str) -> set[int]:
+    return {client.get(path).status_code, client.post(path).status_code}
+
+
+def test_every_route_is_walked():
+    assert len(ROUTES) > 60
+    assert {"/api/v1/runs/<int:pk>/", "/admin/runs/run/<int:run_id>/log/", "/livez"} <= set(ROUTES)
+
+
+@pytest.mark.parametrize("route", [route for route in ROUTES if route not in PUBLIC])
+def test_nobody_is_sent_to_sign_in_or_refused(route, places):
+    path = filled(route, places)
+
+    found = statuses(Client(), path)
+
+    if route.startswith("/api/v1/"):
+        assert found <= {401, 404, 405}
+        assert 401 in found or Client().put(path).status_code == 401
+    elif route == "/api/":
+        assert found <= {404}
+    else:
+        assert route.startswith("/admin/")
+        assert found <= CLOSED
+        assert (
+            Client()
+            .get(path)
+            .headers.get("Location", "/admin/login/")
+            .startswith(("/admin/login/", "/admin/"))
+        )
+
+
+@pytest.mark.parametrize("kind", ["wrong", "expired", "revoked", "without scopes"])
+@pytest.mark.parametrize("route", [route for route in ROUTES if route.startswith("/api/v1/")])
+def test_token_that_is_no_use_opens_nothing(route, kind, places):
+    token, secret = make_token(scopes=() if kind == "without scopes" else ("run:read", "payload:read"))
+    if kind == "wrong":
+        secret = new_secret()
+    elif kind == "expired":
+        type(token).objects.update(expires_at=timezone.now() - timedelta(seconds=1))
+    elif kind == "revoked":
+        token.revoke()
+    client = Client(headers={"Authorization": f"Bearer {secret}"})
+
+    path = filled(route, places)
+
+    assert statuses(client, path) | {client.put(path).status_code} <= {401, 403, 404, 405}
+
+
+@pytest.mark.parametrize("route", [route for route in ROUTES if route.startswith("/admin/")])
+def test_token_opens_no_page_of_the_console(route, places):
+    _token, secret = make_token()
+    client = Client(headers={"Authorization": f"Bearer {secret}"})
+
+    if route not in PUBLIC:
+        assert statuses(client, filled(route, places)) <= CLOSED
+
+
+@pytest.mark.parametrize(
+    "route", [route for route in ROUTES if route.startswith("/admin/") and route not in (*PUBLIC, *PERSONAL)]
+)
+def test_staff_without_permissions_are_let_in_nowhere(route, places):
+    client = Client()
+    client.force_login(make_user())
+
+    assert statuses(client, filled(route, places)) <= CLOSED
+
+
+@pytest.mark.parametrize(
+    "route",
+    [route for route in ROUTES if re.match(r"/admin/(services/service|runs/run|runs/payload)/<", route)],
+)
+def test_staff_of_another_group_do_not_find_it(route, places):
+    user = make_user(groups=[Group.objects.create(name="others")])
+    user.user_permissions.set(Permission.objects.all())
+    client = Client()
+    client.force_login(user)
+
+    assert statuses(client, filled(route, places)) <= CLOSED
