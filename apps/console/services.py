@@ -59,7 +59,7 @@ class ServiceAdmin(ServiceSettings):
     is_stacking = True
     list_filter = (LastRunFilter, ActiveFilter, ConnectionFilter)
     list_select_related = ("source_connection", "destination_connection")
-    list_per_page = 100
+    list_per_page = 50
     show_full_result_count = False
     show_facets = ShowFacets.NEVER
     search_fields = (

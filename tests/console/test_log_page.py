@@ -346,21 +346,6 @@ def test_runs_of_all_services_are_listed_for_24_hours(staff: Client) -> None:
     assert listed(status__exact="queued") == [queued.pk]
 
 
-def test_home_page_names_what_fails_and_what_runs(staff: Client) -> None:
-    make_run(make_service(name="Broken"), status=Run.Status.FAILED, error="Nobody answers")
-    mended = make_service(name="Mended")
-    make_run(mended, status=Run.Status.FAILED)
-    make_run(mended)
-    make_run(make_service(name="Busy"), status=Run.Status.RUNNING)
-
-    text = staff.get("/admin/").content.decode()
-
-    assert "Nobody answers" in text
-    assert ">Broken</a>" in text
-    assert ">Busy</a>" in text
-    assert "Mended" not in text
-
-
 def test_lines_stay_apart_from_those_of_other_runs(staff: Client, running: Run) -> None:
     make_log_entries(running, 1)
     make_log_entries(make_run(), ["of another run"])
