@@ -21,7 +21,7 @@ from tests.servers import PostgresServer, S3Server
 
 ROOT = Path(__file__).resolve().parents[2]
 # Seconds that one figure may take.
-PATIENCE = 300
+PATIENCE = 600
 
 
 class Databases:
