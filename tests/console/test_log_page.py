@@ -7,7 +7,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from apps.console import log_window
 from apps.runs.models import Level, LogEntry, Payload, Run, Step
-from tests.factories import make_log_entries, make_payload, make_run, make_service, make_user
+from tests.factories import make_log_entries, make_payload, make_run, make_user
 
 pytestmark = pytest.mark.django_db
 
