@@ -37,8 +37,7 @@ def retention() -> Figure:
 def expiry() -> Figure:
     """`delete_expired_payloads` over 1,000 objects in S3, against raw DeleteObjects of 1,000 keys a call.
 
-    1,000 and not the 100,000 of a day, because most of the time goes into uploading them; the rate of a batch
-    does not depend on how many follow.
+    1,000 and not 100,000, because most of the time goes into uploading them.
     """
     print(f"Deleted are {OBJECTS:,} objects at a time", file=sys.stderr)
     return compare(_expire, _delete_objects, rounds=3)

@@ -54,7 +54,7 @@ def clean_up(table: str) -> None:
 def insert_runs(count: int, *, services: int, seconds_apart: float) -> None:
     """Runs of the first services by turns, the latest of them now; on PostgreSQL a million in some 10 s.
 
-    Foreign keys are not looked up, and the indexes are made afterwards, or it would take ten times as long.
+    Foreign keys are not looked up, and the indexes are made afterwards, to save time.
     """
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
