@@ -11,6 +11,7 @@ from django.conf import settings as django_settings
 from django.test import override_settings
 from pytest_django import Settings
 
+from apps.api.throttling import counter
 from tests.servers import RedisServer, S3Server
 
 _MISSING = "is not installed"
@@ -103,3 +104,9 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
     if isinstance(report.longrepr, tuple) and _MISSING in report.longrepr[2]:
         report.longrepr = ("tests", None, report.longrepr[2])  # type: ignore[assignment]
     return report
+
+
+@pytest.fixture(autouse=True)
+def nobody_has_asked_yet() -> None:
+    """The throttles' counts are those of the process, which has other tests behind it."""
+    counter.clear()

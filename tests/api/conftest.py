@@ -7,7 +7,6 @@ import pytest
 from django.http.response import HttpResponseBase
 from django.test import Client
 
-from apps.api.throttling import counter
 from apps.services.models import Service
 from tests.factories import make_service, make_token
 
@@ -45,9 +44,3 @@ def broker_messages(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     ring: Callable[..., None] = note
     monkeypatch.setattr("apps.runs.tasks.execute_run.apply_async", ring)
     return rung
-
-
-@pytest.fixture(autouse=True)
-def nobody_has_asked_yet() -> None:
-    """The throttles' counts are those of the process, which has other tests behind it."""
-    counter.clear()
