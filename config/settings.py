@@ -204,6 +204,9 @@ MAX_PAYLOAD_BYTES = _whole("SYNCLOG_MAX_PAYLOAD_MIB", 1024, least=1, most=10**6)
 # Bytes on disk of the payloads that a run holds back until it is known whether they are needed.
 CAPTURE_BYTES = _whole("SYNCLOG_CAPTURE_MIB", 256, least=1, most=10**6) * 1024 * 1024
 
+# Seconds that runs may still take once their worker is told to stop; what takes longer is ended as lost.
+GRACE_SECONDS = _whole("SYNCLOG_GRACE_SECONDS", 30, least=0, most=24 * 3600)
+
 # --- Django -----------------------------------------------------------------------------------------------
 
 DEBUG = _flag("DJANGO_DEBUG", default=False)
@@ -366,7 +369,7 @@ CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_DEFAULT_QUEUE = "runs"
 CELERY_TASK_ROUTES = {"synclog.housekeeping.*": {"queue": "housekeeping"}}
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
-CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 30
+CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = GRACE_SECONDS
 CELERY_WORKER_ENABLE_SOFT_SHUTDOWN_ON_IDLE = False
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False

@@ -3,30 +3,38 @@
 from __future__ import annotations
 
 import logging
+import time
 import uuid
 from base64 import b64encode
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 from django.db import DatabaseError, InterfaceError, connection
 
+from apps.runs import leaving
 from apps.runs.closing import close_run
-from apps.runs.ending import end_run
+from apps.runs.ending import FAILURES, end_run
 from apps.runs.logs.handler import Echo
 from apps.runs.logs.run_log import RunLog
 from apps.runs.logs.shipper import LeaseLost
 from apps.runs.models import Level, Run, Step
 from apps.runs.payloads.capture import discard_captured, is_smooth, keep_captured
 from apps.runs.pipeline import Pipeline
-from apps.runs.stopping import RunCancelled, RunStopped, TooManyRefused
+from apps.runs.stopping import RunCancelled, RunStopped, TooManyRefused, WorkerLeaves
+from apps.runs.supervision import supervise
 from apps.services.connectors.base import ConnectorError
 from apps.services.models import Connection
 from apps.services.sandbox import ScriptError
 from apps.services.secrets import SecretUnavailable
 
 logger = logging.getLogger(__name__)
+
+# In seconds: for how long a run that has failed may take to store what was held back, and one that is to end now.
+EVIDENCE_WITHIN = 60.0
+EVIDENCE_IN_A_HURRY = 1.5
 
 
 def execute_run(run_id: int, *, worker: str, echo: Echo | None = None) -> Run | None:
@@ -52,7 +60,7 @@ def execute_run(run_id: int, *, worker: str, echo: Echo | None = None) -> Run | 
             ending = _run_pipeline(run, log)
             log.step = Step.FINISH
             if not is_smooth(ending.status, log.counters()):
-                keep_captured(run)
+                _keep_evidence(run, log, ending)
             _log_end(log, ending.status)
             end_run(run, token, log, ending.status, may_retry=ending.may_retry)
     except LeaseLost:
@@ -68,6 +76,8 @@ class _Ending:
     status: Run.Status
     # Whether it may end otherwise if it is run again.
     may_retry: bool = True
+    # Whether somebody waits for the end.
+    is_urgent: bool = False
 
 
 def _claim(run_id: int, worker: str) -> tuple[Run | None, uuid.UUID | None]:
@@ -99,13 +109,17 @@ def _end_without_log(run: Run, token: uuid.UUID, error: OSError) -> Run:
 def _run_pipeline(run: Run, log: RunLog) -> _Ending:
     """Run it to its end, and say in the log why it ended where that was not as hoped."""
     _log_start(run)
+    pipeline = Pipeline(run, log)
     try:
-        Pipeline(run, log).execute()
+        supervise(pipeline.execute, pipeline.check, pipeline.leave_behind)
     except LeaseLost:
         raise
     except RunCancelled as error:
         logger.warning("%s", error)
-        return _Ending(Run.Status.CANCELLED)
+        return _Ending(Run.Status.CANCELLED, is_urgent=True)
+    except WorkerLeaves as error:
+        logger.error("%s", error)  # noqa: TRY400 - an expected failure, told in full by its message
+        return _Ending(Run.Status.LOST, is_urgent=True)
     except TooManyRefused as error:
         logger.error("%s", error)  # noqa: TRY400 - the same, and the same records would be refused again
         return _Ending(Run.Status.FAILED, may_retry=False)
@@ -117,6 +131,24 @@ def _run_pipeline(run: Run, log: RunLog) -> _Ending:
         logger.exception("The run met an error in Synclog itself")
         return _Ending(Run.Status.FAILED)
     return _Ending(Run.Status.SUCCEEDED)
+
+
+def _keep_evidence(run: Run, log: RunLog, ending: _Ending) -> None:
+    """Store the payloads that were held back, unless the store takes too long over it."""
+    started = time.monotonic()
+
+    def check() -> None:
+        log.check_lease()
+        is_urgent = ending.is_urgent or log.cancel_requested or leaving.is_grace_over()
+        if time.monotonic() - started > (EVIDENCE_IN_A_HURRY if is_urgent else EVIDENCE_WITHIN):
+            raise RunStopped(
+                "Not all payloads that were held back are kept: the payload store takes too long"
+            )
+
+    try:
+        supervise(partial(keep_captured, run), check, log.hush_others, patience=0)
+    except RunStopped as error:
+        logger.warning("%s", error)
 
 
 def _log_start(run: Run) -> None:
@@ -143,7 +175,7 @@ def _log_end(log: RunLog, status: Run.Status) -> None:
     log.step = Step.FINISH
     counters = log.counters()
     level = logging.INFO if status == Run.Status.SUCCEEDED else logging.WARNING
-    if status == Run.Status.FAILED:
+    if status in FAILURES:
         level = logging.ERROR
     logger.log(
         level,

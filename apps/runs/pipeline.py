@@ -11,13 +11,14 @@ from typing import Any, BinaryIO, cast
 
 from django.conf import settings
 
+from apps.runs import leaving
 from apps.runs.bounded import Bounded
 from apps.runs.logs.run_log import RunLog
 from apps.runs.models import Payload, Run, Step
 from apps.runs.payloads.capture import Capture
 from apps.runs.payloads.keeping import PayloadNotKept, keep_payload
 from apps.runs.replay import Replay
-from apps.runs.stopping import RunCancelled, RunStopped, TooManyRefused
+from apps.runs.stopping import LeftBehind, RunCancelled, RunStopped, TooManyRefused, WorkerLeaves
 from apps.services.connectors import open_destination, open_source
 from apps.services.connectors.base import Body, ConnectorError, Delivery, Page, Record, RunFacts, Source
 from apps.services.sandbox import Sandbox
@@ -34,9 +35,16 @@ class Pipeline:
         self._deadline = time.monotonic() + run.service.timeout_seconds
         self._refused_count = 0
         self._capture = Capture.of(run)
+        self._facts = RunFacts(
+            run_id=run.pk,
+            max_attempts=run.options.get("max_attempts", run.service.max_attempts),
+            page_size=run.options.get("page_size"),
+            check=self.check,
+        )
+        self._is_left_behind = False
 
     def execute(self) -> None:
-        """Raises ConnectorError, ScriptError, SecretUnavailable, RunStopped, RunCancelled, LeaseLost."""
+        """Raises ConnectorError, ScriptError, SecretUnavailable, and what `check` raises."""
         try:
             self._execute()
         except ConnectorError as error:
@@ -50,18 +58,13 @@ class Pipeline:
 
     def _execute(self) -> None:
         run = self._run
-        facts = RunFacts(
-            run_id=run.pk,
-            max_attempts=run.options.get("max_attempts", run.service.max_attempts),
-            page_size=run.options.get("page_size"),
-            check=self.check,
-        )
         with ExitStack() as stack:
-            source = stack.enter_context(_source_of(run, facts))
+            source = stack.enter_context(_source_of(run, self._facts))
             script = run.script and stack.enter_context(Sandbox(run.script.source, name=run.service.slug))
             destination = (
-                None if run.is_dry_run else stack.enter_context(open_destination(run.service, facts))
+                None if run.is_dry_run else stack.enter_context(open_destination(run.service, self._facts))
             )
+            self.check()
             self._log.step = Step.PULL
             for page in source.pages():
                 self.check()
@@ -80,8 +83,19 @@ class Pipeline:
                 for delivery in destination.finish():
                     self._pushed(delivery)
 
+    def leave_behind(self) -> None:
+        """The run goes on to its end while `execute` hangs in another thread: should it wake up, it stops there."""
+        self._is_left_behind = True
+        self._log.hush_others()
+        for break_off in self._facts.when_left:
+            break_off()
+
     def check(self) -> None:
-        """Raises where the run is to stop: cancelled, out of time, or no longer ours."""
+        """Raises where the run is to stop: cancelled, out of time, no longer ours, or its worker leaves.
+
+        RunCancelled, RunStopped, LeaseLost, WorkerLeaves; LeftBehind where it has been stopped already.
+        """
+        self._stop_if_left_behind()
         self._log.check_lease()
         if self._log.cancel_requested:
             raise RunCancelled("Cancelled by request")
@@ -90,6 +104,15 @@ class Pipeline:
                 f"Timed out: the service's limit is {self._run.service.timeout_seconds} s. "
                 "Raise it in the service's settings, or pull less at once."
             )
+        if leaving.is_grace_over():
+            raise WorkerLeaves(
+                f"Run lost: its worker {self._run.worker} was stopped, and the run did not end within the "
+                f"{settings.GRACE_SECONDS} s that it was given (SYNCLOG_GRACE_SECONDS)"
+            )
+
+    def _stop_if_left_behind(self) -> None:
+        if self._is_left_behind:
+            raise LeftBehind
 
     def _pulled(self, page: Page) -> list[Record]:
         records = page.records
@@ -122,6 +145,7 @@ class Pipeline:
         return returned
 
     def _pushed(self, delivery: Delivery) -> None:
+        self._stop_if_left_behind()
         self._log.pushed_count += delivery.accepted
         bodies = _bodies(request=delivery.request, response=delivery.response)
         level = logging.ERROR if delivery.refused else logging.INFO
@@ -148,6 +172,7 @@ class Pipeline:
         """Keep the bodies, if this run does so, for the line that is logged next; what could not be kept."""
         problems = []
         for role, body in bodies if self._keeps(kind) else ():
+            self._stop_if_left_behind()
             suffix = "" if role == "body" else f"-{role}"
             full_name = f"{kind}-{name}{suffix}{body.extension}"
             bounded = None
@@ -164,6 +189,7 @@ class Pipeline:
             except PayloadNotKept as error:
                 reason = bounded.excuse if bounded is not None and bounded.is_exceeded else str(error)
                 problems.append(f"{full_name} could not be kept: {reason}")
+        self._stop_if_left_behind()
         return problems
 
     def _keeps(self, kind: Payload.Kind) -> bool:

@@ -10,12 +10,12 @@ from functools import partial
 from typing import Any
 
 from celery import current_app, shared_task
-from celery.signals import worker_ready
+from celery.signals import worker_ready, worker_shutting_down
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connections, transaction
 from kombu.exceptions import OperationalError
 
-from apps.runs import execution, queueing, recovery, retention
+from apps.runs import execution, leaving, queueing, recovery, retention
 from apps.runs.clock import database_now
 from apps.runs.models import Run, Tick
 from apps.runs.payloads import expiry, reconciliation
@@ -71,6 +71,12 @@ def recover_runs(**_signal: Any) -> None:
     finally:
         # The processes of the pool that are forked later must not inherit them.
         connections.close_all()
+
+
+@worker_shutting_down.connect
+def give_grace(**_signal: Any) -> None:
+    """Celery waits for the runs that go on, however long they take; so they are told until when they may."""
+    leaving.announce()
 
 
 @shared_task(name="synclog.runs.execute")

@@ -3,12 +3,12 @@
 import logging
 from contextvars import ContextVar
 
-# The handler of the run that this thread executes.
-current_handler: ContextVar[logging.Handler | None] = ContextVar("current_handler", default=None)
+# The voice by which the handler of a run knows the threads that work for it.
+current_voice: ContextVar[object] = ContextVar("current_voice", default=None)
 
 
 class OutsideRuns(logging.Filter):
     """Lets through what is not said within a run: lines of runs are rows, with their secrets hidden."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return current_handler.get() is None
+        return current_voice.get() is None

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 
 from django.conf import settings
 
-from apps.runs.logs.current import current_handler
+from apps.runs.logs.current import current_voice
 from apps.runs.logs.spool import Spool, escape
 from apps.runs.logs.tail import Tail
 from apps.runs.logs.text import clean, masker
@@ -27,6 +27,8 @@ class RunLogHandler(logging.Handler):
     ) -> None:
         super().__init__()
         self.step = Step.START
+        # Only threads that have it are heard.
+        self.voice = object()
         self.last_sequence = sequence
         self.warning_count = 0
         self.error_count = 0
@@ -56,7 +58,7 @@ class RunLogHandler(logging.Handler):
         return self.last_sequence + 1 if self.tail is None else self.tail.head
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return current_handler.get() is self
+        return current_voice.get() is self.voice
 
     def emit(self, record: logging.LogRecord) -> None:
         try:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
-from apps.runs.logs.current import current_handler
+from apps.runs.logs.current import current_voice
 from apps.runs.logs.handler import Echo, RunLogHandler
 from apps.runs.logs.shipper import LeaseLost, Shipper
 from apps.runs.logs.spool import Spool
@@ -74,7 +74,7 @@ class RunLog:
         self._shipper = Shipper(run, token, self._spool, self.counters)
 
     def __enter__(self) -> Self:
-        current_handler.set(self._handler)
+        current_voice.set(self._handler.voice)
         logging.getLogger().addHandler(self._handler)
         self._shipper.start()
         return self
@@ -140,6 +140,11 @@ class RunLog:
             counters |= {"error": message[:500], "error_sequence": sequence}
         return counters
 
+    def hush_others(self) -> None:
+        """From here on only this thread is heard, whoever else worked for the run before."""
+        self._handler.voice = object()
+        current_voice.set(self._handler.voice)
+
     def note_end(self, status: Run.Status, *, may_retry: bool) -> None:
         """Keep on disk how the run ended, for whoever closes it if the database never hears it from us."""
         end = {"status": status, "may_retry": may_retry, "counters": self.counters()}
@@ -181,8 +186,8 @@ class RunLog:
 
     def _detach(self) -> None:
         logging.getLogger().removeHandler(self._handler)
-        if current_handler.get() is self._handler:
-            current_handler.set(None)
+        if current_voice.get() is self._handler.voice:
+            current_voice.set(None)
 
     def remove_spool(self) -> None:
         """Once the run's end is committed, the database holds everything."""

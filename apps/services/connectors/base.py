@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import BytesIO
 from types import TracebackType
 from typing import Any, BinaryIO, Protocol, Self
@@ -22,6 +22,8 @@ class RunFacts:
     page_size: int | None = None
     # Raises where the run is to stop (cancelled, timed out, lease lost); called between pages, batches, waits.
     check: Callable[[], None] = lambda: None
+    # Called from another thread where the run goes on without a connector that hangs: whatever wakes that up.
+    when_left: list[Callable[[], None]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

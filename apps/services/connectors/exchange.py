@@ -106,6 +106,7 @@ class Exchange:
         self._credentials = credentials_of(connection)
         self._facts = facts
         self._adapter = GuardedAdapter()
+        facts.when_left.append(self._adapter.break_off)
 
     def close(self) -> None:
         self._adapter.close()
@@ -143,6 +144,7 @@ class Exchange:
         """Sends and follows redirects. Once a redirect has led elsewhere, no credentials go along any more."""
         url, trusted = outgoing.url, True
         for _hop in range(MAX_REDIRECTS + 1):
+            self._facts.check()
             trusted = trusted and is_same_system(self._home, url)
             answer = self._send_once(outgoing, url, trusted=trusted)
             location = answer.headers.get("Location")

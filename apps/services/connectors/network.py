@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import os
 import socket
+from contextlib import suppress
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from typing import Any
+from weakref import WeakSet
 
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -72,6 +75,13 @@ def _forms_of(address: Address) -> list[Address]:
 
 
 class _GuardedHTTPConnection(HTTPConnection):
+    def break_off(self) -> None:
+        """End what another thread waits for, which closing would not."""
+        with suppress(OSError):
+            # Not an SSLSocket's own, which would first say farewell.
+            if self.sock is not None:
+                socket.socket.shutdown(self.sock, socket.SHUT_RDWR)
+
     def _new_conn(self) -> socket.socket:
         # Before: a refused address may not answer at all, and waiting for it would look like an outage.
         refuse_unless_host_allowed(self._dns_host)
@@ -92,8 +102,21 @@ class _GuardedHTTPSConnection(_GuardedHTTPConnection, HTTPSConnection):
 class _GuardedHTTPConnectionPool(HTTPConnectionPool):
     ConnectionCls = _GuardedHTTPConnection
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._made: WeakSet[_GuardedHTTPConnection] = WeakSet()
 
-class _GuardedHTTPSConnectionPool(HTTPSConnectionPool):
+    def _new_conn(self) -> Any:
+        made: Any = super()._new_conn()
+        self._made.add(made)
+        return made
+
+    def break_off(self) -> None:
+        for connection in list(self._made):
+            connection.break_off()
+
+
+class _GuardedHTTPSConnectionPool(_GuardedHTTPConnectionPool, HTTPSConnectionPool):
     ConnectionCls = _GuardedHTTPSConnection
 
 
@@ -106,6 +129,12 @@ class GuardedAdapter(HTTPAdapter):
             "http": _GuardedHTTPConnectionPool,
             "https": _GuardedHTTPSConnectionPool,
         }
+
+    def break_off(self) -> None:
+        """Shut the connections down under whoever waits for them in another thread."""
+        for key in self.poolmanager.pools.keys():  # noqa: SIM118 - it is no dict, and refuses to be iterated
+            if (pool := self.poolmanager.pools.get(key)) is not None:
+                pool.break_off()
 
 
 def trusted_certificates() -> str | bool:

@@ -26,6 +26,9 @@ _PACKAGES = {
     "smb": "smbprotocol",
     "ssh": "paramiko",
 }
+# These hand all their options on to paramiko, which knows no others than its own.
+_OVER_SSH = {"sftp", "ssh"}
+_WITH_TIMEOUT = {"ftp", *_OVER_SSH}
 # What each filesystem calls the user and the secret.
 _SIGN_IN = {
     "abfs": ("account_name", "account_key"),
@@ -47,11 +50,15 @@ class RemoteFolder:
         if host := urlsplit(connection.url).hostname:
             refuse_unless_host_allowed(host)
         options = _sign_in(connection, scheme)
-        if scheme in {"ftp", "sftp", "ssh"}:
+        if scheme in _WITH_TIMEOUT:
             options["timeout"] = connection.connect_timeout
+        if scheme not in _OVER_SSH:
+            options["use_listings_cache"] = False
         try:
             with told(f"Connection {connection.name} cannot be opened"):
                 self._fs, root = _filesystem(connection.url, options)
+                if scheme in _OVER_SSH:
+                    self._fs.ftp.get_channel().settimeout(connection.read_timeout)
         except ConnectorError as error:
             if isinstance(error.__cause__, ImportError) and scheme in _PACKAGES:
                 raise ConnectorError(
@@ -103,7 +110,7 @@ class PendingRemoteFile:
 
 def _filesystem(url: str, options: dict[str, Any]) -> tuple[Any, str]:
     """The filesystem behind `url`, made anew for each run, and the path within it."""
-    fs, root = fsspec.core.url_to_fs(url, skip_instance_cache=True, use_listings_cache=False, **options)
+    fs, root = fsspec.core.url_to_fs(url, skip_instance_cache=True, **options)
     return fs, root
 
 

@@ -1,0 +1,52 @@
+"""Files on a real SFTP server."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from apps.services.connectors.base import ConnectorError
+from tests.services.running import connection_to, pull, push
+from tests.sftp import PASSWORD, USER, sftp_server
+
+RECORDS = [{"id": number, "name": f"Käse {number}"} for number in range(1, 6)]
+
+
+@pytest.fixture
+def port(tmp_path: Path) -> Iterator[int]:
+    with sftp_server(tmp_path) as port:
+        yield port
+
+
+def test_files_go_to_sftp_and_come_back(port: int, tmp_path: Path) -> None:
+    connection = connection_to(
+        f"sftp://127.0.0.1:{port}/drop", auth="basic", auth_username=USER, secret=PASSWORD
+    )
+
+    push(connection, {"path": "out/{run}-{page}.ndjson", "format": "ndjson"}, [RECORDS[:3], RECORDS[3:]])
+    pages = pull(connection, {"path": "out/*.ndjson", "format": "ndjson", "page_size": 2})
+
+    assert [record for page in pages for record in page.records] == RECORDS
+    assert sorted(path.name for path in tmp_path.rglob("*.*")) == ["7-1.ndjson", "7-2.ndjson"]
+
+
+def test_a_wrong_password_is_told(port: int) -> None:
+    connection = connection_to(f"sftp://127.0.0.1:{port}/", auth="basic", auth_username=USER, secret="wrong")
+
+    with pytest.raises(ConnectorError, match=r"Connection .* cannot be opened: Authentication failed"):
+        pull(connection, {"path": "*.json", "format": "json"})
+
+
+def test_a_server_that_says_nothing_more_is_not_waited_for_longer_than_the_read_timeout(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "a.json").write_text("[]")
+    may_read = threading.Event()
+    with sftp_server(tmp_path, may_read=may_read) as port:
+        connection = connection_to(
+            f"sftp://127.0.0.1:{port}/", auth="basic", auth_username=USER, secret=PASSWORD, read_timeout=1
+        )
+
+        with pytest.raises(ConnectorError, match=r"a\.json cannot be opened: TimeoutError"):
+            pull(connection, {"path": "*.json", "format": "json"})
