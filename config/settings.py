@@ -237,6 +237,7 @@ INSTALLED_APPS = [
     "django_filters",
     "rest_framework",
     "drf_spectacular",
+    "drf_spectacular_sidecar",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
@@ -327,6 +328,12 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "Start integration services, follow their runs, read their logs, fetch their payloads.",
     "VERSION": "1",
     "OAS_VERSION": "3.1.0",
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "TAGS": [
+        {"name": "services", "description": "What can run"},
+        {"name": "runs", "description": "What happened, and what happens now"},
+        {"name": "payloads", "description": "The files that passed through"},
+    ],
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "SERVE_AUTHENTICATION": [],

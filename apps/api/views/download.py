@@ -46,7 +46,7 @@ class DownloadView(ApiView, GenericAPIView[Payload]):
         return visible_payloads(self.request)
 
     @extend_schema(
-        operation_id="v1_payloads_download",
+        operation_id="payloads_download",
         summary="The bytes of a payload",
         description=(
             "Until 24 hours (or what the operator set) after the run's end, then 410. `Range` takes one range of "

@@ -44,7 +44,7 @@ class LogView(_RunLogView):
     """A page of a run's log."""
 
     @extend_schema(
-        operation_id="v1_runs_log",
+        operation_id="runs_log",
         summary="A page of a run's log",
         description=(
             "The lines after a sequence number, in order. Pass `next_after` as `after` to go on: at once while it "
@@ -105,7 +105,7 @@ class LogTextView(_WholeLogView):
         return as_text
 
     @extend_schema(
-        operation_id="v1_runs_log_txt",
+        operation_id="runs_log_txt",
         summary="A run's whole log as text",
         description="One line each, `time LEVEL step message`; what continues a message is indented.",
         parameters=[LineFilterSerializer],
@@ -127,7 +127,7 @@ class LogNdjsonView(_WholeLogView):
         return lambda line: as_json_line(serializer.to_representation(line))
 
     @extend_schema(
-        operation_id="v1_runs_log_ndjson",
+        operation_id="runs_log_ndjson",
         summary="A run's whole log as NDJSON",
         parameters=[LineFilterSerializer],
         responses={(200, "application/x-ndjson"): LineSerializer} | answers(400, 404),

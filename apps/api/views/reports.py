@@ -68,7 +68,7 @@ class RunLogView(LogView):
     parser_classes = (NdjsonParser, LinesJSONParser)  # type: ignore[assignment]
 
     @extend_schema(
-        operation_id="v1_runs_log_report",
+        operation_id="runs_log_report",
         summary="Report lines of a run that happens elsewhere",
         description=(
             "Up to 10,000 lines and 8 MiB in a call, numbered by the reporter. What is repeated, whole batches or "
@@ -107,7 +107,7 @@ class FinishView(_ReportView):
     serializer_class = FinishSerializer
 
     @extend_schema(
-        operation_id="v1_runs_finish",
+        operation_id="runs_finish",
         summary="Finish a run that happened elsewhere",
         description="Seals the log and lets the payloads expire. Told again with the same body, it changes nothing.",
         request=FinishSerializer,
@@ -132,7 +132,7 @@ class ReportedPayloadView(_ReportView):
     parser_classes = (AnyParser,)  # type: ignore[assignment]
 
     @extend_schema(
-        operation_id="v1_runs_payloads_put",
+        operation_id="runs_payloads_put",
         summary="Keep a file of a run that happens elsewhere",
         description=(
             "The body is the file, of any length, as it is; `Content-Type` is kept with it. The name is one of a "
