@@ -135,10 +135,11 @@ def _totals(runs: QuerySet[Run], cutoff: datetime | None, until: datetime | None
 
 
 def _sum(wanted: QuerySet[Run]) -> Totals:
-    counted = wanted.select_related(None)[: MOST_COUNTED + 1]
+    # Of the index alone: neither the row nor its number is read.
+    counted = wanted.select_related(None).order_by("-started_at")[: MOST_COUNTED + 1]
     sums = counted.aggregate(
-        count=Count("pk"),
-        failed=Count("pk", filter=Q(status__in=(Run.Status.FAILED, Run.Status.LOST))),
+        count=Count("*"),
+        failed=Count("status", filter=Q(status__in=(Run.Status.FAILED, Run.Status.LOST))),
         pulled=Sum("pulled_count"),
         pushed=Sum("pushed_count"),
         warnings=Sum("warning_count"),

@@ -16,6 +16,10 @@ from apps.services.models import Script, Service
 LEASE = timedelta(seconds=60)
 # What nobody asked for by hand: slots of the schedule, and retries that wait for their time.
 AUTOMATIC = Q(trigger="schedule") | Q(trigger="retry", due_at__isnull=False)
+IS_OPEN = Q(status__in=["queued", "running"])
+WARNED = Q(warning_count__gt=0)
+# What the summary adds up and filters by; in its index, so that it need not read the rows of many thousand runs.
+ADDED_UP = ("status", "trigger", "warning_count", "error_count", "pulled_count", "pushed_count")
 
 
 class RunQuerySet(models.QuerySet["Run"]):
@@ -77,12 +81,14 @@ class Run(models.Model):
 
     OPEN = (Status.QUEUED, Status.RUNNING)
 
-    service = models.ForeignKey(Service, models.PROTECT, related_name="runs", verbose_name=_("service"))
+    # Several indexes below begin with it; one of its own would only be written.
+    service = models.ForeignKey(
+        Service, models.PROTECT, related_name="runs", db_index=False, verbose_name=_("service")
+    )
     script = models.ForeignKey(Script, models.PROTECT, null=True, blank=True, verbose_name=_("script"))
     retry_of = models.ForeignKey(
         "self", models.SET_NULL, null=True, blank=True, related_name="retries", verbose_name=_("retry of")
     )
-
     # The run whose stored pull payloads stand in for the source.
     replay_of = models.ForeignKey(
         "self", models.SET_NULL, null=True, blank=True, related_name="replays", verbose_name=_("replay of")
@@ -182,25 +188,23 @@ class Run(models.Model):
                 name="run_running_is_leased",
             ),
             models.CheckConstraint(
-                condition=Q(status__in=["queued", "running"]) | Q(finished_at__isnull=False),
-                name="run_ended_has_finished_at",
+                condition=IS_OPEN | Q(finished_at__isnull=False), name="run_ended_has_finished_at"
             ),
         ]
         indexes = [
-            # The summary: WHERE service_id = … AND started_at >= … ORDER BY started_at DESC.
-            models.Index(fields=["service", "-started_at"], name="run_service_started"),
+            # The summary: WHERE service_id = … AND started_at >= … ORDER BY started_at DESC, added up from it alone.
+            models.Index(fields=["service", "-started_at", *ADDED_UP], name="run_service_started"),
             # The same over all services.
             models.Index(fields=["started_at"], name="run_started"),
             # The summary by status, and the last run of a service.
             models.Index(fields=["service", "status", "-started_at"], name="run_service_status_started"),
+            # The summary by trigger, and of runs with warnings: rare ones are found among millions.
+            models.Index(fields=["service", "trigger", "-started_at"], name="run_service_trigger_started"),
+            models.Index("service", F("started_at").desc(), name="run_service_warned", condition=WARNED),
             # A service's latest runs by number: WHERE service_id = … ORDER BY id DESC LIMIT 20.
             models.Index(fields=["service", "-id"], name="run_service_latest"),
             # The sweeper and the home page: WHERE status IN ('queued', 'running').
-            models.Index(
-                fields=["status", "lease_until"],
-                name="run_open",
-                condition=Q(status__in=["queued", "running"]),
-            ),
+            models.Index(fields=["status", "lease_until"], name="run_open", condition=IS_OPEN),
         ]
 
     def __str__(self) -> str:
@@ -236,12 +240,8 @@ class Run(models.Model):
     def take_over(self, worker: str) -> uuid.UUID | None:
         """Take the lease of a run that lost its worker, to close it: None where somebody was quicker."""
         token = uuid.uuid4()
-        taken = (
-            Run.objects.lost()
-            .filter(pk=self.pk)
-            .update(lease_token=token, lease_until=Now() + LEASE, worker=worker)
-        )
-        return token if taken else None
+        mine = {"lease_token": token, "lease_until": Now() + LEASE, "worker": worker}
+        return token if Run.objects.lost().filter(pk=self.pk).update(**mine) else None
 
     def count(self, token: uuid.UUID, **counters: Any) -> bool:
         """Write counters while the run goes on; False where the lease is no longer ours."""
