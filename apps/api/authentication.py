@@ -13,6 +13,9 @@ from rest_framework.request import Request
 from apps.api.models import ApiToken, digest, is_well_formed
 from apps.api.throttling import count_failure
 
+# Put together once; it is asked anew with every request.
+_USABLE = ApiToken.objects.usable().with_limits().select_related("user")
+
 
 class TokenAuthentication(BaseAuthentication):
     """Lets a usable token in: `request.user` is its user, `request.auth` the token.
@@ -31,15 +34,10 @@ class TokenAuthentication(BaseAuthentication):
         secret = header[1].decode("latin-1")
         if not is_well_formed(secret):
             raise _failure(address, _("This is not a token of Synclog, or not the whole of it."))
-        token = (
-            ApiToken.objects.usable()
-            .with_limits()
-            .select_related("user")
-            .filter(digest=digest(secret))
-            .first()
-        )
-        if token is None:
-            raise _failure(address, _("The token is unknown, has expired or was revoked."))
+        try:
+            token = _USABLE.get(digest=digest(secret))
+        except ApiToken.DoesNotExist:
+            raise _failure(address, _("The token is unknown, has expired or was revoked.")) from None
         token.touch(address)
         return token.user, token
 

@@ -46,11 +46,13 @@ class ListPagination(BasePagination):
     """50 a page, up to 500 with `limit`; a parameter that is no use is an error, not ignored.
 
     A row is compared with the row of the cursor inside the database: a time that was handed out and comes back
-    need not be what is stored (SQLite keeps milliseconds, as text). `ordering_of` ends in the primary key.
+    need not be what is stored (SQLite keeps milliseconds, as text). `ordering` ends in the primary key.
     """
 
+    ordering: tuple[str, ...]
+
     def ordering_of(self, request: Request) -> tuple[str, ...]:
-        raise NotImplementedError
+        return self.ordering
 
     def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
         limit = _limit(request)
@@ -116,22 +118,22 @@ class ListPagination(BasePagination):
 class ServicePagination(ListPagination):
     """By slug."""
 
-    def ordering_of(self, request: Request) -> tuple[str, ...]:
-        return ("slug", "pk")
+    ordering = ("slug", "pk")
 
 
 class RunPagination(ListPagination):
     """Newest first."""
 
-    def ordering_of(self, request: Request) -> tuple[str, ...]:
-        return ("-pk",)
+    ordering = ("-pk",)
 
 
 class PayloadPagination(ListPagination):
     """Newest first; the payloads of one run in the order in which they arose."""
 
+    ordering = ("-created_at", "-pk")
+
     def ordering_of(self, request: Request) -> tuple[str, ...]:
-        return ("created_at", "pk") if request.query_params.get("run") else ("-created_at", "-pk")
+        return ("created_at", "pk") if request.query_params.get("run") else self.ordering
 
 
 def _limit(request: Request) -> int:

@@ -194,16 +194,17 @@ class LineFilterSerializer(serializers.Serializer[Any]):
         required=False, default="", allow_blank=True, max_length=500, trim_whitespace=False
     )
 
-    def wanted(self) -> LineFilter:
-        given = self.validated_data
-        return LineFilter(levels=given["level"], steps=given["step"], text=given["q"])
-
 
 class LogQuerySerializer(LineFilterSerializer):
     """Which lines are wanted, from where on, and how many at the most."""
 
     after = WholeNumberField(least=0, required=False, default=0)
     limit = WholeNumberField(least=1, most=MOST_LINES, required=False, default=500)
+
+
+def line_filter(given: Mapping[str, Any]) -> LineFilter:
+    """What LineFilterSerializer has let through."""
+    return LineFilter(levels=given["level"], steps=given["step"], text=given["q"])
 
 
 class KnownKeysSerializer(serializers.Serializer[Any]):

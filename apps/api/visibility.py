@@ -20,11 +20,18 @@ def visible_services(request: Request) -> QuerySet[Service]:
 
 
 def visible_runs(request: Request) -> QuerySet[Run]:
-    """The runs of the visible services, with what their description names."""
-    return Run.objects.filter(service__in=visible_services(request)).select_related("service", "started_by")
+    """The runs of the visible services."""
+    token = request.auth
+    if not isinstance(token, ApiToken):
+        return Run.objects.none()
+    runs = Run.objects.visible_to(token.user)
+    return runs.filter(service__in=token.services.values("pk")) if token.is_limited else runs
 
 
 def visible_payloads(request: Request) -> QuerySet[Payload]:
     """The payloads of the visible services' runs, with their `state` by the database's clock."""
-    runs = Run.objects.filter(service__in=visible_services(request))
-    return Payload.objects.listed().with_state().filter(run__in=runs)
+    token = request.auth
+    if not isinstance(token, ApiToken):
+        return Payload.objects.none()
+    payloads = Payload.objects.visible_to(token.user).listed().with_state()
+    return payloads.filter(run__service__in=token.services.values("pk")) if token.is_limited else payloads

@@ -59,8 +59,8 @@ def log_page(request: HttpRequest, site: AdminSite, run: Run) -> HttpResponse:
 def log_feed(request: HttpRequest, run: Run) -> JsonResponse:
     """Lines as fragments: after `?after=`, before `?before=`, around `?line=`; with `?lines=0` only how it goes.
 
-    Idle, it reads the run and looks for lines: two queries. `poll_after` is in seconds, 0 while more lines
-    wait, null once the run has ended and its last line is here.
+    Idle, it reads the run, which knows that there are no more lines: one query. `poll_after` is in seconds, 0
+    while more lines wait, null once the run has ended and its last line is here.
     """
     question = LogQuestion.from_query(request.GET)
     if request.GET.get("lines") == "0":

@@ -16,23 +16,22 @@ from apps.console.marks import icon, status_badge
 from apps.console.wording import count_text, duration_text, moment_html, whole_text
 from apps.runs.models import Run
 
+# What changes while a run goes on and is shown by `live_facts`.
+_SEEN = (
+    *("status", "started_at", "cancel_requested_at"),
+    *("pulled_count", "pushed_count", "warning_count", "error_count", "error"),
+    *("is_complete", "lost_line_count", "omitted_line_count", "step_seconds"),
+)
+# All that the feed reads of a run: what it shows, and what it finds the lines by.
+FEED_COLUMNS = (
+    *(*_SEEN, "finished_at", "error_sequence", "lost_reason", "line_count"),
+    *("store_pull", "store_script", "store_push"),
+)
+
 
 def facts_version(run: Run) -> str:
     """Changes when something that `live_facts` shows has changed, so that an idle feed leaves it out."""
-    seen = (
-        run.status,
-        run.started_at,
-        run.cancel_requested_at,
-        run.pulled_count,
-        run.pushed_count,
-        run.warning_count,
-        run.error_count,
-        run.error,
-        run.is_complete,
-        run.lost_line_count,
-        run.omitted_line_count,
-        run.step_seconds,
-    )
+    seen = tuple(getattr(run, name) for name in _SEEN)
     return f"{zlib.crc32(repr(seen).encode()):08x}"
 
 

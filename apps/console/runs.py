@@ -31,6 +31,7 @@ from apps.console.log_preview import payload_preview
 from apps.console.log_preview_text import MOST_BYTES
 from apps.console.marks import status_badge, trigger_text
 from apps.console.menus import menu_heading, row_menu
+from apps.console.run_facts import FEED_COLUMNS
 from apps.console.run_list import MOST_COUNTED
 from apps.console.summary import run_menu, shown_duration
 from apps.console.wording import count_text, duration_text, moment_html
@@ -166,7 +167,7 @@ class RunAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # It takes no parame
         return log_page(request, self.admin_site, run)
 
     def feed_view(self, request: HttpRequest, run_id: int) -> HttpResponse:
-        return log_feed(request, self._visible(request, run_id))
+        return log_feed(request, self._visible(request, run_id, columns=FEED_COLUMNS))
 
     def find_view(self, request: HttpRequest, run_id: int) -> HttpResponse:
         return log_find(request, self._visible(request, run_id))
@@ -257,14 +258,17 @@ class RunAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # It takes no parame
     def has_delete_permission(self, request: HttpRequest, obj: Run | None = None) -> bool:
         return False
 
-    def _visible(self, request: HttpRequest, run_id: int, *related: str) -> Run:
+    def _visible(
+        self, request: HttpRequest, run_id: int, *related: str, columns: tuple[str, ...] = ()
+    ) -> Run:
+        """The run with those that it refers to; with `columns`, these alone."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        runs = Run.objects.visible_to(request.user)
-        run = (runs.select_related(*related) if related else runs).filter(pk=run_id).first()
-        if run is None:
-            raise Http404(_("There is no such run."))
-        return run
+        runs = Run.objects.visible_to(request.user).only(*columns)
+        try:
+            return (runs.select_related(*related) if related else runs).get(pk=run_id)
+        except Run.DoesNotExist:
+            raise Http404(_("There is no such run.")) from None
 
 
 def _labelled(label: str, value: str, mark: str = "") -> SafeString:

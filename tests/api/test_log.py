@@ -129,13 +129,25 @@ def test_lines_are_filtered_by_level_step_and_text(client, run):
     assert sequences(level="", limit="", after="") == [1, 2, 3]
 
 
+def test_idle_poll_costs_two_queries(client, run, django_assert_num_queries):
+    make_log_entries(run, 3)
+    page_of(client, run)
+
+    # Token and run: its row knows that there are no more lines.
+    with django_assert_num_queries(2):
+        page = page_of(client, run, after=3)
+
+    assert (page["lines"], page["next_after"], page["last_sequence"]) == ([], 3, 3)
+
+
 @pytest.mark.parametrize("number", [1, 3])
 def test_page_costs_the_same_for_one_line_and_for_three(client, run, number, django_assert_num_queries):
     make_log_entries(run, number)
     for sequence in range(1, number + 1):
         make_payload(run, sequence=sequence)
 
-    with django_assert_num_queries(5):
+    # Token, its use, run, lines, payloads. And the permission.
+    with django_assert_num_queries(4):
         page = page_of(client, run)
 
     assert sum(len(line["payloads"]) for line in page["lines"]) == number

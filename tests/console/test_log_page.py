@@ -173,12 +173,12 @@ def test_filtered_feed_does_not_search_the_same_lines_again(staff: Client, runni
     assert (shown(answer["html"]), answer["cursor"]) == ([1], 3)
 
 
-def test_idle_feed_costs_two_queries_beside_session_and_user(
+def test_idle_feed_costs_one_query_beside_session_and_user(
     staff: Client, running: Run, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     make_log_entries(running, 3)
 
-    with django_assert_num_queries(4):
+    with django_assert_num_queries(3):
         feed(staff, running, after=3)
 
 

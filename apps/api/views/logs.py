@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import batched
+from typing import Any
 
 from django.http import StreamingHttpResponse
 from drf_spectacular.utils import extend_schema
@@ -20,6 +21,7 @@ from apps.api.serializers import (
     LineSerializer,
     LogPageSerializer,
     LogQuerySerializer,
+    line_filter,
 )
 from apps.api.views.base import ApiView
 from apps.api.visibility import visible_runs
@@ -30,6 +32,14 @@ from apps.runs.models import Run
 POLL_SECONDS = 5
 # Lines that are written to a download at once.
 _LINES_AT_ONCE = 500
+# Of a run, what its log is read by.
+_COLUMNS = (
+    *("status", "line_count", "lost_line_count", "is_complete"),
+    *("store_pull", "store_script", "store_push"),
+)
+# They keep nothing of what they read, and take longer to make than to ask.
+_LOG_QUERY = LogQuerySerializer()
+_LINE_FILTER = LineFilterSerializer()
 
 
 class _RunLogView(ApiView, GenericAPIView[Run]):
@@ -37,7 +47,8 @@ class _RunLogView(ApiView, GenericAPIView[Run]):
     queryset = Run.objects.none()
 
     def get_run(self) -> Run:
-        return get_object_or_404(visible_runs(self.request), pk=self.kwargs["pk"])
+        runs = visible_runs(self.request).only(*_COLUMNS)
+        return get_object_or_404(runs, pk=self.kwargs["pk"])
 
 
 class LogView(_RunLogView):
@@ -54,42 +65,44 @@ class LogView(_RunLogView):
         responses={200: LogPageSerializer} | answers(400, 404),
     )
     def get(self, request: Request, pk: int) -> Response:
-        query = LogQuerySerializer(data=request.query_params)
-        query.is_valid(raise_exception=True)
-        after, limit = query.validated_data["after"], query.validated_data["limit"]
+        query = _LOG_QUERY.run_validation(request.query_params)
+        after, limit = query["after"], query["limit"]
         # In this order: what is written meanwhile may then show among the lines, but is never passed over.
         run = self.get_run()
         last = last_sequence(run)
-        lines = lines_after(run, after, limit, query.wanted())
+        lines = lines_after(run, after, limit, line_filter(query))
         reached = [lines[-1].sequence] if lines else []
         if len(lines) < limit:
             reached.append(last)
         page = {
-            "lines": lines,
+            "lines": self._written(lines),
             "next_after": max(after, *reached),
             "last_sequence": max(last, *reached),
             "status": run.status,
             "is_complete": run.is_complete,
             "poll_after": POLL_SECONDS if run.is_open else None,
         }
-        return Response(LogPageSerializer(page, context={"request": request}).data)
+        return Response(page)
+
+    def _written(self, lines: list[Line]) -> list[dict[str, Any]]:
+        """As LogPageSerializer describes them; where there are none, as mostly, nothing is set up for them."""
+        if not lines:
+            return []
+        line = LineSerializer(context=self.get_serializer_context())
+        return [line.to_representation(one) for one in lines]
 
 
 class _WholeLogView(_RunLogView):
     """The whole log up to now, streamed, so that memory stays flat however long it is."""
 
-    content_type = ""
-    extension = ""
+    content_type: str
+    extension: str
 
-    def formatter(self) -> Callable[[Line], str]:
-        raise NotImplementedError
-
-    def get(self, request: Request, pk: int) -> StreamingHttpResponse:
-        query = LineFilterSerializer(data=request.query_params)
-        query.is_valid(raise_exception=True)
+    def stream(self, request: Request, format_line: Callable[[Line], str]) -> StreamingHttpResponse:
+        query = _LINE_FILTER.run_validation(request.query_params)
         run = self.get_run()
         return StreamingHttpResponse(
-            _encoded(all_lines(run, query.wanted()), self.formatter()),
+            _encoded(all_lines(run, line_filter(query)), format_line),
             content_type=self.content_type,
             headers={"Content-Disposition": f'attachment; filename="run-{run.pk}-log.{self.extension}"'},
         )
@@ -101,9 +114,6 @@ class LogTextView(_WholeLogView):
     content_type = "text/plain; charset=utf-8"
     extension = "txt"
 
-    def formatter(self) -> Callable[[Line], str]:
-        return as_text
-
     @extend_schema(
         operation_id="runs_log_txt",
         summary="A run's whole log as text",
@@ -112,7 +122,7 @@ class LogTextView(_WholeLogView):
         responses={(200, "text/plain"): str} | answers(400, 404),
     )
     def get(self, request: Request, pk: int) -> StreamingHttpResponse:
-        return super().get(request, pk)
+        return self.stream(request, as_text)
 
 
 class LogNdjsonView(_WholeLogView):
@@ -121,11 +131,6 @@ class LogNdjsonView(_WholeLogView):
     content_type = "application/x-ndjson"
     extension = "ndjson"
 
-    def formatter(self) -> Callable[[Line], str]:
-        # To be the same as in a page, payloads and all.
-        serializer = LineSerializer(context=self.get_serializer_context())
-        return lambda line: as_json_line(serializer.to_representation(line))
-
     @extend_schema(
         operation_id="runs_log_ndjson",
         summary="A run's whole log as NDJSON",
@@ -133,7 +138,9 @@ class LogNdjsonView(_WholeLogView):
         responses={(200, "application/x-ndjson"): LineSerializer} | answers(400, 404),
     )
     def get(self, request: Request, pk: int) -> StreamingHttpResponse:
-        return super().get(request, pk)
+        # To be the same as in a page, payloads and all.
+        line = LineSerializer(context=self.get_serializer_context())
+        return self.stream(request, lambda one: as_json_line(line.to_representation(one)))
 
 
 def _encoded(lines: Iterator[Line], format_line: Callable[[Line], str]) -> Iterator[bytes]:

@@ -56,9 +56,7 @@ class _ReportView(ApiView, GenericAPIView[Run]):
     queryset = Run.objects.none()
 
     def get_run(self) -> Run:
-        run = get_object_or_404(visible_runs(self.request), pk=self.kwargs["pk"])
-        self.check_object_permissions(self.request, run)
-        return run
+        return _reported_run(self)
 
 
 class RunLogView(LogView):
@@ -89,8 +87,7 @@ class RunLogView(LogView):
         responses={200: ReportedSerializer} | answers(400, 404, 409, 411, 413, 415),
     )
     def post(self, request: Request, pk: int) -> Response:
-        run = self.get_run()
-        self.check_object_permissions(request, run)
+        run = _reported_run(self)
         # A body of no bytes reaches no parser, and is NDJSON of no lines: the reporter only says that it lives.
         says_nothing = not request.data and request.content_type.startswith(NDJSON)
         lines = [] if says_nothing else reported_lines(request.data)
@@ -197,6 +194,14 @@ class _Body:
             if self._left > 0 and (not data or size < 0):
                 raise OSError(None, _("the body ended before its end"))
         return data
+
+
+def _reported_run(view: GenericAPIView[Run]) -> Run:
+    """The run, where it is there for the token (else 404) and the token may report it (else 403)."""
+    runs = visible_runs(view.request).select_related("service", "started_by")
+    run = get_object_or_404(runs, pk=view.kwargs["pk"])
+    view.check_object_permissions(view.request, run)
+    return run
 
 
 @contextmanager

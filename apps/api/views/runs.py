@@ -44,7 +44,7 @@ class RunViewSet(ApiView, ListModelMixin, RetrieveModelMixin, GenericViewSet[Run
     filterset_class = RunFilter
 
     def get_queryset(self) -> QuerySet[Run]:
-        return visible_runs(self.request)
+        return visible_runs(self.request).select_related("service", "started_by")
 
     @extend_schema(
         summary="Cancel a run",

@@ -1,4 +1,8 @@
-"""Reads the log of a run: pages, tails and the whole, each one index range of (run_id, sequence)."""
+"""Reads the log of a run: pages, tails and the whole, each one index range of (run_id, sequence).
+
+Whoever writes lines counts them on the run in the same transaction. So the row of the run, read before its lines,
+knows how far they reach: one who has them all is told so without a look at the lines.
+"""
 
 from __future__ import annotations
 
@@ -48,8 +52,11 @@ EVERYTHING = LineFilter()
 
 
 def lines_after(run: Run, after: int, limit: int, wanted: LineFilter = EVERYTHING) -> list[Line]:
-    """Up to `limit` lines with a sequence above `after`, in order."""
-    return _read(run, wanted.apply(_log(run).filter(sequence__gt=after)).order_by("sequence")[:limit])
+    """Up to `limit` lines with a sequence above `after`, in order; no query where the run as it was read has none."""
+    # Where lines were lost, the numbers of the others may lie beyond their count.
+    if after >= run.line_count + run.lost_line_count:
+        return []
+    return _lines_after(run, after, limit, wanted)
 
 
 def lines_before(run: Run, before: int, limit: int, wanted: LineFilter = EVERYTHING) -> list[Line]:
@@ -65,19 +72,25 @@ def latest_lines(run: Run, limit: int, wanted: LineFilter = EVERYTHING) -> list[
 def all_lines(run: Run, wanted: LineFilter = EVERYTHING) -> Iterator[Line]:
     """The whole log up to now, read in batches, so that memory stays flat however long it is."""
     after = 0
-    while lines := lines_after(run, after, MOST_LINES, wanted):
+    while lines := _lines_after(run, after, MOST_LINES, wanted):
         yield from lines
         after = lines[-1].sequence
 
 
 def last_sequence(run: Run) -> int:
-    """The number of the latest line that can be read; 0 where there is none."""
+    """The number of the latest line when the run was read, 0 where there was none; no query unless lines were lost."""
+    if not run.lost_line_count:
+        return run.line_count
     latest = _log(run).order_by("-sequence").values_list("sequence", flat=True).first()
     return latest or 0
 
 
 def _log(run: Run) -> QuerySet[LogEntry]:
     return LogEntry.objects.filter(run_id=run.pk)
+
+
+def _lines_after(run: Run, after: int, limit: int, wanted: LineFilter) -> list[Line]:
+    return _read(run, wanted.apply(_log(run).filter(sequence__gt=after)).order_by("sequence")[:limit])
 
 
 def _read(run: Run, lines: QuerySet[LogEntry]) -> list[Line]:
