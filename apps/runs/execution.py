@@ -16,7 +16,7 @@ from django.db import DatabaseError, InterfaceError, connection
 
 from apps.runs import leaving
 from apps.runs.closing import close_run
-from apps.runs.ending import FAILURES, end_run
+from apps.runs.ending import end_run
 from apps.runs.logs.handler import Echo
 from apps.runs.logs.run_log import RunLog
 from apps.runs.logs.shipper import LeaseLost
@@ -172,20 +172,20 @@ def _log_start(run: Run) -> None:
 
 
 def _log_end(log: RunLog, status: Run.Status) -> None:
+    """At level info however it ended, so that what went wrong is counted once."""
     log.step = Step.FINISH
     counters = log.counters()
-    level = logging.INFO if status == Run.Status.SUCCEEDED else logging.WARNING
-    if status in FAILURES:
-        level = logging.ERROR
-    logger.log(
-        level,
-        "%s after %.1f s: %d pulled, %d pushed, %d warnings, %d errors",
-        f"Run {status.label.lower()}",
+    warnings, errors = counters["warning_count"], counters["error_count"]
+    logger.info(
+        "Run %s after %.1f s: %d pulled, %d pushed, %d %s, %d %s",
+        status.label.lower(),
         log.seconds,
         counters["pulled_count"],
         counters["pushed_count"],
-        counters["warning_count"],
-        counters["error_count"],
+        warnings,
+        "warning" if warnings == 1 else "warnings",
+        errors,
+        "error" if errors == 1 else "errors",
     )
 
 

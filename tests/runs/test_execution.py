@@ -168,6 +168,16 @@ def test_an_unreachable_source_fails_the_run_in_words(service):
     assert lines(run)[run.error_sequence - 1].message.startswith(run.error)
 
 
+def test_what_went_wrong_is_counted_once_and_the_last_line_says_the_same(service):
+    service.source_connection.url = "http://127.0.0.1:9"
+    service.source_connection.save()
+
+    run = execute(service, options={"max_attempts": 1})
+
+    assert run.error_count == 1
+    assert lines(run)[-1].message.endswith("0 pulled, 0 pushed, 0 warnings, 1 error")
+
+
 def test_a_missing_secret_fails_the_run_and_names_the_variable(service):
     service.source_connection = make_connection(
         url=service.source_connection.url, auth="bearer", secret_env="SYNCLOG_TEST_UNSET"
