@@ -16,6 +16,9 @@ from apps.runs.models import Level, Step
 
 type Echo = Callable[[float, Level, Step, str], None]
 
+# Of new lines in the spool, for which the shipper is woken.
+WAKE_BYTES = 1024 * 1024
+
 _TRACES = logging.Formatter()
 
 
@@ -23,7 +26,14 @@ class RunLogHandler(logging.Handler):
     """Numbers, cleans and spools each line of one run; costs one write and a few microseconds a line."""
 
     def __init__(
-        self, run_id: int, spool: Spool, *, sequence: int, secrets: Iterable[str], echo: Echo | None = None
+        self,
+        run_id: int,
+        spool: Spool,
+        *,
+        sequence: int,
+        secrets: Iterable[str],
+        wake: Callable[[], None] = lambda: None,
+        echo: Echo | None = None,
     ) -> None:
         super().__init__()
         self.step = Step.START
@@ -42,6 +52,9 @@ class RunLogHandler(logging.Handler):
         self._run_id = run_id
         self._spool = spool
         self._append = spool.append
+        # Told each time when there is enough for the shipper not to wait any longer.
+        self._wake = wake
+        self._wake_size = spool.size + WAKE_BYTES
         # Half of what a log may hold is its head.
         self._head_lines = settings.MAX_LOG_LINES // 2
         self._head_bytes = settings.MAX_LOG_BYTES // 2
@@ -57,8 +70,23 @@ class RunLogHandler(logging.Handler):
         """The number of the next line, as far as that is known: beyond the limit, that of the head's last."""
         return self.last_sequence + 1 if self.tail is None else self.tail.head
 
-    def filter(self, record: logging.LogRecord) -> bool:
-        return current_voice.get() is self.voice
+    @property
+    def step(self) -> Step:
+        return self._step
+
+    @step.setter
+    def step(self, step: Step) -> None:
+        self._step = step
+        # What stands in a line between its time and its message, by the number of the record's level.
+        self._middles = {level.value: _middle(level, step) for level in Level}
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Emit what the run's own threads say; asked for each line of every run, so there is no filter to ask."""
+        is_ours = current_voice.get() is self.voice
+        if is_ours:
+            with self.lock:  # type: ignore[union-attr] # It is none only before __init__.
+                self.emit(record)
+        return is_ours
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -71,32 +99,34 @@ class RunLogHandler(logging.Handler):
         if self._mask is not None:
             message = self._mask(message)
         message = clean(message)
-        level = _level(record.levelno)
-        if self._write(record.created, level, message):
-            self._count(level, message)
-            if self._echo is not None:
-                self._echo(record.created, level, self.step, message)
-
-    def _write(self, created: float, level: Level, message: str) -> bool:
         if self._untold_count:
-            self._tell_losses(created)
+            self._tell_losses(record.created)
         if self.tail is None and (
             self.last_sequence >= self._head_lines or self._spool.size >= self._head_bytes
         ):
-            self._begin_tail(created)
-        return self._put(created, level, message)
+            self._begin_tail(record.created)
+        if self._put(record.created, record.levelno, message):
+            if record.levelno >= Level.WARNING:
+                self._count(record.levelno, message)
+            if self._echo is not None:
+                self._echo(record.created, _level(record.levelno), self._step, message)
 
-    def _put(self, created: float, level: Level, message: str) -> bool:
+    def _put(self, created: float, level: int, message: str) -> bool:
         sequence = self.last_sequence + 1
-        line = f"{self._run_id}\t{sequence}\t{self._time(created)}\t{level}\t{self.step}\t{escape(message)}\n"
+        middle = self._middles.get(level) or _middle(_level(level), self._step)
         try:
-            self._append(line.encode())
+            self._append(
+                f"{self._run_id}\t{sequence}\t{self._time(created)}{middle}{escape(message)}\n".encode()
+            )
         except OSError as error:
             self.lost_count += 1
             self._untold_count += 1
             self.lost_reason = f"the spool could not be written: {error.strerror}"
             return False
         self.last_sequence = sequence
+        if self._spool.size >= self._wake_size:
+            self._wake_size = self._spool.size + WAKE_BYTES
+            self._wake()
         return True
 
     def _tell_losses(self, created: float) -> None:
@@ -131,21 +161,22 @@ class RunLogHandler(logging.Handler):
         )
         self._append = self.tail.append
 
-    def _count(self, level: Level, message: str) -> None:
-        if level is Level.WARNING:
+    def _count(self, level: int, message: str) -> None:
+        if level < Level.ERROR:
             self.warning_count += 1
-        elif level is Level.ERROR:
-            self.error_count += 1
-            if self.first_error is None:
-                place = self.last_sequence if self.tail is None else self.tail.head
-                self.first_error = (place, message.partition("\n")[0])
+            return
+        self.error_count += 1
+        if self.first_error is None:
+            place = self.last_sequence if self.tail is None else self.tail.head
+            self.first_error = (place, message.partition("\n")[0])
 
     def _time(self, created: float) -> str:
         second = int(created)
         if second != self._second:
             self._second = second
-            self._second_text = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(second))
-        return f"{self._second_text}.{int((created - second) * 1_000_000):06d}+00"
+            self._second_text = time.strftime("%Y-%m-%d %H:%M:%S.", time.gmtime(second))
+        # Half as dear as an f-string.
+        return self._second_text + "%06d" % ((created - second) * 1_000_000)  # noqa: UP031
 
 
 def _level(number: int) -> Level:
@@ -154,3 +185,7 @@ def _level(number: int) -> Level:
     if number < logging.WARNING:
         return Level.INFO
     return Level.WARNING if number < logging.ERROR else Level.ERROR
+
+
+def _middle(level: Level, step: Step) -> str:
+    return f"+00\t{level:d}\t{step:d}\t"

@@ -61,17 +61,18 @@ class RunLog:
         self._run = run
         self._spool = Spool(run.pk)
         self._spool.open()
+        self._shipper = Shipper(run, token, self._spool, self.counters)
         self._handler = RunLogHandler(
             run.pk,
             self._spool,
             sequence=max(self._spool.last_sequence(), _newest_sequence(run)),
             secrets=secrets,
+            wake=self._shipper.wake,
             echo=echo,
         )
         self._opened_at = self._step_since = time.monotonic()
         self._step_seconds = dict.fromkeys((Step.PULL, Step.SCRIPT, Step.PUSH), 0.0)
         self._handler.warning_count, self._handler.error_count = run.warning_count, run.error_count
-        self._shipper = Shipper(run, token, self._spool, self.counters)
 
     def __enter__(self) -> Self:
         current_voice.set(self._handler.voice)

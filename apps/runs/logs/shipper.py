@@ -54,10 +54,15 @@ class Shipper:
         self._renewed_at = time.monotonic()
         self._lease_lost = False
         self._stopping = threading.Event()
+        self._woken = threading.Event()
         self._thread = threading.Thread(target=self._work, name=f"shipper-{run.pk}", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
+
+    def wake(self) -> None:
+        """Ship now rather than at the next look at the spool."""
+        self._woken.set()
 
     def check(self) -> None:
         """Raises LeaseLost where the run is no longer ours to work for."""
@@ -71,6 +76,7 @@ class Shipper:
         vain: the spool stays, for whoever closes the run.
         """
         self._stopping.set()
+        self.wake()
         if self._thread.is_alive():
             self._thread.join()
         while True:
@@ -90,10 +96,11 @@ class Shipper:
     def _work(self) -> None:
         beaten_at = time.monotonic()
         try:
-            while not self._stopping.wait(SHIP_EVERY):
+            while not self._rest(SHIP_EVERY):
                 try:
-                    # As much as there is, then a rest.
-                    while self._ship() and not self._stopping.is_set():
+                    # What has been said meanwhile waits for the next look, so that each batch is worth its cost.
+                    until = self._spool.size
+                    while self._offset < until and self._ship() and not self._stopping.is_set():
                         pass
                     if time.monotonic() - beaten_at > BEAT_EVERY:
                         self._beat()
@@ -105,6 +112,12 @@ class Shipper:
             self._lease_lost = True
         finally:
             connection.close()
+
+    def _rest(self, seconds: float) -> bool:
+        """Wait until there is much to ship, or for so long; whether it is time to stop."""
+        self._woken.wait(seconds)
+        self._woken.clear()
+        return self._stopping.is_set()
 
     def _ship(self) -> bool:
         """Write the next batch of lines; False where there is none. Raises LeaseLost, DatabaseError."""

@@ -23,7 +23,6 @@ from django.conf import settings
 from apps.runs.logs.tail import Tail, append_whole, tail_of
 
 _ESCAPED = str.maketrans({"\\": "\\\\", "\n": "\\n", "\t": "\\t"})
-_NEEDS_ESCAPE = re.compile(r"[\\\n\t]")
 _ESCAPE_SEQUENCE = re.compile(r"\\(.)")
 _UNESCAPED = {"n": "\n", "t": "\t", "\\": "\\"}
 
@@ -43,7 +42,9 @@ class SpoolLine(NamedTuple):
 
 
 def escape(message: str) -> str:
-    return message.translate(_ESCAPED) if _NEEDS_ESCAPE.search(message) else message
+    if "\\" in message or "\n" in message or "\t" in message:
+        return message.translate(_ESCAPED)
+    return message
 
 
 def format_line(run_id: int, sequence: int, logged_at: str, level: int, step: int, message: str) -> bytes:
