@@ -382,31 +382,28 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
 CELERY_BEAT_SCHEDULE_FILENAME = str(DATA_DIR / "beat-schedule")
 CELERY_BEAT_MAX_LOOP_INTERVAL = 5
+# Without `expires`: that would compare the clocks of two machines. Jobs see to it themselves that what has piled up
+# while no worker was there is done once.
 CELERY_BEAT_SCHEDULE = {
     "queue-due-runs-every-10-seconds": {
         "task": "synclog.housekeeping.queue_due_runs",
         "schedule": 10,
-        "options": {"expires": 10},
     },
     "close-lost-runs-every-30-seconds": {
         "task": "synclog.housekeeping.close_lost_runs",
         "schedule": 30,
-        "options": {"expires": 30},
     },
     "delete-expired-payloads-every-minute": {
         "task": "synclog.housekeeping.delete_expired_payloads",
         "schedule": _number("SYNCLOG_EXPIRY_INTERVAL_SECONDS", 60, least=1, most=3600),
-        "options": {"expires": 60},
     },
     "reconcile-payloads-every-day": {
         "task": "synclog.housekeeping.reconcile_payloads",
         "schedule": 24 * 3600,
-        "options": {"expires": 3600},
     },
     "prune-logs-every-hour": {
         "task": "synclog.housekeeping.prune_logs",
         "schedule": 3600,
-        "options": {"expires": 3600},
     },
 }
 

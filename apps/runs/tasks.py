@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import socket
+from collections.abc import Callable
 from dataclasses import asdict
-from functools import partial
+from datetime import timedelta
+from functools import partial, wraps
 from typing import Any
 
 from celery import current_app, shared_task
@@ -85,7 +87,22 @@ def execute_run(*, run_id: int) -> None:
     recovery.take_up_spools()
 
 
+def _once_in_a_while(job: Callable[[], None]) -> Callable[[], None]:
+    """Of the messages that piled up while no worker was there, the first does the work of all."""
+    schedule: dict[str, dict[str, Any]] = settings.CELERY_BEAT_SCHEDULE
+    seconds = {entry["task"]: entry["schedule"] for entry in schedule.values()}
+    pause = timedelta(seconds=seconds[f"synclog.housekeeping.{job.__name__}"] / 2)
+
+    @wraps(job)
+    def run() -> None:
+        if not Tick.is_fresh(job.__name__, pause):
+            job()
+
+    return run
+
+
 @shared_task(name="synclog.housekeeping.queue_due_runs")
+@_once_in_a_while
 def queue_due_runs() -> None:
     slots = queueing.queue_due_runs(database_now())
     for run_id in [*(run.pk for run in slots.queued), *queueing.take_waiting()]:
@@ -94,6 +111,7 @@ def queue_due_runs() -> None:
 
 
 @shared_task(name="synclog.housekeeping.close_lost_runs")
+@_once_in_a_while
 def close_lost_runs() -> None:
     closed = recovery.close_lost_runs(worker=worker_name())
     sent_again = queueing.send_again()
@@ -103,15 +121,18 @@ def close_lost_runs() -> None:
 
 
 @shared_task(name="synclog.housekeeping.delete_expired_payloads")
+@_once_in_a_while
 def delete_expired_payloads() -> None:
     Tick.note("delete_expired_payloads", **asdict(expiry.delete_expired_payloads()))
 
 
 @shared_task(name="synclog.housekeeping.reconcile_payloads")
+@_once_in_a_while
 def reconcile_payloads() -> None:
     Tick.note("reconcile_payloads", **asdict(reconciliation.reconcile_payloads(database_now())))
 
 
 @shared_task(name="synclog.housekeeping.prune_logs")
+@_once_in_a_while
 def prune_logs() -> None:
     Tick.note("prune_logs", **asdict(retention.prune_logs(settings.LOG_RETENTION)))

@@ -18,6 +18,7 @@ COUNTS = {
     "kill -9 housekeeping": 4,
     "kill -9 web": 4,
     "SIGTERM worker": 3,
+    "SIGTERM, run too long": 1,
     "database restarted": 3,
     "database stopped": 1,
     "broker flushed": 3,

@@ -11,7 +11,7 @@ from datetime import timedelta
 from tests.faults.faults import FAULTS, Scene
 from tests.faults.load import Load
 from tests.faults.verdict import Verdict, judge_run
-from tests.faults.world import World
+from tests.faults.world import GRACE, World
 
 _HEAD = ("fault", "times", "witnessed", "stored", "duplicates", "lost", "open")
 
@@ -19,8 +19,11 @@ _HEAD = ("fault", "times", "witnessed", "stored", "duplicates", "lost", "open")
 NOTICED_WITHIN = 2.0
 # The longest outage, and two ticks.
 NO_SLOT_FOR = timedelta(minutes=4)
-# What the first error of a run says where Synclog is to blame.
+# What the first error of a run says where Synclog is to blame, and where a deploy took it from its worker.
 FAULTY = "The run met an error in Synclog itself%"
+DEPLOYED = (
+    f"Run lost: its worker % was stopped, and the run did not end within the {GRACE} s that it was given%"
+)
 
 
 @dataclass
@@ -31,6 +34,7 @@ class Report:
     rows: dict[str, Verdict] = field(default_factory=dict)
     total: Verdict = field(default_factory=Verdict)
     run_count: int = 0
+    retry_count: int = 0
     statuses: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -49,7 +53,8 @@ class Report:
             for row in rows
         ]
         ended = ", ".join(f"{count} {status}" for status, count in sorted(self.statuses.items()))
-        return "\n".join([*lines, f"{self.kill_count} kills; runs: {ended}", *self.total.broken])
+        summary = f"{self.kill_count} kills; runs: {ended}; {self.retry_count} of them retries"
+        return "\n".join([*lines, summary, *self.total.broken])
 
     def _row(self, name: str, verdict: Verdict) -> tuple[str, ...]:
         times = self.times[name] if name in self.times else self.times.total()
@@ -90,6 +95,7 @@ def carry_out(world: World, plan: list[str], dice: random.Random, *, is_short: b
     for verdict in verdicts.values():
         report.total.add(verdict)
     report.run_count = len(verdicts)
+    [(report.retry_count,)] = world.query("SELECT count(*) FROM runs_run WHERE trigger = 'retry'")
     report.statuses.update(_statuses(world, load))
     report.total.broken += [*load.late(), *_broken_rules(world, load, verdicts)]
     return report
@@ -115,6 +121,10 @@ def _broken_rules(world: World, load: Load, verdicts: Mapping[int, Verdict]) -> 
     for run_id in load.must_succeed:
         if statuses[run_id] != "succeeded":
             yield f"Run {run_id} did not outlive a deploy: {statuses[run_id]}"
+    told = {run_id for (run_id,) in world.query("SELECT id FROM runs_run WHERE error LIKE %s", DEPLOYED)}
+    for run_id in load.must_be_lost:
+        if statuses[run_id] != "lost" or run_id not in told:
+            yield f"Run {run_id} was too long for a deploy, and {statuses[run_id]}"
     for run_id, sleep in load.asleep.items():
         if not sleep.closed.is_kept_by(now := load.outcome(run_id)):
             yield f"Run {run_id} was changed by a worker that woke up: {sleep.closed} became {now}"
@@ -125,7 +135,23 @@ def _broken_rules(world: World, load: Load, verdicts: Mapping[int, Verdict]) -> 
             yield f"Run {run_id} was cancelled and {statuses[run_id]}"
     for run_id, error in world.query("SELECT id, error FROM runs_run WHERE error LIKE %s", FAULTY):
         yield f"Run {run_id} failed by a fault that is none of its own: {error}"
+    yield from _broken_retries(world)
     yield from _broken_slots(world)
+
+
+def _broken_retries(world: World) -> Iterator[str]:
+    """A lost run is run again once where its service allows it, and a run that was not lost is not."""
+    for run_id, status, allowed, count in world.query(
+        "SELECT run.id, run.status, service.retry_limit, count(retry.id) FROM runs_run run"
+        " JOIN services_service service ON service.id = run.service_id"
+        " LEFT JOIN runs_run retry ON retry.retry_of_id = run.id AND retry.trigger = 'retry'"
+        " AND NOT (retry.status = 'cancelled' AND retry.started_at IS NULL AND run.status <> 'lost')"
+        " WHERE run.cancel_requested_at IS NULL AND run.attempt = 1"
+        " GROUP BY run.id, run.status, service.retry_limit"
+    ):
+        wanted = 1 if allowed and status in {"lost", "failed"} else 0
+        if count != wanted:
+            yield f"Run {run_id} is {status} and was run again {count} times"
 
 
 def _broken_slots(world: World) -> Iterator[str]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.faults.load import CLOSED_WITHIN, Load, Sleep
-from tests.faults.world import WORKERS, World, children_of, signal_process
+from tests.faults.world import GRACE, WORKERS, World, children_of, signal_process
 from tests.stack import wait_until
 
 # In seconds: how long a server is away, and how long a worker sleeps at most until its run was closed.
@@ -125,6 +125,21 @@ def deploy(scene: Scene) -> list[int]:
     return hit
 
 
+def deploy_in_a_hurry(scene: Scene) -> list[int]:
+    """SIGTERM for a worker with a run that takes longer than the grace: that run is lost, and run again."""
+    run_id = wait_until(lambda: scene.load.start("long"), scene.world.stack.last_words)
+    process = wait_until(lambda: scene.world.worker_of(run_id), scene.world.stack.last_words, CLOSED_WITHIN)
+    [name] = [name for name in WORKERS if process in children_of(scene.world.stack.process(name).pid)]
+    leaving = scene.world.stack.process(name)
+    leaving.terminate()
+    leaving.wait(GRACE + 10)
+    wait_until(lambda: scene.load.closed(run_id), scene.world.stack.last_words)
+    scene.load.must_be_lost.add(run_id)
+    retry = wait_until(lambda: scene.load.retry_of(run_id), scene.world.stack.last_words, CLOSED_WITHIN)
+    scene.load.cancel(retry)
+    return [run_id, retry]
+
+
 def restart_database(scene: Scene) -> list[int]:
     hit = scene.load.active()
     with scene.load.outage():
@@ -234,6 +249,7 @@ FAULTS: dict[str, Callable[[Scene], list[int]]] = {
     "kill -9 housekeeping": kill_housekeeping,
     "kill -9 web": kill_web,
     "SIGTERM worker": deploy,
+    "SIGTERM, run too long": deploy_in_a_hurry,
     "database restarted": restart_database,
     "database stopped": stop_database,
     "broker flushed": flush_broker,

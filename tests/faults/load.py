@@ -40,9 +40,10 @@ class Load:
     """Starts a run whenever one has ended, and a process whenever one has died, within its `with` block."""
 
     def __init__(self, world: World, *, is_short: bool) -> None:
-        # Runs that the disk was full for, that a deploy must not have ended, and whose worker slept.
+        # Runs that the disk was full for, that a deploy must not have ended, or must have, and whose worker slept.
         self.may_lose: set[int] = set()
         self.must_succeed: set[int] = set()
+        self.must_be_lost: set[int] = set()
         self.asleep: dict[int, Sleep] = {}
         self.cancelled: dict[int, float] = {}
         self._world = world
@@ -80,12 +81,12 @@ class Load:
                 run_id for run_id in self._queued if run_id not in self._ended and run_id not in self._lost
             ]
 
-    def start(self, service: str = "steady") -> int | None:
-        """One more run, every other with payloads."""
+    def start(self, service: str = "") -> int | None:
+        """One more run, every other with payloads, and every other run again where it is lost."""
         with self._lock:
             self._turn += 1
             store = ("pull", "push", "script") if self._turn % 2 else ()
-        run_id = self._world.start_run(service, *store)
+        run_id = self._world.start_run(service or ("steady" if store else "retried"), *store)
         if run_id is not None:
             with self._lock:
                 self._queued.setdefault(run_id, time.monotonic())
@@ -126,6 +127,10 @@ class Load:
             "SELECT sequence, message FROM runs_logentry WHERE run_id = %s ORDER BY sequence", run_id
         )
         return Outcome(row, lines)
+
+    def retry_of(self, run_id: int) -> int | None:
+        rows = self._world.query("SELECT id FROM runs_run WHERE retry_of_id = %s", run_id)
+        return rows[0][0] if rows else None
 
     def wait_for_the_end(self) -> None:
         """Start nothing more, and give what is open the time that it may take."""
@@ -188,7 +193,9 @@ class Load:
                 self.lose(run_id)
 
     def _hurry(self) -> None:
-        """In the short form, the sweeper comes every second, and what waits for a bell has waited a minute."""
+        """In the short form, the sweeper comes every second, and what waits has waited a minute."""
+        self._world.query("UPDATE runs_run SET due_at = now() WHERE status = 'queued' AND due_at > now()")
+        self._world.query("UPDATE runs_tick SET ticked_at = ticked_at - interval '1 minute'")
         self._world.query(
             "UPDATE runs_run SET sent_at = sent_at - interval '1 minute'"
             " WHERE status = 'queued' AND queued_at < now() - interval '3 seconds'"

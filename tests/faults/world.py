@@ -21,6 +21,8 @@ from tests.faults.witness import Witness, witness
 from tests.servers import PostgresServer, RedisServer, S3Server
 from tests.stack import Stack
 
+# Seconds that a worker which is told to stop gives its runs: more than a steady one takes.
+GRACE = 15
 WORKERS = ("worker", "worker-ahead")
 SCRIPT = """
 def transform(records):
@@ -33,7 +35,7 @@ def transform(records):
 def description(url: str) -> str:
     """The services, as `load_services` takes them: JSON is YAML too."""
 
-    def service(record_count: int, **more: str) -> dict[str, object]:
+    def service(record_count: int, **more: object) -> dict[str, object]:
         paging = {"type": "page", "page_param": "page"}
         source = {"connection": "witness", "path": f"/source/{record_count}", "pagination": paging}
         destination = {"connection": "witness", "method": "POST", "path": "/destination", "batch_size": 1}
@@ -41,7 +43,8 @@ def description(url: str) -> str:
 
     services = {
         "steady": service(40),
-        "long": service(5000),
+        "retried": service(40, retry_limit=1),
+        "long": service(5000, retry_limit=1),
         "every-minute": service(10, schedule="* * * * *"),
     }
     connections = {"witness": {"kind": "http", "base_url": url}}
@@ -60,16 +63,21 @@ class Database(PostgresServer):
 
 
 class BrokenStack(Stack):
-    """Two workers, of which one lives a day ahead, and two schedulers; what has died is started again."""
+    """Two workers and two schedulers; what has died is started again.
+
+    One of the workers, and the housekeeping, live a day ahead.
+    """
 
     def commands(self) -> dict[str, tuple[str, ...]]:
         commands = super().commands()
         python = sys.executable
         options = ("-A", "config", "worker", "-Q", "runs", "-c", "3")
+        _python, _module, _celery, *housekeeping = commands["housekeeping"]
         return {
             **commands,
             "worker": (python, "-m", "celery", *options, "-n", "runs@%h"),
             "worker-ahead": (python, "-m", "tests.faults.a_day_ahead", *options, "-n", "ahead@%h"),
+            "housekeeping": (python, "-m", "tests.faults.a_day_ahead", *housekeeping),
             "beat-2": (*commands["beat"][:-1], str(self.folder / "beat-2")),
         }
 
@@ -164,7 +172,7 @@ def signal_process(process: int, number: signal.Signals) -> None:
 
 
 @contextmanager
-def world(pace: float) -> Iterator[World]:
+def world(pace: float, **environment: str) -> Iterator[World]:
     """Everything up and running; a push takes `pace` seconds."""
     with ExitStack() as opened:
         database, redis, s3 = (
@@ -179,6 +187,8 @@ def world(pace: float) -> Iterator[World]:
                 **s3.env,
                 "AWS_S3_ENDPOINT_URL": store.url,
                 "AWS_STORAGE_BUCKET_NAME": s3.create_bucket(),
+                "SYNCLOG_GRACE_SECONDS": str(GRACE),
+                **environment,
             }
         )
         opened.enter_context(stack)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from django.db import models
@@ -20,6 +21,11 @@ class Tick(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @classmethod
+    def is_fresh(cls, name: str, age: timedelta) -> bool:
+        """Whether the job `name` was done less than `age` ago, by the database's clock."""
+        return cls.objects.filter(name=name, ticked_at__gt=Now() - age, ticked_at__lte=Now()).exists()
 
     @classmethod
     def note(cls, name: str, **outcome: Any) -> None:
