@@ -5,7 +5,11 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from apps.services.models import Service
+from tests.factories import make_connection, make_service
 
 
 class Systems:
@@ -64,3 +68,22 @@ def systems(records: list[dict[str, object]]) -> Iterator[Systems]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def service_between(world: Systems, **fields: Any) -> Service:
+    """A service from /orders, in pages of ten, to /stock of the same systems."""
+    both = make_connection(url=world.url)
+    options = {
+        "path": "/orders",
+        "page_size": 10,
+        "pagination": {"type": "page", "page_param": "page", "size_param": "size"},
+    }
+    return make_service(
+        **{
+            "source_connection": both,
+            "source_options": options,
+            "destination_connection": both,
+            "destination_options": {"path": "/stock", "batch_size": 100},
+            **fields,
+        }
+    )

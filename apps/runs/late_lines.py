@@ -31,12 +31,15 @@ def add_late_lines(run_id: int, spool: Spool) -> int:
             return 0
         if run.is_open:
             return 0
+        has_lost_more = _note_losses(run, spool)
         offset, first = _first_late(run, spool)
         count = spool.last_sequence() - first + 1 if offset is not None else 0
         changes: dict[str, Any] = {}
         if offset is not None and count:
             checksum = _append(run, spool, offset, count)
             changes = {**stored_counts(run), "log_checksum": checksum}
+        elif has_lost_more:
+            changes = stored_counts(run)
         elif run.lost_reason and not run.lost_line_count:
             # It was not known whether there were more; now it is.
             changes = {"is_complete": True, "lost_reason": ""}
@@ -47,6 +50,15 @@ def add_late_lines(run_id: int, spool: Spool) -> int:
     if count:
         logger.warning("Run %d: %d lines came late, and were added", run_id, count)
     return count
+
+
+def _note_losses(run: Run, spool: Spool) -> bool:
+    """Let the run tell of the lines that the disk did not take, if it does not yet."""
+    count, reason = spool.losses() or (0, "")
+    if count <= run.lost_line_count:
+        return False
+    Run.objects.filter(pk=run.pk).update(lost_line_count=count, lost_reason=reason)
+    return True
 
 
 def _first_late(run: Run, spool: Spool) -> tuple[int | None, int]:

@@ -127,6 +127,9 @@ def _ship(run: Run, token: uuid.UUID, spool: Spool, worker: str) -> _Remains:
         remains = _Remains(missing=f"the spool on {_host(worker)} is damaged, and kept there")
     else:
         remains = _Remains(checksum=spool.checksum())
+    if (losses := spool.losses()) is not None:
+        count, reason = losses
+        run.count(token, lost_line_count=count, lost_reason=reason)
     remains.end = spool.end()
     if remains.end is not None:
         remains.counters = remains.end["counters"]

@@ -161,8 +161,10 @@ def is_alive(worker: str) -> bool:
 
 
 def children_of(process: int) -> list[int]:
+    """What was started by any of the process's threads."""
     with suppress(OSError):
-        return [int(word) for word in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+        threads = Path(f"/proc/{process}/task").glob("*/children")
+        return [int(word) for children in threads for word in children.read_text().split()]
     return []
 
 

@@ -15,3 +15,15 @@ def service(db):
 @pytest.fixture
 def run(service):
     return Run.objects.create(service=service, trigger=Run.Trigger.MANUAL)
+
+
+@pytest.fixture
+def own_folders(settings, tmp_path):
+    """The spool and the payloads are in folders of this test."""
+    settings.SPOOL_DIR = tmp_path / "spool"
+    settings.STORAGES = settings.STORAGES | {
+        "payloads": {
+            "BACKEND": "django.core.files.storage.FileSystemStorage",
+            "OPTIONS": {"location": tmp_path / "payloads"},
+        }
+    }

@@ -6,33 +6,23 @@ from types import SimpleNamespace
 import pytest
 from django.core.management import CommandError, call_command
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from apps.runs.execution import execute_run
 from apps.runs.logs.spool import Spool, spooled_runs
 from apps.runs.models import LogEntry, Payload, Run
 from apps.runs.queueing import queue_run
 from apps.runs.recovery import close_lost_runs
-from tests.factories import make_connection, make_service
-from tests.systems import systems
+from tests.factories import make_connection, make_run
+from tests.systems import service_between, systems
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("own_folders")]
 SCRIPT = """
 def transform(records):
     log("got %d" % len(records))
     return [{"sku": r["id"], "qty": r["quantity"]} for r in records]
 """
 ORDERS = [{"id": 10_000 + number, "quantity": number} for number in range(1, 26)]
-
-
-@pytest.fixture(autouse=True)
-def folders(settings, tmp_path):
-    settings.SPOOL_DIR = tmp_path / "spool"
-    settings.STORAGES = settings.STORAGES | {
-        "payloads": {
-            "BACKEND": "django.core.files.storage.FileSystemStorage",
-            "OPTIONS": {"location": tmp_path / "payloads"},
-        }
-    }
 
 
 @pytest.fixture
@@ -43,18 +33,8 @@ def world():
 
 @pytest.fixture
 def service(world):
-    connection = make_connection(url=world.url)
-    return make_service(
-        script=SCRIPT,
-        source_connection=connection,
-        source_options={
-            "path": "/orders",
-            "page_size": 10,
-            "pagination": {"type": "page", "page_param": "page", "size_param": "size"},
-        },
-        destination_connection=connection,
-        destination_options={"path": "/stock", "batch_size": 5},
-        slug="orders",
+    return service_between(
+        world, slug="orders", script=SCRIPT, destination_options={"path": "/stock", "batch_size": 5}
     )
 
 
@@ -80,6 +60,17 @@ def test_a_run_pulls_scripts_and_pushes_everything(service, world):
     assert pushed == [{"sku": order["id"], "qty": order["quantity"]} for order in ORDERS]
     assert run.lease_token is None
     assert spooled_runs() == []
+
+
+@pytest.mark.parametrize(("minutes", "is_said"), [(1, False), (30, True)])
+def test_a_run_of_a_missed_slot_says_that_it_is_late(service, minutes, is_said):
+    slot = timezone.now() - timedelta(minutes=minutes)
+    run = make_run(service, status="queued", trigger="schedule", scheduled_for=slot)
+
+    ended = execute_run(run.pk, worker="test")
+
+    said = f"The slot was {slot:%Y-%m-%d %H:%M} UTC: the run is late"
+    assert [line.message for line in lines(ended) if "late" in line.message] == [said] * is_said
 
 
 def test_a_second_delivery_does_nothing(service, world):

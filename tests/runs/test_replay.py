@@ -10,23 +10,11 @@ from django.db.models.functions import Now
 from apps.runs.execution import execute_run
 from apps.runs.models import LogEntry, Payload, Run
 from apps.runs.queueing import queue_run
-from tests.factories import make_connection, make_payload, make_run, make_service
-from tests.systems import systems
+from tests.factories import make_connection, make_payload, make_run
+from tests.systems import service_between, systems
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("own_folders")]
 ORDERS = [{"id": number} for number in range(1, 26)]
-
-
-@pytest.fixture(autouse=True)
-def folders(settings, tmp_path):
-    settings.SPOOL_DIR = tmp_path / "spool"
-    settings.FILE_ROOTS = [tmp_path]
-    settings.STORAGES = settings.STORAGES | {
-        "payloads": {
-            "BACKEND": "django.core.files.storage.FileSystemStorage",
-            "OPTIONS": {"location": tmp_path / "payloads"},
-        }
-    }
 
 
 @pytest.fixture
@@ -37,17 +25,7 @@ def world():
 
 @pytest.fixture
 def service(world):
-    connection = make_connection(url=world.url)
-    return make_service(
-        source_connection=connection,
-        source_options={
-            "path": "/orders",
-            "page_size": 10,
-            "pagination": {"type": "page", "page_param": "page", "size_param": "size"},
-        },
-        destination_connection=connection,
-        destination_options={"path": "/stock", "batch_size": 100},
-    )
+    return service_between(world)
 
 
 def execute(service, **how):
@@ -84,7 +62,8 @@ def test_the_stored_pages_stand_in_for_the_source(service, world):
     assert kept[original] == kept[replay]
 
 
-def test_files_are_read_by_the_options_of_today(service, tmp_path):
+def test_files_are_read_by_the_options_of_today(service, settings, tmp_path):
+    settings.FILE_ROOTS = [tmp_path]
     drop = make_connection(kind="file", url=f"file://{tmp_path}/drop")
     (tmp_path / "drop" / "in").mkdir(parents=True)
     for name in ("a", "b"):

@@ -12,11 +12,11 @@ from apps.runs.execution import execute_run
 from apps.runs.logs.spool import spooled_runs
 from apps.runs.models import LogEntry, Run
 from apps.runs.queueing import queue_run
-from tests.factories import make_connection, make_service
+from tests.factories import make_connection
 from tests.faults.proxy import proxy
 from tests.silence import mute, trickling, unreachable
 from tests.stack import wait_until
-from tests.systems import systems
+from tests.systems import service_between, systems
 
 pytestmark = pytest.mark.django_db(transaction=True)
 ENDLESS = "def transform(records):\n    for i in range(1000000000):\n        pass\n    return records\n"
@@ -32,20 +32,6 @@ def folders(settings, tmp_path, monkeypatch):
 def world():
     with systems([{"id": number} for number in range(1, 11)]) as world:
         yield world
-
-
-def service_of(world, **fields):
-    source = make_connection(url=world.url)
-    options = {"path": "/orders", "pagination": {"type": "page", "page_param": "page", "size_param": "size"}}
-    return make_service(
-        **{
-            "source_connection": source,
-            "source_options": options,
-            "destination_connection": source,
-            "destination_options": {"path": "/stock"},
-            **fields,
-        }
-    )
 
 
 def execute_and_cancel(service, said, **how):
@@ -110,7 +96,7 @@ def hanging(request, world, settings, monkeypatch):
                 fields["script"] = ENDLESS
             case "push":
                 fields["destination_connection"] = make_connection(**patient)
-        yield service_of(world, **fields), store, said
+        yield service_between(world, **fields), store, said
 
 
 def bucket_at(url, **config):
@@ -153,7 +139,7 @@ def test_a_timeout_takes_effect_in_every_step(hanging):
 
 def test_the_time_in_each_step_is_kept(world):
     run = queue_run(
-        service_of(world, script="def transform(records):\n    return records\n"), trigger="manual"
+        service_between(world, script="def transform(records):\n    return records\n"), trigger="manual"
     )
 
     ended = execute_run(run.pk, worker="test")
@@ -170,7 +156,7 @@ def test_what_was_left_behind_is_woken_up_and_goes(world, monkeypatch):
     with mute() as port:
         silent = make_connection(url=f"http://127.0.0.1:{port}", read_timeout=1000)
 
-        execute_and_cancel(service_of(world, source_connection=silent), "started")
+        execute_and_cancel(service_between(world, source_connection=silent), "started")
 
         wait_until(lambda: not supervised_threads(), patience=5)
 
@@ -180,7 +166,9 @@ def test_what_was_left_behind_writes_nothing_more(world, s3_server, s3_payloads,
     with proxy(s3_server.ports["s3"][0]) as store:
         options["endpoint_url"] = store.url
         store.switch("hang")
-        service = service_of(world, script="def transform(records):\n    log('never')\n    return records\n")
+        service = service_between(
+            world, script="def transform(records):\n    log('never')\n    return records\n"
+        )
 
         run, _seconds = execute_and_cancel(service, "started", store=["pull", "push"])
         before = list(LogEntry.objects.filter(run_id=run.pk).values_list("sequence", "message"))
@@ -199,7 +187,9 @@ def test_evidence_that_the_store_does_not_take_holds_no_cancelled_run_up(world, 
     with mute() as port:
         settings.STORAGES = settings.STORAGES | {"payloads": bucket_at(f"http://127.0.0.1:{port}")}
         away = make_connection(url=AWAY)
-        service = service_of(world, capture_on_failure=True, max_attempts=20, destination_connection=away)
+        service = service_between(
+            world, capture_on_failure=True, max_attempts=20, destination_connection=away
+        )
 
         run, seconds = execute_and_cancel(service, "the next in", trigger=Run.Trigger.SCHEDULE)
 

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,7 +19,7 @@ class ServerDidNotStart(Exception):
     """The server ended or did not answer in time; the message ends with its last words."""
 
 
-class Server:
+class Server(ABC):
     """A process with its data in a temporary folder, from `with` to the end of the block."""
 
     program = "server"
@@ -42,15 +43,16 @@ class Server:
     def __exit__(self, *_error: object) -> None:
         self.close()
 
-    def prepare(self) -> None:
+    def prepare(self) -> None:  # noqa: B027 - few servers need it
         """Whatever comes once, before the first start."""
 
+    @abstractmethod
     def command(self) -> list[str]:
-        raise NotImplementedError
+        """The program with its arguments."""
 
+    @abstractmethod
     def ping(self) -> None:
         """Raise OSError while the server does not answer."""
-        raise NotImplementedError
 
     def start(self) -> None:
         """Start the server and wait until it answers. Raises ServerDidNotStart."""

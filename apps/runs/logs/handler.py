@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 from django.conf import settings
 
@@ -122,6 +123,9 @@ class RunLogHandler(logging.Handler):
             self.lost_count += 1
             self._untold_count += 1
             self.lost_reason = f"the spool could not be written: {error.strerror}"
+            with suppress(OSError):
+                # Should this worker die, nobody else knows of them.
+                self._spool.note_losses(self.lost_count, self.lost_reason)
             return False
         self.last_sequence = sequence
         if self._spool.size >= self._wake_size:

@@ -28,6 +28,8 @@ _UNESCAPED = {"n": "\n", "t": "\t", "\\": "\\"}
 
 # Bytes that are read, and so shipped, at once.
 CHUNK_BYTES = 1024 * 1024
+# Bytes that the count of lost lines takes on the disk from the beginning, so that a full one takes it too.
+_LOSSES_BYTES = 512
 
 
 class SpoolLine(NamedTuple):
@@ -84,7 +86,8 @@ def parse_lines(chunk: bytes) -> Iterator[SpoolLine]:
 class Spool:
     """The file of one run. Whoever holds its lock is its one writer; the lock goes with the process.
 
-    Beside it may stand how the run ended (`.end`), and the latest lines of a log that outgrew its limit.
+    Beside it stands what the disk did not take (`.lost`), and may stand how the run ended (`.end`), and the latest
+    lines of a log that outgrew its limit.
     """
 
     def __init__(self, run_id: int) -> None:
@@ -94,6 +97,7 @@ class Spool:
         # Lines left out between the head and the tail of a log that outgrew its limit.
         self.omitted_count = 0
         self._descriptor: int | None = None
+        self._losses: int | None = None
         # Bytes written, all of whole lines.
         self.size = 0
 
@@ -106,6 +110,9 @@ class Spool:
         self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         self._begin()
+        self._losses = os.open(self._losses_path, os.O_RDWR | os.O_CREAT, 0o600)
+        # Its place is taken now, while the disk has room.
+        self.note_losses(*(self.losses() or (0, "")))
 
     def take_up(self) -> bool:
         """Open what another process left; False where that process lives: then it is only to be read.
@@ -153,6 +160,20 @@ class Spool:
             return None
         return end
 
+    def note_losses(self, count: int, reason: str) -> None:
+        """Keep beside the spool how many lines the disk did not take, and why. Raises OSError."""
+        if self._losses is not None:
+            note = json.dumps([count, reason[: _LOSSES_BYTES // 8]])
+            os.pwrite(self._losses, note.ljust(_LOSSES_BYTES).encode(), 0)
+
+    def losses(self) -> tuple[int, str] | None:
+        """What `note_losses` kept; None where no line was lost, as far as is known."""
+        try:
+            count, reason = json.loads(self._losses_path.read_text())
+        except (OSError, ValueError):
+            return None
+        return (count, reason) if count else None
+
     def append(self, line: bytes) -> None:
         """Write one line, whole or not at all. Raises OSError where the disk does not take it."""
         append_whole(self._opened(), line, self.size)
@@ -190,11 +211,15 @@ class Spool:
             os.close(self._descriptor)
             self._descriptor = None
             self.is_ours = False
+        if self._losses is not None:
+            os.close(self._losses)
+            self._losses = None
 
     def remove(self) -> None:
         """Take the file away, and what stands beside it; whoever has it open can still read it."""
         self.path.unlink(missing_ok=True)
         self.path.with_suffix(".end").unlink(missing_ok=True)
+        self._losses_path.unlink(missing_ok=True)
         for beside in self.path.parent.glob(f"{self.path.stem}.tail-*"):
             beside.unlink(missing_ok=True)
 
@@ -202,6 +227,10 @@ class Spool:
         """Keep a file that cannot be shipped, for people to look at."""
         with suppress(OSError):
             self.path.rename(self.path.with_suffix(".unreadable"))
+
+    @property
+    def _losses_path(self) -> Path:
+        return self.path.with_suffix(".lost")
 
     def _opened(self) -> int:
         if self._descriptor is None:

@@ -71,7 +71,13 @@ class Command(BaseCommand):
         """From the start of the first process to the end of the last."""
         processes = Processes(
             log_dir=settings.DATA_DIR / "log",
-            environment={**os.environ, "SYNCLOG_DEMO": "1", "PORT": str(port)},
+            # Runs are ended in order before the processes are.
+            environment={
+                "SYNCLOG_GRACE_SECONDS": "10",
+                **os.environ,
+                "SYNCLOG_DEMO": "1",
+                "PORT": str(port),
+            },
         )
         url = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"  # noqa: S104 - nothing is bound here
         try:
