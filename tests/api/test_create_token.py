@@ -4,12 +4,13 @@ from datetime import timedelta
 from io import StringIO
 
 import pytest
+from django.contrib.auth.models import Group
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from apps.api.models import ApiToken, digest, is_well_formed
 from tests.api.conftest import client_of
-from tests.factories import make_user
+from tests.factories import make_service, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -50,6 +51,28 @@ def test_scopes_may_be_given_in_any_way(arguments):
     assert ApiToken.objects.get().scopes == ["run:read", "run:report"]
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--service", "orders", "stock"),
+        ("--service", "orders", "--service", "stock"),
+        ("--service", "orders,stock"),
+    ],
+)
+def test_token_is_for_the_services_that_are_named_and_no_others(arguments):
+    make_user("ann", is_superuser=True)
+    for slug in ("orders", "stock", "invoices"):
+        make_service(slug=slug)
+
+    stdout, stderr = create_token("ann", "--name", "x", *arguments)
+
+    client = client_of(stdout.strip())
+    seen = [service["slug"] for service in client.get("/api/v1/services/").json()["results"]]
+    assert sorted(seen) == ["orders", "stock"]
+    assert client.get("/api/v1/services/invoices/").status_code == 404
+    assert "for orders, stock only" in stderr
+
+
 @pytest.mark.parametrize(("arguments", "days"), [((), 90), (("--days", "1"), 1), (("--days", "365"), 365)])
 def test_token_ends_after_so_many_days(arguments, days):
     make_user("ann")
@@ -73,12 +96,17 @@ def test_token_ends_after_so_many_days(arguments, days):
         (("ann", "--name", "x", "--days", "0"), "1 to 365"),
         (("ann", "--name", "x", "--days", "366"), "1 to 365"),
         (("ann", "--name", "x", "--days", "soon"), "invalid int value"),
+        (("ann", "--name", "x", "--service", "secret"), "secret is no service that ann may see"),
+        (("ann", "--name", "x", "--service", "orders", "nowhere"), "nowhere is no service"),
+        (("ann", "--name", "x", "--service", ","), "nothing is no service"),
         (("ann",), "--name"),
     ],
 )
 def test_what_is_no_use_is_refused_with_the_reason(arguments, reason):
-    make_user("ann")
+    make_user("ann", permissions=["services.view_service"])
     make_user("asleep", is_active=False)
+    make_service(slug="orders")
+    make_service(slug="secret", groups=[Group.objects.create(name="others")])
 
     with pytest.raises(CommandError) as caught:
         create_token(*arguments)

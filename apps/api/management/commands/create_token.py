@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from apps.api.lifetimes import DEFAULT_DAYS, DEFAULT_SCOPES, MOST_DAYS, expiry
 from apps.api.models import ApiToken
+from apps.services.models import Service
 
 
 class Command(BaseCommand):
@@ -28,6 +29,14 @@ class Command(BaseCommand):
             help=f"one or several of {', '.join(ApiToken.Scope.values)} (default: {' '.join(DEFAULT_SCOPES)})",
         )
         parser.add_argument(
+            "--service",
+            action="extend",
+            nargs="+",
+            metavar="SLUG",
+            default=[],
+            help="only for these services (default: all that the user may see)",
+        )
+        parser.add_argument(
             "--days",
             type=int,
             default=DEFAULT_DAYS,
@@ -35,16 +44,19 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
+        user = _user(options["username"])
+        services = _services(options["service"], user)
         token, secret = ApiToken.issue(
-            user=_user(options["username"]),
+            user=user,
             name=_name(options["name"]),
             scopes=_scopes(options["scope"] or DEFAULT_SCOPES),
+            services=services,
             expires_at=expiry(_days(options["days"]), timezone.now()),
         )
         self.stdout.write(secret)
         self.stderr.write(
             f"Token “{token.name}” of {token.user} works until {token.expires_at:%Y-%m-%d %H:%M} UTC with the "
-            f"scopes {', '.join(token.scopes)}. It is not shown again."
+            f"scopes {', '.join(token.scopes)}{_for_services(services)}. It is not shown again."
         )
 
 
@@ -75,6 +87,20 @@ def _scopes(given: list[str]) -> set[str]:
             f"--scope: {', '.join(unknown) or 'nothing'} is no scope; there are {', '.join(ApiToken.Scope.values)}."
         )
     return scopes
+
+
+def _services(given: list[str], user: Any) -> list[Service]:
+    slugs = {slug for text in given for slug in text.split(",") if slug}
+    services = list(Service.objects.visible_to(user).filter(slug__in=slugs).order_by("slug"))
+    unknown = sorted(slugs - {service.slug for service in services})
+    # Without a name that stands for one it would be a token for all services.
+    if unknown or (given and not slugs):
+        raise CommandError(f"--service: {', '.join(unknown) or 'nothing'} is no service that {user} may see.")
+    return services
+
+
+def _for_services(services: list[Service]) -> str:
+    return f", for {', '.join(service.slug for service in services)} only" if services else ""
 
 
 def _days(days: int) -> int:
