@@ -98,6 +98,12 @@ class PayloadNameTaken(Problem):
     title = "Another file is kept under this kind and name"
 
 
+class PayloadTooLarge(Problem):
+    status_code = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    slug = "payload-too-large"
+    title = "The payload is larger than what is kept of one"
+
+
 class PayloadNotStored(Problem):
     status_code = HTTPStatus.SERVICE_UNAVAILABLE
     slug = "payload-not-stored"

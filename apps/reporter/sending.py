@@ -9,6 +9,7 @@ import threading
 import time
 import urllib.parse
 import uuid
+from http import HTTPStatus
 
 # Relative, so that the package can be copied along under any name.
 from .server import Refused, Server, ServerAway
@@ -19,6 +20,9 @@ logger = logging.getLogger("synclog.reporter")
 # Seconds: between two looks at the spool, without a word before the server is told that we live, and the most
 # between two tries of a server that is away.
 _LOOK_EVERY, _BEAT_EVERY, _LONGEST_WAIT = 0.5, 60.0, 60.0
+
+# Problems of one file, which keep nothing else from being reported.
+_OF_THE_FILE = ("invalid", "payload-name-taken")
 
 
 class Sender:
@@ -105,7 +109,7 @@ class Sender:
                 with file.open("rb") as stream:
                     self._server.call("PUT", path, stream, headers)
             except Refused as error:
-                if error.kind not in ("invalid", "payload-name-taken"):
+                if error.status != HTTPStatus.REQUEST_ENTITY_TOO_LARGE and error.kind not in _OF_THE_FILE:
                     raise
                 logger.warning("The file %r is not kept: %s", facts["name"], error)
             self._payloads += 1

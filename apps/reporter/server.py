@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import urllib.error
 import urllib.request
-from http.client import HTTPException, HTTPMessage
+from contextlib import suppress
+from http.client import HTTPConnection, HTTPException, HTTPMessage, HTTPResponse, HTTPSConnection
 from typing import IO, Any
 
 _TIMEOUT_SECONDS = 30
@@ -38,13 +39,35 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
         return None
 
 
+class _Attentive(HTTPConnection):
+    """Reads the answer also where the server gave it, and hung up, before it had the whole body."""
+
+    def request(self, *arguments: Any, **options: Any) -> None:
+        with suppress(BrokenPipeError, ConnectionResetError):
+            super().request(*arguments, **options)
+
+
+class _AttentiveOverTls(_Attentive, HTTPSConnection):
+    """The same over TLS."""
+
+
+class _HTTPHandler(urllib.request.HTTPHandler):
+    def http_open(self, request: urllib.request.Request) -> HTTPResponse:
+        return self.do_open(_Attentive, request)
+
+
+class _HTTPSHandler(urllib.request.HTTPSHandler):
+    def https_open(self, request: urllib.request.Request) -> HTTPResponse:
+        return self.do_open(_AttentiveOverTls, request)
+
+
 class Server:
     def __init__(self, url: str, token: str) -> None:
         if not url.startswith(("http://", "https://")):
             raise ValueError("The URL of Synclog begins with http:// or https://.")
         self.url = url.rstrip("/")
         self._token = token
-        self._opener = urllib.request.build_opener(_NoRedirect)
+        self._opener = urllib.request.build_opener(_NoRedirect, _HTTPHandler, _HTTPSHandler)
 
     def call(
         self, method: str, path: str, body: bytes | IO[bytes], headers: dict[str, str]

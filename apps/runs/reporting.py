@@ -14,12 +14,13 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
 
+from apps.runs.bounded import Bounded, TooLarge
 from apps.runs.logs.spool import escape
 from apps.runs.logs.text import clean
 from apps.runs.logs.writing import write_lines
 from apps.runs.models import Level, Payload, Run, Step
 from apps.runs.payloads.expiry import set_expiry
-from apps.runs.payloads.keeping import keep_payload
+from apps.runs.payloads.keeping import PayloadNotKept, keep_payload
 from apps.services.models import Service
 
 # How long a reporter may be silent before its run is lost; every report renews it.
@@ -61,6 +62,10 @@ class PayloadExists(Exception):
     def __init__(self, payload: Payload) -> None:
         super().__init__(payload.pk)
         self.payload = payload
+
+
+class PayloadTooLarge(Exception):
+    """The file is larger than what is kept of one."""
 
 
 class ReportedLine(NamedTuple):
@@ -130,7 +135,7 @@ def keep_reported_payload(
 ) -> tuple[Payload, bool]:
     """Keep a file under its kind and name; its row, and whether it is new. The same bytes again change nothing.
 
-    Raises PayloadExists where other bytes are kept there, ReportEnded, and PayloadNotKept.
+    Raises PayloadExists where other bytes are kept there, PayloadTooLarge, ReportEnded, and PayloadNotKept.
     """
     _check_reporter(run, user)
     with transaction.atomic():
@@ -139,12 +144,18 @@ def keep_reported_payload(
         # The log looks for payloads only in runs that keep some.
         _renew(current, **{f"store_{kind}": True})
     namesakes = run.payloads.filter(kind=kind, name=name, status=Payload.Status.STORED)
-    source = cast("BinaryIO", _RenewingStream(stream, run))
-    if (kept := namesakes.first()) is not None:
-        return _same(kept, _digest(source)), False
-    payload = keep_payload(
-        run, kind=kind, name=name, content_type=content_type, stream=source, sequence=sequence
-    )
+    bounded = Bounded(cast("BinaryIO", _RenewingStream(stream, run)), settings.MAX_PAYLOAD_BYTES)
+    source = cast("BinaryIO", bounded)
+    try:
+        if (kept := namesakes.first()) is not None:
+            return _same(kept, _digest(source)), False
+        payload = keep_payload(
+            run, kind=kind, name=name, content_type=content_type, stream=source, sequence=sequence
+        )
+    except (TooLarge, PayloadNotKept):
+        if bounded.is_exceeded:
+            raise PayloadTooLarge from None
+        raise
     with transaction.atomic():
         current = _locked(run)
         first = namesakes.order_by("created_at", "pk")[0]

@@ -471,6 +471,26 @@ def test_body_that_breaks_off_is_not_kept_as_whole(client, run):
     assert put(client, run, "a").status_code == 201
 
 
+@pytest.mark.parametrize("is_declared", [True, False])
+@pytest.mark.parametrize("name_is_taken", [True, False])
+def test_file_beyond_the_limit_is_413(client, run, settings, is_declared, name_is_taken):
+    if name_is_taken:
+        put(client, run, "a")
+    settings.MAX_PAYLOAD_BYTES = 99
+    length = "100" if is_declared else ""
+
+    response = client.generic(
+        "PUT",
+        f"/api/v1/runs/{run.pk}/payloads/pull/a",
+        b"",
+        **{"CONTENT_LENGTH": length, "wsgi.input": io.BytesIO(b"x" * 100), "wsgi.input_terminated": True},
+    )
+
+    assert response.status_code == 413
+    assert response.json()["type"] == "urn:problem-type:synclog:payload-too-large"
+    assert Payload.objects.filter(status=Payload.Status.STORED).count() == name_is_taken
+
+
 # --- The end ---
 
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from http import HTTPStatus
 from typing import IO, Any, BinaryIO, cast
 
+from django.conf import settings
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
@@ -26,6 +27,7 @@ from apps.api.problems import (
     LinesMissing,
     PayloadNameTaken,
     PayloadNotStored,
+    PayloadTooLarge,
     RunHasEnded,
     RunIsNotReported,
     RunOfAnotherReporter,
@@ -132,9 +134,9 @@ class ReportedPayloadView(_ReportView):
         operation_id="runs_payloads_put",
         summary="Keep a file of a run that happens elsewhere",
         description=(
-            "The body is the file, of any length, as it is; `Content-Type` is kept with it. The name is one of a "
-            "file, without folders. The same bytes again change nothing (200); other bytes under the same kind and "
-            "name are refused (409): what was kept is evidence, and is not replaced."
+            "The body is the file as it is, up to 1 GiB or what the operator set (413); `Content-Type` is kept too. "
+            "The name is one of a file, without folders. The same bytes again change nothing (200); other bytes "
+            "under the same kind and name are refused (409): what was kept is evidence, and is not replaced."
         ),
         parameters=[
             OpenApiParameter("kind", str, OpenApiParameter.PATH, enum=Payload.Kind.values),
@@ -156,7 +158,7 @@ class ReportedPayloadView(_ReportView):
             200: OpenApiResponse(PayloadSerializer, "The very same file is kept already."),
             201: OpenApiResponse(PayloadSerializer, "The file is kept."),
         }
-        | answers(400, 404, 409, 411, 503),
+        | answers(400, 404, 409, 411, 413, 503),
     )
     def put(self, request: Request, pk: int, kind: str, name: str) -> Response:
         run = self.get_run()
@@ -183,6 +185,8 @@ class _Body:
         self._left = int(length) if length.isdecimal() else None
         if self._left is None and not request.META.get("wsgi.input_terminated"):
             raise LengthRequired(_("Say in Content-Length how many bytes come."))
+        if self._left is not None and self._left > settings.MAX_PAYLOAD_BYTES:
+            raise reporting.PayloadTooLarge
         # Django takes a body without a length for an empty one; the server knows where its chunks end.
         stream: Any = request._request if self._left is not None else request.META["wsgi.input"]
         self._stream: IO[bytes] = stream
@@ -226,6 +230,11 @@ def _refusals() -> Iterator[None]:
         raise PayloadNameTaken(
             _("The file that is kept has the SHA-256 %(digest)s; take another name.")
             % {"digest": error.payload.sha256}
+        ) from None
+    except reporting.PayloadTooLarge:
+        raise PayloadTooLarge(
+            _("At most %(most)g MiB of one payload are kept (SYNCLOG_MAX_PAYLOAD_MIB).")
+            % {"most": settings.MAX_PAYLOAD_BYTES / 2**20}
         ) from None
     except PayloadNotKept as error:
         raise PayloadNotStored(str(error), headers={"Retry-After": "5"}) from None
