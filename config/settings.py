@@ -146,7 +146,12 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 PAYLOAD_RETENTION = timedelta(hours=_number("PAYLOAD_RETENTION_HOURS", 24, least=0, most=24 * 366))
 LOG_RETENTION = timedelta(days=_number("LOG_RETENTION_DAYS", 30, least=0, most=36600))
 
+# Bytes of one payload; a larger one is not kept.
+MAX_PAYLOAD_BYTES = _whole("SYNCLOG_MAX_PAYLOAD_MIB", 1024, least=1, most=10**6) * 1024 * 1024
+
 _BUCKET = _text("AWS_STORAGE_BUCKET_NAME")
+# The smallest that S3 takes, as long as the largest payload is no more than 10,000 of them, the most that it takes.
+_S3_PART_BYTES = max(5 * 1024 * 1024, -(-MAX_PAYLOAD_BYTES // 10_000))
 _S3_OPTIONS = {
     "bucket_name": _BUCKET,
     "endpoint_url": _text("AWS_S3_ENDPOINT_URL") or None,
@@ -156,9 +161,9 @@ _S3_OPTIONS = {
     "default_acl": None,
     "querystring_auth": True,
     "object_parameters": _s3_encryption(),
-    # In parts of 8 MiB, one after the other: an upload takes two of them in memory, whatever its size.
+    # In parts, one after the other: an upload takes three of them in memory at the most, whatever its size.
     "transfer_config": TransferConfig(
-        multipart_threshold=8 * 1024 * 1024, multipart_chunksize=8 * 1024 * 1024, use_threads=False
+        multipart_threshold=_S3_PART_BYTES, multipart_chunksize=_S3_PART_BYTES, use_threads=False
     ),
     "client_config": BotoConfig(
         signature_version="s3v4",
@@ -199,8 +204,6 @@ MAX_PAGES = _whole("SYNCLOG_MAX_PAGES", 100_000, least=1, most=10**9)
 # Lines and bytes of one log; of one that outgrows them head and tail are kept, and the middle is counted.
 MAX_LOG_LINES = _whole("SYNCLOG_MAX_LOG_LINES", 2_000_000, least=100, most=10**9)
 MAX_LOG_BYTES = _whole("SYNCLOG_MAX_LOG_MIB", 512, least=1, most=10**6) * 1024 * 1024
-# Bytes of one payload; a larger one is not kept.
-MAX_PAYLOAD_BYTES = _whole("SYNCLOG_MAX_PAYLOAD_MIB", 1024, least=1, most=10**6) * 1024 * 1024
 # Bytes on disk of the payloads that a run holds back until it is known whether they are needed.
 CAPTURE_BYTES = _whole("SYNCLOG_CAPTURE_MIB", 256, least=1, most=10**6) * 1024 * 1024
 

@@ -82,7 +82,7 @@ def main(names: list[str]) -> int:
                 for database in known[name]["databases"]:
                     before = time.monotonic()
                     try:
-                        line = databases.measure(name, database, needs_s3=known[name]["needs_s3"])
+                        line = databases.measure(name, database, needs_s3=database in known[name]["with_s3"])
                         print(line.strip(), flush=True)
                     except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
                         print(f"{name} on {database} could not be measured: {error}", file=sys.stderr)

@@ -33,7 +33,7 @@ def retention() -> Figure:
     return compare(_prune, _delete_raw, rounds=3)
 
 
-@benchmark("expiry_objects_per_s", "objects/s", databases=["postgresql"], needs_s3=True)
+@benchmark("expiry_objects_per_s", "objects/s", databases=["postgresql"], with_s3=["postgresql"])
 def expiry() -> Figure:
     """`delete_expired_payloads` over 1,000 objects in S3, against raw DeleteObjects of 1,000 keys a call.
 

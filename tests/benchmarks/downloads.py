@@ -2,10 +2,8 @@
 
 import hashlib
 import sys
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from apps.runs.models import Payload
 from tests import factories
 from tests.benchmarks.harness import Figure, benchmark, compare
 from tests.benchmarks.web import Connection, Web, request_bytes, token_headers
+from tests.memory import peak_mib, resident_mib
 
 MIB = 1024 * 1024
 GIB = 1024 * MIB
@@ -35,7 +34,7 @@ def download_file() -> Figure:
         return compare(partial(_download, web.port, ours), partial(_download, web.port, bare), rounds=ROUNDS)
 
 
-@benchmark("download_s3_mb_per_s", "MB/s", databases=["postgresql"], needs_s3=True)
+@benchmark("download_s3_mb_per_s", "MB/s", databases=["postgresql"], with_s3=["postgresql"])
 def download_from_s3() -> Figure:
     """A payload of 512 MiB that is kept in S3, against boto3 reading the same object in this process."""
     payload, secret = _stored(GIB // 2)
@@ -44,17 +43,20 @@ def download_from_s3() -> Figure:
         return compare(ours, partial(_read_object, payload.key), rounds=ROUNDS)
 
 
-@benchmark("download_memory_mib", "MiB", databases=["postgresql"], needs_s3=True)
+@benchmark("download_memory_mib", "MiB", with_s3=["postgresql"])
 def download_memory() -> Figure:
-    """By how much gunicorn's worker grows while it sends 1 GiB out of S3; it has sent a small payload before."""
+    """By how much gunicorn's worker grows while it sends 1 GiB, on SQLite out of a file, on PostgreSQL out of S3.
+
+    It has sent a small payload before.
+    """
     payload, secret = _stored(GIB)
     small = factories.make_payload(body=b"x" * MIB)
     with Web(workers=1) as web:
         for _time in range(3):
             _download(web.port, _request(small, secret))
         [worker] = web.worker_pids()
-        before = _resident(worker)
-        with _peak(worker) as peak:
+        before = resident_mib(worker)
+        with peak_mib(worker) as peak:
             _download(web.port, _request(payload, secret))
     print(f"The worker had {before:.1f} MiB before, and {peak[0]:.1f} MiB at most", file=sys.stderr)
     return Figure(max(peak[0] - before, 0))
@@ -105,30 +107,3 @@ def _read_object(key: str) -> float:
     body = client.get_object(Bucket=settings.STORAGES["payloads"]["OPTIONS"]["bucket_name"], Key=key)["Body"]
     received = sum(len(block) for block in body.iter_chunks(BLOCK_BYTES))
     return received / (time.perf_counter() - before) / 1e6
-
-
-@contextmanager
-def _peak(pid: int) -> Iterator[list[float]]:
-    """The most memory that a process has during the block, looked at every 5 ms."""
-    peak = [_resident(pid)]
-    is_over = threading.Event()
-
-    def watch() -> None:
-        while not is_over.wait(0.005):
-            peak[0] = max(peak[0], _resident(pid))
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
-        yield peak
-    finally:
-        is_over.set()
-        watcher.join()
-
-
-def _resident(pid: int) -> float:
-    """The resident memory of a process, in MiB."""
-    [line] = [
-        line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS")
-    ]
-    return int(line.split()[1]) / 1024

@@ -24,8 +24,8 @@ class Benchmark:
     name: str
     unit: str
     databases: tuple[str, ...]
-    # Whether payloads go to an S3 server, started for it, instead of to files.
-    needs_s3: bool
+    # Those with which payloads go to an S3 server, started for it, instead of to files.
+    databases_with_s3: tuple[str, ...]
     measure: Callable[[], Figure]
 
 
@@ -33,12 +33,12 @@ _benchmarks: dict[str, Benchmark] = {}
 
 
 def benchmark(
-    name: str, unit: str, databases: Iterable[str] = DATABASES, *, needs_s3: bool = False
+    name: str, unit: str, databases: Iterable[str] = DATABASES, *, with_s3: Iterable[str] = ()
 ) -> Callable[[Callable[[], Figure]], Callable[[], Figure]]:
     """Registers a function as the benchmark of the figure `name`; Django is set up when it is called."""
 
     def register(measure: Callable[[], Figure]) -> Callable[[], Figure]:
-        _benchmarks[name] = Benchmark(name, unit, tuple(databases), needs_s3, measure)
+        _benchmarks[name] = Benchmark(name, unit, tuple(databases), tuple(with_s3), measure)
         return measure
 
     return register

@@ -1,6 +1,6 @@
 """Measures one figure in this process and prints it as JSON: `python -m tests.benchmarks.one NAME`.
 
-Without a name, prints which figures there are: {name: {"databases": […], "needs_s3": …}}.
+Without a name, prints which figures there are: {name: {"databases": […], "with_s3": […]}}.
 """
 
 import contextlib
@@ -19,7 +19,8 @@ def main(arguments: list[str]) -> None:
 
     if not arguments:
         known = {
-            name: {"databases": one.databases, "needs_s3": one.needs_s3} for name, one in benchmarks().items()
+            name: {"databases": one.databases, "with_s3": one.databases_with_s3}
+            for name, one in benchmarks().items()
         }
         print(json.dumps(known))
         return

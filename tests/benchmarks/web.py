@@ -14,6 +14,7 @@ import requests
 from django.conf import settings
 from django.test import Client
 
+from tests.memory import children_of
 from tests.servers.base import Server, free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -58,8 +59,7 @@ class Web(Server):
 
     def worker_pids(self) -> list[int]:
         assert self.process is not None
-        path = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        return [int(pid) for pid in path.read_text().split()]
+        return children_of(self.process.pid)
 
 
 def request_bytes(path: str, headers: Mapping[str, str], *, method: str = "GET") -> bytes:

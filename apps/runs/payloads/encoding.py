@@ -35,14 +35,14 @@ class Replayed:
         self._rest = rest
 
     def read(self, size: int = -1, /) -> bytes:
-        blocks = [self._first.read(size)]
-        missing = size - len(blocks[0])
+        # Block by block, for a server may hold several copies of as much as is asked of it.
+        whole = io.BytesIO()
+        missing = size - whole.write(self._first.read(size))
         while (size < 0 or missing > 0) and (
-            block := self._rest.read(missing if size >= 0 else _BLOCK_BYTES)
+            block := self._rest.read(min(missing, _BLOCK_BYTES) if size >= 0 else _BLOCK_BYTES)
         ):
-            blocks.append(block)
-            missing -= len(block)
-        return b"".join(blocks)
+            missing -= whole.write(block)
+        return whole.getvalue()
 
 
 def encode(stream: Readable) -> tuple[str, Readable]:

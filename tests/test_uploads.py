@@ -1,0 +1,130 @@
+"""Large files on their way from a reporter through gunicorn into the payload store."""
+
+import hashlib
+import logging
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+import requests
+
+from apps.reporter import report
+from tests.memory import children_of, peak_mib
+from tests.servers import S3Server
+from tests.stack import Stack
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(240)]
+
+MIB = 1024 * 1024
+MOST_MIB = 300
+MOST_GROWTH_MIB = 20
+
+
+class WebStack(Stack):
+    """The web process alone."""
+
+    def commands(self) -> dict[str, tuple[str, ...]]:
+        return {"web": super().commands()["web"]}
+
+
+@pytest.fixture(scope="module", params=["files", "S3"])
+def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
+    with ExitStack() as servers:
+        environment = {"SYNCLOG_MAX_PAYLOAD_MIB": str(MOST_MIB)}
+        if request.param == "S3":
+            s3 = servers.enter_context(S3Server())
+            environment |= s3.env | {"AWS_STORAGE_BUCKET_NAME": s3.create_bucket()}
+        stack = servers.enter_context(WebStack(environment))
+        services = stack.folder / "services.yaml"
+        services.write_text("services: {nightly: {kind: reported, name: Nightly}}")
+        stack.manage("load_services", str(services))
+        stack.create_staff("reporter")
+        yield stack
+
+
+@pytest.fixture(scope="module")
+def token(stack: Stack) -> str:
+    return stack.create_token("reporter", "--scope", "run:report", "run:read", "payload:read")
+
+
+@pytest.fixture
+def run(stack: Stack, token: str) -> int:
+    headers = {"Authorization": f"Bearer {token}"}
+    response = requests.post(
+        f"{stack.url}/api/v1/services/nightly/runs/", json={}, headers=headers, timeout=30
+    )
+    number: int = response.json()["id"]
+    return number
+
+
+def blocks(count: int, *, noise: bool) -> Iterator[bytes]:
+    """Blocks of a MiB: noise, which cannot be compressed, or text."""
+    for number in range(count):
+        text = b"%d " % number
+        yield hashlib.shake_256(text).digest(MIB) if noise else (text * MIB)[:MIB]
+
+
+def put(stack: Stack, token: str, run: int, name: str, body: Any) -> requests.Response:
+    return requests.put(
+        f"{stack.url}/api/v1/runs/{run}/payloads/pull/{name}",
+        data=body,
+        headers={"Authorization": f"Bearer {token}"},
+        timeout=120,
+    )
+
+
+@pytest.mark.parametrize("noise", [True, False], ids=["noise", "text"])
+def test_large_file_costs_the_server_no_memory_either_way(stack, token, run, noise):
+    digest = hashlib.sha256()
+    for block in blocks(256, noise=noise):
+        digest.update(block)
+    [worker] = children_of(stack.process("web").pid)
+    warm = put(stack, token, run, "smaller", blocks(32, noise=noise)).json()
+    stack.get(warm["download_url"], token)
+
+    with peak_mib(worker) as peak:
+        before = peak[0]
+        response = put(stack, token, run, "large", blocks(256, noise=noise))
+        payload = response.json()
+        with stack.get(payload["download_url"], token, stream=True) as download:
+            returned = hashlib.sha256()
+            for block in download.iter_content(MIB):
+                returned.update(block)
+
+    assert response.status_code == 201
+    assert (payload["size"], payload["sha256"]) == (256 * MIB, digest.hexdigest())
+    assert returned.hexdigest() == digest.hexdigest()
+    assert peak[0] - before <= MOST_GROWTH_MIB
+
+
+def test_file_that_is_too_large_is_413_and_leaves_nothing(stack, token, run):
+    declared = put(stack, token, run, "declared", b"x" * (MOST_MIB * MIB + 1))
+    in_chunks = put(stack, token, run, "in chunks", blocks(MOST_MIB + 1, noise=False))
+
+    kept = stack.get("payloads/", token, params={"run": run}).json()["results"]
+    assert [answer.status_code for answer in (declared, in_chunks)] == [413, 413]
+    assert declared.json()["type"] == "urn:problem-type:synclog:payload-too-large"
+    assert in_chunks.json() == declared.json()
+    assert [payload["status"] for payload in kept] == ["lost"]
+
+
+def test_reporter_goes_on_without_a_file_that_is_too_large(stack, token, tmp_path, caplog):
+    large = tmp_path / "large"
+    with large.open("wb") as file:
+        file.truncate((MOST_MIB + 1) * MIB)
+
+    with (
+        caplog.at_level(logging.WARNING),
+        report("nightly", url=stack.url, token=token, spool=tmp_path / "spool", patience=60) as run,
+    ):
+        run.log.info("before")
+        run.payload("pull", large)
+        run.payload("pull", b"small", name="small")
+
+    [reported, *_others] = stack.get("runs/", token).json()["results"]
+    kept = stack.get("payloads/", token, params={"run": reported["id"]}).json()["results"]
+    assert (reported["status"], reported["line_count"]) == ("succeeded", 1)
+    assert [payload["name"] for payload in kept] == ["small"]
+    assert "The file 'large' is not kept: 413" in caplog.text
+    assert list((tmp_path / "spool").iterdir()) == []
