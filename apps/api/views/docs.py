@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -10,7 +12,7 @@ from django.views.decorators.csp import csp_override
 from django.views.decorators.http import require_safe
 
 # Swagger UI's icons are images inside its own styles.
-_POLICY = {**settings.SECURE_CSP, "img-src": [CSP.SELF, "data:"]}
+_POLICY: dict[str, Any] = {**settings.SECURE_CSP, "img-src": [CSP.SELF, "data:"]}
 
 
 @require_safe
