@@ -13,6 +13,7 @@ from apps.runs.closing import append_lines, newest_sequence, stored_counts
 from apps.runs.logs.spool import Spool, parse_lines, renumbered, sequence_of
 from apps.runs.logs.writing import write_lines
 from apps.runs.models import Level, LogEntry, Run
+from apps.runs.payloads.capture import move_captured
 
 logger = logging.getLogger(__name__)
 
@@ -34,10 +35,12 @@ def add_late_lines(run_id: int, spool: Spool) -> int:
         has_lost_more = _note_losses(run, spool)
         offset, first = _first_late(run, spool)
         count = spool.last_sequence() - first + 1 if offset is not None else 0
+        moved_by = 0
         changes: dict[str, Any] = {}
         if offset is not None and count:
             checksum = _append(run, spool, offset, count)
             changes = {**stored_counts(run), "log_checksum": checksum}
+            moved_by = newest_sequence(run) - spool.last_sequence()
         elif has_lost_more:
             changes = stored_counts(run)
         elif run.lost_reason and not run.lost_line_count:
@@ -48,6 +51,7 @@ def add_late_lines(run_id: int, spool: Spool) -> int:
         changes |= _true_end(run, spool)
         Run.objects.filter(pk=run.pk).update(**changes)
     if count:
+        move_captured(run_id, since=first, by=moved_by)
         logger.warning("Run %d: %d lines came late, and were added", run_id, count)
     return count
 

@@ -15,7 +15,7 @@ from apps.runs.late_lines import add_late_lines
 from apps.runs.logs.shipper import LeaseLost, Shipper
 from apps.runs.logs.spool import Spool, spooled_runs
 from apps.runs.models import Level, Run
-from apps.runs.payloads.capture import discard_orphaned_captures, is_smooth, keep_captured
+from apps.runs.payloads.capture import is_smooth, keep_captured, settle_orphaned_captures
 from apps.services.models import Service
 
 logger = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ def close_lost_runs(*, worker: str) -> int:
     if closed:
         logger.warning("Lost runs: %d closed", closed)
     take_up_spools()
-    discard_orphaned_captures()
+    settle_orphaned_captures()
     return closed
 
 

@@ -1,20 +1,25 @@
 """Payloads of scheduled runs are there when they are needed: kept where the run went wrong, else thrown away."""
 
 import io
+import logging
 
 import pytest
 from django.conf import settings as configured
 from django.core.files.storage import storages
+from django.utils import timezone
 
 from apps.runs.execution import execute_run
+from apps.runs.logs.reading import lines_after
+from apps.runs.logs.run_log import RunLog
 from apps.runs.models import LogEntry, Payload, Run
 from apps.runs.payloads import capture
-from apps.runs.payloads.capture import Capture, discard_orphaned_captures, keep_captured
+from apps.runs.payloads.capture import Capture, keep_captured, settle_orphaned_captures
 from apps.runs.payloads.retrieval import open_payload
 from apps.runs.recovery import close_lost_runs
 from tests.factories import make_connection, make_run, make_service
 
 pytestmark = pytest.mark.django_db(transaction=True)
+logger = logging.getLogger("apps.services.anything")
 RECORDS = b'[{"id": 1}, {"id": 2}]'
 
 
@@ -59,6 +64,7 @@ def test_failed_run_keeps_what_passed_through_it_at_its_lines(service, trigger):
     line = LogEntry.objects.get(run=run, sequence=pulled.sequence)
     assert line.message.startswith("Pulled page 1")
     assert run.log_entries.filter(message__contains="2 payloads that were held back are kept").exists()
+    assert lines_after(run, pulled.sequence - 1, 1)[0].payloads == (pulled,)
     assert held_back() == []
 
 
@@ -86,6 +92,10 @@ def test_switch_that_is_on_keeps_as_always(service):
     execute_run(run.pk, worker="test")
 
     assert [payload.kind for payload in run.payloads.all()] == ["pull"]
+
+
+def refuse(*args, **kwargs):
+    raise ConnectionRefusedError(111, "Connection refused")
 
 
 def captured_run(service):
@@ -144,20 +154,70 @@ def test_lost_run_keeps_what_its_worker_held_back(service):
     assert held_back() == []
 
 
+def test_run_that_another_host_closed_gets_its_payloads_when_a_worker_starts_where_they_are(service):
+    run = captured_run(service)
+    with RunLog(run, run.lease_token):
+        for number in range(1, 5):
+            logger.info("Line %d", number)
+    LogEntry.objects.filter(run_id=run.pk, sequence__gt=2).delete()
+    away = configured.SPOOL_DIR.rename(configured.SPOOL_DIR.with_name("away"))
+    Run.objects.filter(pk=run.pk).update(lease_until="2020-01-01T00:00Z")
+    assert close_lost_runs(worker="there:1") == 1
+    assert not Payload.objects.exists()
+    away.rename(configured.SPOOL_DIR)
+
+    for _sweep in range(2):
+        close_lost_runs(worker="test")
+
+    run.refresh_from_db()
+    lines = {payload.name: payload.sequence for payload in run.payloads.filter(status="stored")}
+    messages = dict(run.log_entries.values_list("sequence", "message"))
+    assert {name: messages[sequence] for name, sequence in lines.items()} == {
+        f"page-{number}": f"Line {number}" for number in range(1, 5)
+    }
+    assert set(run.payloads.values_list("expires_at", flat=True)) == {
+        run.finished_at + configured.PAYLOAD_RETENTION
+    }
+    assert held_back() == []
+
+
+def test_what_the_store_does_not_take_late_is_tried_again_until_it_could_be_read_no_more(
+    service, monkeypatch
+):
+    run = captured_run(service)
+    Run.objects.filter(pk=run.pk).update(
+        status="lost", finished_at=timezone.now(), lease_token=None, lease_until=None
+    )
+    with monkeypatch.context() as patch:
+        patch.setattr(type(storages["payloads"]), "_save", refuse)
+        settle_orphaned_captures()
+    assert held_back() == [f"run-{run.pk}.captured"]
+
+    other = captured_run(service)
+    Run.objects.filter(pk=other.pk).update(
+        status="lost",
+        finished_at=timezone.now() - configured.PAYLOAD_RETENTION,
+        lease_token=None,
+        lease_until=None,
+    )
+    settle_orphaned_captures()
+
+    assert run.payloads.filter(status="stored").count() == 4
+    assert not other.payloads.exists()
+    assert held_back() == []
+
+
 def test_what_runs_left_behind_is_thrown_away(service):
     running, ended = captured_run(service), captured_run(service)
     Run.objects.filter(pk=ended.pk).update(status="succeeded", finished_at="2026-01-01T00:00Z")
 
-    discard_orphaned_captures()
+    settle_orphaned_captures()
 
     assert held_back() == [f"run-{running.pk}.captured"]
     capture.discard_captured(running.pk)
 
 
 def test_store_that_is_away_costs_the_payloads_and_not_the_run(service, monkeypatch):
-    def refuse(*args, **kwargs):
-        raise ConnectionRefusedError(111, "Connection refused")
-
     monkeypatch.setattr(type(storages["payloads"]), "_save", refuse)
 
     run = run_of(service, "def transform(records):\n    fail('no')")

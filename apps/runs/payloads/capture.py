@@ -6,18 +6,22 @@ second makes it whole, so what a crash interrupts is left out.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
 import shutil
 import uuid
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from django.conf import settings
 
+from apps.runs.clock import database_now
 from apps.runs.models import Payload, Run
+from apps.runs.payloads.expiry import set_expiry
 from apps.runs.payloads.keeping import PayloadNotKept, keep_payload
 
 logger = logging.getLogger(__name__)
@@ -94,9 +98,11 @@ def keep_captured(run: Run) -> None:
     folder = _folder_of(run.pk)
     if not folder.exists():
         return
+    held = [(described, _facts_in(described)) for described in sorted(folder.glob("*.json"))]
+    # The log looks for payloads only in runs that keep some.
+    Run.objects.filter(pk=run.pk).update(**{f"store_{facts.kind}": True for _described, facts in held})
     kept, problems = 0, []
-    for described in sorted(folder.glob("*.json")):
-        facts = CapturedPayload(**json.loads(described.read_text()))
+    for described, facts in held:
         try:
             _keep(run, facts, described.with_suffix(".body"))
         except PayloadNotKept as error:
@@ -123,13 +129,45 @@ def discard_captured(run_id: int) -> None:
     shutil.rmtree(_folder_of(run_id), ignore_errors=True)
 
 
-def discard_orphaned_captures() -> None:
-    """Throw away what crashes left behind: what is held back for runs that have ended, or are gone."""
-    numbers = [path.name.removeprefix("run-").removesuffix(".captured") for path in _folders()]
-    open_runs = set(Run.objects.open().filter(pk__in=numbers).values_list("pk", flat=True))
-    for number in numbers:
-        if int(number) not in open_runs:
-            discard_captured(int(number))
+def move_captured(run_id: int, *, since: int, by: int) -> None:
+    """Let what is held back from line `since` on stand `by` lines further down, as those lines now do."""
+    for described in _folder_of(run_id).glob("*.json"):
+        facts = _facts_in(described)
+        if facts.sequence >= since:
+            described.write_text(json.dumps(asdict(replace(facts, sequence=facts.sequence + by))))
+
+
+def settle_orphaned_captures() -> None:
+    """Keep what crashes left behind where its run went wrong, and throw away the rest.
+
+    Such a folder is left where a run was closed on another host. What the store does not take now it may take the
+    next time, as long as it could still be read.
+    """
+    for folder in _folders():
+        run_id = int(folder.name.removeprefix("run-").removesuffix(".captured"))
+        run = Run.objects.filter(pk=run_id).first()
+        if run is not None and run.is_open:
+            continue
+        with suppress(FileNotFoundError, BlockingIOError), (folder / "lock").open("w") as lock:
+            # Another process of this host may be at it.
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if run is not None and _is_evidence(run):
+                keep_captured(run)
+                set_expiry(run, settings.PAYLOAD_RETENTION)
+            if run is None or not _is_evidence(run) or not any(folder.glob("*.json")):
+                discard_captured(run_id)
+
+
+def _is_evidence(run: Run) -> bool:
+    """Whether the run went wrong, and so lately that its payloads may still be read."""
+    counters = {"warning_count": run.warning_count, "error_count": run.error_count}
+    return not is_smooth(Run.Status(run.status), counters) and (
+        run.finished_at is not None and run.finished_at + settings.PAYLOAD_RETENTION > database_now()
+    )
+
+
+def _facts_in(described: Path) -> CapturedPayload:
+    return CapturedPayload(**json.loads(described.read_text()))
 
 
 def _keep(run: Run, facts: CapturedPayload, body: Path) -> None:
