@@ -356,6 +356,7 @@ SPECTACULAR_SETTINGS = {
 
 _BROKER_DIR = DATA_DIR / "broker"
 CELERY_BROKER_URL = _text("CELERY_BROKER_URL", "filesystem://localhost")
+CELERY_TASK_ACKS_LATE = True
 if CELERY_BROKER_URL.startswith("filesystem://"):
     for _folder in (_BROKER_DIR / "queue", _BROKER_DIR / "control"):
         _folder.mkdir(parents=True, exist_ok=True)
@@ -367,6 +368,11 @@ if CELERY_BROKER_URL.startswith("filesystem://"):
     }
 elif CELERY_BROKER_URL.startswith(("redis://", "rediss://")):
     CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_timeout": 10, "socket_connect_timeout": 5}
+    # A message that is not acknowledged when Redis restarts ends the worker: kombu cannot do it later, nor give the
+    # message back. The database knows which runs wait, so it may be done at once; then nothing else keeps a worker
+    # from taking more of them than it has processes.
+    CELERY_TASK_ACKS_LATE = False
+    CELERY_WORKER_DISABLE_PREFETCH = True
 elif CELERY_BROKER_URL.startswith(("amqp://", "amqps://")):
     CELERY_BROKER_TRANSPORT_OPTIONS = {}
 else:
@@ -375,7 +381,6 @@ else:
     )
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TASK_IGNORE_RESULT = True
-CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_DEFAULT_QUEUE = "runs"
 CELERY_TASK_ROUTES = {"synclog.housekeeping.*": {"queue": "housekeeping"}}
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1

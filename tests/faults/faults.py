@@ -16,8 +16,6 @@ from tests.stack import wait_until
 AWAY = 3.0
 DATABASE_AWAY = 60.0
 ASLEEP = 125.0
-# Longer than from one heartbeat of a run to the next.
-BEAT = 5.0
 NO_LIMIT = resource.RLIM_INFINITY
 
 
@@ -195,16 +193,18 @@ def _break_store(scene: Scene, mode: str) -> list[int]:
 
 
 def fill_disk(scene: Scene) -> list[int]:
-    """The spool takes nothing more for a while: the files of the worker's process may not grow."""
+    """The spool takes nothing more for a while: the files of the worker's process may not grow. It may die of it."""
     run_id, process = scene.victim()
     spool = Path(scene.world.stack.environment["SYNCLOG_DATA_DIR"]) / "spool" / f"run-{run_id}.spool"
     size = spool.stat().st_size if spool.exists() else 0
     scene.load.may_lose.add(run_id)
     resource.prlimit(process, resource.RLIMIT_FSIZE, (size + scene.dice.randrange(300), NO_LIMIT))
     scene.pause(1.0)
-    resource.prlimit(process, resource.RLIMIT_FSIZE, (NO_LIMIT, NO_LIMIT))
-    # From the next heartbeat on, the losses are told whatever becomes of the worker.
-    time.sleep(BEAT)
+    if scene.dice.random() < 0.5:
+        # Before a heartbeat has told anybody what was lost.
+        signal_process(process, signal.SIGKILL)
+    else:
+        resource.prlimit(process, resource.RLIMIT_FSIZE, (NO_LIMIT, NO_LIMIT))
     return [run_id]
 
 
