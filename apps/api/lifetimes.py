@@ -8,8 +8,12 @@ from apps.api.models import LONGEST_LIFE, ApiToken
 
 DEFAULT_DAYS = 90
 MOST_DAYS = LONGEST_LIFE.days
-# Reporting runs is for systems that execute them elsewhere, which most do not.
-DEFAULT_SCOPES = [scope.value for scope in ApiToken.Scope if scope != ApiToken.Scope.RUN_REPORT]
+# Reporting runs is for systems that execute them elsewhere, and figures are for monitoring; most are neither.
+DEFAULT_SCOPES = [
+    scope.value
+    for scope in ApiToken.Scope
+    if scope not in (ApiToken.Scope.RUN_REPORT, ApiToken.Scope.METRICS_READ)
+]
 
 
 def expiry(days: int, now: datetime) -> datetime:

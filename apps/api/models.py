@@ -95,6 +95,7 @@ class ApiToken(models.Model):
         RUN_START = "run:start", _("Start and cancel runs")
         PAYLOAD_READ = "payload:read", _("List and fetch payloads")
         RUN_REPORT = "run:report", _("Report runs that happen elsewhere")
+        METRICS_READ = "metrics:read", _("Read figures for monitoring")
 
     name = models.CharField(_("name"), max_length=100)
     # The start of the token, to tell several apart.

@@ -8,6 +8,7 @@ from apps.api.views.docs import docs
 from apps.api.views.download import DownloadView
 from apps.api.views.errors import not_found
 from apps.api.views.logs import LogNdjsonView, LogTextView
+from apps.api.views.metrics import MetricsView
 from apps.api.views.payloads import PayloadViewSet
 from apps.api.views.reports import FinishView, ReportedPayloadView, RunLogView
 from apps.api.views.runs import RunViewSet
@@ -37,6 +38,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("v1/payloads/", PayloadViewSet.as_view({"get": "list"}), name="payload-list"),
     path("v1/payloads/<uuid:pk>/", PayloadViewSet.as_view({"get": "retrieve"}), name="payload-detail"),
     path("v1/payloads/<uuid:pk>/download/", DownloadView.as_view(), name="payload-download"),
+    path("v1/metrics/", MetricsView.as_view(), name="metrics"),
     # Last: whatever else is asked for below /api/.
     re_path("", not_found),
 ]

@@ -22,6 +22,7 @@ EVERY_PERMISSION = (
     "runs.cancel_run",
     "runs.view_payload",
     "runs.download_payload",
+    "runs.view_run",
 )
 # Route, method, scope that it needs, permission that its user needs beside seeing the service.
 ROUTES = {
@@ -41,8 +42,11 @@ ROUTES = {
     "finish": ("post", "/api/v1/runs/{reported}/finish/", "run:report", "runs.start_run"),
     "open": ("post", "/api/v1/services/{reported_slug}/runs/", "run:report", "runs.start_run"),
     "download": ("get", "/api/v1/payloads/{payload}/download/", "payload:read", "runs.download_payload"),
+    "metrics": ("get", "/api/v1/metrics/", "metrics:read", "runs.view_run"),
 }
 LISTS = ("services", "runs", "payloads")
+# Of no service, but of all of them together.
+OVERALL = ("metrics",)
 # How many rows of each `places` makes, beside which comes one of our own.
 OTHERS = {"services": 2, "runs": 2, "payloads": 1}
 
@@ -170,7 +174,7 @@ def test_permission_to_view_payloads_is_not_enough_to_fetch_them(places, team):
     "kind",
     ["not in the group", "without view_service", "without any permission", "token for another service"],
 )
-@pytest.mark.parametrize("route", [route for route in ROUTES if route not in LISTS])
+@pytest.mark.parametrize("route", [route for route in ROUTES if route not in (*LISTS, *OVERALL)])
 def test_what_is_not_yours_is_404(route, kind, places, team):
     match kind:
         case "not in the group":
