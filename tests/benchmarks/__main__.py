@@ -2,7 +2,8 @@
 
     python -m tests.benchmarks [name …]
 
-Whatever else there is to say goes to stderr. Ends non-zero if a figure could not be measured.
+Whatever else there is to say goes to stderr, at the end a table of all figures beside their goals. Ends non-zero if
+a figure could not be measured.
 """
 
 import json
@@ -15,9 +16,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+from tests.benchmarks.goals import table
 from tests.environment import forget_ours
-from tests.servers import PostgresServer, S3Server
+from tests.servers import PostgresServer, S3Server, ServerDidNotStart
 
 ROOT = Path(__file__).resolve().parents[2]
 # Seconds that one figure may take.
@@ -39,7 +42,7 @@ class Databases:
             run("manage.py", "migrate", "--verbosity=0", environment=environment)
 
     def measure(self, name: str, database: str, *, needs_s3: bool) -> str:
-        """The line of the figure. Raises CalledProcessError, TimeoutExpired."""
+        """The lines of the figure. Raises CalledProcessError, TimeoutExpired."""
         data = self._folder / f"{name}-{database}"
         data.mkdir()
         if database == "sqlite":
@@ -68,27 +71,31 @@ def payload_store(*, needs_s3: bool) -> Iterator[dict[str, str]]:
 
 
 def main(names: list[str]) -> int:
-    failed = 0
+    figures: list[dict[str, Any]] = []
+    failures: list[tuple[str, str]] = []
     with tempfile.TemporaryDirectory(prefix="synclog-bench-") as folder:
         known = json.loads(
             run("-m", "tests.benchmarks.one", environment={"SYNCLOG_DATA_DIR": f"{folder}/names"})
         )
-        if unknown := [name for name in names if name not in known]:
-            print(f"There is no figure {unknown[0]!r}; there are: {', '.join(known)}", file=sys.stderr)
+        measured_by = {figure: name for name, one in known.items() for figure in one["figures"]}
+        if unknown := [name for name in names if name not in measured_by]:
+            print(f"There is no figure {unknown[0]!r}; there are: {', '.join(measured_by)}", file=sys.stderr)
             return 2
         with PostgresServer() as server:
             databases = Databases(Path(folder), server)
-            for name in names or known:
+            for name in dict.fromkeys(measured_by[name] for name in names) or known:
                 for database in known[name]["databases"]:
                     before = time.monotonic()
                     try:
-                        line = databases.measure(name, database, needs_s3=database in known[name]["with_s3"])
-                        print(line.strip(), flush=True)
-                    except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+                        lines = databases.measure(name, database, needs_s3=database in known[name]["with_s3"])
+                        print(lines.strip(), flush=True)
+                        figures += map(json.loads, lines.splitlines())
+                    except (subprocess.SubprocessError, ServerDidNotStart) as error:
                         print(f"{name} on {database} could not be measured: {error}", file=sys.stderr)
-                        failed = 1
+                        failures.append((name, database))
                     print(f"{name} on {database} took {time.monotonic() - before:.1f} s", file=sys.stderr)
-    return failed
+    print(table(figures, failures), file=sys.stderr)
+    return 1 if failures else 0
 
 
 def run(*arguments: str, environment: dict[str, str]) -> str:

@@ -3,7 +3,7 @@
 import importlib
 import pkgutil
 import statistics
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 DATABASES = ("postgresql", "sqlite")
@@ -17,28 +17,41 @@ class Figure:
     reference: float | None = None
 
 
+type Measured = Figure | dict[str, Figure]
+
+
 @dataclass(frozen=True)
 class Benchmark:
-    """A function that measures one figure on each of some databases."""
+    """A function that measures a figure on each of some databases, and perhaps others on the way."""
 
     name: str
-    unit: str
+    # Of the figure by its name, and of the others by theirs.
+    units: Mapping[str, str]
     databases: tuple[str, ...]
     # Those with which payloads go to an S3 server, started for it, instead of to files.
     databases_with_s3: tuple[str, ...]
-    measure: Callable[[], Figure]
+    measure: Callable[[], Measured]
 
 
 _benchmarks: dict[str, Benchmark] = {}
 
 
 def benchmark(
-    name: str, unit: str, databases: Iterable[str] = DATABASES, *, with_s3: Iterable[str] = ()
-) -> Callable[[Callable[[], Figure]], Callable[[], Figure]]:
-    """Registers a function as the benchmark of the figure `name`; Django is set up when it is called."""
+    name: str,
+    unit: str,
+    databases: Iterable[str] = DATABASES,
+    *,
+    with_s3: Iterable[str] = (),
+    also: Mapping[str, str] | None = None,
+) -> Callable[[Callable[[], Measured]], Callable[[], Measured]]:
+    """Registers a function as the benchmark of the figure `name`; Django is set up when it is called.
 
-    def register(measure: Callable[[], Figure]) -> Callable[[], Figure]:
-        _benchmarks[name] = Benchmark(name, unit, tuple(databases), tuple(with_s3), measure)
+    With `also`, {name: unit} of other figures, it returns all of them by name.
+    """
+    units = {name: unit} | dict(also or {})
+
+    def register(measure: Callable[[], Measured]) -> Callable[[], Measured]:
+        _benchmarks[name] = Benchmark(name, units, tuple(databases), tuple(with_s3), measure)
         return measure
 
     return register

@@ -10,7 +10,7 @@ from itertools import batched, count
 
 from django.db import connection, transaction
 
-from apps.runs.logs.current import current_voice
+from apps.runs.logs.current import hush, listen
 from apps.runs.logs.handler import RunLogHandler
 from apps.runs.logs.run_log import RunLog
 from apps.runs.logs.shipper import Shipper
@@ -68,13 +68,11 @@ def _say_in_run() -> float:
     spool = Spool(next(_free_runs))
     spool.open()
     handler = RunLogHandler(1, spool, sequence=0, secrets=["a secret that is looked for"])
-    logging.getLogger().addHandler(handler)
-    current_voice.set(handler.voice)
+    voice = listen(handler)
     try:
         return _microseconds_a_call()
     finally:
-        current_voice.set(None)
-        logging.getLogger().removeHandler(handler)
+        hush(voice)
         spool.close()
         spool.remove()
 

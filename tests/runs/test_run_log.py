@@ -4,6 +4,7 @@ import os
 import threading
 import time
 import zlib
+from contextvars import copy_context
 from datetime import timedelta
 
 import pytest
@@ -11,11 +12,11 @@ from django.db import OperationalError, connection
 from django.db.models.functions import Now
 
 from apps.runs.logs import shipper
-from apps.runs.logs.handler import RunLogHandler
 from apps.runs.logs.run_log import RunLog
 from apps.runs.logs.shipper import LeaseLost
 from apps.runs.logs.spool import Spool
 from apps.runs.models import LogEntry, Run, Step
+from tests import factories
 
 pytestmark = pytest.mark.django_db(transaction=True)
 logger = logging.getLogger("apps.services.anything")
@@ -150,13 +151,36 @@ def test_lines_of_other_threads_stay_out(claimed):
     assert [line[3] for line in stored(run)] == ["from here"]
 
 
-def test_the_handler_is_detached_also_after_an_error(claimed):
+def test_nothing_is_heard_after_the_block_also_after_an_error(claimed):
     run, token = claimed
 
     with pytest.raises(ZeroDivisionError), RunLog(run, token):
         _ = 1 / 0
+    logger.info("too late")
 
-    assert not [handler for handler in logging.getLogger().handlers if isinstance(handler, RunLogHandler)]
+    assert stored(run) == []
+
+
+def test_no_line_is_passed_over_while_another_run_ends(claimed):
+    run, token = claimed
+    other = factories.make_run(status=Run.Status.QUEUED)
+    other_context, other_log = copy_context(), RunLog(other, other.claim("worker"))
+    other_context.run(other_log.__enter__)
+
+    class EndsTheOther(logging.Handler):
+        def emit(self, record):
+            other_context.run(other_log.__exit__, None, None, None)
+
+    ends_the_other = EndsTheOther()
+    logging.getLogger().addHandler(ends_the_other)
+    try:
+        with RunLog(run, token) as log:
+            logger.info("said as the other run ends")
+            log.seal()
+    finally:
+        logging.getLogger().removeHandler(ends_the_other)
+
+    assert [line[3] for line in stored(run)] == ["said as the other run ends"]
 
 
 def test_a_log_is_taken_up_where_a_dead_worker_left_it(claimed):

@@ -49,7 +49,7 @@ class PostgresServer(Server):
         settings = {
             "listen_addresses": "",
             "unix_socket_directories": str(self.folder),
-            "max_connections": "200",
+            "max_connections": "500",
             "shared_buffers": "128MB",
             # A crash of the machine would lose the data; that of the server would not.
             "fsync": "off",

@@ -4,8 +4,27 @@ import logging
 from contextvars import ContextVar
 from typing import TextIO
 
-# The voice by which the handler of a run knows the threads that work for it.
-current_voice: ContextVar[object] = ContextVar("current_voice", default=None)
+
+class Voice:
+    """What the threads of a run speak with; nobody hears it once `handler` is none."""
+
+    def __init__(self, handler: logging.Handler) -> None:
+        self.handler: logging.Handler | None = handler
+
+
+current_voice: ContextVar[Voice | None] = ContextVar("current_voice", default=None)
+
+
+class _ToRuns(logging.Handler):
+    """Hands what is said within a run to the run's own handler.
+
+    It stays at the root logger. Were each run's handler there, each line would ask all of them, and when one were
+    taken away, `logging` would now and then pass over another that had a line coming just then.
+    """
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        voice = current_voice.get()
+        return voice is not None and voice.handler is not None and voice.handler.handle(record)
 
 
 class OutsideRunsHandler(logging.StreamHandler[TextIO]):
@@ -14,3 +33,21 @@ class OutsideRunsHandler(logging.StreamHandler[TextIO]):
     def handle(self, record: logging.LogRecord) -> bool:
         # Not a filter, which is asked later and would cost each line of a run half a microsecond.
         return current_voice.get() is None and super().handle(record)
+
+
+_to_runs = _ToRuns()
+
+
+def listen(handler: logging.Handler) -> Voice:
+    """Let this thread, and those that take its context along, speak to the handler until its voice is hushed."""
+    logging.getLogger().addHandler(_to_runs)
+    voice = Voice(handler)
+    current_voice.set(voice)
+    return voice
+
+
+def hush(voice: Voice) -> None:
+    """From here on nobody hears who speaks with the voice."""
+    voice.handler = None
+    if current_voice.get() is voice:
+        current_voice.set(None)

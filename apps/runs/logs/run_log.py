@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
-from apps.runs.logs.current import current_voice
+from apps.runs.logs.current import Voice, hush, listen
 from apps.runs.logs.handler import Echo, RunLogHandler
 from apps.runs.logs.shipper import LeaseLost, Shipper
 from apps.runs.logs.spool import Spool
@@ -53,6 +53,8 @@ class RunLog:
     A log can be taken up where a dead worker left it: the spool and the database say where that is.
     """
 
+    _voice: Voice
+
     def __init__(
         self, run: Run, token: uuid.UUID, *, secrets: Iterable[str] = (), echo: Echo | None = None
     ) -> None:
@@ -75,8 +77,7 @@ class RunLog:
         self._handler.warning_count, self._handler.error_count = run.warning_count, run.error_count
 
     def __enter__(self) -> Self:
-        current_voice.set(self._handler.voice)
-        logging.getLogger().addHandler(self._handler)
+        self._voice = listen(self._handler)
         self._shipper.start()
         return self
 
@@ -143,8 +144,8 @@ class RunLog:
 
     def hush_others(self) -> None:
         """From here on only this thread is heard, whoever else worked for the run before."""
-        self._handler.voice = object()
-        current_voice.set(self._handler.voice)
+        hush(self._voice)
+        self._voice = listen(self._handler)
 
     def note_end(self, status: Run.Status, *, may_retry: bool) -> None:
         """Keep on disk how the run ended, for whoever closes it if the database never hears it from us."""
@@ -186,9 +187,7 @@ class RunLog:
         return {step.slug: round(spent, 3) for step, spent in seconds.items() if spent}
 
     def _detach(self) -> None:
-        logging.getLogger().removeHandler(self._handler)
-        if current_voice.get() is self._handler.voice:
-            current_voice.set(None)
+        hush(self._voice)
 
     def remove_spool(self) -> None:
         """Once the run's end is committed, the database holds everything."""
