@@ -8,6 +8,7 @@ from typing import Any
 import django_filters
 from django import forms
 from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django_filters.fields import IsoDateTimeField
@@ -16,6 +17,7 @@ from drf_spectacular.utils import extend_schema_field
 
 from apps.api.fields import LARGEST, known_words
 from apps.runs.models import Payload, Run
+from apps.services.models import Service
 
 
 class _SeveralField(forms.MultipleChoiceField):
@@ -71,7 +73,7 @@ class NumberFilter(django_filters.NumberFilter):  # type: ignore[misc]
 class RunFilter(FilterSet):  # type: ignore[misc]
     """The runs of a service, with a status, of a time."""
 
-    service = django_filters.CharFilter(field_name="service__slug", help_text=_("The slug of a service."))
+    service = django_filters.CharFilter(method="of_service", help_text=_("The slug of a service."))
     status = SeveralFilter(
         choices=Run.Status.choices,
         distinct=False,
@@ -88,6 +90,10 @@ class RunFilter(FilterSet):  # type: ignore[misc]
     started_before = MomentFilter(
         field_name="started_at", lookup_expr="lt", help_text=_("Started earlier than that (ISO 8601).")
     )
+
+    def of_service(self, runs: QuerySet[Run], name: str, slug: str) -> QuerySet[Run]:
+        """By its number, which the planner knows how to look up in an index; it does not through a join."""
+        return runs.filter(service__in=list(Service.objects.filter(slug=slug).values_list("pk", flat=True)))
 
     class Meta:
         model = Run

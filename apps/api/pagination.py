@@ -122,9 +122,13 @@ class ServicePagination(ListPagination):
 
 
 class RunPagination(ListPagination):
-    """Newest first."""
+    """Newest first: by number, or where times are asked for by the start, whose index then holds the page."""
 
     ordering = ("-pk",)
+
+    def ordering_of(self, request: Request) -> tuple[str, ...]:
+        by_start = any(request.query_params.get(name) for name in ("started_after", "started_before"))
+        return ("-started_at", "-pk") if by_start else self.ordering
 
 
 class PayloadPagination(ListPagination):
@@ -173,4 +177,6 @@ def _beyond(queryset: QuerySet[Any], ordering: tuple[str, ...], key: str) -> Q:
     if field == "pk":
         return after_key
     value = Subquery(queryset.filter(pk=key).values(field)[:1])
-    return Q(**{f"{field}__{comparison}": value}) | Q(**{field: value}) & after_key
+    beyond = Q(**{f"{field}__{comparison}": value}) | Q(**{field: value}) & after_key
+    # Says nothing new, and is what an index can begin at.
+    return Q(**{f"{field}__{comparison}e": value}) & beyond

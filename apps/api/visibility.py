@@ -28,6 +28,17 @@ def visible_runs(request: Request) -> QuerySet[Run]:
     return runs.filter(service__in=token.services.values("pk")) if token.is_limited else runs
 
 
+def listed_runs(request: Request) -> QuerySet[Run]:
+    """The same, for lists: the planner is told the services, so that it knows whether their runs are rare.
+
+    It would walk through the runs of all others for those of a service that seldom runs.
+    """
+    token = request.auth
+    if not isinstance(token, ApiToken) or (token.user.is_superuser and not token.is_limited):
+        return visible_runs(request)
+    return Run.objects.filter(service__in=list(visible_services(request).values_list("pk", flat=True)))
+
+
 def visible_payloads(request: Request) -> QuerySet[Payload]:
     """The payloads of the visible services' runs, with their `state` by the database's clock."""
     token = request.auth
@@ -35,3 +46,12 @@ def visible_payloads(request: Request) -> QuerySet[Payload]:
         return Payload.objects.none()
     payloads = Payload.objects.visible_to(token.user).listed().with_state()
     return payloads.filter(run__service__in=token.services.values("pk")) if token.is_limited else payloads
+
+
+def listed_payloads(request: Request) -> QuerySet[Payload]:
+    """The same, for lists; see `listed_runs`."""
+    token = request.auth
+    if not isinstance(token, ApiToken) or (token.user.is_superuser and not token.is_limited):
+        return visible_payloads(request)
+    services = list(visible_services(request).values_list("pk", flat=True))
+    return Payload.objects.filter(run__service__in=services).listed().with_state()

@@ -134,6 +134,39 @@ def test_lists_cost_the_same_for_one_and_for_three(client, path, queries, number
     assert len(response.json()["results"]) == number
 
 
+@pytest.mark.parametrize("number", [1, 3])
+@pytest.mark.parametrize(
+    ("path", "queries"), [("/api/v1/runs/", 3), ("/api/v1/runs/?service=orders", 4), ("/api/v1/payloads/", 3)]
+)
+def test_lists_cost_one_query_more_where_services_are_looked_up(
+    service, path, queries, number, django_assert_num_queries
+):
+    client = client_of(make_token(services=[service])[1])
+    for _index in range(number):
+        make_payload(make_run(service, store_pull=True))
+    client.get(path)
+
+    # Token, the services that it is for, the one that is asked for, and the list: however many there are.
+    with django_assert_num_queries(queries):
+        response = client.get(path)
+
+    assert len(response.json()["results"]) == number
+
+
+def test_runs_of_a_time_are_listed_and_paged_by_their_start(client, service):
+    now = timezone.now()
+    runs = [make_run(service, started_at=now - timedelta(hours=hours)) for hours in (2, 1, 3, 1)]
+    query = {"started_after": (now - timedelta(days=1)).isoformat(), "limit": 1}
+
+    pages, url = [], "/api/v1/runs/"
+    while url:
+        response = client.get(url, query)
+        pages += ids(response)
+        url, query = response.json()["next"], None
+
+    assert pages == [runs[3].pk, runs[1].pk, runs[0].pk, runs[2].pk]
+
+
 def test_runs_are_listed_newest_first(client, service):
     runs = [make_run(service) for _index in range(3)]
 

@@ -146,7 +146,7 @@ def test_page_costs_the_same_for_one_line_and_for_three(client, run, number, dja
     for sequence in range(1, number + 1):
         make_payload(run, sequence=sequence)
 
-    # Token, its use, run, lines, payloads. And the permission.
+    # Token, run, lines, payloads.
     with django_assert_num_queries(4):
         page = page_of(client, run)
 

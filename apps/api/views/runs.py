@@ -20,7 +20,7 @@ from apps.api.problems import RunHasEnded
 from apps.api.schema import answers
 from apps.api.serializers import RunSerializer
 from apps.api.views.base import ApiView
-from apps.api.visibility import visible_runs
+from apps.api.visibility import listed_runs, visible_runs
 from apps.runs.models import Run
 
 
@@ -44,7 +44,8 @@ class RunViewSet(ApiView, ListModelMixin, RetrieveModelMixin, GenericViewSet[Run
     filterset_class = RunFilter
 
     def get_queryset(self) -> QuerySet[Run]:
-        return visible_runs(self.request).select_related("service", "started_by")
+        runs = listed_runs(self.request) if self.action == "list" else visible_runs(self.request)
+        return runs.select_related("service", "started_by")
 
     @extend_schema(
         summary="Cancel a run",

@@ -129,6 +129,8 @@ class Payload(models.Model):
         indexes = [
             # The log feed: WHERE run_id = … AND sequence BETWEEN … AND ….
             models.Index(fields=["run", "sequence"], name="payload_run_sequence"),
+            # The API's list, newest first.
+            models.Index(fields=["-created_at", "-id"], name="payload_latest"),
             # The clean-up: WHERE status IN (…) AND expires_at <= now ORDER BY expires_at LIMIT 1000.
             models.Index(
                 fields=["expires_at"], name="payload_expiry", condition=Q(status__in=["stored", "deleting"])

@@ -203,6 +203,13 @@ class Run(models.Model):
             models.Index("service", F("started_at").desc(), name="run_service_warned", condition=WARNED),
             # A service's latest runs by number: WHERE service_id = … ORDER BY id DESC LIMIT 20.
             models.Index(fields=["service", "-id"], name="run_service_latest"),
+            # The API's lists by status or trigger, newest first; most runs succeed by schedule, and are soon found.
+            models.Index(
+                "status", F("id").desc(), name="run_status_latest", condition=~Q(status="succeeded")
+            ),
+            models.Index(
+                "trigger", F("id").desc(), name="run_trigger_latest", condition=~Q(trigger="schedule")
+            ),
             # The sweeper and the home page: WHERE status IN ('queued', 'running').
             models.Index(fields=["status", "lease_until"], name="run_open", condition=IS_OPEN),
         ]
@@ -211,10 +218,7 @@ class Run(models.Model):
         return _("Run %(number)s") % {"number": self.pk}
 
     def claim(self, worker: str) -> uuid.UUID | None:
-        """Take the run for execution: its lease token, or None where another delivery has taken it.
-
-        None too where its time has not come, or where it waits for another run of its service.
-        """
+        """Take the run for execution: its lease token; None where it is taken, not due, or waits for another run."""
         token = uuid.uuid4()
         with transaction.atomic():
             if self.is_automatic and not self._may_start():
@@ -233,9 +237,8 @@ class Run(models.Model):
     def _may_start(self) -> bool:
         """Whether the service lets the run start now; its row stays locked, so that no other starts meanwhile."""
         service = Service.objects.select_for_update(no_key=True).only("overlap").get(pk=self.service_id)
-        if service.overlap == Service.Overlap.ALLOW:
-            return True
-        return not Run.objects.running().filter(service=service).exists()
+        others = Run.objects.running().filter(service=service)
+        return service.overlap == Service.Overlap.ALLOW or not others.exists()
 
     def take_over(self, worker: str) -> uuid.UUID | None:
         """Take the lease of a run that lost its worker, to close it: None where somebody was quicker."""
@@ -249,11 +252,8 @@ class Run(models.Model):
 
     def finish(self, token: uuid.UUID, status: Run.Status, **outcome: Any) -> bool:
         """End the run under its lease; False where the lease is no longer ours, and nothing is written."""
-        return bool(
-            self._leased(token).update(
-                status=status, finished_at=Now(), lease_token=None, lease_until=None, **outcome
-            )
-        )
+        ended = {"status": status, "finished_at": Now(), "lease_token": None, "lease_until": None}
+        return bool(self._leased(token).update(**ended, **outcome))
 
     def request_cancel(self, user: Any = None) -> bool:
         """Ask a running run to stop, end a queued one at once; False where it has ended already."""
