@@ -58,6 +58,17 @@ def test_a_wrong_setting_stops_the_start_with_one_line_that_names_it(tmp_path, n
     assert ended.returncode == 1
 
 
+def test_encryption_of_the_bucket_is_asked_for_as_it_is_set(tmp_path):
+    code = (
+        "from django.conf import settings as s; print(s.STORAGES['payloads']['OPTIONS']['object_parameters'])"
+    )
+    kms = {"AWS_S3_SSE": "aws:kms", "AWS_S3_KMS_KEY_ID": "alias/payloads"}
+
+    ended = manage(tmp_path, "shell", "--no-imports", "-c", code, AWS_STORAGE_BUCKET_NAME="b", **kms)
+
+    assert ended.stdout.strip() == "{'ServerSideEncryption': 'aws:kms', 'SSEKMSKeyId': 'alias/payloads'}"
+
+
 @pytest.mark.parametrize(
     "command", [["check"], ["migrate", "--plan"], ["sync", "orders"], ["run_demo"]], ids=" ".join
 )

@@ -27,7 +27,8 @@ from storages.backends.s3 import S3Storage
 
 from apps.runs.clock import database_now
 from apps.runs.logs.spool import Spool, spooled_runs
-from apps.runs.models import Payload, Run, Tick
+from apps.runs.models import Run, Tick
+from apps.runs.payloads.expiry import expiry_lag
 from apps.runs.tasks import answering_workers, check_broker
 
 logger = logging.getLogger(__name__)
@@ -199,17 +200,9 @@ def _look_at_clock(_is_thorough: bool) -> str:
 
 
 def _look_at_expiry(_is_thorough: bool) -> str:
-    oldest = (
-        Payload.objects.filter(
-            status__in=(Payload.Status.STORED, Payload.Status.DELETING), expires_at__lte=Now()
-        )
-        .order_by("expires_at")
-        .values_list("expires_at", flat=True)
-        .first()
-    )
-    if oldest is None:
+    lag = expiry_lag()
+    if not lag:
         return _("No expired payload is left.")
-    lag = database_now() - oldest
     if lag > LONGEST_EXPIRY_LAG:
         raise _Unwell(
             _("A payload that expired %(age)s ago is still in the store.") % {"age": _in_words(lag)}

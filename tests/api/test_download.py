@@ -44,6 +44,7 @@ def test_download_is_the_stored_bytes_and_runs_nowhere(client, payload):
         "Content-Disposition": 'attachment; filename="page-1.json"',
         "Accept-Ranges": "bytes",
         "ETag": f'"{digest.hexdigest()}"',
+        "Digest": f"sha-256={base64.b64encode(digest.digest()).decode()}",
         "Repr-Digest": f"sha-256=:{base64.b64encode(digest.digest()).decode()}:",
         "Cache-Control": "private, no-store",
         "Content-Security-Policy": "sandbox; default-src 'none'",

@@ -149,3 +149,24 @@ def test_upload_that_ends_after_its_run_is_not_kept(store, monkeypatch):
     [payload] = Payload.objects.with_state()
     assert (payload.status, payload.state) == ("deleting", "lost")
     assert not store.exists(payload.key)
+
+
+@pytest.mark.parametrize("size", [1000, 11 * 1024 * 1024], ids=["whole", "in parts"])
+def test_upload_asks_for_the_encryption_that_is_set(s3_payloads, settings, size):
+    options = settings.STORAGES["payloads"]["OPTIONS"] | {
+        "object_parameters": {"ServerSideEncryption": "AES256"},
+        "transfer_config": configured._S3_OPTIONS["transfer_config"],
+    }
+    settings.STORAGES = settings.STORAGES | {"payloads": settings.STORAGES["payloads"] | {"OPTIONS": options}}
+    asked = {}
+
+    def note(model, params, **_more):
+        asked[model.name] = params["headers"].get("x-amz-server-side-encryption")
+
+    storages["payloads"].connection.meta.client.meta.events.register("before-call.s3", note)
+
+    payload = keep(os.urandom(size))
+
+    begins = "PutObject" if size < configured._S3_PART_BYTES else "CreateMultipartUpload"
+    assert payload.size == size
+    assert asked[begins] == "AES256"

@@ -128,6 +128,8 @@ def _headers(payload: Payload) -> dict[str, str]:
         "Content-Disposition": content_disposition_header(True, download_name(payload.name)) or "attachment",
         # Whatever it holds, nothing of it runs in a browser.
         "Content-Security-Policy": "sandbox; default-src 'none'",
+        # The header of RFC 3230, which clients know, and the one of RFC 9530, which took its place.
+        "Digest": f"sha-256={digest}",
         "ETag": f'"{payload.sha256}"',
         "Repr-Digest": f"sha-256=:{digest}:",
         "X-Content-Type-Options": "nosniff",
