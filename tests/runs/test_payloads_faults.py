@@ -174,7 +174,11 @@ def test_workers_side_by_side_delete_each_object_once(store, monkeypatch):
         make_payload(expires_at=timezone.now())
     asked = []
     monkeypatch.setattr(expiry, "MOST_KEYS", 7)
-    monkeypatch.setattr(expiry, "delete_objects", lambda keys: asked.extend(keys) or delete_objects(keys))
+    monkeypatch.setattr(
+        expiry,
+        "delete_objects",
+        lambda keys, **client: asked.extend(keys) or delete_objects(keys, **client),
+    )
     totals = []
 
     def work():

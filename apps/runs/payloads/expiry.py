@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import defaultdict
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
@@ -18,7 +19,7 @@ from django.db.models.functions import Now
 
 from apps.runs.models import Payload, Run
 from apps.runs.payloads.keeping import settle_uploads
-from apps.runs.payloads.objects import MOST_KEYS, delete_objects
+from apps.runs.payloads.objects import MOST_KEYS, delete_objects, s3_client
 
 logger = logging.getLogger(__name__)
 
@@ -62,24 +63,38 @@ def expiry_lag() -> timedelta:
 def delete_expired_payloads(*, most_seconds: float = 45) -> Deletion:
     """Delete what has expired, oldest first, in batches of 1,000, until none is left or the time is over.
 
-    Several may do so side by side. Where the store refuses a whole batch, the rest waits for the next time.
+    Several may do so side by side. While the store deletes one batch, the database notes the one before and marks
+    the one after. Where the store refuses a whole batch, the rest waits for the next time.
     """
     total = Deletion()
     until = time.monotonic() + most_seconds
-    while time.monotonic() < until:
-        batch = _take_batch()
-        if not batch:
-            break
-        failed = delete_objects([payload.key for payload in batch])
-        total.deleted += _note_deleted(batch, failed)
-        total.failed += len(failed)
-        _note_failed(batch, failed)
-        if len(failed) == len(batch):
-            break
+    client = s3_client()
+    under_way: tuple[list[Payload], Future[dict[str, str]]] | None = None
+    with ThreadPoolExecutor(1, "delete-objects") as pool:
+        while True:
+            batch = _take_batch() if time.monotonic() < until else []
+            following = None
+            if batch:
+                keys = [payload.key for payload in batch]
+                following = batch, pool.submit(delete_objects, keys, client=client)
+            if under_way is not None and not _note(total, *under_way):
+                until = 0
+            under_way = following
+            if under_way is None:
+                break
     if total.deleted or total.failed:
         level = logging.WARNING if total.failed else logging.INFO
         logger.log(level, "Expired payloads: %d deleted, %d could not be", total.deleted, total.failed)
     return total
+
+
+def _note(total: Deletion, batch: list[Payload], deletion: Future[dict[str, str]]) -> bool:
+    """Wait for the deletion of a batch, and write down how it went; whether anything of it was deleted."""
+    failed = deletion.result()
+    total.deleted += _note_deleted(batch, failed)
+    total.failed += len(failed)
+    _note_failed(batch, failed)
+    return len(failed) < len(batch)
 
 
 def _take_batch() -> list[Payload]:

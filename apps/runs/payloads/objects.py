@@ -48,15 +48,22 @@ def is_missing(error: ClientError) -> bool:
     return error.response["Error"]["Code"] in _MISSING
 
 
-def delete_objects(keys: Sequence[str]) -> dict[str, str]:
+def s3_client() -> Any:
+    """This thread's connection to S3, which others may use, too; None where payloads are files."""
+    store: Any = storages["payloads"]
+    return _client(store) if isinstance(store, S3Storage) else None
+
+
+def delete_objects(keys: Sequence[str], *, client: Any = None) -> dict[str, str]:
     """Delete up to MOST_KEYS objects; those that are not there count as deleted.
 
-    Returns the keys that could not be deleted, each with the reason.
+    A thread that is short-lived is given the `client` of another, for one of its own would take longer to make
+    than hundreds of objects to delete. Returns the keys that could not be deleted, each with the reason.
     """
     store: Any = storages["payloads"]
     if not isinstance(store, S3Storage):
         return _delete_one_by_one(keys, store.delete)
-    client = _client(store)
+    client = client or _client(store)
     try:
         answer = client.delete_objects(
             Bucket=store.bucket_name, Delete={"Objects": [{"Key": key} for key in keys], "Quiet": True}
