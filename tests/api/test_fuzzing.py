@@ -50,4 +50,4 @@ def test_no_answer_is_undocumented_and_none_is_5xx(live_server, settings, tmp_pa
     )
 
     assert done.returncode == 0, done.stdout[-20_000:] + done.stderr
-    assert "Tested: 15" in done.stdout
+    assert "Tested: 16" in done.stdout
