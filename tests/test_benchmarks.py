@@ -12,6 +12,7 @@ FIGURES = {
     "download_memory_mib",
     "download_s3_mb_per_s",
     "expiry_objects_per_s",
+    "home_500_services_ms",
     "idle_poll_per_s",
     "ingest_http_lines_per_s",
     "jump_in_1m_lines_ms",
@@ -24,6 +25,7 @@ FIGURES = {
     "services_list_500_ms",
     "shipper_lines_per_s",
     "summary_10m_runs_ms",
+    "summary_busiest_service_ms",
     "summary_page_kb",
     "visible_delay_p99_s",
 }

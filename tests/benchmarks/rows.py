@@ -51,16 +51,20 @@ def clean_up(table: str) -> None:
         cursor.execute(f"VACUUM ANALYZE {table}" if connection.vendor == "postgresql" else "ANALYZE")
 
 
-def insert_runs(count: int, *, services: int, seconds_apart: float) -> None:
+def insert_runs(count: int, *, services: int, seconds_apart: float, first_has_half: bool = False) -> None:
     """Runs of the first services by turns, the latest of them now; on PostgreSQL a million in some 10 s.
 
+    With `first_has_half` every other run is of the first service.
     Foreign keys are not looked up, and the indexes are made afterwards, to save time.
     """
+    turn = f"number %% {services}"
+    if first_has_half:
+        turn = f"CASE WHEN number %% 2 = 0 THEN 0 ELSE {turn} END"
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute("SET session_replication_role = replica")
             definitions = _drop_indexes(cursor)
-            _insert_runs(cursor, count, services, f"now() - number * interval '{seconds_apart} seconds'")
+            _insert_runs(cursor, count, turn, f"now() - number * interval '{seconds_apart} seconds'")
             cursor.execute("SET maintenance_work_mem = '512MB'")
             for definition in definitions:
                 cursor.execute(definition)
@@ -71,13 +75,13 @@ def insert_runs(count: int, *, services: int, seconds_apart: float) -> None:
             at = (
                 f"strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now', '-' || (number * {seconds_apart}) || ' seconds')"
             )
-            _insert_runs(cursor, count, services, at)
+            _insert_runs(cursor, count, turn, at)
     clean_up("runs_run")
 
 
-def _insert_runs(cursor: Any, count: int, services: int, at: str) -> None:
+def _insert_runs(cursor: Any, count: int, turn: str, at: str) -> None:
     columns = {
-        "service_id": f"(SELECT min(id) FROM services_service) + number %% {services}",  # noqa: S608 - our words
+        "service_id": f"(SELECT min(id) FROM services_service) + {turn}",  # noqa: S608 - our words
         "status": "CASE WHEN number %% 50 = 0 THEN 'failed' ELSE 'succeeded' END",
         "trigger": "'schedule'",
         **dict.fromkeys(("queued_at", "sent_at", "started_at", "finished_at"), at),
