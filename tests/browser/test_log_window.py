@@ -1,8 +1,10 @@
 """Long logs in a real browser: the page holds a bounded part of them, and every size of screen holds the page."""
 
+import re
+
 import pytest
 from django.utils import timezone
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from apps.console import log_page
 from apps.runs.models import Level, Run
@@ -16,6 +18,21 @@ HIDE_TAB = """
 hidden => {
     Object.defineProperty(document, "hidden", {value: hidden, configurable: true});
     document.dispatchEvent(new Event("visibilitychange"));
+}
+"""
+
+# Scrolls to one end of what is there, again and again, until the line has come; says how many lines there were at most.
+SCROLL_UNTIL = """
+async ([isDown, wanted, patience]) => {
+    const lines = document.getElementById("lines");
+    const end = performance.now() + patience;
+    let most = lines.childElementCount;
+    new MutationObserver(() => { most = Math.max(most, lines.childElementCount); }).observe(lines, {childList: true});
+    while (!document.getElementById(`L${wanted}`) && performance.now() < end) {
+        scrollTo(0, isDown ? document.documentElement.scrollHeight : 1);
+        await new Promise(requestAnimationFrame);
+    }
+    return most;
 }
 """
 
@@ -41,6 +58,28 @@ def numbers(page: Page) -> list[int]:
     return page.evaluate("[...document.querySelectorAll('.line')].map((line) => Number(line.id.slice(1)))")
 
 
+def comes(page: Page, condition: str) -> bool:
+    """Waits until this JavaScript holds. On a page of 4,000 lines Playwright's own `expect` takes seconds a look."""
+    came: bool = page.evaluate(
+        f"""async () => {{
+            const end = performance.now() + {2 * PATIENCE};
+            while (!({condition}) && performance.now() < end) {{
+                await new Promise((done) => setTimeout(done, 50));
+            }}
+            return Boolean({condition});
+        }}"""
+    )
+    return came
+
+
+def waiting_says(text: str) -> str:
+    return f"document.getElementById('waiting').textContent === '{text}'"
+
+
+def is_in_sight(number: int) -> str:
+    return f"document.getElementById('L{number}')?.getBoundingClientRect().top < innerHeight"
+
+
 def test_earlier_lines_come_while_one_scrolls_up_and_the_readers_line_stays(open_log) -> None:
     run = make_run()
     make_log_entries(run, 3000)
@@ -52,6 +91,92 @@ def test_earlier_lines_come_while_one_scrolls_up_and_the_readers_line_stays(open
     top = "document.getElementById('L1950').getBoundingClientRect().top"
     assert 0 < page.evaluate(top) < 250
     assert numbers(page) == list(range(1400, 2400))
+
+
+def test_page_stays_bounded_while_one_scrolls_through_a_long_log(open_log) -> None:
+    run = make_run()
+    make_log_entries(run, 9000)
+    page = open_log(run, "?after=0")
+    assert numbers(page) == list(range(1, 501))
+
+    most_down = page.evaluate(SCROLL_UNTIL, [True, 9000, 4 * PATIENCE])
+    assert numbers(page) == list(range(5001, 9001))
+    most_up = page.evaluate(SCROLL_UNTIL, [False, 1, 4 * PATIENCE])
+    assert numbers(page) == list(range(1, 4001))
+
+    # The lines that make room are not those that are being read.
+    page.evaluate("document.getElementById('L3980').scrollIntoView()")
+    assert comes(page, "document.getElementById('L4500')")
+    assert 0 < page.evaluate("document.getElementById('L3980').getBoundingClientRect().top") < 250
+    assert numbers(page)[0] > 1
+    assert (most_down, most_up) == (4000, 4000)
+
+
+def test_reader_of_a_full_page_is_told_of_new_lines(open_log) -> None:
+    run = make_run(status=Run.Status.RUNNING)
+    make_log_entries(run, 4000)
+    page = open_log(run, "?after=0")
+    page.evaluate(SCROLL_UNTIL, [True, 4000, 4 * PATIENCE])
+    assert comes(page, "document.getElementById('later').hidden")
+    page.evaluate("document.getElementById('L2000').scrollIntoView()")
+
+    make_log_entries(run, 3)
+    assert comes(page, waiting_says("3 new lines"))
+    make_log_entries(run, 4)
+    assert comes(page, waiting_says("7 new lines"))
+    assert comes(page, "document.getElementById('log-note').textContent === '7 lines further on'")
+    assert comes(page, "!document.getElementById('later').hidden")
+    # None of the reader's lines made room, not even when the reader moves on a little.
+    page.evaluate("document.getElementById('L2010').scrollIntoView()")
+    assert comes(page, is_in_sight(2010))
+    make_log_entries(run, 1)
+    assert comes(page, waiting_says("8 new lines"))
+    assert numbers(page) == list(range(1, 4001))
+
+    # By scrolling to the end the reader meets them all.
+    page.evaluate(SCROLL_UNTIL, [True, 4008, PATIENCE])
+    assert numbers(page) == list(range(9, 4009))
+    page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
+    assert comes(page, "document.getElementById('waiting').hidden")
+    make_log_entries(run, 1)
+    assert comes(page, is_in_sight(4009))
+
+
+def test_waiting_lines_of_a_full_page_are_one_click_away(open_log) -> None:
+    run = make_run(status=Run.Status.RUNNING)
+    make_log_entries(run, 4000)
+    page = open_log(run, "?after=0")
+    page.evaluate(SCROLL_UNTIL, [True, 4000, 4 * PATIENCE])
+    page.evaluate("scrollTo(0, 0)")
+
+    make_log_entries(run, 1200)
+    assert comes(page, waiting_says("1,200 new lines"))
+    page.evaluate("document.getElementById('waiting').click()")
+
+    assert comes(page, is_in_sight(5200))
+    assert comes(page, "document.getElementById('waiting').hidden")
+    assert numbers(page) == list(range(4701, 5201))
+
+
+def test_earlier_lines_that_take_the_place_of_the_last_ones_leave_no_gap(open_log) -> None:
+    run = make_run(status=Run.Status.RUNNING)
+    make_log_entries(run, 4500)
+    page = open_log(run, "?line=601")
+    page.evaluate(SCROLL_UNTIL, [True, 4500, 4 * PATIENCE])
+    assert comes(page, "document.getElementById('later').hidden")
+    assert numbers(page) == list(range(501, 4501))
+    held: list[Route] = []
+    page.route(re.compile(r"/feed/\?after=4500"), lambda route: held.append(route))
+    with page.expect_request(re.compile(r"/feed/\?after=4500")):
+        make_log_entries(run, 5)
+
+    page.evaluate(SCROLL_UNTIL, [False, 1, PATIENCE])
+    assert numbers(page) == list(range(1, 4001))
+    for route in held:
+        route.continue_()
+
+    assert comes(page, waiting_says("5 new lines"))
+    assert numbers(page) == list(range(1, 4001))
 
 
 def test_what_came_while_it_was_off_comes_page_by_page_until_level(open_log) -> None:
@@ -166,3 +291,18 @@ def test_nothing_overflows_at_any_width(new_page, sign_in, width: int, colours: 
 
     assert wide == []
     assert page.evaluate("document.documentElement.scrollWidth") == width
+
+
+@pytest.mark.parametrize("width", [1024, 1440, 2560])
+def test_toolbar_takes_two_rows_also_while_it_filters_and_finds(new_page, sign_in, width: int) -> None:
+    run = make_run()
+    make_log_entries(run, 1200, level=Level.ERROR)
+    page = new_page(viewport={"width": width, "height": 900})
+    sign_in(page, make_user(is_superuser=True))
+    page.goto(f"/admin/runs/run/{run.pk}/log/?level=error")
+    page.locator("#find").fill("line")
+    page.keyboard.press("Enter")
+    expect(page.locator("#find-count")).to_have_text(re.compile(r"1,000\+"))
+
+    assert page.locator("#unfilter").is_visible()
+    assert page.locator(".log-bar").bounding_box()["height"] < 100

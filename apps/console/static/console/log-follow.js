@@ -1,6 +1,6 @@
 // Follows a run: new lines every few seconds, shown at once to a reader at the end, counted for one who looks elsewhere.
 
-import { append, goToEnd, goToLatest, isAtEnd, isFull } from "./log-lines.js";
+import { append, goToEnd, goToLatest, isAtEnd, isFull, showEnds } from "./log-lines.js";
 import { ask, attempt, log, newLines, phrase, say, showNote, state, words } from "./log-page.js";
 
 const RETRY_SECONDS = 5;
@@ -12,8 +12,8 @@ const note = document.getElementById("log-note");
 let isOn = state.isOpen;
 let isOffline = false;
 let waiting = 0;
-// The last line of the log as far as known, while the page shows a part before it.
-let known = 0;
+// The last line of the log as far as known, wherever the page stands; 0 = not asked for yet.
+let known = state.hasLater ? 0 : state.last;
 let timer = 0;
 let request = null;
 
@@ -55,11 +55,13 @@ function takeLines(answer) {
     return;
   }
   const wasAtEnd = isAtEnd();
+  known = answer.cursor;
   if (!wasAtEnd && isFull(answer.count)) {
     // The reader's own lines would have to make room.
     state.hasLater = true;
-    known = answer.cursor;
+    showEnds();
     showWaiting(waiting + answer.count);
+    say(newLines(answer.count));
     return;
   }
   // What is still to come is asked for at once: to the reader, this is the end.
@@ -144,11 +146,18 @@ async function poll() {
   const mine = new AbortController();
   request = mine;
   const isLengthOnly = state.hasLater;
+  const { last } = state;
   try {
-    const place = isLengthOnly ? { lines: 0 } : { after: state.last };
+    const place = isLengthOnly ? { lines: 0 } : { after: last };
     const answer = await ask({ ...place, version: state.version }, mine.signal);
-    if (!mine.signal.aborted) {
+    if (mine.signal.aborted) {
+      return;
+    }
+    if (isLengthOnly || state.last === last) {
       takeIn(answer, isLengthOnly);
+    } else {
+      // Earlier lines took the place of the last ones: what was asked for would leave a gap.
+      schedule(0);
     }
   } catch (error) {
     if (!mine.signal.aborted) {
@@ -179,6 +188,12 @@ function catchUp() {
   }
 }
 
+/** What the page shows has jumped, or has come to the end of the log. */
+function followOn() {
+  note.textContent = "";
+  catchUp();
+}
+
 export function start() {
   button.hidden = false;
   showButton();
@@ -191,9 +206,9 @@ export function start() {
   log.addEventListener("window", () => {
     known = 0;
     showWaiting(0);
-    note.textContent = "";
-    catchUp();
+    followOn();
   });
+  log.addEventListener("level", followOn);
   if (isOn) {
     schedule(Number(log.dataset.pollAfter));
   }

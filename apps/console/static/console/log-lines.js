@@ -74,7 +74,7 @@ function keepPlace(change) {
   }
 }
 
-function showEnds() {
+export function showEnds() {
   earlier.hidden = !state.hasEarlier;
   earlier.href = address({ before: state.first });
   const top = list.firstElementChild ? numberOf(list.firstElementChild) : 0;
@@ -152,7 +152,7 @@ export async function load(isLater) {
   if (answer && bound === (isLater ? state.last : state.first) && filter === String(state.filter)) {
     keepPlace(() => (isLater ? append(answer) : prepend(answer)));
     if (isLater && !state.hasLater) {
-      announce("window");
+      announce("level");
     }
     return answer.count > 0;
   }

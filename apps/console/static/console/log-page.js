@@ -124,7 +124,8 @@ export async function attempt(action) {
   }
 }
 
-/** Tells the other scripts that lines came or went: "lines" when some did, "window" when all did. */
+/** Tells the other scripts that lines came or went: "lines" when some did, "window" when all did, "level" when the
+    page has come to the end of the log by scrolling. */
 export function announce(name, detail = {}) {
   log.dispatchEvent(new CustomEvent(name, { detail }));
 }

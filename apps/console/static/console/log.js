@@ -17,6 +17,6 @@ choice.start();
 const wanted = log.dataset.line && lineAt(log.dataset.line);
 if (wanted) {
   bringToSight(wanted);
-} else if (state.isOpen && !location.hash) {
+} else if (state.isOpen && !state.hasLater && !location.hash) {
   goToEnd();
 }
