@@ -10,7 +10,7 @@ from django.test import Client
 from django.utils import timezone
 
 from apps.console.log_preview_text import MOST_BYTES, Preview, indented, preview_of
-from apps.runs.models import Payload
+from apps.runs.models import Payload, PayloadRead
 from tests.factories import make_payload, make_run, make_user
 
 
@@ -154,6 +154,17 @@ def test_preview_of_a_large_file_shows_its_beginning_and_says_so(staff: Client) 
     assert "These are the first 256 KiB of 540.0 kB; the download has all of it." in text
     assert len(text) < 10 * MOST_BYTES
     assert "no-store" in response["Cache-Control"]
+
+
+@pytest.mark.django_db
+def test_preview_is_noted_with_who_read_it(staff: Client) -> None:
+    payload = make_payload(body=b"[1, 2]")
+
+    staff.get(address(payload))
+
+    [read] = PayloadRead.objects.all()
+    assert (read.payload, read.user.username, read.token, read.address) == (payload, "ada", "", "127.0.0.1")
+    assert (read.outcome, read.byte_count) == (PayloadRead.Outcome.COMPLETE, 6)
 
 
 @pytest.mark.django_db

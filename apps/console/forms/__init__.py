@@ -2,6 +2,6 @@
 
 from apps.console.forms.connection import ConnectionForm
 from apps.console.forms.pages import ServiceSettings
-from apps.console.forms.service import SERVICE_FIELDSETS, ServiceForm
+from apps.console.forms.service import ServiceForm
 
-__all__ = ("SERVICE_FIELDSETS", "ConnectionForm", "ServiceForm", "ServiceSettings")
+__all__ = ("ConnectionForm", "ServiceForm", "ServiceSettings")

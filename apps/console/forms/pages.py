@@ -14,7 +14,8 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from apps.console.forms.schedule import describe_schedule
-from apps.console.forms.service import REPORTED_FIELDSETS, SERVICE_FIELDSETS, ServiceForm
+from apps.console.forms.service import ServiceForm
+from apps.console.forms.service_fieldsets import REPORTED_FIELDSETS, SERVICE_FIELDSETS
 from apps.services.models import Service
 
 _READ_ONLY_FIELDSETS = (

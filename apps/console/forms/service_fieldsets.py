@@ -1,0 +1,55 @@
+"""In which groups the settings of a service stand on their page."""
+
+from django.utils.translation import gettext_lazy as _
+
+# Of a service that runs elsewhere and reports here.
+REPORTED_FIELDSETS = (
+    (None, {"fields": ("name", "slug", "is_active")}),
+    (_("Limits and access"), {"fields": ("log_retention_days", "groups")}),
+)
+SERVICE_FIELDSETS = (
+    (None, {"fields": ("name", "slug", "is_active")}),
+    (
+        _("Source"),
+        {
+            "fields": (
+                "source_connection",
+                "source_path",
+                "source_format",
+                "source_records",
+                ("source_page_size", "source_id_field"),
+                "source_pagination_type",
+                ("source_pagination_page_param", "source_pagination_first"),
+                "source_pagination_offset_param",
+                ("source_pagination_cursor", "source_pagination_param"),
+                "source_pagination_size_param",
+                ("source_params", "source_headers"),
+            )
+        },
+    ),
+    (_("Script"), {"fields": ("script",)}),
+    (
+        _("Destination"),
+        {
+            "fields": (
+                "destination_connection",
+                ("destination_method", "destination_path"),
+                "destination_format",
+                "destination_batch_size",
+                ("destination_params", "destination_headers"),
+            )
+        },
+    ),
+    (_("Schedule"), {"fields": (("schedule", "timezone"), "overlap")}),
+    (
+        _("When a run fails"),
+        {"fields": (("retry_limit", "pause_after_failures"), "capture_on_failure")},
+    ),
+    (
+        _("Limits and access"),
+        {
+            "fields": (("max_attempts", "timeout_seconds"), "log_retention_days", "groups"),
+            "classes": ("collapse",),
+        },
+    ),
+)
