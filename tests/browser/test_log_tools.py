@@ -71,6 +71,7 @@ def test_several_levels_and_a_step_filter_the_whole_log(open_log, run: Run) -> N
     lines = [json.loads(line) for line in download.value.path().read_text().splitlines()]
     assert [line["sequence"] for line in lines] == [1000, 2000, 3000]
 
+    page.keyboard.press("Escape")
     page.get_by_role("link", name="All lines").click()
     expect(page.locator("#L2999")).to_be_attached()
 
