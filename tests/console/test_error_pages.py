@@ -1,0 +1,37 @@
+"""What is not there, not allowed or broken is said on a page of the console's own looks, in the reader's language."""
+
+import pytest
+from django.test import Client, RequestFactory
+from django.views.defaults import server_error
+
+from tests.factories import make_payload, make_user
+
+
+@pytest.mark.django_db
+def test_run_that_is_not_there_is_told_on_a_page(client: Client) -> None:
+    client.force_login(make_user(is_superuser=True))
+
+    response = client.get("/admin/runs/run/4711/log/", headers={"accept-language": "de"})
+
+    assert response.status_code == 404
+    assert "Diese Seite gibt es nicht" in response.content.decode()
+    assert 'href="/admin/"' in response.content.decode()
+
+
+@pytest.mark.django_db
+def test_what_is_not_allowed_is_told_on_a_page(client: Client) -> None:
+    payload = make_payload()
+    client.force_login(make_user(permissions=["runs.view_run"]))
+
+    response = client.get(f"/admin/runs/run/{payload.run_id}/payloads/{payload.pk}/preview/")
+
+    assert response.status_code == 403
+    assert "You may not see this page" in response.content.decode()
+
+
+def test_error_is_told_without_the_database(rf: RequestFactory) -> None:
+    response = server_error(rf.get("/admin/"))
+
+    assert response.status_code == 500
+    assert "Something went wrong" in response.content.decode()
+    assert "console.css" in response.content.decode()
