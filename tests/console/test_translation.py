@@ -1,13 +1,17 @@
 """The console in German: the catalogue is complete and compiled, and English stays what it is."""
 
+import ast
 import gettext
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
+import django
 import pytest
 from django.conf import settings
 from django.test import Client
+from django.utils.translation.template import templatize
 
 from tests.factories import make_run, make_user
 
@@ -34,6 +38,34 @@ def test_catalogue_is_complete_and_keeps_every_placeholder() -> None:
         allowed = [original, *strings(entry, "msgid_plural")]
         for translation in translations:
             assert placeholders(translation) in map(placeholders, allowed), entry
+
+
+def test_catalogue_has_every_text_of_the_code_and_the_templates() -> None:
+    known = {strings(entry, "msgid")[0] for entry in entries()}
+    locale = Path(django.__file__).parent / "conf" / "locale"
+    of_django = gettext.translation("django", locale, ["de"])
+
+    used = set(texts_of_code()) | set(texts_of_templates())
+
+    assert len(used) > 500
+    assert {text for text in used - known if of_django.gettext(text) == text} == set()
+
+
+def texts_of_code() -> Iterator[str]:
+    functions = {"_", "gettext", "gettext_lazy", "ngettext", "ngettext_lazy", "pgettext"}
+    for path in (Path(settings.BASE_DIR) / "apps").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") in functions:
+                first = node.args[0]
+                if isinstance(first, ast.Constant) and isinstance(first.value, str):
+                    yield first.value
+
+
+def texts_of_templates() -> Iterator[str]:
+    call = re.compile(r"""\b(?:_|gettext|ngettext)\(u?('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")""")
+    for path in (Path(settings.BASE_DIR) / "templates").rglob("*.html"):
+        for literal in call.findall(templatize(path.read_text(), origin=str(path))):
+            yield ast.literal_eval(literal)
 
 
 def placeholders(text: str) -> set[str]:
