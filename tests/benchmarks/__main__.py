@@ -79,7 +79,8 @@ def main(names: list[str]) -> int:
         )
         measured_by = {figure: name for name, one in known.items() for figure in one["figures"]}
         if unknown := [name for name in names if name not in measured_by]:
-            print(f"There is no figure {unknown[0]!r}; there are: {', '.join(measured_by)}", file=sys.stderr)
+            there_are = ", ".join(sorted(measured_by))
+            print(f"There is no figure {unknown[0]!r}; there are: {there_are}", file=sys.stderr)
             return 2
         with PostgresServer() as server:
             databases = Databases(Path(folder), server)
