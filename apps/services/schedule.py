@@ -1,12 +1,18 @@
 """Schedules: cron expressions in a time zone, and the same in words."""
 
+from calendar import day_name, month_name
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cron_descriptor import CasingTypeEnum, ExpressionDescriptor, Options
 from cronsim import CronSim, CronSimError
 from django.core.exceptions import ValidationError
+from django.utils.dates import MONTHS, WEEKDAYS
+from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
+
+# The languages of the console as the describing library calls them; it falls back on English.
+_DESCRIBED_IN = {"de": "de_DE"}
 
 
 def validate_timezone(name: str) -> None:
@@ -56,8 +62,14 @@ def last_slot(expression: str, timezone: str, *, now: datetime) -> datetime | No
 
 
 def in_words(expression: str) -> str:
-    """The expression spelled out: `*/15 * * * *` is "every 15 minutes"."""
+    """The expression spelled out in the active language: `*/15 * * * *` is "every 15 minutes"."""
     options = Options()
-    options.casing_type = CasingTypeEnum.LowerCase
+    options.locale_code = _DESCRIBED_IN.get((get_language() or "").split("-")[0], "en_US")
+    options.casing_type = CasingTypeEnum.Sentence
     options.use_24hour_time_format = True
-    return str(ExpressionDescriptor(expression, options).get_description())
+    words = str(ExpressionDescriptor(expression, options).get_description())
+    # It leaves the names of days and months as the process has them.
+    for names, own in ((day_name, WEEKDAYS), (month_name, MONTHS)):
+        for number, name in own.items():
+            words = words.replace(names[number], str(name))
+    return words[:1].lower() + words[1:]

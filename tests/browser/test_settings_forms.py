@@ -50,7 +50,7 @@ def test_schedule_is_told_in_words_while_it_is_typed(page: Page, sign_in) -> Non
     expect(words).to_contain_text("“0 6 * *” has not five fields")
 
     page.locator("[name=schedule]").press_sequentially(" 1")
-    expect(words).to_contain_text("At 06:00, only on monday; next: Mon ")
+    expect(words).to_contain_text("At 06:00, only on Monday; next: Mon ")
 
 
 def test_connection_shows_what_its_sign_in_needs(page: Page, sign_in) -> None:

@@ -3,9 +3,11 @@ from datetime import UTC, datetime
 import pytest
 from django.core.exceptions import ValidationError
 from django.urls import reverse
+from django.utils.translation import override
 
 from apps.console.forms import ServiceForm
 from apps.console.forms.schedule import schedule_words
+from apps.console.wording import schedule_text
 from apps.services.loading import load_services
 from apps.services.models import Connection, Service
 from apps.services.options import destination_from, source_from
@@ -213,6 +215,20 @@ def test_schedule_is_spelled_out():
     assert schedule_words("", "UTC", now) == "No schedule: it runs when somebody starts it."
     with pytest.raises(ValidationError):
         schedule_words("0 0 30 2 *", "UTC", now)
+
+
+@pytest.mark.parametrize(
+    ("language", "expression", "words"),
+    [
+        ("en", "*/15 * * * *", "every 15 minutes"),
+        ("en", "0 5 * * 1-5", "at 05:00, Monday through Friday"),
+        ("de", "*/15 * * * *", "alle 15 Minuten"),
+        ("de", "0 5 1 5 1", "um 05:00, am 1 Tag des Monats, oder am Montag, nur im Mai"),
+    ],
+)
+def test_schedule_is_spelled_out_in_the_readers_language(language: str, expression: str, words: str) -> None:
+    with override(language):
+        assert schedule_text(expression) == words
 
 
 def test_schedule_is_spelled_out_while_it_is_typed(admin_client, client):
