@@ -13,8 +13,9 @@ from apps.runs.logs.reading import Line, LineFilter, latest_lines, lines_after, 
 from apps.runs.models import Level, Run, Step
 
 PAGE_LINES = 500
-# Of a page around a wanted line, how many stand before it.
-_LINES_BEFORE = 100
+# Around a wanted line there are fewer, so that it is soon there, yet more than any screen holds; scrolling gets more.
+_LINES_BEFORE = 60
+_LINES_FROM = 90
 
 
 @dataclass(frozen=True)
@@ -84,9 +85,9 @@ def read_window(run: Run, question: LogQuestion, size: int = PAGE_LINES) -> LogW
         return _search_window(run, question, size)
     if question.line is not None:
         before = lines_before(run, question.line, _LINES_BEFORE + 1)
-        after = lines_after(run, question.line - 1, size - _LINES_BEFORE + 1)
-        lines = before[-_LINES_BEFORE:] + after[: size - _LINES_BEFORE]
-        return _window(lines, len(before) > _LINES_BEFORE, len(after) > size - _LINES_BEFORE)
+        after = lines_after(run, question.line - 1, _LINES_FROM + 1)
+        lines = before[-_LINES_BEFORE:] + after[:_LINES_FROM]
+        return _window(lines, len(before) > _LINES_BEFORE, len(after) > _LINES_FROM)
     if question.before is not None:
         lines = lines_before(run, question.before, size + 1)
         return _window(lines[-size:], len(lines) > size, has_later=True, otherwise=question.before)
@@ -106,7 +107,7 @@ def _search_window(run: Run, question: LogQuestion, size: int) -> LogWindow:
     """The same among the lines that the filter wants; what takes too long ends where it is."""
     search = Search(run, question.wanted)
     if question.line is not None:
-        after = search.forwards(question.line - 1, size - _LINES_BEFORE)
+        after = search.forwards(question.line - 1, _LINES_FROM)
         before = search.backwards(question.line, _LINES_BEFORE)
         lines = before.lines + after.lines
         return LogWindow(lines, before.reached, after.reached, not before.is_done, not after.is_done)

@@ -86,11 +86,11 @@ def test_earlier_lines_come_while_one_scrolls_up_and_the_readers_line_stays(open
     page = open_log(run, "?line=2000")
     expect(page.locator("#L2000")).to_be_in_viewport()
     page.evaluate("document.getElementById('L1950').scrollIntoView()")
-    expect(page.locator("#L1400")).to_be_attached(timeout=PATIENCE)
+    expect(page.locator("#L1440")).to_be_attached(timeout=PATIENCE)
 
     top = "document.getElementById('L1950').getBoundingClientRect().top"
     assert 0 < page.evaluate(top) < 250
-    assert numbers(page) == list(range(1400, 2400))
+    assert numbers(page) == list(range(1440, 2090))
 
 
 def test_page_stays_bounded_while_one_scrolls_through_a_long_log(open_log) -> None:
@@ -161,7 +161,7 @@ def test_waiting_lines_of_a_full_page_are_one_click_away(open_log) -> None:
 def test_earlier_lines_that_take_the_place_of_the_last_ones_leave_no_gap(open_log) -> None:
     run = make_run(status=Run.Status.RUNNING)
     make_log_entries(run, 4500)
-    page = open_log(run, "?line=601")
+    page = open_log(run, "?line=561")
     page.evaluate(SCROLL_UNTIL, [True, 4500, 4 * PATIENCE])
     assert comes(page, "document.getElementById('later').hidden")
     assert numbers(page) == list(range(501, 4501))
