@@ -2,11 +2,15 @@
 
 import os
 import sys
+import threading
 import time
 import uuid
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from datetime import timedelta
 from itertools import batched, count
+from typing import Any
 
 from django.conf import settings
 from django.core.files.storage import storages
@@ -14,9 +18,12 @@ from django.core.management import call_command
 from django.db import connection
 from django.utils import timezone
 
+from apps.runs.logs.shipper import Shipper
+from apps.runs.logs.spool import Spool, format_line, time_text
 from apps.runs.models import LogEntry, Payload, Run
 from tests import factories
 from tests.benchmarks.harness import Figure, benchmark, compare
+from tests.benchmarks.logs import claimed_run
 from tests.benchmarks.rows import clean_up, insert_lines
 
 LINES = 400_000
@@ -29,10 +36,24 @@ KEYS_A_CALL = 1_000
 _numbers = count(1)
 
 
-@benchmark("retention_rows_per_s", "rows/s")
-def retention() -> Figure:
-    """`prune_logs` over a run of 400,000 lines, against raw DELETEs of 20,000 of the same."""
-    return compare(_prune, _delete_raw, rounds=3)
+@benchmark(
+    "retention_rows_per_s",
+    "rows/s",
+    also={"retention_transaction_s": "s", "retention_shipper_delay_s": "s"},
+)
+def retention() -> dict[str, Figure]:
+    """`prune_logs` over a run of 400,000 lines, against raw DELETEs of 20,000 of the same.
+
+    Then once more beside a shipper: the longest transaction, and the longest that a batch of the shipper took.
+    """
+    rate = compare(_prune, _delete_raw, rounds=3)
+    with longest_transaction() as longest, _shipping() as longest_batch:
+        _prune()
+    return {
+        "retention_rows_per_s": rate,
+        "retention_transaction_s": Figure(longest[0]),
+        "retention_shipper_delay_s": Figure(longest_batch[0]),
+    }
 
 
 @benchmark("expiry_objects_per_s", "objects/s", databases=["postgresql"], with_s3=["postgresql"])
@@ -51,8 +72,74 @@ def _prune() -> float:
     call_command("prune_logs")
     seconds = time.perf_counter() - before
     assert not Run.objects.filter(pk=run.pk).exists()
-    assert not LogEntry.objects.exists()
+    assert not LogEntry.objects.filter(run_id=run.pk).exists()
     return LINES / seconds
+
+
+@contextmanager
+def longest_transaction() -> Iterator[list[float]]:
+    """Seconds of the longest transaction of this thread within the block."""
+    longest, began = [0.0], [0.0]
+    set_autocommit = connection.set_autocommit
+
+    def note(seconds: float) -> None:
+        longest[0] = max(longest[0], seconds)
+
+    def timed_set_autocommit(autocommit: bool, **options: Any) -> None:
+        set_autocommit(autocommit, **options)
+        if autocommit:
+            note(time.perf_counter() - began[0])
+        else:
+            began[0] = time.perf_counter()
+
+    def timed_execute(execute: Callable[..., Any], *arguments: Any) -> Any:
+        before = time.perf_counter()
+        try:
+            return execute(*arguments)
+        finally:
+            note(time.perf_counter() - before)
+
+    connection.set_autocommit = timed_set_autocommit
+    try:
+        with connection.execute_wrapper(timed_execute):
+            yield longest
+    finally:
+        connection.set_autocommit = set_autocommit
+
+
+@contextmanager
+def _shipping() -> Iterator[list[float]]:
+    """Meanwhile a running run's shipper writes 50 lines 20 times a second; seconds of its longest batch."""
+    run, token = claimed_run()
+    longest = [0.0]
+    is_over = threading.Event()
+
+    def ship() -> None:
+        with closing(Spool(run.pk)) as spool:
+            spool.open()
+            shipper = Shipper(run, token, spool, dict)
+            for first in count(1, 50):
+                for sequence in range(first, first + 50):
+                    spool.append(
+                        format_line(run.pk, sequence, time_text(time.time()), 20, 2, "Pulled a page")
+                    )
+                before = time.perf_counter()
+                shipper.finish()
+                # The first connects.
+                if first > 1:
+                    longest[0] = max(longest[0], time.perf_counter() - before)
+                if is_over.wait(0.05):
+                    break
+            spool.remove()
+        connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        shipping = pool.submit(ship)
+        try:
+            yield longest
+        finally:
+            is_over.set()
+            shipping.result()
 
 
 def _delete_raw() -> float:
