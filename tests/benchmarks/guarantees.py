@@ -51,7 +51,7 @@ class _Nowhere(Spool):
     """Takes lines and keeps none."""
 
     def append(self, line: bytes) -> None:
-        """Only its size is noted."""
+        """Away with it."""
 
 
 def _append(*, force: bool) -> float:
