@@ -286,3 +286,20 @@ def test_feed_is_for_those_who_may_see_the_service(client: Client) -> None:
     response = client.get(reverse("admin:services_service_runs_feed", args=[run.service_id]), {"run": run.pk})
 
     assert response.status_code == 403
+
+
+def test_retry_that_waits_says_which_attempt_it_is_and_when_it_is_due(staff: Client) -> None:
+    service = make_service()
+    now = timezone.now()
+    make_run(
+        service,
+        status=Run.Status.QUEUED,
+        trigger=Run.Trigger.RETRY,
+        attempt=2,
+        due_at=now + timedelta(minutes=5),
+    )
+
+    row = page(staff, service).split("<tr data-run")[1]
+
+    assert "Attempt 2" in row
+    assert '<span class="quiet">due <time' in row
