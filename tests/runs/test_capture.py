@@ -181,16 +181,15 @@ def test_run_that_another_host_closed_gets_its_payloads_when_a_worker_starts_whe
     assert held_back() == []
 
 
-def test_what_the_store_does_not_take_late_is_tried_again_until_it_could_be_read_no_more(
-    service, monkeypatch
-):
+def test_store_that_is_away_is_waited_for_as_long_as_the_payloads_could_be_read(service, monkeypatch):
     run = captured_run(service)
     Run.objects.filter(pk=run.pk).update(
         status="lost", finished_at=timezone.now(), lease_token=None, lease_until=None
     )
     with monkeypatch.context() as patch:
-        patch.setattr(type(storages["payloads"]), "_save", refuse)
+        patch.setattr(type(storages["payloads"]), "size", refuse)
         settle_orphaned_captures()
+    assert not Payload.objects.exists()
     assert held_back() == [f"run-{run.pk}.captured"]
 
     other = captured_run(service)

@@ -17,12 +17,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from botocore.exceptions import BotoCoreError, ClientError
 from django.conf import settings
 
 from apps.runs.clock import database_now
 from apps.runs.models import Payload, Run
 from apps.runs.payloads.expiry import set_expiry
 from apps.runs.payloads.keeping import PayloadNotKept, keep_payload
+from apps.runs.payloads.objects import FOLDER, object_size
 
 logger = logging.getLogger(__name__)
 
@@ -140,8 +142,8 @@ def move_captured(run_id: int, *, since: int, by: int) -> None:
 def settle_orphaned_captures() -> None:
     """Keep what crashes left behind where its run went wrong, and throw away the rest.
 
-    Such a folder is left where a run was closed on another host. What the store does not take now it may take the
-    next time, as long as it could still be read.
+    Such a folder is left where a run was closed on another host. While the store is away it waits, as long as what
+    it holds could still be read.
     """
     for folder in _folders():
         run_id = int(folder.name.removeprefix("run-").removesuffix(".captured"))
@@ -152,10 +154,11 @@ def settle_orphaned_captures() -> None:
             # Another process of this host may be at it.
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if run is not None and _is_evidence(run):
+                if not _store_answers():
+                    return
                 keep_captured(run)
                 set_expiry(run, settings.PAYLOAD_RETENTION)
-            if run is None or not _is_evidence(run) or not any(folder.glob("*.json")):
-                discard_captured(run_id)
+            discard_captured(run_id)
 
 
 def _is_evidence(run: Run) -> bool:
@@ -164,6 +167,17 @@ def _is_evidence(run: Run) -> bool:
     return not is_smooth(Run.Status(run.status), counters) and (
         run.finished_at is not None and run.finished_at + settings.PAYLOAD_RETENTION > database_now()
     )
+
+
+def _store_answers() -> bool:
+    """Whether the payload store can be asked for anything at all."""
+    try:
+        object_size(f"{FOLDER}probe")
+    except (FileNotFoundError, ClientError):
+        return True
+    except (OSError, BotoCoreError):
+        return False
+    return True
 
 
 def _facts_in(described: Path) -> CapturedPayload:
