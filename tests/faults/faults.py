@@ -40,7 +40,7 @@ class Scene:
                     return run_id, process
             return None
 
-        return wait_until(found, self.world.stack.last_words)
+        return wait_until(found, self.world.stack.last_words, CLOSED_WITHIN)
 
     def worker(self) -> str:
         """The name of a worker that executes a run."""

@@ -176,12 +176,14 @@ class Load:
                 self._watching.wait(0.5)
 
     def _watch(self) -> None:
-        """See which runs were claimed, have ended, or lost their worker."""
+        """See which runs were claimed, have ended, or lost their worker. A retry is none before its time."""
         now = time.monotonic()
         with self._lock:
             ended = list(self._ended)
         for run_id, status, worker in self._world.query(
-            "SELECT id, status, worker FROM runs_run WHERE id <> ALL(%s)", ended
+            "SELECT id, status, worker FROM runs_run WHERE id <> ALL(%s)"
+            " AND (status <> 'queued' OR due_at IS NULL OR due_at <= now())",
+            ended,
         ):
             with self._lock:
                 self._queued.setdefault(run_id, now)
