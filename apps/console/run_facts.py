@@ -52,9 +52,9 @@ def live_facts(run: Run, now: datetime) -> dict[str, SafeString]:
 
 
 def seal_html(run: Run) -> SafeString:
-    """Whether every line that was logged is here; nothing while the run goes on."""
+    """Whether every line that was logged is here; while the run goes on, how many there are so far."""
     if run.is_open:
-        return SafeString("")
+        return _so_far(run)
     if run.lost_line_count:
         lost = ngettext(
             "%(count)s line lost: %(reason)s", "%(count)s lines lost: %(reason)s", run.lost_line_count
@@ -68,6 +68,11 @@ def seal_html(run: Run) -> SafeString:
         "count": whole_text(run.line_count)
     }
     return _seal("complete", "check", f"{_('Complete')} · {lines}{_omitted(run)}")
+
+
+def _so_far(run: Run) -> SafeString:
+    words = ngettext("%(count)s line so far", "%(count)s lines so far", run.line_count)
+    return format_html('<span class="quiet">{}</span>', words % {"count": whole_text(run.line_count)})
 
 
 def _seal(kind: str, shape: str, words: str) -> SafeString:
