@@ -137,6 +137,8 @@ def _s3_encryption() -> dict[str, str]:
 
 DATA_DIR = _writable_folder("SYNCLOG_DATA_DIR", BASE_DIR / "var")
 SPOOL_DIR = DATA_DIR / "spool"
+# The keys of SSH servers, as they were when each was first met.
+KNOWN_HOSTS = DATA_DIR / "known_hosts"
 # Where `file://` connections may read and write.
 FILE_ROOTS = _absolute_folders("SYNCLOG_FILE_ROOTS", DATA_DIR)
 

@@ -13,7 +13,11 @@ USER, PASSWORD = "me", "open sesame"
 
 
 class _Door(paramiko.ServerInterface):
+    def __init__(self, seen: list[str]) -> None:
+        self._seen = seen
+
     def check_auth_password(self, username: str, password: str) -> int:
+        self._seen.append(username)
         is_known = (username, password) == (USER, PASSWORD)
         return paramiko.AUTH_SUCCESSFUL if is_known else paramiko.AUTH_FAILED
 
@@ -86,8 +90,11 @@ def _told() -> Iterator[list[int]]:
 
 
 @contextmanager
-def sftp_server(folder: Path, *, may_read: threading.Event | None = None) -> Iterator[int]:
-    """Serves `folder`; the port. While `may_read` is clear, no file can be opened."""
+def sftp_server(
+    folder: Path, *, may_read: threading.Event | None = None, seen: list[str] | None = None
+) -> Iterator[int]:
+    """Serves `folder`; the port. While `may_read` is clear, no file can be opened; `seen` gets who signs in."""
+    seen = [] if seen is None else seen
     if may_read is None:
         may_read = threading.Event()
         may_read.set()
@@ -103,7 +110,7 @@ def sftp_server(folder: Path, *, may_read: threading.Event | None = None) -> Ite
                 transport.add_server_key(key)
                 transport.set_subsystem_handler("sftp", paramiko.SFTPServer, files)
                 transports.append(transport)
-                transport.start_server(event=threading.Event(), server=_Door())
+                transport.start_server(event=threading.Event(), server=_Door(seen))
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=accept, args=(listener,), daemon=True)

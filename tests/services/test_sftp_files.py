@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,11 @@ from tests.services.running import connection_to, pull, push
 from tests.sftp import PASSWORD, USER, sftp_server
 
 RECORDS = [{"id": number, "name": f"Käse {number}"} for number in range(1, 6)]
+
+
+@pytest.fixture(autouse=True)
+def known_hosts(settings: Any, tmp_path: Path) -> None:
+    settings.KNOWN_HOSTS = tmp_path / "known_hosts"
 
 
 @pytest.fixture
@@ -29,6 +35,25 @@ def test_files_go_to_sftp_and_come_back(port: int, tmp_path: Path) -> None:
 
     assert [record for page in pages for record in page.records] == RECORDS
     assert sorted(path.name for path in tmp_path.rglob("*.*")) == ["7-1.ndjson", "7-2.ndjson"]
+
+
+def test_a_server_with_another_key_than_before_is_refused_before_anything_is_told_to_it(
+    tmp_path: Path, settings: Any
+) -> None:
+    (tmp_path / "a.json").write_text("[]")
+    how = {"auth": "basic", "auth_username": USER, "secret": PASSWORD}
+    with sftp_server(tmp_path) as port:
+        for _time in range(2):
+            pull(connection_to(f"sftp://127.0.0.1:{port}/", **how), {"path": "*.json", "format": "json"})
+    [line] = settings.KNOWN_HOSTS.read_text().splitlines()
+    assert line.startswith(f"[127.0.0.1]:{port} ")
+
+    seen: list[str] = []
+    with sftp_server(tmp_path, seen=seen) as other:
+        settings.KNOWN_HOSTS.write_text(line.replace(str(port), str(other)) + "\n")
+        with pytest.raises(ConnectorError, match=r"host key .* is not the one it had before"):
+            pull(connection_to(f"sftp://127.0.0.1:{other}/", **how), {"path": "*.json", "format": "json"})
+    assert seen == []
 
 
 def test_a_wrong_password_is_told(port: int) -> None:

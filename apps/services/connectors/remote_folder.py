@@ -7,9 +7,11 @@ from typing import Any, BinaryIO, cast
 from urllib.parse import urlsplit
 
 import fsspec
+from django.conf import settings
 
 from apps.services.connectors.base import ConnectorError
 from apps.services.connectors.folders import is_temporary, temporary_name, told
+from apps.services.connectors.host_keys import RememberedHosts
 from apps.services.connectors.network import refuse_unless_host_allowed
 from apps.services.models import Connection
 from apps.services.secrets import SecretUnavailable
@@ -52,7 +54,9 @@ class RemoteFolder:
         options = _sign_in(connection, scheme)
         if scheme in _WITH_TIMEOUT:
             options["timeout"] = connection.connect_timeout
-        if scheme not in _OVER_SSH:
+        if scheme in _OVER_SSH:
+            options["host_key_policy"] = RememberedHosts(settings.KNOWN_HOSTS)
+        else:
             options["use_listings_cache"] = False
         try:
             with told(f"Connection {connection.name} cannot be opened"):
