@@ -46,7 +46,7 @@ class ReaderInline(admin.TabularInline):  # type: ignore[type-arg] # It takes no
 class PayloadAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # The same.
     """Written by machines, so there is nothing to add, change or delete; an object goes when it expires."""
 
-    list_display = ("name", "kind", "run_link", "size_words", "state_words")
+    list_display = ("name", "kind", "run_link", "service_name", "size_words", "created_at", "state_words")
     list_filter = ("kind", "status")
     list_per_page = 50
     show_full_result_count = False
@@ -63,7 +63,7 @@ class PayloadAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # The same.
     actions = None
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Payload]:
-        return Payload.objects.visible_to(request.user).listed().with_state().select_related("run")
+        return Payload.objects.visible_to(request.user).listed().with_state().select_related("run__service")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -79,6 +79,10 @@ class PayloadAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # The same.
         url = reverse("admin:runs_run_log", args=[payload.run_id])
         line = f"?line={payload.sequence}#L{payload.sequence}" if payload.sequence else ""
         return format_html('<a href="{}{}">{}</a>', url, line, payload.run)
+
+    @admin.display(description=gettext_lazy("service"))
+    def service_name(self, payload: Payload) -> str:
+        return payload.run.service.name
 
     @admin.display(description=gettext_lazy("size"))
     def size_words(self, payload: Payload) -> str:
