@@ -1,6 +1,7 @@
 from datetime import timedelta
 
 import pytest
+from django.contrib.auth.models import Group, Permission
 from django.test import Client
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
@@ -173,13 +174,30 @@ def test_filtered_feed_does_not_search_the_same_lines_again(staff: Client, runni
     assert (shown(answer["html"]), answer["cursor"]) == ([1], 3)
 
 
+@pytest.mark.parametrize(
+    "kind", ["superuser", "own permissions", "group's permissions", "limited to the group"]
+)
 def test_idle_feed_costs_one_query_beside_session_and_user(
-    staff: Client, running: Run, django_assert_num_queries: DjangoAssertNumQueries
+    client: Client, running: Run, kind: str, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     make_log_entries(running, 3)
+    names = ("services.view_service", "runs.view_run")
+    group = Group.objects.create(name="Support")
+    if kind == "superuser":
+        client.force_login(make_user(is_superuser=True))
+    elif kind == "own permissions":
+        client.force_login(make_user(permissions=names))
+    else:
+        codenames = [name.split(".")[1] for name in names]
+        group.permissions.set(Permission.objects.filter(codename__in=codenames))
+        client.force_login(make_user(groups=[group]))
+    if kind == "limited to the group":
+        running.service.groups.add(group)
 
     with django_assert_num_queries(3):
-        feed(staff, running, after=3)
+        answer = feed(client, running, after=3)
+
+    assert (answer["html"], answer["cursor"]) == ("", 3)
 
 
 @pytest.mark.parametrize("count", [1, 3])
