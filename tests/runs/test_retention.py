@@ -15,7 +15,7 @@ MONTH = timedelta(days=30)
 
 @pytest.fixture
 def old(monkeypatch):
-    monkeypatch.setattr(retention, "_LINES_AT_ONCE", 2)
+    monkeypatch.setattr(retention, "LINES_AT_ONCE", 2)
     began = timezone.now() - timedelta(days=31)
     run = make_run(make_service(), started_at=began, finished_at=began)
     make_log_entries(run, 5)
@@ -108,7 +108,7 @@ def test_a_run_that_was_cancelled_before_it_started_goes_as_well(old):
 
 
 def test_many_small_runs_go_together(old, django_assert_max_num_queries, monkeypatch):
-    monkeypatch.setattr(retention, "_LINES_AT_ONCE", 20_000)
+    monkeypatch.setattr(retention, "LINES_AT_ONCE", 20_000)
     for _ in range(20):
         make_log_entries(make_run(old.service, started_at=old.started_at, finished_at=old.finished_at))
 
@@ -116,6 +116,12 @@ def test_many_small_runs_go_together(old, django_assert_max_num_queries, monkeyp
         pruning = prune_logs(MONTH)
 
     assert (pruning.runs, pruning.lines) == (21, 65)
+
+
+def test_a_long_run_costs_two_queries_a_batch(old, django_assert_num_queries):
+    # 3 batches of SAVEPOINT, lock, DELETE and RELEASE; 14 for the services, the run and the ends of its log.
+    with django_assert_num_queries(26):
+        assert prune_logs(MONTH).lines == 5
 
 
 def test_what_the_time_is_too_short_for_is_left_for_the_next(old):
