@@ -14,7 +14,7 @@ from apps.runs.logs.run_log import RunLog
 from apps.runs.models import Run
 from tests import factories
 from tests.benchmarks.harness import Figure, benchmark, compare
-from tests.benchmarks.rows import make_reader
+from tests.benchmarks.rows import make_staff
 from tests.benchmarks.web import (
     Connection,
     Web,
@@ -60,12 +60,13 @@ def visible_delay() -> Figure:
 def idle_poll() -> Figure:
     """The slower of two polls that bring nothing new, of the API with a token and of the console with a session.
 
-    Both, and an empty view that knows who asks, under gunicorn with two workers; the client is on the same cores.
+    The console's is that of ordinary staff. Both, and an empty view that knows who asks, under gunicorn with two
+    workers; the client is on the same cores.
     """
     run = factories.make_run(status=Run.Status.RUNNING)
     factories.make_log_entries(run, LINES_THERE)
     _token, secret = factories.make_token()
-    session = session_headers(make_reader())
+    session = session_headers(make_staff())
     with Web() as web:
         api = request_bytes(f"/api/v1/runs/{run.pk}/log/?after={LINES_THERE}", token_headers(secret))
         feed = f"/admin/runs/run/{run.pk}/log/feed/?after={LINES_THERE}"

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, Permission, User
 from django.db import connection
 from django.db.models import NOT_PROVIDED
 
@@ -22,6 +22,14 @@ _NUMBERS = {
 def make_reader() -> User:
     """A superuser, who sees everything and need not be asked for what."""
     return factories.make_user(is_superuser=True)
+
+
+def make_staff() -> User:
+    """One of support: who may see services, runs and payloads, as a member of a group."""
+    group = Group.objects.create(name="Support")
+    names = ("view_service", "view_run", "download_payload")
+    group.permissions.set(Permission.objects.filter(codename__in=names))
+    return factories.make_user(groups=[group])
 
 
 def make_long_run(lines: int) -> Run:
