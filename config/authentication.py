@@ -5,28 +5,27 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib.auth.backends import ModelBackend
-from django.contrib.auth.models import Permission, User
-from django.db.models import Case, OuterRef, Q, StringAgg, Subquery, TextField, Value, When
-from django.db.models.functions import Concat
+from django.contrib.auth.models import User
+from django.db import connection
+from django.db.models import TextField
+from django.db.models.expressions import RawSQL
 
-_OF_USER = User.user_permissions.through.objects.filter(user=OuterRef(OuterRef("pk")))
-_OF_GROUPS = Permission.objects.filter(group__user=OuterRef(OuterRef("pk")))
-_NAMES = (
-    Permission.objects.filter(Q(pk__in=_OF_USER.values("permission")) | Q(pk__in=_OF_GROUPS.values("pk")))
-    # One group: all of them.
-    .order_by()
-    .values(all=Value(1))
-    .annotate(
-        names=StringAgg(
-            Concat("content_type__app_label", Value("."), "codename", output_field=TextField()), Value(" ")
-        )
-    )
-    .values("names")
-)
+# Written out: put together by the ORM, it would cost each request more than it saves.
 # A superuser may do everything, and is never asked for what.
-_USERS = User.objects.annotate(
-    permission_names=Case(When(is_superuser=False, then=Subquery(_NAMES)), output_field=TextField())
-)
+_NAMES = """
+CASE WHEN NOT auth_user.is_superuser THEN (
+    SELECT {join}(django_content_type.app_label || '.' || auth_permission.codename, ' ')
+    FROM auth_permission JOIN django_content_type ON django_content_type.id = auth_permission.content_type_id
+    WHERE auth_permission.id IN (
+        SELECT permission_id FROM auth_user_user_permissions WHERE user_id = auth_user.id
+        UNION ALL
+        SELECT permission_id FROM auth_group_permissions
+        JOIN auth_user_groups ON auth_user_groups.group_id = auth_group_permissions.group_id
+        WHERE auth_user_groups.user_id = auth_user.id
+    )
+) END
+""".format(join="string_agg" if connection.vendor == "postgresql" else "group_concat")  # noqa: S608 - our words
+_USERS = User.objects.annotate(permission_names=RawSQL(_NAMES, (), TextField()))  # noqa: S611 - our words
 
 
 class PermissionsWithUser(ModelBackend):
