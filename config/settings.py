@@ -273,7 +273,7 @@ TEMPLATES = [
         },
     },
 ]
-AUTHENTICATION_BACKENDS = ["config.authentication.PermissionsWithUser"]
+AUTHENTICATION_BACKENDS = ["apps.services.permissions.PermissionsWithUser"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in (
@@ -339,6 +339,7 @@ SPECTACULAR_SETTINGS = {
         {"name": "services", "description": "What can run"},
         {"name": "runs", "description": "What happened, and what happens now"},
         {"name": "payloads", "description": "The files that passed through"},
+        {"name": "metrics", "description": "What monitoring asks"},
     ],
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],

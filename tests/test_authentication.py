@@ -4,7 +4,7 @@ from django.contrib.auth.models import Group, Permission, User
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
-from config.authentication import PermissionsWithUser
+from apps.services.permissions import PermissionsWithUser
 from tests.factories import make_user
 
 pytestmark = pytest.mark.django_db

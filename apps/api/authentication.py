@@ -12,9 +12,12 @@ from rest_framework.request import Request
 
 from apps.api.models import ApiToken, digest, is_well_formed
 from apps.api.throttling import count_failure
+from apps.services.permissions import PERMISSION_NAMES, grant
 
 # Put together once; it is asked anew with every request.
-_USABLE = ApiToken.objects.usable().with_limits().select_related("user")
+_USABLE = (
+    ApiToken.objects.usable().with_limits().select_related("user").annotate(permission_names=PERMISSION_NAMES)
+)
 
 
 class TokenAuthentication(BaseAuthentication):
@@ -35,9 +38,10 @@ class TokenAuthentication(BaseAuthentication):
         if not is_well_formed(secret):
             raise _failure(address, _("This is not a token of Synclog, or not the whole of it."))
         try:
-            token = _USABLE.get(digest=digest(secret))
+            token: Any = _USABLE.get(digest=digest(secret))
         except ApiToken.DoesNotExist:
             raise _failure(address, _("The token is unknown, has expired or was revoked.")) from None
+        grant(token.user, token.permission_names)
         token.touch(address)
         return token.user, token
 

@@ -20,11 +20,11 @@ from apps.runs.models import Run
 _SEEN = (
     *("status", "started_at", "cancel_requested_at"),
     *("pulled_count", "pushed_count", "warning_count", "error_count", "error"),
-    *("is_complete", "lost_line_count", "omitted_line_count", "step_seconds"),
+    *("is_complete", "line_count", "lost_line_count", "omitted_line_count", "step_seconds"),
 )
 # All that the feed reads of a run: what it shows, and what it finds the lines by.
 FEED_COLUMNS = (
-    *(*_SEEN, "finished_at", "error_sequence", "lost_reason", "line_count"),
+    *(*_SEEN, "finished_at", "error_sequence", "lost_reason"),
     *("store_pull", "store_script", "store_push"),
 )
 

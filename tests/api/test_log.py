@@ -4,10 +4,11 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.contrib.auth.models import Group, Permission
 
 from apps.runs.models import Level, Run, Step
-from tests.api.conftest import body_of
-from tests.factories import make_log_entries, make_payload, make_run
+from tests.api.conftest import body_of, client_of
+from tests.factories import make_log_entries, make_payload, make_run, make_token, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -129,8 +130,20 @@ def test_lines_are_filtered_by_level_step_and_text(client, run):
     assert sequences(level="", limit="", after="") == [1, 2, 3]
 
 
-def test_idle_poll_costs_two_queries(client, run, django_assert_num_queries):
+@pytest.mark.parametrize(
+    "kind", ["superuser", "own permissions", "group's permissions", "limited to the group"]
+)
+def test_idle_poll_costs_two_queries(run, kind, django_assert_num_queries):
     make_log_entries(run, 3)
+    group = Group.objects.create(name="Support")
+    group.permissions.set(Permission.objects.filter(codename__in=["view_service", "view_run"]))
+    user = {
+        "superuser": {"is_superuser": True},
+        "own permissions": {"permissions": ["services.view_service", "runs.view_run"]},
+    }.get(kind, {"groups": [group]})
+    if kind == "limited to the group":
+        run.service.groups.add(group)
+    client = client_of(make_token(make_user(**user))[1])
     page_of(client, run)
 
     # Token and run: its row knows that there are no more lines.

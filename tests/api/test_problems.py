@@ -97,7 +97,7 @@ def test_bug_is_500_and_tells_nothing(client, monkeypatch, caplog):
     def fail(_request):
         raise RuntimeError("password=hunter2")
 
-    monkeypatch.setattr("apps.api.views.runs.visible_runs", fail)
+    monkeypatch.setattr("apps.api.views.runs.listed_runs", fail)
 
     response = client.get("/api/v1/runs/")
 
@@ -112,7 +112,7 @@ def test_database_that_is_away_is_503(client, monkeypatch):
     def fail(_request):
         raise OperationalError("connection to 10.0.0.7 refused")
 
-    monkeypatch.setattr("apps.api.views.runs.visible_runs", fail)
+    monkeypatch.setattr("apps.api.views.runs.listed_runs", fail)
 
     response = client.get("/api/v1/runs/")
 

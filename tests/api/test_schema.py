@@ -31,6 +31,7 @@ def test_schema_is_public():
 
 def test_schema_names_every_route_and_its_scheme(schema):
     assert sorted(schema["paths"]) == [
+        "/api/v1/metrics/",
         "/api/v1/payloads/",
         "/api/v1/payloads/{id}/",
         "/api/v1/payloads/{id}/download/",

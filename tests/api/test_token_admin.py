@@ -132,7 +132,7 @@ def test_list_costs_the_same_for_one_and_for_three(number, django_assert_num_que
     for _index in range(number):
         make_token(ann)
 
-    with django_assert_num_queries(6):
+    with django_assert_num_queries(4):
         response = browser.get(LIST)
 
     assert len(response.context["cl"].result_list) == number

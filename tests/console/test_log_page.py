@@ -154,6 +154,14 @@ def test_feed_ends_with_the_last_line_of_an_ended_run(staff: Client) -> None:
     assert "Complete · 2 lines" in answer["live"]["seal"]
 
 
+def test_feed_says_how_many_lines_there_are_so_far(staff: Client, running: Run) -> None:
+    Run.objects.filter(pk=running.pk).update(line_count=1)
+    version = feed(staff, running, after=1)["version"]
+    Run.objects.filter(pk=running.pk).update(line_count=1204)
+
+    assert "1,204 lines so far" in feed(staff, running, after=1, version=version)["live"]["seal"]
+
+
 def test_idle_feed_leaves_out_what_has_not_changed(staff: Client, running: Run) -> None:
     make_log_entries(running, 1)
     version = feed(staff, running, after=1)["version"]

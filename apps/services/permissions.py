@@ -12,7 +12,7 @@ from django.db.models.expressions import RawSQL
 
 # Written out: put together by the ORM, it would cost each request more than it saves.
 # A superuser may do everything, and is never asked for what.
-_NAMES = """
+_SQL = """
 CASE WHEN NOT auth_user.is_superuser THEN (
     SELECT {join}(django_content_type.app_label || '.' || auth_permission.codename, ' ')
     FROM auth_permission JOIN django_content_type ON django_content_type.id = auth_permission.content_type_id
@@ -25,7 +25,15 @@ CASE WHEN NOT auth_user.is_superuser THEN (
     )
 ) END
 """.format(join="string_agg" if connection.vendor == "postgresql" else "group_concat")  # noqa: S608 - our words
-_USERS = User.objects.annotate(permission_names=RawSQL(_NAMES, (), TextField()))  # noqa: S611 - our words
+# To be annotated where the table of users is joined; see `grant`.
+PERMISSION_NAMES = RawSQL(_SQL, (), TextField())  # noqa: S611 - our words
+_USERS = User.objects.annotate(permission_names=PERMISSION_NAMES)
+
+
+def grant(user: Any, permission_names: str | None) -> None:
+    """Note with the user what was read along as PERMISSION_NAMES, so that it is not asked for again."""
+    if not user.is_superuser:
+        user.granted = set((permission_names or "").split())
 
 
 class PermissionsWithUser(ModelBackend):
@@ -35,8 +43,7 @@ class PermissionsWithUser(ModelBackend):
         user: Any = _USERS.filter(pk=user_id).first()
         if user is None or not self.user_can_authenticate(user):
             return None
-        if not user.is_superuser:
-            user.granted = set((user.permission_names or "").split())
+        grant(user, user.permission_names)
         return user
 
     def get_all_permissions(self, user_obj: Any, obj: Any = None) -> set[str]:
