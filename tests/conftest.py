@@ -9,6 +9,7 @@ import pytest
 from botocore.config import Config as BotoConfig
 from django.conf import settings as django_settings
 from django.test import override_settings
+from django.utils import translation
 from pytest_django import Settings
 
 from apps.api.throttling import counter
@@ -41,6 +42,13 @@ def quick_settings() -> Iterator[None]:
     hashers = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     with override_settings(STORAGES=storages, PASSWORD_HASHERS=hashers):
         yield
+
+
+@pytest.fixture(autouse=True)
+def language() -> Iterator[None]:
+    """The language that a test's browser asked for is not that of the next test."""
+    yield
+    translation.deactivate()
 
 
 @pytest.fixture(scope="session")

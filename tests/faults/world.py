@@ -22,7 +22,7 @@ from tests.servers import PostgresServer, RedisServer, S3Server
 from tests.stack import Stack
 
 # Seconds that a worker which is told to stop gives its runs: more than a steady one takes.
-GRACE = 15
+GRACE = 45
 WORKERS = ("worker", "worker-ahead")
 SCRIPT = """
 def transform(records):
