@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.core.exceptions import ValidationError as DjangoValidationError
-from django.db.models import Q, QuerySet, Subquery
+from django.db.models import Field, Func, QuerySet, Subquery, Value
+from django.db.models.lookups import GreaterThan, LessThan
 from django.utils.translation import gettext as _
 from rest_framework.exceptions import ValidationError
 from rest_framework.pagination import BasePagination
@@ -169,14 +170,20 @@ def _turned(ordering: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(field[1:] if field.startswith("-") else f"-{field}" for field in ordering)
 
 
-def _beyond(queryset: QuerySet[Any], ordering: tuple[str, ...], key: str) -> Q:
-    """The rows that come after the one with this key."""
-    field = ordering[0].removeprefix("-")
-    comparison = "lt" if ordering[0].startswith("-") else "gt"
-    after_key = Q(**{f"pk__{comparison}": key})
-    if field == "pk":
-        return after_key
-    value = Subquery(queryset.filter(pk=key).values(field)[:1])
-    beyond = Q(**{f"{field}__{comparison}": value}) | Q(**{field: value}) & after_key
-    # Says nothing new, and is what an index can begin at.
-    return Q(**{f"{field}__{comparison}e": value}) & beyond
+def _beyond(queryset: QuerySet[Any], ordering: tuple[str, ...], key: str) -> LessThan | GreaterThan:
+    """The rows that come after the one with this key; compared as a whole, for an index to begin right there."""
+    fields = [field.removeprefix("-") for field in ordering]
+    found = queryset.filter(pk=key)
+    place = [
+        Value(key, queryset.model._meta.pk) if field == "pk" else Subquery(found.values(field)[:1])
+        for field in fields
+    ]
+    comparison = LessThan if ordering[0].startswith("-") else GreaterThan
+    return comparison(_Row(*fields), _Row(*place))
+
+
+class _Row(Func):
+    """Several values in parentheses, which databases compare one after the other."""
+
+    function = ""
+    output_field = Field()

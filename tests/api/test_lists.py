@@ -5,6 +5,8 @@ import re
 from datetime import timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from apps.api.pagination import Cursor
@@ -281,6 +283,29 @@ def test_pages_lead_through_everything_and_back(client, path):
     assert len(set(seen)) == 5
     assert [item[key] for page in reversed(back) for item in page["results"]] == seen
     assert seen == [item[key] for item in client.get(path).json()["results"]]
+
+
+def test_page_of_payloads_begins_in_the_index_however_many_are_of_one_moment(client):
+    run, moment = make_run(store_pull=True), timezone.now()
+    payloads = [make_payload(run, created_at=moment) for _index in range(3)]
+    first = client.get("/api/v1/payloads/?limit=2").json()
+
+    with CaptureQueriesContext(connection) as queries:
+        second = client.get(first["next"])
+
+    assert ids(second) == [str(min(payload.pk for payload in payloads))]
+    plan = _plan(queries.captured_queries[-1]["sql"])
+    assert "payload_latest" in plan
+    assert "(created_at, id) < " in plan.replace("(created_at,id)<", "(created_at, id) < ")
+
+
+def _plan(query):
+    """How the database would run it if the table were too large to be read."""
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("SET LOCAL enable_seqscan = off")
+        cursor.execute(f"EXPLAIN {'QUERY PLAN' if connection.vendor == 'sqlite' else ''} {query}")
+        return str(cursor.fetchall())
 
 
 def test_run_that_starts_while_paging_shifts_nothing(client, service):
