@@ -58,6 +58,7 @@ class ApiTokenAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # It takes no 
     )
     list_select_related = ("user",)
     search_fields = ("name", "prefix", "user__username")
+    search_help_text = gettext_lazy("Name, beginning or user")
     ordering = ("-created_at", "-pk")
     show_full_result_count = False
     actions = ("revoke_tokens",)

@@ -82,7 +82,11 @@ def flow_html(service: Service) -> SafeString:
 
 def _flow_end(connection: Connection) -> SafeString:
     kind = "folder" if connection.kind == Connection.Kind.FILE else "cloud"
-    return format_html('<span class="flow-end">{}{}</span>', icon(kind), connection.name)
+    return format_html(
+        '<span class="flow-end" title="{0}">{1}<span class="flow-name">{0}</span></span>',
+        connection.name,
+        icon(kind),
+    )
 
 
 def next_run_html(service: Service, now: datetime) -> SafeString:

@@ -13,7 +13,12 @@ if TYPE_CHECKING:
     from django.contrib.admin import AdminSite
 
 # Icons of the models that have a place of their own; the others stand under "More".
-_OPERATIONS = {"services.service": "services", "runs.run": "runs", "services.connection": "connections"}
+_OPERATIONS = {
+    "services.service": "services",
+    "runs.run": "runs",
+    "runs.payload": "file",
+    "services.connection": "connections",
+}
 _ACCESS = {"api.apitoken": "key", "auth.user": "user", "auth.group": "users"}
 
 

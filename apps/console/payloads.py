@@ -15,7 +15,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy
 
 from apps.console.log_payloads import payload_words
-from apps.console.wording import size_text
+from apps.console.wording import moment_html, size_text
 from apps.runs.models import Payload, PayloadRead
 
 
@@ -46,7 +46,9 @@ class ReaderInline(admin.TabularInline):  # type: ignore[type-arg] # It takes no
 class PayloadAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # The same.
     """Written by machines, so there is nothing to add, change or delete; an object goes when it expires."""
 
-    list_display = ("name", "kind", "run_link", "service_name", "size_words", "created_at", "state_words")
+    list_display = ("name", "kind", "run_link", "service_name", "size_words", "created", "state_words")
+    # On a phone each row becomes a card.
+    is_stacking = True
     list_filter = ("kind", "status")
     list_per_page = 50
     show_full_result_count = False
@@ -87,6 +89,10 @@ class PayloadAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # The same.
     @admin.display(description=gettext_lazy("size"))
     def size_words(self, payload: Payload) -> str:
         return size_text(payload.size)
+
+    @admin.display(description=gettext_lazy("created"))
+    def created(self, payload: Payload) -> SafeString:
+        return moment_html(payload.created_at, timezone.now())
 
     @admin.display(description=gettext_lazy("status"))
     def state_words(self, payload: Payload) -> str:

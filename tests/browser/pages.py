@@ -9,13 +9,26 @@ from django.utils import timezone
 
 from apps.runs.models import Level, Run
 from apps.services.models import Service
-from tests.factories import make_log_entries, make_payload, make_run, make_service, make_token
+from tests.factories import (
+    make_connection,
+    make_log_entries,
+    make_payload,
+    make_run,
+    make_service,
+    make_token,
+)
 
 
 def furnish() -> Service:
     """A service with runs of several kinds, one of them open, and others beside it; the first is returned."""
     now = timezone.now()
-    service = make_service(name="Orders to warehouse", schedule="*/15 * * * *", next_run_at=now)
+    service = make_service(
+        name="Orders to warehouse",
+        schedule="*/15 * * * *",
+        next_run_at=now,
+        source_connection=make_connection(name="legacy-erp-of-the-northern-subsidiary-production-2"),
+        destination_connection=make_connection(name="group-wide-warehouse-management-platform-eu-1"),
+    )
     failed = make_run(service, store_pull=True, status=Run.Status.FAILED, error="Nobody answers " * 20)
     make_log_entries(failed, ["word " * 60, "x" * 900, "\x1b[31mred\x1b[0m"])
     make_log_entries(failed, ["It failed"], level=Level.ERROR)

@@ -54,6 +54,15 @@ def test_payloads_of_another_group_are_not_there(client: Client) -> None:
     assert client.get(f"/admin/runs/payload/{hidden.pk}/change/").status_code == 302
 
 
+def test_list_tells_when_a_payload_was_kept_in_the_reader_s_own_form(client: Client) -> None:
+    payload = make_payload()
+    client.force_login(make_user(permissions=STAFF))
+
+    shown = client.get("/admin/runs/payload/").content.decode()
+
+    assert f'<time datetime="{payload.created_at.isoformat()}" data-moment' in shown
+
+
 @pytest.mark.parametrize("count", [1, 3])
 def test_list_takes_the_same_queries_for_one_and_for_three(client, django_assert_num_queries, count):
     client.force_login(make_user(is_superuser=True))
