@@ -9,4 +9,9 @@ from config.startup import one_line_errors
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 with one_line_errors():
-    application = get_wsgi_application()
+    _django = get_wsgi_application()
+
+# It needs the models, which are there only now.
+from apps.runs.logs.viewers import Viewers
+
+application = Viewers(_django)

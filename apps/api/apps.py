@@ -9,3 +9,8 @@ class ApiConfig(AppConfig):
     def ready(self) -> None:
         # drf-spectacular finds its extensions once they are imported, and nothing else imports them early.
         import_module("apps.api.schema")
+
+        from apps.api.models import ApiToken, ApiTokenService
+        from apps.services.access import watch
+
+        watch(ApiToken, ApiTokenService)

@@ -10,12 +10,14 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.safestring import SafeString
+from django.utils.translation import get_language
 
 from apps.console.log_lines import LineFacts, render_lines
 from apps.console.log_window import LogQuestion, LogWindow, read_window
 from apps.console.log_words import log_words
-from apps.console.run_facts import facts_version, live_facts
+from apps.console.run_facts import FEED_COLUMNS, facts_version, live_facts
 from apps.runs.logs.reading import last_sequence
+from apps.runs.logs.viewers import share
 from apps.runs.models import Level, Run, Step
 
 # Seconds between two looks at a run that goes on.
@@ -59,7 +61,8 @@ def log_page(request: HttpRequest, site: AdminSite, run: Run) -> HttpResponse:
 def log_feed(request: HttpRequest, run: Run) -> JsonResponse:
     """Lines as fragments: after `?after=`, before `?before=`, around `?line=`; with `?lines=0` only how it goes.
 
-    Idle, it reads the run, which knows that there are no more lines: one query. `poll_after` is in seconds, 0
+    Idle, it reads the run, which knows that there are no more lines: one query, and none where the same was just
+    said. `poll_after` is in seconds, 0
     while more lines wait, null once the run has ended and its last line is here.
     """
     question = LogQuestion.from_query(request.GET)
@@ -68,8 +71,9 @@ def log_feed(request: HttpRequest, run: Run) -> JsonResponse:
         window = LogWindow([], last, last, has_earlier=True, has_later=False)
     else:
         window = read_window(run, question)
+    facts = _line_facts(request, question)
     answer: dict[str, Any] = {
-        "html": render_lines(window.lines, _line_facts(request, question)),
+        "html": render_lines(window.lines, facts),
         "count": len(window.lines),
         "first": window.first,
         "cursor": window.last,
@@ -84,7 +88,14 @@ def log_feed(request: HttpRequest, run: Run) -> JsonResponse:
         answer["live"] = live_facts(run, timezone.now())
         if run.finished_at is not None:
             answer["payloads_expire_at"] = run.finished_at + settings.PAYLOAD_RETENTION
-    return JsonResponse(answer, headers={"Cache-Control": "no-store"})
+    response = JsonResponse(answer, headers={"Cache-Control": "no-store"})
+    return share(
+        response,
+        run,
+        FEED_COLUMNS,
+        seconds=request.session.get_expiry_age(),
+        audience=(facts.origin, facts.may_download, get_language(), timezone.get_current_timezone_name()),
+    )
 
 
 def _poll_after(run: Run, window: LogWindow) -> float | None:

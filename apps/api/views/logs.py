@@ -26,6 +26,7 @@ from apps.api.serializers import (
 from apps.api.views.base import ApiView
 from apps.api.visibility import visible_runs
 from apps.runs.logs.reading import Line, all_lines, last_sequence, lines_after
+from apps.runs.logs.viewers import share
 from apps.runs.models import Run
 
 # Seconds between two looks at a log that still grows.
@@ -82,7 +83,10 @@ class LogView(_RunLogView):
             "is_complete": run.is_complete,
             "poll_after": POLL_SECONDS if run.is_open else None,
         }
-        return Response(page)
+        token: Any = request.auth
+        # A line tells the addresses of its payloads, with the host.
+        audience = request.build_absolute_uri("/")
+        return share(Response(page), run, _COLUMNS, seconds=token.seconds_left, audience=audience)
 
     def _written(self, lines: list[Line]) -> list[dict[str, Any]]:
         """As LogPageSerializer describes them; where there are none, as mostly, nothing is set up for them."""
