@@ -1,0 +1,159 @@
+"""Ten thousand viewers of one run that goes on: how late they are answered, and what they cost the database."""
+
+import json
+import sys
+import threading
+import time
+from contextlib import closing
+from datetime import timedelta
+
+from django.conf import settings
+from django.contrib.sessions.models import Session
+from django.db import connection
+from django.test import Client
+from django.utils import timezone
+from django.utils.crypto import get_random_string
+
+from apps.api.models import ApiToken
+from apps.runs.logs.run_log import RunLog
+from apps.runs.models import Run
+from tests import factories
+from tests.benchmarks.harness import Figure, benchmark
+from tests.benchmarks.polling import logger
+from tests.benchmarks.rows import make_staff
+from tests.benchmarks.web import Connection, Web, request_bytes, token_headers
+
+VIEWERS = 10_000
+FEWER_VIEWERS = 1_000
+# Seconds, as the page has it.
+POLL_EVERY = 5
+SECONDS = 20
+LINES_A_SECOND = 20
+# Kept alive, as a proxy does.
+CONNECTIONS = 8
+
+
+class Viewer:
+    """Asks for what comes after the last line it was told, with a token or a session of its own."""
+
+    def __init__(self, path: str, next_key: str, headers: dict[str, str]) -> None:
+        self._path, self._next_key, self._headers = path, next_key, headers
+        self._after = 0
+
+    def poll(self, asked: Connection) -> None:
+        status, body = asked.ask(request_bytes(f"{self._path}?after={self._after}", self._headers))
+        assert status == 200, body
+        self._after = json.loads(body)[self._next_key]
+
+
+@benchmark(
+    "viewers_10000_p99_s",
+    "s",
+    databases=["postgresql"],
+    also={"viewers_10000_transactions_per_s": "/s", "viewers_first_polls_per_s": "requests/s"},
+)
+def viewers() -> dict[str, Figure]:
+    """10,000 viewers of one run, each asking every 5 s: from when each poll is due until it is answered.
+
+    Half of them with a token, half with a session, all of their own. The run says 20 lines a second meanwhile. The
+    database's transactions are compared with those of 1,000 viewers. Before that each of them comes for the first
+    time, which is measured too. Client, two web workers and database are on the same cores.
+    """
+    run = factories.make_run(status=Run.Status.QUEUED)
+    token = run.claim("benchmark")
+    assert token is not None
+    all_viewers = _make_viewers(run)
+    with Web() as web, RunLog(run, token) as log:
+        over = threading.Event()
+        writer = threading.Thread(target=_say, args=(over,))
+        writer.start()
+        began = time.perf_counter()
+        _poll(web.port, all_viewers, began, spread=0, rounds=1)
+        first = VIEWERS / (time.perf_counter() - began)
+        _fewer_late, fewer = _watch(web.port, all_viewers[:FEWER_VIEWERS])
+        late, transactions = _watch(web.port, all_viewers)
+        over.set()
+        writer.join()
+        log.seal()
+    print(f"Half of the polls were answered after {late[len(late) // 2] * 1000:.1f} ms", file=sys.stderr)
+    return {
+        "viewers_10000_p99_s": Figure(late[int(len(late) * 0.99)]),
+        "viewers_10000_transactions_per_s": Figure(transactions, fewer),
+        "viewers_first_polls_per_s": Figure(first),
+    }
+
+
+def _make_viewers(run: Run) -> list[Viewer]:
+    user = make_staff()
+    client = Client()
+    client.force_login(user)
+    session = Session.objects.get(session_key=client.session.session_key)
+    sessions = [
+        Session(
+            session_key=get_random_string(32),
+            session_data=session.session_data,
+            expire_date=session.expire_date,
+        )
+        for _number in range(VIEWERS // 2)
+    ]
+    Session.objects.bulk_create(sessions)
+    tokens, secrets = [], []
+    for number in range(VIEWERS // 2):
+        token = ApiToken(
+            user=user,
+            name=f"Viewer {number}",
+            scopes=[ApiToken.Scope.RUN_READ],
+            expires_at=timezone.now() + timedelta(days=90),
+        )
+        secrets.append(token.set_new_secret())
+        tokens.append(token)
+    ApiToken.objects.bulk_create(tokens)
+    made = []
+    for session, secret in zip(sessions, secrets, strict=True):
+        cookie = {"Cookie": f"{settings.SESSION_COOKIE_NAME}={session.session_key}"}
+        made.append(Viewer(f"/admin/runs/run/{run.pk}/log/feed/", "cursor", cookie))
+        made.append(Viewer(f"/api/v1/runs/{run.pk}/log/", "next_after", token_headers(secret)))
+    return made
+
+
+def _watch(port: int, some: list[Viewer]) -> tuple[list[float], float]:
+    """How late each poll was answered, in order of size, and the database's transactions a second."""
+    before, began = _transactions(), time.perf_counter()
+    late = _poll(port, some, began, spread=POLL_EVERY, rounds=SECONDS // POLL_EVERY)
+    time.sleep(max(0, began + SECONDS - time.perf_counter()))
+    # PostgreSQL tells of what a connection has done within a second, or when it has nothing to do.
+    return sorted(late), (_transactions() - before) / (time.perf_counter() - began)
+
+
+def _poll(port: int, some: list[Viewer], began: float, *, spread: float, rounds: int) -> list[float]:
+    """Let each viewer ask once in each round of `spread` seconds, one after the other; how late each was answered."""
+    late: list[float] = []
+
+    def ask(number: int) -> None:
+        with closing(Connection(port)) as asked:
+            for turn in range(rounds):
+                for place in range(number, len(some), CONNECTIONS):
+                    due = began + spread * (turn + place / len(some))
+                    if spread:
+                        time.sleep(max(0, due - time.perf_counter()))
+                    some[place].poll(asked)
+                    late.append(time.perf_counter() - due)
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(CONNECTIONS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(late) == len(some) * rounds, "A viewer was not answered."
+    return late
+
+
+def _say(over: threading.Event) -> None:
+    while not over.wait(1 / LINES_A_SECOND):
+        logger.info("Pulled 100 records from https://shop.example/orders")
+
+
+def _transactions() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()")
+        return int(cursor.fetchone()[0])
