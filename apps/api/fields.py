@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NoReturn
 
 from django.core.exceptions import ValidationError
 from django.utils.text import format_lazy
@@ -69,13 +69,31 @@ class SeveralField(serializers.Field[Any, Any, Any, Any]):
         return value
 
 
+class OneOfField(serializers.ChoiceField):
+    """One of a few words; the error names them."""
+
+    def fail(self, key: str, **words: Any) -> NoReturn:
+        if key == "invalid_choice":
+            raise serializers.ValidationError(_unknown_word(str(words["input"]), self.choices), code=key)
+        super().fail(key, **words)
+
+
 def known_words(given: Iterable[str], known: Collection[str]) -> list[str]:
     """The words in `given`, each parted by commas. Raises ValidationError at one that is not known."""
     words = [word.strip() for text in given for word in text.split(",") if word.strip()]
     for word in words:
         if word not in known:
-            raise ValidationError(
-                gettext("“%(word)s” is unknown; known are: %(known)s.")
-                % {"word": word[:100], "known": ", ".join(known)}
-            )
+            raise ValidationError(_unknown_word(word, known))
     return words
+
+
+def unknown_key(known: Iterable[str]) -> str:
+    """What to say of a key or parameter that is none of these."""
+    return gettext("Unknown; known are: %(names)s.") % {"names": ", ".join(known)}
+
+
+def _unknown_word(word: str, known: Iterable[str]) -> str:
+    return gettext("“%(word)s” is unknown; known are: %(known)s.") % {
+        "word": word[:100],
+        "known": ", ".join(known),
+    }

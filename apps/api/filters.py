@@ -1,7 +1,8 @@
-"""What lists can be narrowed down by; a value that is no use is an error, not ignored."""
+"""What lists can be narrowed down by; a parameter or value that is no use is an error, not ignored."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,12 +13,35 @@ from django.db.models import QuerySet
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django_filters.fields import IsoDateTimeField
-from django_filters.rest_framework import FilterSet
+from django_filters.rest_framework import DjangoFilterBackend, FilterSet
 from drf_spectacular.utils import extend_schema_field
+from rest_framework.request import Request
+from rest_framework.settings import api_settings
 
-from apps.api.fields import LARGEST, known_words
+from apps.api.fields import LARGEST, known_words, unknown_key
+from apps.api.pagination import CURSOR, LIMIT
 from apps.runs.models import Payload, Run
 from apps.services.models import Service
+
+
+def refuse_unknown_parameters(request: Request, known: Iterable[str]) -> None:
+    """Raises ValidationError where the query has others: what a client mistyped would be answered with too much."""
+    names = list(known)
+    # There is one format of everything; who asks for one by habit gets it.
+    unknown = request.query_params.keys() - {*names, api_settings.URL_FORMAT_OVERRIDE}
+    if unknown:
+        raise ValidationError({name: unknown_key(names) for name in sorted(unknown)})
+
+
+class ListFilterBackend(DjangoFilterBackend):  # type: ignore[misc]
+    """The filters of a list, which knows no parameters but those and the ones of its pages."""
+
+    def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: Any) -> QuerySet[Any]:
+        if getattr(view, "action", "") == "list":
+            filters = self.get_filterset_class(view, queryset)
+            refuse_unknown_parameters(request, (*(filters.base_filters if filters else ()), CURSOR, LIMIT))
+        filtered: QuerySet[Any] = super().filter_queryset(request, queryset, view)
+        return filtered
 
 
 class _SeveralField(forms.MultipleChoiceField):

@@ -14,7 +14,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 
-from apps.api.fields import LARGEST, WholeNumberField
+from apps.api.fields import LARGEST, OneOfField, WholeNumberField
 from apps.api.problems import BodyTooLarge
 from apps.api.serializers import LEVEL_NAMES, LEVELS, STEP_NAMES, STEPS, KnownKeysSerializer
 from apps.runs.models import Level, Step
@@ -40,8 +40,8 @@ class ReportedLineSerializer(KnownKeysSerializer):
     logged_at = _MomentField(
         required=False, help_text="ISO 8601, UTC where no offset is given; not there = now."
     )
-    level = serializers.ChoiceField(LEVEL_NAMES, required=False, default="info")
-    step = serializers.ChoiceField(STEP_NAMES, required=False, default="pull")
+    level = OneOfField(LEVEL_NAMES, required=False, default="info")
+    step = OneOfField(STEP_NAMES, required=False, default="pull")
     message = serializers.CharField(
         allow_blank=True, trim_whitespace=False, help_text="Cleaned, and cut at 32 KiB, before it is stored."
     )
@@ -77,7 +77,7 @@ class MessageField(serializers.Field[str, str, str, Any]):
 class FinishSerializer(KnownKeysSerializer):
     """How a run that happened elsewhere ended."""
 
-    status = serializers.ChoiceField(ENDS)
+    status = OneOfField(ENDS)
     pulled_count = WholeNumberField(least=0, required=False, default=0)
     pushed_count = WholeNumberField(least=0, required=False, default=0)
     error = MessageField(

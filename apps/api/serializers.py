@@ -12,7 +12,15 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.reverse import reverse
 
-from apps.api.fields import SeveralField, TimestampField, TrueOrFalseField, WholeNumberField, timestamp
+from apps.api.fields import (
+    OneOfField,
+    SeveralField,
+    TimestampField,
+    TrueOrFalseField,
+    WholeNumberField,
+    timestamp,
+    unknown_key,
+)
 from apps.runs.logs.reading import MOST_LINES, Line, LineFilter
 from apps.runs.models import Level, Payload, Run, Step
 from apps.services.models import Service
@@ -212,7 +220,7 @@ class KnownKeysSerializer(serializers.Serializer[Any]):
 
     def to_internal_value(self, data: Any) -> Any:
         if isinstance(data, Mapping):
-            unknown = {key: [_unknown_key(self.fields)] for key in data if key not in self.fields}
+            unknown = {key: [unknown_key(self.fields)] for key in data if key not in self.fields}
             if unknown:
                 raise serializers.ValidationError(unknown)
         return super().to_internal_value(data)
@@ -242,7 +250,7 @@ class StartSerializer(KnownKeysSerializer):
     """How a run is to be: what it keeps, and what it does otherwise than its service."""
 
     store = serializers.ListField(
-        child=serializers.ChoiceField(Payload.Kind.choices),
+        child=OneOfField(Payload.Kind.choices),
         required=False,
         default=list,
         help_text="The kinds of payload that the run keeps.",
@@ -278,7 +286,3 @@ class ProblemSerializer(serializers.Serializer[Any]):
         required=False, help_text="The number of the line that is to be sent next."
     )
     run_status = serializers.CharField(required=False, help_text="How the run ended.")
-
-
-def _unknown_key(known: Mapping[str, Any]) -> str:
-    return _("Unknown; known are: %(names)s.") % {"names": ", ".join(known)}

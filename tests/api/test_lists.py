@@ -189,6 +189,23 @@ def test_runs_are_filtered_by_service_status_and_trigger(client, service):
     assert ids(client.get("/api/v1/runs/?service=nowhere")) == []
 
 
+@pytest.mark.parametrize(
+    ("path", "known"),
+    [
+        ("services/", "cursor, limit"),
+        ("runs/", "service, status, trigger, started_after, started_before, cursor, limit"),
+        ("payloads/", "run, cursor, limit"),
+    ],
+)
+def test_mistyped_parameter_is_named_with_those_that_are_known(client, service, path, known):
+    make_run(service)
+
+    response = client.get(f"/api/v1/{path}?statsu=failed")
+
+    assert fault(response, "statsu") == f"Unknown; known are: {known}."
+    assert client.get(f"/api/v1/{path}?limit=5&cursor=&format=json").status_code == 200
+
+
 def test_runs_are_filtered_by_time_from_then_until_before_then(client, service):
     noon = timezone.now().replace(hour=12, minute=0, second=0, microsecond=0)
     early, at_noon, late = (

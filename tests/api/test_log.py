@@ -131,6 +131,16 @@ def test_lines_are_filtered_by_level_step_and_text(client, run):
 
 
 @pytest.mark.parametrize(
+    ("form", "known"), [("log/", "level, step, q, after, limit"), ("log.txt", "level, step, q")]
+)
+def test_mistyped_parameter_is_named_with_those_that_are_known(client, run, form, known):
+    response = client.get(f"/api/v1/runs/{run.pk}/{form}?lvl=error")
+
+    assert response.status_code == 400
+    assert response.json()["errors"] == {"lvl": [f"Unknown; known are: {known}."]}
+
+
+@pytest.mark.parametrize(
     "kind", ["superuser", "own permissions", "group's permissions", "limited to the group"]
 )
 def test_idle_poll_costs_two_queries(run, kind, django_assert_num_queries):

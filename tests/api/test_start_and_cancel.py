@@ -58,7 +58,7 @@ def test_service_whose_schedule_is_off_can_still_be_started(client, broker_messa
     [
         ({"stor": ["pull"]}, "stor", "known are: store, dry_run, options"),
         ({"store": "pull"}, "store", "list"),
-        ({"store": ["pul"]}, "store.0", "pul"),
+        ({"store": ["pul"]}, "store.0", "“pul” is unknown; known are: pull, script, push."),
         ({"store": None}, "store", "null"),
         ({"dry_run": "perhaps"}, "dry_run", "boolean"),
         ({"dry_run": None}, "dry_run", "null"),

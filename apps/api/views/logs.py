@@ -12,6 +12,7 @@ from rest_framework.generics import GenericAPIView, get_object_or_404
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from apps.api.filters import refuse_unknown_parameters
 from apps.api.log_formats import as_json_line, as_text
 from apps.api.models import ApiToken
 from apps.api.permissions import Needs
@@ -66,6 +67,7 @@ class LogView(_RunLogView):
         responses={200: LogPageSerializer} | answers(400, 404),
     )
     def get(self, request: Request, pk: int) -> Response:
+        refuse_unknown_parameters(request, _LOG_QUERY.fields)
         query = _LOG_QUERY.run_validation(request.query_params)
         after, limit = query["after"], query["limit"]
         # In this order: what is written meanwhile may then show among the lines, but is never passed over.
@@ -103,6 +105,7 @@ class _WholeLogView(_RunLogView):
     extension: str
 
     def stream(self, request: Request, format_line: Callable[[Line], str]) -> StreamingHttpResponse:
+        refuse_unknown_parameters(request, _LINE_FILTER.fields)
         query = _LINE_FILTER.run_validation(request.query_params)
         run = self.get_run()
         return StreamingHttpResponse(
