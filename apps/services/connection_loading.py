@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -15,6 +13,7 @@ from apps.services.loaded_rows import Outcome, assign, outcome_of, validate
 from apps.services.models import Connection
 from apps.services.option_values import OptionValues
 from apps.services.secrets import SecretUnavailable, decrypt, encrypt
+from apps.services.sign_in import SignIn
 
 _KEYS = ("kind", "base_url", "url", "auth", "connect_timeout", "read_timeout")
 _AUTH_KEYS = {
@@ -30,17 +29,6 @@ _KEY_OF_FIELD = {
     "auth_header": "auth.header",
     "secret_env": "auth.secret_env",
 }
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_HEADER = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
-
-
-@dataclass(frozen=True)
-class _SignIn:
-    type: str
-    username: str = ""
-    header: str = ""
-    secret_env: str = ""
-    secret: str = ""
 
 
 def connection_from(name: str, data: Mapping[str, Any]) -> Outcome:
@@ -82,21 +70,24 @@ def _address(values: OptionValues, data: Mapping[str, Any], kind: str) -> str:
     return url
 
 
-def _sign_in(values: OptionValues, data: Mapping[str, Any], kind: str, *, keeps_secret: bool) -> _SignIn:
+def _sign_in(values: OptionValues, data: Mapping[str, Any], kind: str, *, keeps_secret: bool) -> SignIn:
     auth = data.get("auth")
     if isinstance(auth, str):
         auth = {"type": auth}
     elif auth is not None:
         auth = values.mapping("auth")
     own = OptionValues(auth or {}, _known_keys(auth or {}), heading="auth.")
-    sign_in = _SignIn(
+    sign_in = SignIn(
         type=own.choice("type", Connection.Auth.values, "none"),
         username=own.text("username"),
         header=own.text("header"),
         secret_env=own.text("secret_env"),
         secret=own.text("secret"),
     )
-    _check_sign_in(own, sign_in, kind, keeps_secret=keeps_secret)
+    # Of values that could not be read there is nothing more to say.
+    if not own.errors:
+        for key, reason in sign_in.faults(kind, has_stored=keeps_secret).items():
+            own.refuse(key, reason)
     values.errors.update(own.errors)
     return sign_in
 
@@ -106,22 +97,7 @@ def _known_keys(auth: Mapping[str, Any]) -> set[str]:
     return {"type", *_AUTH_KEYS.get(str(auth.get("type", "none")), every)}
 
 
-def _check_sign_in(values: OptionValues, sign_in: _SignIn, kind: str, *, keeps_secret: bool) -> None:
-    if kind == Connection.Kind.FILE and sign_in.type in {"bearer", "header"}:
-        values.refuse("type", _("Files know only none and basic (user and secret)."))
-    if sign_in.type == "basic" and not sign_in.username:
-        values.refuse("username", _("This is needed."))
-    if sign_in.type == "header" and not _HEADER.fullmatch(sign_in.header):
-        values.refuse("header", _("Write the header's name, as in X-Api-Key."))
-    if sign_in.secret_env and not _VARIABLE.fullmatch(sign_in.secret_env):
-        values.refuse("secret_env", _("Write the name of an environment variable, as in SHOP_TOKEN."))
-    if sign_in.secret_env and sign_in.secret:
-        values.refuse("secret", _("Write either “secret_env” or “secret”, not both."))
-    if sign_in.type != "none" and not (sign_in.secret_env or sign_in.secret or keeps_secret):
-        values.refuse("secret_env", _("This is needed: the environment variable that holds the secret."))
-
-
-def _encrypted(connection: Connection, sign_in: _SignIn) -> str:
+def _encrypted(connection: Connection, sign_in: SignIn) -> str:
     """What the row is to hold as the encrypted secret; the same text where the secret has not changed."""
     if sign_in.type == "none" or sign_in.secret_env:
         return ""

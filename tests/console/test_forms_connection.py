@@ -63,7 +63,7 @@ def test_empty_secret_keeps_the_stored_one_and_the_box_forgets_it():
         (
             {"auth": "bearer"},
             "secret",
-            "This sign-in needs a secret: enter it, or name a variable below.",
+            "This sign-in needs a secret: enter it, or name the environment variable that holds it.",
         ),
         ({"secret": "x"}, "secret", "Nothing would use it: choose a sign-in, or leave this empty."),
         (
@@ -104,7 +104,7 @@ def test_empty_secret_keeps_the_stored_one_and_the_box_forgets_it():
         (
             {"kind": "file", "url": "s3://drop", "auth": "bearer", "secret": "x"},
             "auth",
-            "Files know no such sign-in; choose “none” or “user and password”.",
+            "Files know no such sign-in, only none, and user and password (basic).",
         ),
         (
             {"connect_timeout": "0"},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,10 @@ from apps.services.addresses import validate_address
 from apps.services.connectors.base import ConnectorError
 from apps.services.connectors.local_folder import confined
 from apps.services.models import Connection
+from apps.services.sign_in import SignIn
 
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+# How the fields are called whose name is not that of the sign-in's own.
+_FIELDS = {"type": "auth", "username": "auth_username", "header": "auth_header"}
 
 
 class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]  # It takes no parameter at run time.
@@ -88,13 +88,8 @@ class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]  # It takes no 
         kind, auth = cleaned.get("kind", ""), cleaned.get("auth", "")
         if kind and (url := cleaned.get("url")):
             self._refuse_bad_address(kind, url)
-        if kind == Connection.Kind.FILE and auth in {Connection.Auth.BEARER, Connection.Auth.HEADER}:
-            self.add_error("auth", _("Files know no such sign-in; choose “none” or “user and password”."))
-        self._refuse_bad_secret(cleaned, auth)
-        if auth == Connection.Auth.BASIC:
-            self._refuse_bad_username(cleaned.get("auth_username", ""))
-        if auth == Connection.Auth.HEADER:
-            self._refuse_bad_header(cleaned.get("auth_header", ""))
+        if auth:
+            self._refuse_bad_sign_in(cleaned, kind)
         return cleaned
 
     def save(self, commit: bool = True) -> Connection:
@@ -117,37 +112,17 @@ class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]  # It takes no 
             except ConnectorError as error:
                 self.add_error("url", str(error))
 
-    def _refuse_bad_secret(self, cleaned: dict[str, Any], auth: str) -> None:
-        secret, variable = cleaned.get("secret", ""), cleaned.get("secret_env", "")
-        forgets = cleaned.get("forget_secret", False)
-        if variable and not _VARIABLE_NAME.fullmatch(variable):
-            self.add_error(
-                "secret_env", _("This is no name of a variable; use letters, digits and _, as in SHOP_TOKEN.")
-            )
-        if secret and not secret.isprintable():
-            self.add_error("secret", _("It holds line breaks or control characters; enter it without them."))
-        if secret and variable:
-            self.add_error("secret", _("Enter a secret or name a variable, not both."))
+    def _refuse_bad_sign_in(self, cleaned: dict[str, Any], kind: str) -> None:
+        secret, forgets = cleaned.get("secret", ""), cleaned.get("forget_secret", False)
+        sign_in = SignIn(
+            type=cleaned["auth"],
+            username=cleaned.get("auth_username", ""),
+            header=cleaned.get("auth_header", ""),
+            secret_env=cleaned.get("secret_env", ""),
+            secret=secret,
+        )
+        has_stored = bool(self.instance.secret_encrypted) and not forgets
+        for field, reason in sign_in.faults(kind, has_stored=has_stored).items():
+            self.add_error(_FIELDS.get(field, field), reason)
         if secret and forgets:
             self.add_error("forget_secret", _("Enter a new secret or forget the stored one, not both."))
-        if auth == Connection.Auth.NONE:
-            if secret:
-                self.add_error("secret", _("Nothing would use it: choose a sign-in, or leave this empty."))
-        elif not (secret or variable or (self.instance.secret_encrypted and not forgets)):
-            self.add_error("secret", _("This sign-in needs a secret: enter it, or name a variable below."))
-
-    def _refuse_bad_username(self, username: str) -> None:
-        if not username:
-            self.add_error("auth_username", _("This sign-in needs a user name; enter it."))
-        elif ":" in username or not username.isprintable():
-            self.add_error(
-                "auth_username", _("A user name holds neither colons nor control characters; leave them out.")
-            )
-
-    def _refuse_bad_header(self, header: str) -> None:
-        if not header:
-            self.add_error("auth_header", _("This sign-in needs a header; enter its name, as in X-Api-Key."))
-        elif not _HEADER_NAME.fullmatch(header):
-            self.add_error(
-                "auth_header", _("This is no header name; use letters, digits and hyphens, as in X-Api-Key.")
-            )
