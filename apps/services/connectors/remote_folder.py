@@ -11,7 +11,6 @@ from django.conf import settings
 
 from apps.services.connectors.base import ConnectorError
 from apps.services.connectors.folders import is_temporary, temporary_name, told
-from apps.services.connectors.host_keys import RememberedHosts
 from apps.services.connectors.network import refuse_unless_host_allowed
 from apps.services.models import Connection
 from apps.services.secrets import SecretUnavailable
@@ -55,6 +54,9 @@ class RemoteFolder:
         if scheme in _WITH_TIMEOUT:
             options["timeout"] = connection.connect_timeout
         if scheme in _OVER_SSH:
+            # Brings paramiko, a tenth of the time that every process takes to start.
+            from apps.services.connectors.host_keys import RememberedHosts
+
             options["host_key_policy"] = RememberedHosts(settings.KNOWN_HOSTS)
         else:
             options["use_listings_cache"] = False
