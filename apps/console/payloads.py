@@ -23,6 +23,7 @@ class ReaderInline(admin.TabularInline):  # type: ignore[type-arg] # It takes no
     """Who read the payload, latest first."""
 
     model = PayloadRead
+    template = "console/payload_readers.html"
     verbose_name_plural = gettext_lazy("Readers")
     fields = readonly_fields = ("read_at", "user", "token", "address", "outcome", "byte_count")
     ordering = ("-read_at",)

@@ -31,6 +31,16 @@ def test_page_of_a_payload_shows_its_readers(client: Client) -> None:
     assert "<b>.json" not in shown
 
 
+def test_page_of_a_payload_without_readers_says_so_instead_of_an_empty_table(client: Client) -> None:
+    payload = make_payload()
+    client.force_login(make_user(permissions=STAFF))
+
+    shown = client.get(f"/admin/runs/payload/{payload.pk}/change/").content.decode()
+
+    assert "Nobody has read it yet." in shown
+    assert "<table" not in shown
+
+
 def test_payloads_are_records_that_nobody_changes_or_deletes(client: Client) -> None:
     payload = make_payload(status="deleted", deleted_at=timezone.now())
     client.force_login(make_user(is_superuser=True))
