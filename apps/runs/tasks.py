@@ -21,6 +21,7 @@ from apps.runs import execution, leaving, queueing, recovery, retention
 from apps.runs.clock import database_now
 from apps.runs.models import Run, Tick
 from apps.runs.payloads import expiry, reconciliation
+from apps.runs.payloads.objects import close_connections
 from apps.services.models import Service
 
 logger = logging.getLogger(__name__)
@@ -73,6 +74,7 @@ def recover_runs(**_signal: Any) -> None:
     finally:
         # The processes of the pool that are forked later must not inherit them.
         connections.close_all()
+        close_connections()
 
 
 @worker_shutting_down.connect

@@ -6,6 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
+from botocore.exceptions import BotoCoreError
 from django.core.files.storage import storages
 from django.db.models.functions import Now
 from django.urls import reverse
@@ -17,6 +18,7 @@ from apps.runs.payloads.keeping import keep_payload
 from apps.runs.payloads.retrieval import open_payload
 from tests.api.conftest import body_of
 from tests.factories import make_payload, make_run, make_user
+from tests.faults.proxy import proxy
 
 pytestmark = pytest.mark.django_db
 BODY = bytes(range(256)) * 4
@@ -81,6 +83,25 @@ def test_reader_who_goes_away_is_noted_as_that(store):
 
     [read] = PayloadRead.objects.all()
     assert (read.outcome, read.byte_count, read.token, read.address) == ("broken", 10, "", None)
+
+
+def test_download_that_the_store_breaks_off_is_broken_off_not_ended(client, s3_server, s3_payloads, settings):
+    payload = make_payload(body=bytes(32 * 1024 * 1024))
+    options = settings.STORAGES["payloads"]["OPTIONS"]
+    with proxy(s3_server.ports["s3"][0]) as between:
+        store = settings.STORAGES["payloads"] | {"OPTIONS": options | {"endpoint_url": between.url}}
+        settings.STORAGES = settings.STORAGES | {"payloads": store}
+        response = client.get(path_of(payload))
+        blocks = iter(response)
+        next(blocks)
+
+        between.switch("down")
+
+        with pytest.raises(BotoCoreError):
+            list(blocks)
+    [read] = PayloadRead.objects.all()
+    assert read.outcome == "broken"
+    assert 0 < read.byte_count < payload.size
 
 
 @pytest.mark.parametrize(

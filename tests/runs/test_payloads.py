@@ -134,9 +134,8 @@ def test_what_could_not_be_deleted_is_unreadable_noted_and_tried_again(run, stor
     monkeypatch.setattr(
         expiry,
         "delete_objects",
-        lambda keys, **client: (
-            delete_objects([key for key in keys if key != payload.key], **client)
-            | {payload.key: "InternalError"}
+        lambda keys: (
+            delete_objects([key for key in keys if key != payload.key]) | {payload.key: "InternalError"}
         ),
     )
 

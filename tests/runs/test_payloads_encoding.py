@@ -13,6 +13,7 @@ from django.core.files.storage import storages
 from apps.runs.models import Payload
 from apps.runs.payloads import keeping
 from apps.runs.payloads.keeping import PayloadNotKept, keep_payload
+from apps.runs.payloads.objects import s3_client
 from apps.runs.payloads.retrieval import open_payload
 from config import settings as configured
 from tests.factories import make_run
@@ -163,7 +164,7 @@ def test_upload_asks_for_the_encryption_that_is_set(s3_payloads, settings, size)
     def note(model, params, **_more):
         asked[model.name] = params["headers"].get("x-amz-server-side-encryption")
 
-    storages["payloads"].connection.meta.client.meta.events.register("before-call.s3", note)
+    s3_client(storages["payloads"]).meta.events.register("before-call.s3", note)
 
     payload = keep(os.urandom(size))
 

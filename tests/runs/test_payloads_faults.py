@@ -6,7 +6,10 @@
 import io
 import threading
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from botocore.stub import Stubber
@@ -20,7 +23,7 @@ from apps.runs.models import Payload
 from apps.runs.payloads import expiry, keeping
 from apps.runs.payloads.expiry import delete_expired_payloads, expiry_lag, set_expiry
 from apps.runs.payloads.keeping import PayloadNotKept, keep_payload
-from apps.runs.payloads.objects import delete_objects, list_objects
+from apps.runs.payloads.objects import close_connections, delete_objects, list_objects, s3_client
 from apps.runs.payloads.reconciliation import Reconciliation, reconcile_payloads
 from apps.runs.payloads.retrieval import PayloadGone, open_payload
 from tests.factories import make_payload, make_run
@@ -116,7 +119,7 @@ def test_clean_up_that_is_killed_is_taken_up_and_nothing_is_read_meanwhile(store
 
 def stubbed(answers):
     """The client of the store, which meets these answers first: codes of errors, or what DeleteObjects tells."""
-    client = storages["payloads"].connection.meta.client
+    client = s3_client(storages["payloads"])
     stubber = Stubber(client)
     for answer in answers:
         if isinstance(answer, str):
@@ -156,7 +159,7 @@ def test_s3_that_refuses_one_key_is_asked_again_for_that_one(s3_payloads):
 @pytest.mark.parametrize("code", ["NotImplemented", "MalformedXML"])
 def test_s3_that_knows_no_batches_is_asked_one_by_one(s3_payloads, monkeypatch, code):
     keys = [make_payload().key for _ in range(3)]
-    client = storages["payloads"].connection.meta.client
+    client = s3_client(storages["payloads"])
     refusal = client.exceptions.ClientError({"Error": {"Code": code}}, "DeleteObjects")
 
     def refuse(**_request):
@@ -168,17 +171,43 @@ def test_s3_that_knows_no_batches_is_asked_one_by_one(s3_payloads, monkeypatch, 
     assert not list(list_objects())
 
 
+def test_threads_share_one_client(s3_payloads):
+    ours = s3_client(storages["payloads"])
+
+    with ThreadPoolExecutor(1) as pool:
+        theirs = pool.submit(s3_client, storages["payloads"]).result()
+
+    assert theirs is ours
+
+
+def test_connections_to_s3_can_be_closed_and_come_back(s3_payloads):
+    run = make_run(store_pull=True)
+    sockets = open_sockets()
+    payload = make_payload(run)
+    assert open_sockets() > sockets
+
+    close_connections()
+
+    assert open_sockets() == sockets
+    open_payload(payload).close()
+
+
+def open_sockets():
+    """Those of this process."""
+    links = set()
+    for entry in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):
+            links.add(entry.readlink())
+    return {link for link in links if str(link).startswith("socket:")}
+
+
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has one writer at a time")
 def test_workers_side_by_side_delete_each_object_once(store, monkeypatch):
     for _ in range(60):
         make_payload(expires_at=timezone.now())
     asked = []
     monkeypatch.setattr(expiry, "MOST_KEYS", 7)
-    monkeypatch.setattr(
-        expiry,
-        "delete_objects",
-        lambda keys, **client: asked.extend(keys) or delete_objects(keys, **client),
-    )
+    monkeypatch.setattr(expiry, "delete_objects", lambda keys: asked.extend(keys) or delete_objects(keys))
     totals = []
 
     def work():

@@ -19,7 +19,7 @@ from django.db.models.functions import Now
 
 from apps.runs.models import Payload, Run
 from apps.runs.payloads.keeping import settle_uploads
-from apps.runs.payloads.objects import MOST_KEYS, delete_objects, s3_client
+from apps.runs.payloads.objects import MOST_KEYS, delete_objects
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +68,6 @@ def delete_expired_payloads(*, most_seconds: float = 45) -> Deletion:
     """
     total = Deletion()
     until = time.monotonic() + most_seconds
-    client = s3_client()
     under_way: tuple[list[Payload], Future[dict[str, str]]] | None = None
     with ThreadPoolExecutor(1, "delete-objects") as pool:
         while True:
@@ -76,7 +75,7 @@ def delete_expired_payloads(*, most_seconds: float = 45) -> Deletion:
             following = None
             if batch:
                 keys = [payload.key for payload in batch]
-                following = batch, pool.submit(delete_objects, keys, client=client)
+                following = batch, pool.submit(delete_objects, keys)
             if under_way is not None and not _note(total, *under_way):
                 until = 0
             under_way = following

@@ -12,7 +12,7 @@ from storages.backends.s3 import S3Storage
 
 from apps.runs.models import Payload
 from apps.runs.payloads.encoding import ZSTD, DecodedStream
-from apps.runs.payloads.objects import is_missing, object_size
+from apps.runs.payloads.objects import is_missing, object_size, s3_client
 
 # How long an address of the store's own works.
 _LONGEST_LINK = timedelta(seconds=60)
@@ -58,7 +58,7 @@ def direct_link(payload: Payload, *, disposition: str, content_type: str) -> str
         object_size(payload.key)
     except FileNotFoundError:
         raise PayloadGone("The payload is not in the store.") from None
-    link: str = store.connection.meta.client.generate_presigned_url(
+    link: str = s3_client(store).generate_presigned_url(
         "get_object",
         Params={
             "Bucket": store.bucket_name,
@@ -88,8 +88,7 @@ def _open_object(key: str, first: int) -> IO[bytes]:
     if isinstance(store, S3Storage):
         # As it comes over the wire: django-storages would first fetch the whole object into memory.
         part = {"Range": f"bytes={first}-"} if first else {}
-        client = store.connection.meta.client
-        stream = client.get_object(Bucket=store.bucket_name, Key=key, **part)["Body"]
+        stream = s3_client(store).get_object(Bucket=store.bucket_name, Key=key, **part)["Body"]
         return stream
     stream = store.open(key, "rb")
     stream.seek(first)
