@@ -1,16 +1,18 @@
 """Answers the many viewers of one log from memory, so that their number costs the database nothing.
 
 All of them ask every few seconds, and mostly for the same. So each web process remembers of a poll that its view
-marked with `share` two things: that this viewer may read this log, for a minute at the most and until anybody's
+marked with `share` two things: that this viewer may read this log, for two minutes at the most and until anybody's
 access changes; and what was said, for a few seconds and while the run stays as it was. Whether that is so it asks the
-database ten times a second at the most, however many viewers there are.
+database ten times a second at the most, and once a second where there are a thousand viewers.
 """
 
 from __future__ import annotations
 
+import math
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
@@ -22,10 +24,12 @@ from apps.runs.models import Run
 from apps.services.access import access_version
 
 # All in seconds: how long it is remembered that a viewer may read; what was said, for it may speak of the time; and
-# how old a look at the database may be.
-ADMITTED_FOR = 60.0
+# how old a look at the database may be, for a few viewers and for a thousand: the fewer states they are shown, the more
+# of them ask for the same.
+ADMITTED_FOR = 120.0
 SAID_FOR = 5.0
 LOOK_EVERY = 0.1
+LOOK_EVERY_OF_MANY = 1.0
 # How much is remembered: at most some 10 MB of viewers, and 32 MiB of answers.
 _MOST_VIEWERS = 20_000
 _MOST_ANSWERS = 512
@@ -67,6 +71,9 @@ class _Memory[Value]:
         until, value = self._kept.get(key, (0.0, None))
         return value if until > time.monotonic() else None
 
+    def __len__(self) -> int:
+        return len(self._kept)
+
     def put(self, key: Hashable, value: Value, until: float) -> None:
         """Keep the value until the monotonic clock shows `until`."""
         with self._lock:
@@ -77,7 +84,16 @@ class _Memory[Value]:
 
 
 @dataclass(frozen=True, slots=True)
+class _Look:
+    """What the database told, and when it was asked, by the monotonic clock."""
+
+    at: float
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
 class _Said:
+    asked_at: float
     state: tuple[Any, ...]
     status: str
     headers: list[tuple[str, str]]
@@ -91,22 +107,31 @@ class Viewers:
         self._application = application
         self._admitted: _Memory[tuple[object, Shared]] = _Memory(_MOST_VIEWERS)
         self._said: _Memory[_Said] = _Memory(_MOST_ANSWERS)
-        self._seen: _Memory[tuple[Any]] = _Memory(_MOST_ANSWERS)
+        self._looks: _Memory[_Look] = _Memory(_MOST_ANSWERS)
         self._looking = threading.Lock()
+        self._asking: dict[Hashable, threading.Lock] = {}
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         if environ["REQUEST_METHOD"] != "GET" or "after=" not in environ["QUERY_STRING"]:
             return self._application(environ, start_response)
         viewer = _viewer(environ)
-        try:
-            # Before it is decided who may read: if that changes meanwhile, it is decided once more next time.
-            version = self._look("access", access_version)
-            said = self._recall(viewer, version, environ)
-        except (DatabaseError, InterfaceError):
-            return self._application(environ, start_response)
-        if said is not None:
-            start_response(said.status, list(said.headers))
-            return [said.body]
+        # Before it is decided who may read: if that changes meanwhile, it is decided once more next time.
+        version = self._look("access", access_version).value
+        known_at, shared = self._admitted.get(viewer) or (None, None)
+        if shared is None or known_at != version:
+            return self._ask(viewer, version, environ, start_response)
+        question = _question(shared, environ)
+        with self._one_at_a_time(question):
+            said = self._recall(shared, question)
+            if said is None:
+                return self._ask(viewer, version, environ, start_response)
+        start_response(said.status, list(said.headers))
+        return [said.body]
+
+    def _ask(
+        self, viewer: bytes, version: object, environ: dict[str, Any], start_response: Callable[..., Any]
+    ) -> Iterable[bytes]:
+        """Let Django answer, and remember it."""
         head: tuple[str, list[tuple[str, str]]] = ("", [])
 
         def start(status: str, headers: list[tuple[str, str]], *error: Any) -> Any:
@@ -114,36 +139,48 @@ class Viewers:
             head = status, list(headers)
             return start_response(status, headers, *error)
 
+        asked_at = time.monotonic()
         response: Any = self._application(environ, start)
-        if (shared := getattr(response, "shared", None)) and not response.cookies:
-            now = time.monotonic()
-            self._admitted.put(viewer, (version, shared), now + min(shared.seconds, ADMITTED_FOR))
+        shared: Shared | None = getattr(response, "shared", None)
+        if shared is not None and not response.cookies:
+            self._admitted.put(viewer, (version, shared), asked_at + min(shared.seconds, ADMITTED_FOR))
             if len(response.content) <= _MOST_BYTES:
-                said = _Said(shared.state, *head, response.content)
-                self._said.put(_question(shared, environ), said, now + SAID_FOR)
+                said = _Said(asked_at, shared.state, *head, response.content)
+                self._said.put(_question(shared, environ), said, asked_at + SAID_FOR)
         return response  # type: ignore[no-any-return] # Django's.
 
-    def _recall(self, viewer: bytes, version: object, environ: dict[str, Any]) -> _Said | None:
-        """What this viewer is to be told, if it was said before and is still so. Raises DatabaseError."""
-        known_at, shared = self._admitted.get(viewer) or (None, None)
-        if shared is None or known_at != version:
-            return None
-        said = self._said.get(_question(shared, environ))
+    def _recall(self, shared: Shared, question: Hashable) -> _Said | None:
+        """What was said to the same question, if that is still so as far as we have looked."""
+        said = self._said.get(question)
         if said is None:
             return None
         rows = Run.objects.filter(pk=shared.run_id).values_list(*shared.columns)
-        return said if said.state == self._look((shared.run_id, shared.columns), rows.first) else None
+        look = self._look((shared.run_id, shared.columns), rows.first)
+        return said if said.asked_at >= look.at or said.state == look.value else None
 
-    def _look(self, what: Hashable, read: Callable[[], Any]) -> Any:
-        """What is read, or was read a moment ago. Raises DatabaseError."""
+    def _look(self, what: Hashable, read: Callable[[], Any]) -> _Look:
+        """What is read, or was read a moment ago; something that equals nothing where it cannot be read."""
+        crowd = min(len(self._admitted) / 1000, 1)
         with self._looking:
-            seen = self._seen.get(what)
-            if seen is None:
-                until = time.monotonic() + LOOK_EVERY
+            look = self._looks.get(what)
+            if look is None:
+                now = time.monotonic()
                 close_old_connections()
-                seen = (read(),)
-                self._seen.put(what, seen, until)
-        return seen[0]
+                try:
+                    look = _Look(now, read())
+                except (DatabaseError, InterfaceError):
+                    return _Look(math.inf, object())
+                self._looks.put(what, look, now + LOOK_EVERY + crowd * (LOOK_EVERY_OF_MANY - LOOK_EVERY))
+        return look
+
+    @contextmanager
+    def _one_at_a_time(self, question: Hashable) -> Iterator[None]:
+        """Of those who ask the same at once, one asks Django."""
+        with self._asking.setdefault(question, threading.Lock()):
+            try:
+                yield
+            finally:
+                self._asking.pop(question, None)
 
 
 def _viewer(environ: dict[str, Any]) -> bytes:
