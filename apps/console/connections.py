@@ -34,6 +34,11 @@ class ConnectionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # It takes n
         connections: QuerySet[Connection] = super().get_queryset(request)
         return connections.annotate(service_count=Subquery(count))
 
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """A connection that services use stays, however much its reader may do."""
+        may_delete = super().has_delete_permission(request, obj)
+        return may_delete and (obj is None or not obj.service_count)
+
     def get_fieldsets(self, request: HttpRequest, obj: Connection | None = None) -> Any:
         """The secret only for who may write it; only a stored one can be forgotten."""
         may_write = self.has_change_permission(request, obj) if obj else self.has_add_permission(request)

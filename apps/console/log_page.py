@@ -16,6 +16,7 @@ from apps.console.log_lines import LineFacts, render_lines
 from apps.console.log_window import LogQuestion, LogWindow, read_window
 from apps.console.log_words import log_words
 from apps.console.run_facts import FEED_COLUMNS, facts_version, live_facts
+from apps.console.run_page import chosen_words
 from apps.runs.logs.reading import last_sequence
 from apps.runs.logs.viewers import share
 from apps.runs.models import Level, Run, Step
@@ -38,6 +39,7 @@ def log_page(request: HttpRequest, site: AdminSite, run: Run) -> HttpResponse:
         "run": run,
         "retries": list(run.retries.order_by("pk").only("pk")[:_MOST_RETRIES]),
         "is_held": run.held_until is not None and run.held_until > timezone.now(),
+        "chosen": chosen_words(run),
         "live": live_facts(run, timezone.now()),
         "version": facts_version(run),
         "question": question,

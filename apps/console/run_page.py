@@ -207,11 +207,17 @@ def _last_by_hand(service: Service) -> dict[str, Any] | None:
     run = by_hand.select_related("started_by").order_by("-id").first()
     if run is None:
         return None
+    dry_run = [str(RunForm.base_fields["dry_run"].label)] if run.is_dry_run else []
+    return {"run": run, "words": dry_run + chosen_words(run)}
+
+
+def chosen_words(run: Run) -> list[str]:
+    """What a run keeps and what it does otherwise than its service, as the form calls it."""
     fields = RunForm.base_fields
-    words = [fields[switch].label for switch in _SWITCHES if getattr(run, switch)]
-    words += [fields["dry_run"].label] if run.is_dry_run else []
-    words += [f"{fields[name].label}: {run.options[name]}" for name in _OPTIONS if name in run.options]
-    return {"run": run, "words": words}
+    switches = [str(fields[switch].label) for switch in _SWITCHES if getattr(run, switch)]
+    return switches + [
+        f"{fields[name].label}: {run.options[name]}" for name in _OPTIONS if name in run.options
+    ]
 
 
 def _start(form: RunForm, service: Service, user: Any, again: Run | None) -> Run | None:

@@ -153,6 +153,16 @@ def test_connection_is_added_and_changed_in_the_admin(admin_client):
     assert connection.get_secret() == "s3cret-of-the-shop"
 
 
+def test_connection_that_services_use_cannot_be_deleted(admin_client):
+    used, unused = make_connection(), make_connection()
+    make_service(destination_connection=used)
+
+    for connection, status in ((used, 403), (unused, 200)):
+        page = admin_client.get(reverse("admin:services_connection_change", args=[connection.pk]))
+        asked = admin_client.get(reverse("admin:services_connection_delete", args=[connection.pk]))
+        assert (b"deletelink" in page.content, asked.status_code) == (status == 200, status)
+
+
 @pytest.mark.parametrize("number", [1, 3])
 def test_connections_are_listed_with_their_use_in_four_queries(
     admin_client, django_assert_num_queries, number

@@ -239,6 +239,15 @@ def test_error_stands_in_one_sentence_with_a_link_to_its_line(staff: Client) -> 
     assert '<a href="?line=44#L44">Line 44</a>' in text
 
 
+def test_what_was_chosen_for_the_run_is_said_as_the_form_calls_it(staff: Client) -> None:
+    run = make_run(store_pull=True, options={"page_size": 7})
+
+    page = staff.get(f"/admin/runs/run/{run.pk}/log/").content.decode()
+
+    assert "<span>Store pull payloads</span>" in page
+    assert "<span>Page size: 7</span>" in page
+
+
 def test_payload_stands_at_its_line_with_time_left_and_curl(staff: Client) -> None:
     run = make_run(store_pull=True)
     make_log_entries(run, 2)

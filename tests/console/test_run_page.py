@@ -142,7 +142,7 @@ def test_last_run_by_hand_is_told_and_nothing_of_it_is_taken_over(staff: Client)
 
     response = staff.get(address(service))
 
-    assert "Store push payloads; Dry run; Only the record with this id: 10045." in response.content.decode()
+    assert "Dry run; Store push payloads; Only the record with this id: 10045." in response.content.decode()
     assert f'href="?like={last.pk}"' in response.content.decode()
     assert not response.context["form"]["store_push"].value()
 
