@@ -20,6 +20,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from apps.api.models import ApiToken
+from apps.api.views.base import EXPIRY_HEADER
 from apps.runs.logs import viewers
 from apps.runs.logs.viewers import Viewers
 from apps.runs.models import LogEntry, Run
@@ -40,11 +41,16 @@ class Site:
         self._application = Viewers(WSGIHandler())
 
     def get(self, path: str, **headers: str) -> tuple[int, Any]:
-        """Status and JSON of the answer, and the queries that it took as `site.queries`."""
+        """Status and JSON of the answer; how many queries it took, and its head, stand in `site` then."""
         environ = RequestFactory(headers={"host": "localhost"} | headers).get(path).environ
         statuses: list[str] = []
+
+        def start_response(status: str, headers: list[tuple[str, str]]) -> None:
+            statuses.append(status)
+            self.headers = dict(headers)
+
         with CaptureQueriesContext(connection) as queries:
-            response: Any = self._application(environ, lambda status, _headers: statuses.append(status))
+            response: Any = self._application(environ, start_response)
             body = b"".join(response)
             getattr(response, "close", lambda: None)()
         self.queries = len(queries)
@@ -178,6 +184,21 @@ def test_what_was_said_is_said_to_others_who_may_read_it(site: Site, run: Run, u
     assert other.poll() == first
     assert other.poll() == first
     assert site.queries == 2
+
+
+def test_each_is_told_of_their_own_token_that_expires_soon(site: Site, run: Run, user: User) -> None:
+    def soon(days: int) -> str | None:
+        expires_at = timezone.now() + timedelta(days=days)
+        viewer = by_token(site, run, make_token(user, expires_at=expires_at)[1])
+        viewer.poll()
+        viewer.poll()
+        return site.headers.get(EXPIRY_HEADER)
+
+    first, second, late = soon(1), soon(2), soon(90)
+
+    assert None not in {first, second}
+    assert first != second
+    assert late is None
 
 
 def test_nobody_else_is_told(site: Site, run: Run, viewer: Viewer) -> None:

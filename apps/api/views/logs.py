@@ -86,8 +86,8 @@ class LogView(_RunLogView):
             "poll_after": POLL_SECONDS if run.is_open else None,
         }
         token: Any = request.auth
-        # A line tells the addresses of its payloads, with the host.
-        audience = request.build_absolute_uri("/")
+        # A line tells the addresses of its payloads, with the host; the head tells of a token that expires soon.
+        audience = (request.build_absolute_uri("/"), token.expires_soon and token.expires_at)
         return share(Response(page), run, _COLUMNS, seconds=token.seconds_left, audience=audience)
 
     def _written(self, lines: list[Line]) -> list[dict[str, Any]]:
