@@ -36,8 +36,8 @@ def download_file() -> Figure:
 
 @benchmark("download_s3_mb_per_s", "MB/s", databases=["postgresql"], with_s3=["postgresql"])
 def download_from_s3() -> Figure:
-    """A payload of 512 MiB that is kept in S3, against boto3 reading the same object in this process."""
-    payload, secret = _stored(GIB // 2)
+    """A payload of 1 GiB that is kept in S3, against boto3 reading the same object in this process."""
+    payload, secret = _stored(GIB)
     with Web() as web:
         ours = partial(_download, web.port, _request(payload, secret))
         return compare(ours, partial(_read_object, payload.key), rounds=ROUNDS)
