@@ -13,7 +13,7 @@ from django.db import DatabaseError, InterfaceError, connection, transaction
 from django.db.models.functions import Now
 
 from apps.runs.logs.run_log import RunLog
-from apps.runs.logs.shipper import LeaseLost
+from apps.runs.logs.shipper import LeaseLost, turn
 from apps.runs.models import Level, Run
 from apps.runs.payloads.expiry import set_expiry
 from apps.services.models import Service
@@ -82,7 +82,7 @@ def end_run(run: Run, token: uuid.UUID, log: RunLog, status: Run.Status, *, may_
                 for level, line in aftermath.lines:
                     logger.log(level, "%s", line)
             seal = log.seal()
-            with transaction.atomic():
+            with turn(), transaction.atomic():
                 finish_run(run, token, status, aftermath, **(log.counters() | seal.columns()))
             log.remove_spool()
         except (DatabaseError, InterfaceError):

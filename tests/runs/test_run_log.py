@@ -4,6 +4,7 @@ import os
 import threading
 import time
 import zlib
+from contextlib import ExitStack
 from contextvars import copy_context
 from datetime import timedelta
 
@@ -11,6 +12,7 @@ import pytest
 from django.db import OperationalError, connection
 from django.db.models.functions import Now
 
+from apps.runs.ending import end_run
 from apps.runs.logs import shipper
 from apps.runs.logs.run_log import RunLog
 from apps.runs.logs.shipper import LeaseLost
@@ -182,6 +184,43 @@ def test_no_line_is_passed_over_while_another_run_ends(claimed):
         logging.getLogger().removeHandler(ends_the_other)
 
     assert [line[3] for line in stored(run)] == ["said as the other run ends"]
+
+
+def test_few_runs_of_a_process_write_at_a_time():
+    writing, most_seen = [], []
+
+    def write():
+        with shipper.turn():
+            writing.append(None)
+            time.sleep(0.02)
+            most_seen.append(len(writing))
+            writing.pop()
+
+    threads = [threading.Thread(target=write) for _number in range(3 * shipper.MOST_AT_ONCE)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(most_seen) == 3 * shipper.MOST_AT_ONCE
+    assert max(most_seen) == shipper.MOST_AT_ONCE
+
+
+def test_runs_that_hang_hold_up_no_other(claimed):
+    run, token = claimed
+
+    with ExitStack() as hanging:
+        for _number in range(shipper.MOST_AT_ONCE):
+            hanging.enter_context(shipper.turn())
+        with RunLog(run, token) as log:
+            logger.info("said meanwhile")
+            deadline = time.monotonic() + 10
+            while not stored(run) and time.monotonic() < deadline:
+                time.sleep(0.05)
+            end_run(run, token, log, Run.Status.SUCCEEDED)
+
+    run.refresh_from_db()
+    assert (run.status, run.line_count, run.is_complete) == (Run.Status.SUCCEEDED, 1, True)
 
 
 def test_a_log_is_taken_up_where_a_dead_worker_left_it(claimed):

@@ -6,7 +6,8 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, connection, transaction
@@ -28,13 +29,30 @@ BEAT_EVERY = 4.0
 RETRY_EVERY = 1.0
 STOP_AFTER = 45.0
 # That all shippers of a process write in a second: of many runs each waits longer, and ships more at once.
-MOST_BATCHES = 150
+MOST_BATCHES = 100
+# Threads of a process that write at a time: a hundred would wait for the interpreter after each answer of the
+# database, and keep every transaction open for so long. And the seconds after which none waits any more, for those
+# whose turn it is may hang.
+MOST_AT_ONCE = 4
+LONGEST_WAIT = 1.0
 
 _at_work: set[Shipper] = set()
+_turns = threading.BoundedSemaphore(MOST_AT_ONCE)
 
 
 class LeaseLost(Exception):
     """The run belongs to somebody else by now, or its lease could not be renewed: write nothing more."""
+
+
+@contextmanager
+def turn() -> Iterator[None]:
+    """Waits until few others of the process write, or for LONGEST_WAIT: no run holds up others for good."""
+    is_ours = _turns.acquire(timeout=LONGEST_WAIT)
+    try:
+        yield
+    finally:
+        if is_ours:
+            _turns.release()
 
 
 class Shipper:
@@ -125,6 +143,7 @@ class Shipper:
         self._woken.clear()
         return self._stopping.is_set()
 
+    @turn()
     def _ship(self) -> bool:
         """Write the next batch of lines; False where there is none. Raises LeaseLost, DatabaseError."""
         if not self._position_known:
@@ -145,10 +164,13 @@ class Shipper:
         self._renewed_at = before
         return True
 
+    @turn()
     def _beat(self) -> None:
         before = time.monotonic()
-        self._prove_lease(**self._counters())
-        self._renewed_at = before
+        # Each batch renews it, too.
+        if before - self._renewed_at > BEAT_EVERY:
+            self._prove_lease(**self._counters())
+            self._renewed_at = before
         self.cancel_requested = Run.objects.filter(pk=self._run.pk).exclude(cancel_requested_at=None).exists()
 
     def _prove_lease(self, **counters: Any) -> None:
