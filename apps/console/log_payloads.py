@@ -72,7 +72,7 @@ def payload_words(payload: Any, now: datetime) -> tuple[str, str]:
     if payload.expires_at is None:
         if payload.state != "stored":
             return payload.state, _("deleted")
-        return "stored", _("works until %(span)s after the run has ended") % {"span": _retention()}
+        return "stored", _("works until %(span)s after the end") % {"span": _retention()}
     if payload.state == "stored" and payload.expires_at > now:
         return "stored", _("works for %(span)s") % {"span": span_text(payload.expires_at - now)}
     moment = moment_text(payload.expires_at, now, seconds=False)

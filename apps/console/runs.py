@@ -68,6 +68,7 @@ class RunAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # It takes no parame
     list_display_links = None
     # On a phone each row becomes a card.
     is_stacking = True
+    empty_hint = gettext_lazy("Choose a longer period.")
     list_filter = (PeriodFilter, "status", "trigger", HeldFilter)
     list_select_related = ("service", "started_by")
     list_per_page = 50

@@ -271,7 +271,7 @@ def test_payload_of_an_open_run_says_when_its_time_begins(staff: Client) -> None
     make_log_entries(run, 1)
     make_payload(run, sequence=1)
 
-    assert "works until 24 h after the run has ended" in log(staff, run)
+    assert "works until 24 h after the end" in log(staff, run)
 
 
 def test_expired_payload_keeps_size_and_digest_and_loses_its_link(staff: Client) -> None:

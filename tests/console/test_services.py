@@ -247,3 +247,13 @@ def test_many_connections_are_a_select_that_keeps_the_rest(client: Client) -> No
     form = text.split('<label class="filter-caption" for="filter-connection">')[1].split("</form>")[0]
     assert '<input type="hidden" name="active" value="yes">' in form
     assert '<input type="hidden" name="q" value="orders">' in form
+
+
+def test_empty_list_says_what_to_do_next(client: Client) -> None:
+    client.force_login(make_user(is_superuser=True))
+
+    services = client.get("/admin/services/service/").content.decode()
+    runs = client.get("/admin/runs/run/").content.decode()
+
+    assert '<a href="/admin/services/service/add/">Add service</a>' in services
+    assert "Choose a longer period." in runs

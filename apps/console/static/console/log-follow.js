@@ -88,6 +88,8 @@ function takeIn(answer, isLengthOnly) {
   if (isOffline) {
     isOffline = false;
     showNote(words.online);
+  } else if (note.textContent === words.online) {
+    note.textContent = "";
   }
   showState(answer);
   if (isLengthOnly) {
