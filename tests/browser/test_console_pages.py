@@ -11,11 +11,17 @@ from apps.runs.models import Run
 from tests.browser.pages import all_pages, furnish
 from tests.factories import make_run, make_service, make_user
 
+# Lists that become cards on a phone show all of a row, its menu too, without being pushed sideways.
+CUT_LISTS = """
+[...document.querySelectorAll(".stacking .results, .table-card.stacking")]
+    .filter((list) => list.scrollWidth > list.clientWidth).length
+"""
+
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.browser]
 
 
 @pytest.mark.parametrize(
-    ("width", "scheme"), [(390, "light"), (1024, "dark"), (1440, "light"), (2560, "dark")]
+    ("width", "scheme"), [(390, "light"), (1024, "dark"), (1280, "light"), (1440, "light"), (2560, "dark")]
 )
 def test_pages_fit_and_obey_the_policy(
     new_page, sign_in, problems: list[str], width: int, scheme: str
@@ -31,6 +37,7 @@ def test_pages_fit_and_obey_the_policy(
         response = page.goto(address)
         assert (address, response.status in {200, 403}) == (address, True)
         assert (address, page.evaluate("document.documentElement.scrollWidth")) == (address, width)
+        assert (address, page.evaluate(CUT_LISTS)) == (address, 0)
     # What may not be deleted, nobody may delete; the browser notes that as an error of its own.
     refusals = ("403 (Forbidden)", "/favicon.ico")
     problems[:] = [problem for problem in problems if not any(words in problem for words in refusals)]
