@@ -11,6 +11,7 @@ class ApiConfig(AppConfig):
         import_module("apps.api.schema")
 
         from apps.api.models import ApiToken, ApiTokenService
-        from apps.services.access import watch
+        from apps.services.access import watch, watch_relation
 
         watch(ApiToken, ApiTokenService)
+        watch_relation(ApiTokenService)

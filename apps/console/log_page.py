@@ -64,8 +64,7 @@ def log_feed(request: HttpRequest, run: Run) -> JsonResponse:
     """Lines as fragments: after `?after=`, before `?before=`, around `?line=`; with `?lines=0` only how it goes.
 
     Idle, it reads the run, which knows that there are no more lines: one query, and none where the same was just
-    said. `poll_after` is in seconds, 0
-    while more lines wait, null once the run has ended and its last line is here.
+    said. `poll_after` is in seconds, 0 while more lines wait, null once the run has ended and its last line is here.
     """
     question = LogQuestion.from_query(request.GET)
     if request.GET.get("lines") == "0":
@@ -95,7 +94,6 @@ def log_feed(request: HttpRequest, run: Run) -> JsonResponse:
         response,
         run,
         FEED_COLUMNS,
-        seconds=request.session.get_expiry_age(),
         audience=(facts.origin, facts.may_download, get_language(), timezone.get_current_timezone_name()),
     )
 

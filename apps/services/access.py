@@ -26,28 +26,34 @@ def access_changed(**_signal: Any) -> None:
     Models say it by their signals (see `watch`); whoever goes past these, as `update()` does, says it here.
     """
     if not any(after[1] is _renew for after in connection.run_on_commit):
-        transaction.on_commit(_renew)
+        # What was changed is committed by then: an error here is logged, and is not that of whoever changed it.
+        transaction.on_commit(_renew, robust=True)
 
 
 def watch(*tables: type[models.Model]) -> None:
-    """Let each change of a row be a change of access; the tables of relations are told of otherwise."""
+    """Let a row that is changed or deleted be a change of access; a new one takes nothing from anybody."""
     for table in tables:
         post_save.connect(_saved, sender=table)
         post_delete.connect(access_changed, sender=table)
-        m2m_changed.connect(access_changed, sender=table)
+
+
+def watch_relation(table: Any) -> None:
+    """The same for what stands in the table of a relation, which is told of in a way of its own."""
+    m2m_changed.connect(access_changed, sender=table)
 
 
 def watch_all() -> None:
     """Watch what Django and this app decide access by."""
-    relations = (User.groups, User.user_permissions, Group.permissions, Service.groups)
-    watch(User, Group, *(relation.through for relation in relations))
+    watch(User, Group)
     # What else is kept in a session decides nothing.
     post_delete.connect(access_changed, sender=Session)
+    for relation in (User.groups, User.user_permissions, Group.permissions, Service.groups):
+        watch_relation(relation.through)
 
 
-def _saved(update_fields: frozenset[str] | None, **_signal: Any) -> None:
-    # That somebody signed in takes nothing from anybody.
-    if update_fields != frozenset({"last_login"}):
+def _saved(*, created: bool, update_fields: frozenset[str] | None, **_signal: Any) -> None:
+    # Nor does it that somebody signed in.
+    if not created and update_fields != frozenset({"last_login"}):
         access_changed()
 
 

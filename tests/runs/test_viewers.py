@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -13,11 +14,10 @@ import pytest
 from django.contrib.auth.models import Group, Permission, User
 from django.contrib.sessions.models import Session
 from django.core.handlers.wsgi import WSGIHandler
-from django.db import OperationalError, connection
+from django.db import OperationalError, connection, transaction
 from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
-from pytest_django import Settings
 
 from apps.api.models import ApiToken
 from apps.api.views.base import EXPIRY_HEADER
@@ -25,7 +25,7 @@ from apps.runs.logs import viewers
 from apps.runs.logs.viewers import Viewers
 from apps.runs.models import LogEntry, Run
 from apps.services.access import access_version
-from apps.services.models import Service
+from apps.services.models import AccessVersion, Service
 from config.wsgi import application
 from tests.factories import make_log_entries, make_payload, make_run, make_service, make_token, make_user
 
@@ -72,6 +72,7 @@ class Viewer:
 def site(monkeypatch: pytest.MonkeyPatch) -> Site:
     # So that a test need not wait: each poll has a look of its own.
     monkeypatch.setattr(viewers, "LOOK_EVERY", 0)
+    monkeypatch.setattr(viewers, "LOOK_EVERY_OF_MANY", 0)
     return Site()
 
 
@@ -327,13 +328,10 @@ def test_right_of_a_group_ends_with_the_group_or_its_member(site: Site, run: Run
     assert [viewer.poll()[0] for viewer in of_token] == [404, 404, 404]
 
 
-@pytest.mark.parametrize("kind", ["token", "session"])
-def test_memory_does_not_outlive_what_lets_in(
-    kind: str, site: Site, run: Run, user: User, settings: Settings, monkeypatch: pytest.MonkeyPatch
+def test_memory_does_not_outlive_a_token(
+    site: Site, run: Run, user: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings.SESSION_COOKIE_AGE = 30
-    secret = make_token(user, expires_at=timezone.now() + timedelta(seconds=30))[1]
-    viewer = by_token(site, run, secret) if kind == "token" else by_session(site, run, user)
+    viewer = by_token(site, run, make_token(user, expires_at=timezone.now() + timedelta(seconds=30))[1])
     monkeypatch.setattr(viewers, "SAID_FOR", 1000)
     viewer.poll()
     passed = 29.0
@@ -346,16 +344,44 @@ def test_memory_does_not_outlive_what_lets_in(
     assert site.queries > 2
 
 
-def test_signing_in_and_using_a_token_change_nobodys_access(site: Site, run: Run, user: User) -> None:
+def test_who_is_refused_is_forgotten(site: Site, run: Run, user: User, token: tuple[ApiToken, str]) -> None:
+    viewer = by_token(site, run, token[1])
+    viewer.poll()
+
+    # No signal tells of it.
+    User.objects.filter(pk=user.pk).update(is_active=False)
+
+    assert viewer.poll("after=2")[0] == 401
+    assert viewer.poll()[0] == 401
+
+
+def test_signing_in_and_making_or_using_a_token_take_nothing_from_anybody(
+    site: Site, run: Run, user: User
+) -> None:
+    user.save()
     before = access_version()
 
-    assert Client().login(username=user.username, password="a word of theirs")
+    Client().post("/admin/login/", {"username": user.username, "password": "a word of theirs"})
     secret = make_token(make_user(is_superuser=True))[1]
-    between = access_version()
     by_token(site, run, secret).poll()
 
     assert User.objects.get(pk=user.pk).last_login is not None
-    assert access_version() == between != before
+    assert access_version() == before is not None
+
+
+def test_change_stands_though_it_cannot_be_told_of(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*_rows: object, **_options: object) -> None:
+        raise OperationalError
+
+    monkeypatch.setattr(AccessVersion.objects, "bulk_create", away)
+    told = []
+
+    with transaction.atomic():
+        deactivate(user)
+        transaction.on_commit(lambda: told.append("others"))
+
+    assert told == ["others"]
+    assert not User.objects.get(pk=user.pk).is_active
 
 
 def test_each_language_and_host_is_told_in_its_own_words(site: Site, run: Run) -> None:
@@ -370,6 +396,61 @@ def test_each_language_and_host_is_told_in_its_own_words(site: Site, run: Run) -
     assert "http://localhost/" in here["html"]
     assert "Läuft" in german["live"]["status"]
     assert "http://127.0.0.1/" in there["html"]
+
+
+def test_head_that_decides_nothing_makes_nobody_new(site: Site, viewer: Viewer) -> None:
+    viewer.poll()
+
+    viewer.poll(**{"x-request-id": "another", "user-agent": "another"})
+
+    assert site.queries == 2
+
+
+def test_same_question_at_once_is_asked_once(run: Run) -> None:
+    """What is too long to be remembered is for each alone, yet nobody waits for more than one other."""
+    shared = viewers.Shared(run.pk, ("status",), ("running",), "all", 60)
+    asked, answer = threading.Semaphore(0), threading.Event()
+
+    def django(_environ: dict[str, Any], start: Callable[..., Any]) -> Any:
+        asked.release()
+        assert answer.wait(10)
+        start("200 OK", [])
+        return SimpleNamespace(shared=shared, cookies={}, content=b"." * length)
+
+    def ask_at_once(count: int) -> None:
+        site = Viewers(django)
+        environs = [
+            RequestFactory(headers={"authorization": str(number)}).get("/log/?after=3").environ
+            for number in range(count)
+        ]
+        answer.set()
+        for environ in environs:
+            site(environ, lambda *_head: None)
+            assert asked.acquire(timeout=10)
+        viewers.time.sleep(viewers.SAID_FOR)
+        answer.clear()
+        threads = [threading.Thread(target=_call, args=(site, environ)) for environ in environs]
+        for thread in threads:
+            thread.start()
+        assert asked.acquire(timeout=10)
+        assert not asked.acquire(timeout=0.2)
+        answer.set()
+        for thread in threads:
+            thread.join(10)
+
+    length = 10
+    ask_at_once(8)
+    assert not asked.acquire(blocking=False)
+    length = viewers._MOST_BYTES + 1
+    ask_at_once(8)
+    assert [asked.acquire(blocking=False) for _number in range(8)] == [True] * 7 + [False]
+
+
+def _call(site: Viewers, environ: dict[str, Any]) -> None:
+    try:
+        site(environ, lambda *_head: None)
+    finally:
+        connection.close()
 
 
 def test_errors_are_not_remembered(site: Site, run: Run, token: Any) -> None:
@@ -391,9 +472,15 @@ def test_where_no_look_can_be_had_django_is_asked(viewer: Viewer, monkeypatch: p
     assert viewer.poll() == answer
 
 
-def test_oldest_makes_room() -> None:
+def test_oldest_makes_room_and_so_does_what_is_out_of_time() -> None:
     memory: viewers._Memory[int] = viewers._Memory(2)
+    now = time.monotonic()
     for number in range(3):
-        memory.put(number, number, time.monotonic() + 60)
-
+        memory.put(number, number, now + 60)
     assert [memory.get(number) for number in range(3)] == [None, 1, 2]
+
+    memory.put(1, 1, now - 1)
+    memory.put(2, 2, now - 1)
+    memory.put(3, 3, now + 60)
+
+    assert len(memory) == 1

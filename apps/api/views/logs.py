@@ -7,6 +7,7 @@ from itertools import batched
 from typing import Any
 
 from django.http import StreamingHttpResponse
+from django.utils.translation import get_language
 from drf_spectacular.utils import extend_schema
 from rest_framework.generics import GenericAPIView, get_object_or_404
 from rest_framework.request import Request
@@ -86,9 +87,9 @@ class LogView(_RunLogView):
             "poll_after": POLL_SECONDS if run.is_open else None,
         }
         token: Any = request.auth
-        # A line tells the addresses of its payloads, with the host; the head tells of a token that expires soon.
-        audience = (request.build_absolute_uri("/"), token.expires_soon and token.expires_at)
-        return share(Response(page), run, _COLUMNS, seconds=token.seconds_left, audience=audience)
+        # Lines tell the addresses of their payloads, with the host; the head tells of a token that expires soon.
+        audience = (request.build_absolute_uri("/"), get_language(), token.expires_soon and token.expires_at)
+        return share(Response(page), run, _COLUMNS, audience=audience, seconds=token.seconds_left)
 
     def _written(self, lines: list[Line]) -> list[dict[str, Any]]:
         """As LogPageSerializer describes them; where there are none, as mostly, nothing is set up for them."""

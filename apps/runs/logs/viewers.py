@@ -2,8 +2,8 @@
 
 All of them ask every few seconds, and mostly for the same. So each web process remembers of a poll that its view
 marked with `share` two things: that this viewer may read this log, for two minutes at the most and until anybody's
-access changes; and what was said, for a few seconds and while the run stays as it was. Whether that is so it asks the
-database ten times a second at the most, and once a second where there are a thousand viewers.
+access changes; and what was said, for a second at the most and while the run stays as it was. Whether that is so it
+asks the database ten times a second, and once a second where there are a thousand viewers.
 """
 
 from __future__ import annotations
@@ -11,29 +11,35 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Any
 
+from django.conf import settings
 from django.db import DatabaseError, InterfaceError, close_old_connections
 from django.http import HttpResponse
 
 from apps.runs.models import Run
 from apps.services.access import access_version
 
-# All in seconds: how long it is remembered that a viewer may read; what was said, for it may speak of the time; and
-# how old a look at the database may be, for a few viewers and for a thousand: the fewer states they are shown, the more
-# of them ask for the same.
+# All in seconds: how long it is remembered that a viewer may read; what was said, for it may tell more than the run's
+# row does; and how old a look at the database may be, for a few viewers and for a thousand: the fewer states they are
+# shown, the more of them ask for the same.
 ADMITTED_FOR = 120.0
-SAID_FOR = 5.0
+SAID_FOR = 1.0
 LOOK_EVERY = 0.1
 LOOK_EVERY_OF_MANY = 1.0
-# How much is remembered: at most some 10 MB of viewers, and 32 MiB of answers.
+# How much is remembered: at most some 20 MB of viewers, and 32 MiB of answers.
 _MOST_VIEWERS = 20_000
 _MOST_ANSWERS = 512
 _MOST_BYTES = 64 * 1024
+# All of a request that decides who asks, and in which words they are told; apart from the query.
+_DECISIVE = (
+    *("wsgi.url_scheme", "REMOTE_ADDR", "SCRIPT_NAME", "PATH_INFO"),
+    *("HTTP_HOST", "HTTP_AUTHORIZATION", "HTTP_COOKIE", "HTTP_ACCEPT_LANGUAGE", "HTTP_TRANSFER_ENCODING"),
+    *(settings.SECURE_PROXY_SSL_HEADER or ())[:1],
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +54,16 @@ class Shared:
 
 
 def share[Response: HttpResponse](
-    response: Response, run: Run, columns: tuple[str, ...], *, seconds: float, audience: Hashable = ()
+    response: Response,
+    run: Run,
+    columns: tuple[str, ...],
+    *,
+    audience: Hashable,
+    seconds: float = ADMITTED_FOR,
 ) -> Response:
     """Mark the answer to a poll: it is the same for all of an audience while the `columns` of the run stay as they are.
 
-    `run` must have been read before its lines. `seconds` is how long the viewer's session or token still lives.
+    `run` must have been read before its lines. `seconds` is for how long the viewer may read, if no change ends it.
     """
     state = tuple(getattr(run, column) for column in columns)
     response.shared = Shared(run.pk, columns, state, audience, seconds)  # type: ignore[attr-defined]
@@ -78,9 +89,16 @@ class _Memory[Value]:
         """Keep the value until the monotonic clock shows `until`."""
         with self._lock:
             self._kept.pop(key, None)
-            while len(self._kept) >= self._most:
-                del self._kept[next(iter(self._kept))]
+            while self._kept:
+                oldest = next(iter(self._kept))
+                if len(self._kept) < self._most and self._kept[oldest][0] > time.monotonic():
+                    break
+                del self._kept[oldest]
             self._kept[key] = until, value
+
+    def forget(self, key: Hashable) -> None:
+        with self._lock:
+            self._kept.pop(key, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +127,8 @@ class Viewers:
         self._said: _Memory[_Said] = _Memory(_MOST_ANSWERS)
         self._looks: _Memory[_Look] = _Memory(_MOST_ANSWERS)
         self._looking = threading.Lock()
-        self._asking: dict[Hashable, threading.Lock] = {}
+        # Questions that Django is just being asked, and what tells when it has answered.
+        self._asked: dict[Hashable, threading.Event] = {}
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         if environ["REQUEST_METHOD"] != "GET" or "after=" not in environ["QUERY_STRING"]:
@@ -121,12 +140,21 @@ class Viewers:
         if shared is None or known_at != version:
             return self._ask(viewer, version, environ, start_response)
         question = _question(shared, environ)
-        with self._one_at_a_time(question):
+        said = self._recall(shared, question)
+        answered = threading.Event()
+        if said is None and (other := self._asked.setdefault(question, answered)) is not answered:
+            # Somebody asks just this: the answer may be there in a moment, or be for them alone.
+            other.wait(LOOK_EVERY_OF_MANY)
             said = self._recall(shared, question)
-            if said is None:
-                return self._ask(viewer, version, environ, start_response)
-        start_response(said.status, list(said.headers))
-        return [said.body]
+        if said is not None:
+            start_response(said.status, list(said.headers))
+            return [said.body]
+        try:
+            return self._ask(viewer, version, environ, start_response)
+        finally:
+            if self._asked.get(question) is answered:
+                del self._asked[question]
+            answered.set()
 
     def _ask(
         self, viewer: bytes, version: object, environ: dict[str, Any], start_response: Callable[..., Any]
@@ -142,8 +170,12 @@ class Viewers:
         asked_at = time.monotonic()
         response: Any = self._application(environ, start)
         shared: Shared | None = getattr(response, "shared", None)
-        if shared is not None and not response.cookies:
-            self._admitted.put(viewer, (version, shared), asked_at + min(shared.seconds, ADMITTED_FOR))
+        if shared is None or response.cookies:
+            self._admitted.forget(viewer)
+        else:
+            # The state may be long, and is what was said is true of.
+            admitted = version, replace(shared, state=())
+            self._admitted.put(viewer, admitted, asked_at + min(shared.seconds, ADMITTED_FOR))
             if len(response.content) <= _MOST_BYTES:
                 said = _Said(asked_at, shared.state, *head, response.content)
                 self._said.put(_question(shared, environ), said, asked_at + SAID_FOR)
@@ -159,7 +191,7 @@ class Viewers:
         return said if said.asked_at >= look.at or said.state == look.value else None
 
     def _look(self, what: Hashable, read: Callable[[], Any]) -> _Look:
-        """What is read, or was read a moment ago; something that equals nothing where it cannot be read."""
+        """What is read, or was a moment ago; what equals nothing where it cannot be read."""
         crowd = min(len(self._admitted) / 1000, 1)
         with self._looking:
             look = self._looks.get(what)
@@ -169,27 +201,16 @@ class Viewers:
                 try:
                     look = _Look(now, read())
                 except (DatabaseError, InterfaceError):
-                    return _Look(math.inf, object())
+                    # Not even itself, and later than all that was said: Django is asked, and tells what is wrong.
+                    look = _Look(math.inf, math.nan)
                 self._looks.put(what, look, now + LOOK_EVERY + crowd * (LOOK_EVERY_OF_MANY - LOOK_EVERY))
         return look
 
-    @contextmanager
-    def _one_at_a_time(self, question: Hashable) -> Iterator[None]:
-        """Of those who ask the same at once, one asks Django."""
-        with self._asking.setdefault(question, threading.Lock()):
-            try:
-                yield
-            finally:
-                self._asking.pop(question, None)
-
 
 def _viewer(environ: dict[str, Any]) -> bytes:
-    """Who asks for which log, and how: all that may decide what they are told, apart from the query."""
-    asked = [environ["wsgi.url_scheme"], environ["REMOTE_ADDR"], environ["PATH_INFO"]]
-    asked += [f"{name}={value}" for name, value in environ.items() if name.startswith("HTTP_")]
-    # A digest, for there is a session or a token among it.
-    return blake2b(repr(asked).encode("utf-8", "surrogatepass")).digest()
+    """Who asks for which log, as a digest, for there is a session or a token among it."""
+    return blake2b(repr([environ.get(name) for name in _DECISIVE]).encode("utf-8", "surrogatepass")).digest()
 
 
 def _question(shared: Shared, environ: dict[str, Any]) -> Hashable:
-    return shared.run_id, shared.columns, shared.audience, environ["PATH_INFO"], environ["QUERY_STRING"]
+    return shared.audience, environ["PATH_INFO"], environ["QUERY_STRING"]
