@@ -164,10 +164,10 @@ def _look_at_spool(_is_thorough: bool) -> str:
         )
     if free < LEAST_FREE_BYTES:
         raise _Unwell(_("Its disk has only %(free)d MiB left.") % {"free": free // 2**20})
-    return _("%(count)d logs, %(size).1f MiB; %(free)d MiB free.") % {
+    return _("%(count)d logs, %(size).1f MiB; %(free).1f GiB free.") % {
         "count": len(run_ids),
         "size": size / 2**20,
-        "free": free // 2**20,
+        "free": free / 2**30,
     }
 
 
