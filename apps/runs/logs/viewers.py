@@ -1,7 +1,7 @@
 """Answers the many viewers of one log from memory, so that their number costs the database nothing.
 
 All of them ask every few seconds, and mostly for the same. So each web process remembers of a poll that its view
-marked with `share` two things: that this viewer may read this log, for two minutes at the most and until anybody's
+marked with `share` two things: that this viewer may read this log, for five minutes at the most and until anybody's
 access changes; and what was said, for a second at the most and while the run stays as it was. Whether that is so it
 asks the database ten times a second, and once a second where there are a thousand viewers.
 """
@@ -26,7 +26,7 @@ from apps.services.access import access_version
 # All in seconds: how long it is remembered that a viewer may read; what was said, for it may tell more than the run's
 # row does; and how old a look at the database may be, for a few viewers and for a thousand: the fewer states they are
 # shown, the more of them ask for the same.
-ADMITTED_FOR = 120.0
+ADMITTED_FOR = 300.0
 SAID_FOR = 1.0
 LOOK_EVERY = 0.1
 LOOK_EVERY_OF_MANY = 1.0
