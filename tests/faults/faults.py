@@ -86,7 +86,9 @@ def kill_script(scene: Scene) -> list[int]:
             return run_id
         return None
 
-    return [wait_until(killed)]
+    run_id = wait_until(killed)
+    scene.load.may_fail.add(run_id)
+    return [run_id]
 
 
 def kill_beat(scene: Scene) -> list[int]:

@@ -40,8 +40,10 @@ class Load:
     """Starts a run whenever one has ended, and a process whenever one has died, within its `with` block."""
 
     def __init__(self, world: World, *, is_short: bool) -> None:
-        # Runs that the disk was full for, that a deploy must not have ended, or must have, and whose worker slept.
+        # Runs that the disk was full for, whose script was killed, that a deploy must not have ended, or must have, and
+        # whose worker slept.
         self.may_lose: set[int] = set()
+        self.may_fail: set[int] = set()
         self.must_succeed: set[int] = set()
         self.must_be_lost: set[int] = set()
         self.asleep: dict[int, Sleep] = {}

@@ -46,6 +46,8 @@ class S3Server(Server):
             *(str(weed), "-logtostderr=true", "mini", "-dir=data", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"),
             *("-s3.config=s3.json", "-s3.port.iceberg=0", "-s3.port.lance=0", "-webdav=false"),
             *("-admin.ui=false", "-master.telemetry=false", "-volume.preStopSeconds=0"),
+            # A bucket takes one at least; by itself it allows as many as fit on the disk if each were full.
+            "-volume.max=1000",
             *("-filer.localSocket=filer.sock", "-s3.localSocket=s3.sock"),
             *ports,
         ]
