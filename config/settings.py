@@ -6,6 +6,8 @@ A value that cannot be used stops the start with one line that names the variabl
 import logging
 import os
 import secrets
+import tempfile
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -105,14 +107,22 @@ def _secret_key(name: str) -> str:
     """The key from the environment, or the one that the first start left in the data directory."""
     if key := _text(name):
         return key
-    path = DATA_DIR / "secret-key"
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_text().strip()
-    with os.fdopen(descriptor, "w") as file:
-        file.write(key := secrets.token_urlsafe(48))
-    return key
+    return _shared_file(DATA_DIR / "secret-key", secrets.token_urlsafe(48))
+
+
+def _shared_file(path: Path, text: str) -> str:
+    """What stands in the file, which is `text` for the first of the processes that start at once.
+
+    It appears at once with all of its text, so that nobody reads the beginning of it.
+    """
+    if not path.exists():
+        descriptor, draft = tempfile.mkstemp(dir=path.parent)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
+        with suppress(FileExistsError):
+            os.link(draft, path)
+        Path(draft).unlink()
+    return path.read_text().strip()
 
 
 def _one_of(name: str, default: str, choices: tuple[str, ...]) -> str:
@@ -365,6 +375,9 @@ CELERY_TASK_ACKS_LATE = True
 if CELERY_BROKER_URL.startswith("filesystem://"):
     for _folder in (_BROKER_DIR / "queue", _BROKER_DIR / "control"):
         _folder.mkdir(parents=True, exist_ok=True)
+    # Of two workers that start at once, one would read what the other has not written yet, and end.
+    for _exchange in ("celery.pidbox", "runs", "housekeeping"):
+        _shared_file(_BROKER_DIR / "control" / f"{_exchange}.exchange", "[]")
     CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = {
         "data_folder_in": str(_BROKER_DIR / "queue"),
         "data_folder_out": str(_BROKER_DIR / "queue"),

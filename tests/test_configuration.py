@@ -48,6 +48,30 @@ def manage(folder, *arguments, **environment):
     )
 
 
+def test_processes_that_start_at_once_share_one_key_and_a_broker_that_can_be_read(tmp_path):
+    code = (
+        "import json; from config import settings; folder = settings.DATA_DIR / 'broker' / 'control';"
+        "print(settings.SECRET_KEY, *[json.loads(file.read_text()) for file in sorted(folder.glob('*.exchange'))])"
+    )
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", code],
+            cwd=ROOT,
+            env={"PATH": os.environ["PATH"], "SYNCLOG_DATA_DIR": str(tmp_path)},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _number in range(6)
+    ]
+
+    said = {process.communicate(timeout=60)[0] for process in started}
+
+    [words] = [line.split() for line in said]
+    assert len(words[0]) > 60
+    assert words[1:] == ["[]", "[]", "[]"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["broker", "secret-key"]
+
+
 @pytest.mark.parametrize(("name", "value", "told"), WRONG.values(), ids=WRONG.keys())
 def test_a_wrong_setting_stops_the_start_with_one_line_that_names_it(tmp_path, name, value, told):
     ended = manage(tmp_path, "check", **{name: value})
