@@ -4,232 +4,83 @@ A value that cannot be used stops the start with one line that names the variabl
 """
 
 import logging
-import os
 import secrets
-import tempfile
-from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
-import dj_database_url
-from boto3.s3.transfer import TransferConfig
-from botocore.config import Config as BotoConfig
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.csp import CSP
+
+from config.broker import REDIS, transport_options
+from config.environment import (
+    absolute_folders,
+    database,
+    flag,
+    number,
+    one_of,
+    shared_file,
+    text,
+    texts,
+    whole,
+    writable_folder,
+)
+from config.payload_storage import payload_storage
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 
-def _text(name: str, default: str = "") -> str:
-    return os.environ.get(name, "").strip() or default
-
-
-def _flag(name: str, *, default: bool) -> bool:
-    value = _text(name, "1" if default else "0").lower()
-    if value in {"1", "true", "yes", "on"}:
-        return True
-    if value in {"0", "false", "no", "off"}:
-        return False
-    raise ImproperlyConfigured(f"{name} is {value!r}; write 1 or 0.")
-
-
-def _number(name: str, default: float, *, least: float, most: float) -> float:
-    value = _text(name, str(default))
-    try:
-        number = float(value)
-    except ValueError:
-        raise ImproperlyConfigured(
-            f"{name} is {value!r}, which is no number; write one from {least:g} to {most:g}."
-        ) from None
-    if not least <= number <= most:
-        raise ImproperlyConfigured(f"{name} is {value}; write a number from {least:g} to {most:g}.")
-    return number
-
-
-def _whole(name: str, default: int, *, least: int, most: int) -> int:
-    number = _number(name, default, least=least, most=most)
-    if number != int(number):
-        raise ImproperlyConfigured(f"{name} is {number}; write a whole number.")
-    return int(number)
-
-
-def _list(name: str, default: str = "") -> list[str]:
-    return [item.strip() for item in _text(name, default).split(",") if item.strip()]
-
-
-def _writable_folder(name: str, default: Path) -> Path:
-    folder = Path(_text(name, str(default))).expanduser().absolute()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ImproperlyConfigured(f"{name} is {folder}, which cannot be made: {error.strerror}.") from None
-    if not os.access(folder, os.W_OK):
-        raise ImproperlyConfigured(f"{name} is {folder}, where this user may not write.")
-    return folder
-
-
-def _absolute_folders(name: str, default: Path) -> list[Path]:
-    folders = [Path(folder).expanduser() for folder in _list(name, str(default))]
-    for folder in folders:
-        if not folder.is_absolute():
-            raise ImproperlyConfigured(
-                f"{name} names {str(folder)!r}; write absolute paths, parted by commas."
-            )
-    return [folder.resolve() for folder in folders]
-
-
-def _database(name: str, default: str) -> dict[str, Any]:
-    url = _text(name, default)
-    try:
-        database: dict[str, Any] = dict(dj_database_url.parse(url, conn_max_age=60, conn_health_checks=True))
-    except (ValueError, KeyError) as error:
-        raise ImproperlyConfigured(
-            f"{name} cannot be read: {type(error).__name__}; write a database URL."
-        ) from None
-    if database["ENGINE"] == "django.db.backends.sqlite3":
-        database["OPTIONS"] = {
-            # Writers queue for up to 20 s, instead of failing when a read turns into a write.
-            "timeout": 20,
-            "transaction_mode": "IMMEDIATE",
-            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
-        }
-        # A file, because the threads of a run have connections of their own.
-        database["TEST"] = {"NAME": str(DATA_DIR / "test.sqlite3")}
-    elif database["ENGINE"] != "django.db.backends.postgresql":
-        raise ImproperlyConfigured(
-            f"{name} names neither sqlite:// nor postgres://; Synclog runs on those two."
-        )
-    return database
-
-
-def _secret_key(name: str) -> str:
-    """The key from the environment, or the one that the first start left in the data directory."""
-    if key := _text(name):
-        return key
-    return _shared_file(DATA_DIR / "secret-key", secrets.token_urlsafe(48))
-
-
-def _shared_file(path: Path, text: str) -> str:
-    """What stands in the file, which is `text` for the first of the processes that start at once.
-
-    It appears at once with all of its text, so that nobody reads the beginning of it.
-    """
-    if not path.exists():
-        descriptor, draft = tempfile.mkstemp(dir=path.parent)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(text)
-        with suppress(FileExistsError):
-            os.link(draft, path)
-        Path(draft).unlink()
-    return path.read_text().strip()
-
-
-def _one_of(name: str, default: str, choices: tuple[str, ...]) -> str:
-    value = _text(name, default)
-    if value not in choices:
-        raise ImproperlyConfigured(f"{name} is {value!r}; write one of {', '.join(filter(None, choices))}.")
-    return value
-
-
-def _s3_encryption() -> dict[str, str]:
-    """What each upload asks of the server: to encrypt what it keeps."""
-    kind = _one_of("AWS_S3_SSE", "", ("", "AES256", "aws:kms"))
-    key = _text("AWS_S3_KMS_KEY_ID")
-    if key and kind != "aws:kms":
-        raise ImproperlyConfigured(
-            "AWS_S3_KMS_KEY_ID is set, and AWS_S3_SSE is not aws:kms; set both or none."
-        )
-    return {name: value for name, value in (("ServerSideEncryption", kind), ("SSEKMSKeyId", key)) if value}
-
-
 # --- Where things are kept -------------------------------------------------------------------------------
 
-DATA_DIR = _writable_folder("SYNCLOG_DATA_DIR", BASE_DIR / "var")
+DATA_DIR = writable_folder("SYNCLOG_DATA_DIR", BASE_DIR / "var")
 SPOOL_DIR = DATA_DIR / "spool"
 # The keys of SSH servers, as they were when each was first met.
 KNOWN_HOSTS = DATA_DIR / "known_hosts"
 # Where `file://` connections may read and write.
-FILE_ROOTS = _absolute_folders("SYNCLOG_FILE_ROOTS", DATA_DIR)
+FILE_ROOTS = absolute_folders("SYNCLOG_FILE_ROOTS", DATA_DIR)
 
-DATABASES = {"default": _database("DATABASE_URL", f"sqlite:///{DATA_DIR / 'synclog.sqlite3'}")}
+DATABASES = {"default": database("DATABASE_URL", DATA_DIR)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-PAYLOAD_RETENTION = timedelta(hours=_number("PAYLOAD_RETENTION_HOURS", 24, least=0, most=24 * 366))
-LOG_RETENTION = timedelta(days=_number("LOG_RETENTION_DAYS", 30, least=0, most=36600))
+PAYLOAD_RETENTION = timedelta(hours=number("PAYLOAD_RETENTION_HOURS", 24, least=0, most=24 * 366))
+LOG_RETENTION = timedelta(days=number("LOG_RETENTION_DAYS", 30, least=0, most=36600))
 
 # Bytes of one payload; a larger one is not kept.
-MAX_PAYLOAD_BYTES = _whole("SYNCLOG_MAX_PAYLOAD_MIB", 1024, least=1, most=10**6) * 1024 * 1024
+MAX_PAYLOAD_BYTES = whole("SYNCLOG_MAX_PAYLOAD_MIB", 1024, least=1, most=10**6) * 1024 * 1024
 
-_BUCKET = _text("AWS_STORAGE_BUCKET_NAME")
-# The smallest that S3 takes, as long as the largest payload is no more than 10,000 of them, the most that it takes.
-_S3_PART_BYTES = max(5 * 1024 * 1024, -(-MAX_PAYLOAD_BYTES // 10_000))
-_S3_OPTIONS = {
-    "bucket_name": _BUCKET,
-    "endpoint_url": _text("AWS_S3_ENDPOINT_URL") or None,
-    "region_name": _text("AWS_S3_REGION_NAME") or None,
-    "access_key": _text("AWS_ACCESS_KEY_ID") or None,
-    "secret_key": _text("AWS_SECRET_ACCESS_KEY") or None,
-    "default_acl": None,
-    "querystring_auth": True,
-    "object_parameters": _s3_encryption(),
-    # In parts, one after the other: an upload takes three of them in memory at the most, whatever its size.
-    "transfer_config": TransferConfig(
-        multipart_threshold=_S3_PART_BYTES, multipart_chunksize=_S3_PART_BYTES, use_threads=False
-    ),
-    "client_config": BotoConfig(
-        signature_version="s3v4",
-        # Servers other than AWS rarely have a host name for each bucket.
-        s3={"addressing_style": "path" if _text("AWS_S3_ENDPOINT_URL") else "auto"},
-        connect_timeout=5,
-        read_timeout=30,
-        retries={"mode": "standard", "total_max_attempts": 3},
-    ),
-}
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
-    "payloads": (
-        {"BACKEND": "storages.backends.s3.S3Storage", "OPTIONS": _S3_OPTIONS}
-        if _BUCKET
-        else {
-            "BACKEND": "django.core.files.storage.FileSystemStorage",
-            "OPTIONS": {
-                "location": DATA_DIR / "payloads",
-                "file_permissions_mode": 0o600,
-                "directory_permissions_mode": 0o700,
-            },
-        }
-    ),
+    "payloads": payload_storage(DATA_DIR / "payloads", MAX_PAYLOAD_BYTES),
 }
 # How the API hands payloads out: itself, or by an address of the store's own that works for 60 s at the most.
-PAYLOAD_DOWNLOAD = _one_of("PAYLOAD_DOWNLOAD", "stream", ("stream", "redirect"))
+PAYLOAD_DOWNLOAD = one_of("PAYLOAD_DOWNLOAD", "stream", ("stream", "redirect"))
 
 # --- Limits of a run --------------------------------------------------------------------------------------
 
 # Bytes of one response or one JSON document that is held in memory.
-MAX_RESPONSE_BYTES = _whole("SYNCLOG_MAX_RESPONSE_MIB", 64, least=1, most=4096) * 1024 * 1024
+MAX_RESPONSE_BYTES = whole("SYNCLOG_MAX_RESPONSE_MIB", 64, least=1, most=4096) * 1024 * 1024
 # Records that a destination may refuse before the run stops.
-MAX_REFUSED_RECORDS = _whole("SYNCLOG_MAX_REFUSED_RECORDS", 100, least=0, most=10**9)
+MAX_REFUSED_RECORDS = whole("SYNCLOG_MAX_REFUSED_RECORDS", 100, least=0, most=10**9)
 # Pages of one run; a source that never ends is stopped here at the latest.
-MAX_PAGES = _whole("SYNCLOG_MAX_PAGES", 100_000, least=1, most=10**9)
+MAX_PAGES = whole("SYNCLOG_MAX_PAGES", 100_000, least=1, most=10**9)
 # Lines and bytes of one log; of one that outgrows them head and tail are kept, and the middle is counted.
-MAX_LOG_LINES = _whole("SYNCLOG_MAX_LOG_LINES", 2_000_000, least=100, most=10**9)
-MAX_LOG_BYTES = _whole("SYNCLOG_MAX_LOG_MIB", 512, least=1, most=10**6) * 1024 * 1024
+MAX_LOG_LINES = whole("SYNCLOG_MAX_LOG_LINES", 2_000_000, least=100, most=10**9)
+MAX_LOG_BYTES = whole("SYNCLOG_MAX_LOG_MIB", 512, least=1, most=10**6) * 1024 * 1024
 # Bytes on disk of the payloads that a run holds back until it is known whether they are needed.
-CAPTURE_BYTES = _whole("SYNCLOG_CAPTURE_MIB", 256, least=1, most=10**6) * 1024 * 1024
+CAPTURE_BYTES = whole("SYNCLOG_CAPTURE_MIB", 256, least=1, most=10**6) * 1024 * 1024
 
 # Seconds that runs may still take once their worker is told to stop; what takes longer is ended as lost.
-GRACE_SECONDS = _whole("SYNCLOG_GRACE_SECONDS", 30, least=0, most=24 * 3600)
+GRACE_SECONDS = whole("SYNCLOG_GRACE_SECONDS", 30, least=0, most=24 * 3600)
 
 # --- Django -----------------------------------------------------------------------------------------------
 
-DEBUG = _flag("DJANGO_DEBUG", default=False)
-DEMO = _flag("SYNCLOG_DEMO", default=False)
-PORT = _whole("PORT", 8000, least=1, most=65535)
-SECRET_KEY = _secret_key("DJANGO_SECRET_KEY")
-ALLOWED_HOSTS = _list("DJANGO_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
-CSRF_TRUSTED_ORIGINS = _list("DJANGO_CSRF_TRUSTED_ORIGINS")
+DEBUG = flag("DJANGO_DEBUG", default=False)
+DEMO = flag("SYNCLOG_DEMO", default=False)
+PORT = whole("PORT", 8000, least=1, most=65535)
+# Without one in the environment, the one that the first start left in the data directory.
+SECRET_KEY = text("DJANGO_SECRET_KEY") or shared_file(DATA_DIR / "secret-key", secrets.token_urlsafe(48))
+ALLOWED_HOSTS = texts("DJANGO_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
+CSRF_TRUSTED_ORIGINS = texts("DJANGO_CSRF_TRUSTED_ORIGINS")
 for _origin in CSRF_TRUSTED_ORIGINS:
     if not _origin.startswith(("http://", "https://")):
         raise ImproperlyConfigured(
@@ -325,10 +176,10 @@ SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if _BEHIND_TLS els
 # --- API --------------------------------------------------------------------------------------------------
 
 # Requests a minute in one web process before it answers 429; 0 = any number.
-API_TOKEN_RATE = _whole("SYNCLOG_API_TOKEN_RATE", 6000, least=0, most=10**9)
-API_ADDRESS_RATE = _whole("SYNCLOG_API_ADDRESS_RATE", 30_000, least=0, most=10**9)
+API_TOKEN_RATE = whole("SYNCLOG_API_TOKEN_RATE", 6000, least=0, most=10**9)
+API_ADDRESS_RATE = whole("SYNCLOG_API_ADDRESS_RATE", 30_000, least=0, most=10**9)
 # The same for wrong tokens from one address.
-API_FAILURE_RATE = _whole("SYNCLOG_API_FAILURE_RATE", 120, least=0, most=10**9)
+API_FAILURE_RATE = whole("SYNCLOG_API_FAILURE_RATE", 120, least=0, most=10**9)
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["apps.api.authentication.TokenAuthentication"],
@@ -369,34 +220,13 @@ SPECTACULAR_SETTINGS = {
 
 # --- Celery -----------------------------------------------------------------------------------------------
 
-_BROKER_DIR = DATA_DIR / "broker"
-CELERY_BROKER_URL = _text("CELERY_BROKER_URL", "filesystem://localhost")
-CELERY_TASK_ACKS_LATE = True
-if CELERY_BROKER_URL.startswith("filesystem://"):
-    for _folder in (_BROKER_DIR / "queue", _BROKER_DIR / "control"):
-        _folder.mkdir(parents=True, exist_ok=True)
-    # Of two workers that start at once, one would read what the other has not written yet, and end.
-    for _exchange in ("celery.pidbox", "runs", "housekeeping"):
-        _shared_file(_BROKER_DIR / "control" / f"{_exchange}.exchange", "[]")
-    CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = {
-        "data_folder_in": str(_BROKER_DIR / "queue"),
-        "data_folder_out": str(_BROKER_DIR / "queue"),
-        "control_folder": str(_BROKER_DIR / "control"),
-        "polling_interval": 0.2,
-    }
-elif CELERY_BROKER_URL.startswith(("redis://", "rediss://")):
-    CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_timeout": 10, "socket_connect_timeout": 5}
-    # A message that is not acknowledged when Redis restarts ends the worker: kombu cannot do it later, nor give the
-    # message back. The database knows which runs wait, so it may be done at once; then nothing else keeps a worker
-    # from taking more of them than it has processes.
-    CELERY_TASK_ACKS_LATE = False
-    CELERY_WORKER_DISABLE_PREFETCH = True
-elif CELERY_BROKER_URL.startswith(("amqp://", "amqps://")):
-    CELERY_BROKER_TRANSPORT_OPTIONS = {}
-else:
-    raise ImproperlyConfigured(
-        "CELERY_BROKER_URL names none of redis://, rediss://, amqp://, amqps://, filesystem://."
-    )
+CELERY_BROKER_URL = text("CELERY_BROKER_URL", "filesystem://localhost")
+CELERY_BROKER_TRANSPORT_OPTIONS = transport_options(CELERY_BROKER_URL, DATA_DIR / "broker")
+# A message that is not acknowledged when Redis restarts ends the worker: kombu cannot do it later, nor give the
+# message back. The database knows which runs wait, so it may be done at once; then nothing else keeps a worker
+# from taking more of them than it has processes.
+CELERY_TASK_ACKS_LATE = not CELERY_BROKER_URL.startswith(REDIS)
+CELERY_WORKER_DISABLE_PREFETCH = CELERY_BROKER_URL.startswith(REDIS)
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_DEFAULT_QUEUE = "runs"
@@ -421,7 +251,7 @@ CELERY_BEAT_SCHEDULE = {
     },
     "delete-expired-payloads-every-minute": {
         "task": "synclog.housekeeping.delete_expired_payloads",
-        "schedule": _number("SYNCLOG_EXPIRY_INTERVAL_SECONDS", 60, least=1, most=3600),
+        "schedule": number("SYNCLOG_EXPIRY_INTERVAL_SECONDS", 60, least=1, most=3600),
     },
     "reconcile-payloads-every-day": {
         "task": "synclog.housekeeping.reconcile_payloads",

@@ -15,7 +15,7 @@ from apps.runs.payloads import keeping
 from apps.runs.payloads.keeping import PayloadNotKept, keep_payload
 from apps.runs.payloads.objects import s3_client
 from apps.runs.payloads.retrieval import open_payload
-from config import settings as configured
+from config.payload_storage import in_parts
 from tests.factories import make_run
 
 pytestmark = pytest.mark.django_db
@@ -89,9 +89,9 @@ class Made:
 @pytest.mark.parametrize(
     ("block", "encoding"), [(lambda size: os.urandom(size // 2).hex().encode(), "zstd"), (os.urandom, "")]
 )
-def test_upload_and_download_take_constant_memory(store, block, encoding):
+def test_upload_and_download_take_constant_memory(store, settings, block, encoding):
     # As it is in production.
-    store.transfer_config = configured._S3_OPTIONS["transfer_config"]
+    store.transfer_config = in_parts(settings.MAX_PAYLOAD_BYTES)
 
     tracemalloc.start()
     payload = keep(Made(64 * 1024 * 1024, block))
@@ -154,9 +154,10 @@ def test_upload_that_ends_after_its_run_is_not_kept(store, monkeypatch):
 
 @pytest.mark.parametrize("size", [1000, 11 * 1024 * 1024], ids=["whole", "in parts"])
 def test_upload_asks_for_the_encryption_that_is_set(s3_payloads, settings, size):
+    transfer = in_parts(settings.MAX_PAYLOAD_BYTES)
     options = settings.STORAGES["payloads"]["OPTIONS"] | {
         "object_parameters": {"ServerSideEncryption": "AES256"},
-        "transfer_config": configured._S3_OPTIONS["transfer_config"],
+        "transfer_config": transfer,
     }
     settings.STORAGES = settings.STORAGES | {"payloads": settings.STORAGES["payloads"] | {"OPTIONS": options}}
     asked = {}
@@ -168,6 +169,6 @@ def test_upload_asks_for_the_encryption_that_is_set(s3_payloads, settings, size)
 
     payload = keep(os.urandom(size))
 
-    begins = "PutObject" if size < configured._S3_PART_BYTES else "CreateMultipartUpload"
+    begins = "PutObject" if size < transfer.multipart_threshold else "CreateMultipartUpload"
     assert payload.size == size
     assert asked[begins] == "AES256"

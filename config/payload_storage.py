@@ -1,0 +1,69 @@
+"""Where payloads are kept: in the bucket that the environment names, else in a folder."""
+
+from pathlib import Path
+from typing import Any
+
+from boto3.s3.transfer import TransferConfig
+from botocore.config import Config as BotoConfig
+from django.core.exceptions import ImproperlyConfigured
+
+from config.environment import one_of, text
+
+# S3 takes parts of no less, and no more of them for one object.
+_LEAST_PART_BYTES = 5 * 1024 * 1024
+_MOST_PARTS = 10_000
+
+
+def payload_storage(folder: Path, max_payload_bytes: int) -> dict[str, Any]:
+    """What `STORAGES["payloads"]` says of objects of up to `max_payload_bytes`."""
+    options = _s3_options(max_payload_bytes)
+    if options["bucket_name"]:
+        return {"BACKEND": "storages.backends.s3.S3Storage", "OPTIONS": options}
+    return {
+        "BACKEND": "django.core.files.storage.FileSystemStorage",
+        "OPTIONS": {
+            "location": folder,
+            "file_permissions_mode": 0o600,
+            "directory_permissions_mode": 0o700,
+        },
+    }
+
+
+def _s3_options(max_payload_bytes: int) -> dict[str, Any]:
+    endpoint = text("AWS_S3_ENDPOINT_URL")
+    return {
+        "bucket_name": text("AWS_STORAGE_BUCKET_NAME"),
+        "endpoint_url": endpoint or None,
+        "region_name": text("AWS_S3_REGION_NAME") or None,
+        "access_key": text("AWS_ACCESS_KEY_ID") or None,
+        "secret_key": text("AWS_SECRET_ACCESS_KEY") or None,
+        "default_acl": None,
+        "querystring_auth": True,
+        "object_parameters": _encryption(),
+        "transfer_config": in_parts(max_payload_bytes),
+        "client_config": BotoConfig(
+            signature_version="s3v4",
+            # Servers other than AWS rarely have a host name for each bucket.
+            s3={"addressing_style": "path" if endpoint else "auto"},
+            connect_timeout=5,
+            read_timeout=30,
+            retries={"mode": "standard", "total_max_attempts": 3},
+        ),
+    }
+
+
+def in_parts(max_payload_bytes: int) -> TransferConfig:
+    """Parts one after the other: an upload takes three of them in memory at the most, whatever its size."""
+    part_bytes = max(_LEAST_PART_BYTES, -(-max_payload_bytes // _MOST_PARTS))
+    return TransferConfig(multipart_threshold=part_bytes, multipart_chunksize=part_bytes, use_threads=False)
+
+
+def _encryption() -> dict[str, str]:
+    """What each upload asks of the server: to encrypt what it keeps."""
+    kind = one_of("AWS_S3_SSE", "", ("", "AES256", "aws:kms"))
+    key = text("AWS_S3_KMS_KEY_ID")
+    if key and kind != "aws:kms":
+        raise ImproperlyConfigured(
+            "AWS_S3_KMS_KEY_ID is set, and AWS_S3_SSE is not aws:kms; set both or none."
+        )
+    return {name: value for name, value in (("ServerSideEncryption", kind), ("SSEKMSKeyId", key)) if value}
