@@ -146,9 +146,13 @@ def fill() -> tuple[dict[str, str], Any]:
     )
     factories.make_log_entries(busy, ["100 records pushed to warehouse"] * 4, step=Step.PUSH)
     factories.make_payload(busy, sequence=2, name="page-1.json")
-    failed = services[1].runs.filter(status="failed").order_by("-id").first() or services[1].runs.first()
+    failed = services[1].runs.filter(status="failed").latest("id")
+    # What its history made up gives way to what its lines say.
+    failed.warning_count = failed.error_count = 0
     factories.make_log_entries(failed, told)
-    factories.make_log_entries(failed, [failed.error or "It failed"], level=Level.ERROR, step=Step.SCRIPT)
+    [line] = factories.make_log_entries(failed, [failed.error], level=Level.ERROR, step=Step.SCRIPT)
+    failed.error_sequence = line.sequence
+    failed.save(update_fields=["error_sequence"])
     factories.make_payload(failed, sequence=3, name="page-2.json")
     for job in ("queue_due_runs", "close_lost_runs", "delete_expired_payloads", "prune_logs"):
         Tick.note(job)
