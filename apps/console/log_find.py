@@ -13,7 +13,7 @@ def log_find(request: HttpRequest, run: Run) -> JsonResponse:
     """The hit after `?after=` or before `?before=`; with neither, the numbers of the first thousand.
 
     `reached` is the line up to which was looked; where `is_done` is false and nothing was found, asking again
-    from there goes on.
+    from there goes on. `is_last`: there is no hit behind this one, or none at all.
     """
     question = LogQuestion.from_query(request.GET)
     search = Search(run, question.wanted)
@@ -27,7 +27,8 @@ def log_find(request: HttpRequest, run: Run) -> JsonResponse:
         hits = search.count()
         return _answer({"hits": hits.numbers, "reached": hits.reached, "is_done": hits.is_done})
     # A hit is an answer, whether or not there are more behind it.
-    return _answer({"line": line, "reached": found.reached, "is_done": found.is_done or line is not None})
+    is_done = found.is_done or line is not None
+    return _answer({"line": line, "reached": found.reached, "is_done": is_done, "is_last": found.is_done})
 
 
 def _answer(answer: dict[str, object]) -> JsonResponse:

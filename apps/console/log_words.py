@@ -35,6 +35,7 @@ def _navigation() -> dict[str, str]:
         "noHit": _("No hit"),
         "noHitBehind": _("No hit after line %s."),
         "noHitBefore": _("No hit before line %s."),
+        "noError": _("This run has logged no error."),
         "noErrorBehind": _("No error after line %s."),
         "noErrorBefore": _("No error before line %s."),
         "searching": _("Looking …"),

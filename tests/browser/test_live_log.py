@@ -7,7 +7,7 @@ from django.utils import timezone
 from playwright.sync_api import Page, expect
 
 from apps.console import log_page
-from apps.runs.models import Run
+from apps.runs.models import Level, Run
 from tests.factories import make_log_entries, make_payload, make_run, make_user
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.browser]
@@ -79,6 +79,27 @@ def test_log_refreshes_stops_resumes_and_ends(open_log) -> None:
     page.on("request", lambda request: asked.append(request.url))
     page.wait_for_timeout(POLL_SECONDS * 1000 * 5)
     assert asked == []
+
+
+def test_next_error_comes_alive_with_each_error_and_keeps_the_focus(open_log) -> None:
+    run = make_run(status=Run.Status.RUNNING)
+    make_log_entries(run, 3)
+    page = open_log(run)
+    button = page.get_by_role("button", name="Next error")
+    expect(button).to_be_disabled()
+    button.focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#log-said")).to_contain_text("This run has logged no error.")
+
+    make_log_entries(run, ["It failed"], level=Level.ERROR)
+    expect(button).to_be_enabled()
+    page.keyboard.press("Enter")
+    expect(page.locator("#L4")).to_have_class(re.compile("is-hit"))
+    expect(button).to_be_disabled()
+
+    make_log_entries(run, ["And again"], level=Level.ERROR)
+    expect(button).to_be_enabled()
+    expect(button).to_be_focused()
 
 
 def test_scrolling_up_stops_following_and_says_how_many_lines_wait(open_log) -> None:

@@ -137,6 +137,25 @@ def test_next_error_and_previous_one_by_the_keyboard(open_log, run: Run) -> None
     expect(page.locator(".line-error.is-hit")).to_be_in_viewport()
 
 
+def test_next_error_is_disabled_behind_the_last_one_until_the_reader_goes_back(open_log, run: Run) -> None:
+    page = open_log(run, "?line=2100")
+    button = page.get_by_role("button", name="Next error")
+    expect(button).to_be_enabled()
+
+    button.click()
+    expect(page.locator("#L3000.is-hit")).to_be_in_viewport()
+    expect(button).to_be_disabled()
+    expect(button).to_have_attribute("title", "No error after line 3,000.")
+    expect(button).to_be_focused()
+    # Whoever asks all the same is told.
+    page.keyboard.press("Enter")
+    expect(page.locator("#log-said")).to_contain_text("No error after line 3,000.")
+
+    page.get_by_role("link", name="First", exact=True).click()
+    expect(button).to_be_enabled()
+    expect(button).to_have_attribute("title", "")
+
+
 def test_go_to_a_line_and_to_one_that_is_not_there(open_log, run: Run) -> None:
     page = open_log(run)
 

@@ -69,9 +69,25 @@ def test_next_and_previous_hit(staff: Client, run: Run) -> None:
     assert find(staff, run, level="error", after=5)["line"] == 15
     assert find(staff, run, level="error", before=15)["line"] == 5
     assert find(staff, run, q="IT FAILED", after=0)["line"] == 5
-    assert find(staff, run, level="error", after=25) == {"line": None, "reached": 30, "is_done": True}
-    assert find(staff, run, level="error", before=5) == {"line": None, "reached": 1, "is_done": True}
+    none = {"line": None, "is_done": True, "is_last": True}
+    assert find(staff, run, level="error", after=25) == none | {"reached": 30}
+    assert find(staff, run, level="error", before=5) == none | {"reached": 1}
     assert find(staff, run, level="error", after=99)["line"] is None
+
+
+def test_hit_is_the_last_one_where_there_is_none_behind_it(
+    staff: Client, run: Run, small_slices: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert find(staff, run, level="error", after=5)["is_last"] is False
+    assert find(staff, run, level="error", after=15) == {
+        "line": 25, "reached": 30, "is_done": True, "is_last": True,
+    }  # fmt: skip
+    assert find(staff, run, level="error", before=15)["is_last"] is True
+
+    monkeypatch.setattr(log_search, "MOST_SECONDS", -1.0)
+
+    # Nobody has looked so far.
+    assert find(staff, run, level="error", after=24)["is_last"] is False
 
 
 def test_hits_are_numbered_and_counted_no_further_than_a_thousand(
@@ -118,7 +134,8 @@ def test_errors_are_not_looked_for_where_the_sealed_run_has_none(
 
     # Session, user, run.
     with django_assert_num_queries(3):
-        assert find(staff, run, level="error", after=0) == {"line": None, "reached": 5, "is_done": True}
+        answer = find(staff, run, level="error", after=0)
+    assert answer == {"line": None, "reached": 5, "is_done": True, "is_last": True}
 
 
 @pytest.mark.parametrize("count", [1, 3])

@@ -1,4 +1,4 @@
-// Finds in the whole log, on the server: hits, errors, a line by its number; and filters what the page shows.
+// Finds in the whole log, on the server: hits, a line by its number; and filters what the page shows.
 
 import { goTo, goToFirst, goToLatest, isNear, lineAt, numberOf, showWindow, topLine } from "./log-lines.js";
 import { address, ask, attempt, fetchAnswer, list, log, number, phrase, showAnswer, state, words } from "./log-page.js";
@@ -137,8 +137,8 @@ function rangesIn(message, text) {
 
 // --- Going from hit to hit ---
 
-/** The line from which to look: the one gone to last while it is near, else the uppermost on the screen. */
-function position(isForward) {
+/** The line from which to look on: the one gone to last while it is near, else the uppermost on the screen. */
+export function position(isForward) {
   const at = state.at && lineAt(state.at);
   if (at && isNear(at)) {
     return state.at;
@@ -147,7 +147,8 @@ function position(isForward) {
   return top ? numberOf(top) - (isForward ? 1 : 0) : 0;
 }
 
-async function seek(filter, isForward, none, from = position(isForward)) {
+/** Goes to the next line that the filter wants, or says `none(from)`; the answer of the server is returned. */
+export async function seek(filter, isForward, none, from = position(isForward)) {
   showAnswer("");
   const answer = await fetchAnswer(findAddress(filter, isForward ? { after: from } : { before: from }));
   if (answer.line) {
@@ -158,11 +159,12 @@ async function seek(filter, isForward, none, from = position(isForward)) {
     line?.classList.add("is-hit");
     announceHit(answer.line, line);
   } else if (answer.is_done) {
-    showAnswer(phrase(isForward ? `${none}Behind` : `${none}Before`, from));
+    showAnswer(none(from));
   } else {
     const goOn = () => attempt(() => seek(filter, isForward, none, answer.reached));
     showAnswer(phrase("stopped", answer.reached), goOn);
   }
+  return answer;
 }
 
 function announceHit(sequence, line) {
@@ -176,13 +178,9 @@ export function findHit(isForward) {
       field.focus();
       return;
     }
-    await seek(question(), isForward, "noHit");
+    await seek(question(), isForward, (from) => phrase(isForward ? "noHitBehind" : "noHitBefore", from));
     await countHits();
   });
-}
-
-export function findError(isForward) {
-  return attempt(() => seek(new URLSearchParams({ level: "error" }), isForward, "noError"));
 }
 
 // --- The toolbar ---
@@ -220,7 +218,7 @@ function onClick(id, action) {
 }
 
 export function start() {
-  for (const id of ["find-next", "find-previous", "only-choice", "next-error"]) {
+  for (const id of ["find-next", "find-previous", "only-choice"]) {
     document.getElementById(id).hidden = false;
   }
   document.getElementById("show").hidden = true;
@@ -237,7 +235,6 @@ export function start() {
   document.getElementById("go").addEventListener("submit", (event) => attempt(() => submitLine(event)));
   onClick("find-next", () => findHit(true));
   onClick("find-previous", () => findHit(false));
-  onClick("next-error", () => findError(true));
   onClick("first", goToFirst);
   onClick("latest", goToLatest);
   onClick("unfilter", () => {

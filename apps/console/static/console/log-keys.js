@@ -1,7 +1,8 @@
 // The keyboard: arrows from line to line, letters for what the toolbar does, and a page that lists them.
 
 import { chooseNone } from "./log-choice.js";
-import { findError, findHit } from "./log-find.js";
+import { findError } from "./log-errors.js";
+import { findHit } from "./log-find.js";
 import { toggle } from "./log-follow.js";
 import { goToFirst, goToLatest, load, topLine } from "./log-lines.js";
 import { attempt, list, log, remember, remembered, state } from "./log-page.js";

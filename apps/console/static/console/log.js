@@ -1,6 +1,7 @@
 // The log of a run. Each part of the page has a module of its own; here they start.
 
 import * as choice from "./log-choice.js";
+import * as errors from "./log-errors.js";
 import * as find from "./log-find.js";
 import * as follow from "./log-follow.js";
 import * as keys from "./log-keys.js";
@@ -10,6 +11,7 @@ import * as times from "./log-times.js";
 
 times.start();
 find.start();
+errors.start();
 follow.start();
 keys.start();
 choice.start();
