@@ -22,7 +22,7 @@ QUEUE_PATIENCE = timedelta(seconds=60)
 
 
 def home_context(user: Any) -> dict[str, Any]:
-    """What is wrong first, as far as `user` may know, then what goes on, then everything else."""
+    """What is wrong first, as far as `user` may know, then what goes on, then everything else; each of it once."""
     if not user.has_perm("runs.view_run"):
         return {}
     now = timezone.now()
@@ -32,16 +32,19 @@ def home_context(user: Any) -> dict[str, Any]:
     paused = list(paused_services(user)[:MOST_ROWS])
     findings = run_checks()
     problems = [finding for finding in findings if not finding.is_ok]
-    open_runs = Run.objects.open().visible_to(user).select_related("service", "started_by")
+    open_runs = Run.objects.open().visible_to(user).exclude(pk__in=[run.pk for run in waiting])
+    failed = {run.service_id for run in failing}
+    told = failed | {service.pk for service in (*paused, *services)}
     return {
         "verdict": _verdict(len(failing), len(services) + len(waiting), len(paused), len(problems)),
         "failing_runs": failing,
         "late_services": services,
         "waiting_runs": waiting,
-        "paused_services": paused,
-        "open_runs": open_runs.order_by("-id")[:MOST_ROWS],
+        "paused_services": [service for service in paused if service.pk not in failed],
+        "open_runs": open_runs.select_related("service", "started_by").order_by("-id")[:MOST_ROWS],
         "findings": sorted(findings, key=lambda finding: finding.is_ok),
-        "other_services": _other_services(user, {run.service_id for run in failing}),
+        "is_any_told": bool(told),
+        "other_services": _other_services(user, told),
     }
 
 
@@ -100,11 +103,13 @@ def _other_services(user: Any, told: set[int]) -> list[dict[str, Any]]:
 
 
 def _verdict(failing: int, late: int, paused: int, problems: int) -> list[str]:
-    """What is wrong, a phrase each; empty = all is well."""
+    """What is wrong, a phrase each; empty = all is well. Where a list is full, there may be more."""
     phrases = (
         (failing, ngettext("%(count)s service failing", "%(count)s services failing", failing)),
         (late, ngettext("%(count)s late", "%(count)s late", late)),
         (paused, ngettext("%(count)s schedule paused", "%(count)s schedules paused", paused)),
         (problems, ngettext("%(count)s check fails", "%(count)s checks fail", problems)),
     )
-    return [words % {"count": count} for count, words in phrases if count]
+    return [
+        words % {"count": f"{count}+" if count >= MOST_ROWS else count} for count, words in phrases if count
+    ]

@@ -92,6 +92,34 @@ def test_paused_service_and_failed_check_are_told(staff: Client, findings: list[
     assert text.index("Does not answer.") < text.index("It answers.")
 
 
+def test_paused_service_stands_once_beside_its_failure_where_there_is_one(staff: Client) -> None:
+    paused = {"is_active": False, "paused_at": timezone.now(), "pause_after_failures": 3}
+    make_run(make_service(name="Tired", **paused), status=Run.Status.FAILED, error="No iban")
+    make_run(make_service(name="Mended by hand", **paused))
+    make_run(make_service(name="Well"))
+
+    text = page(staff)
+
+    assert text.count(">Tired</a>") == text.count(">Mended by hand</a>") == text.count(">Well</a>") == 1
+    assert text.index("No iban") < text.index("after 3 failures in a row") < text.index(">Mended by hand</a>")
+    assert "1 service failing · 2 schedules paused" in text
+
+
+def test_run_that_nobody_takes_stands_once(staff: Client) -> None:
+    queued_at = timezone.now() - timedelta(minutes=3)
+    run = make_run(make_service(name="Waits"), status=Run.Status.QUEUED, queued_at=queued_at)
+
+    assert page(staff).count(f"/admin/runs/run/{run.pk}/log/") == 1
+
+
+def test_full_list_says_that_there_may_be_more(staff: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(home, "MOST_ROWS", 2)
+    for _number in range(3):
+        make_run(status=Run.Status.FAILED)
+
+    assert "2+ services failing" in page(staff)
+
+
 def test_home_tells_nothing_to_who_may_see_no_runs(client: Client) -> None:
     make_run(make_service(name="Orders"), status=Run.Status.FAILED)
     client.force_login(make_user())
