@@ -112,7 +112,8 @@ class ReportHandler(logging.Handler):
             return
         try:
             message = self.format(record)
-        except (TypeError, ValueError) as error:
+        # What is reported must not end what reports it.
+        except Exception as error:  # noqa: BLE001
             message = f"{record.msg!s} [the arguments do not fit: {error}]"
         level = min(max(record.levelno // 10, 1), 4)
         self._run.write(record.created, ("debug", "info", "warning", "error")[level - 1], message)

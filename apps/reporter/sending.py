@@ -122,11 +122,12 @@ class Delivery(threading.Thread):
         super().__init__(name="synclog-reporter", daemon=True)
         self._own, self._left = own, left
         self._wake = threading.Event()
-        self._is_ending = self._is_over = False
+        self._ending = threading.Event()
+        self._is_over = False
 
     def finish(self, patience: float) -> bool:
         """Wait for what is left to be sent; whether this run was."""
-        self._is_ending = True
+        self._ending.set()
         self._wake.set()
         self.join(patience)
         self._is_over = True
@@ -139,6 +140,8 @@ class Delivery(threading.Thread):
         try:
             self._work()
         finally:
+            # Until then there may be more to write, though nobody takes it.
+            self._ending.wait()
             for sender in (self._own, *self._left):
                 sender.spool.release()
 
@@ -149,11 +152,11 @@ class Delivery(threading.Thread):
             try:
                 self._deliver()
                 wait = 1.0
-                if self._is_ending and not self._own.spool.folder.exists():
+                if self._ending.is_set() and not self._own.spool.folder.exists():
                     return
             except ServerAway as error:
                 pause, wait = max(wait, error.wait), min(wait * 2, _LONGEST_WAIT)
-                pause = min(pause, _LOOK_EVERY) if self._is_ending else pause
+                pause = min(pause, _LOOK_EVERY) if self._ending.is_set() else pause
                 logger.info("Synclog is away, the report waits: %s", error)
             except Refused as error:
                 logger.warning(

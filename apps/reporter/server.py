@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import urllib.error
 import urllib.request
-from contextlib import suppress
 from http.client import HTTPConnection, HTTPException, HTTPMessage, HTTPResponse, HTTPSConnection
 from typing import IO, Any
 
@@ -43,8 +42,12 @@ class _Attentive(HTTPConnection):
     """Reads the answer also where the server gave it, and hung up, before it had the whole body."""
 
     def request(self, *arguments: Any, **options: Any) -> None:
-        with suppress(BrokenPipeError, ConnectionResetError):
+        try:
             super().request(*arguments, **options)
+        except (BrokenPipeError, ConnectionResetError):
+            # Without a connection there is no answer either.
+            if self.sock is None:
+                raise
 
 
 class _AttentiveOverTls(_Attentive, HTTPSConnection):

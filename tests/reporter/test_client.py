@@ -1,5 +1,6 @@
 """The reporter's client, against a real server that goes away and comes back."""
 
+import errno
 import json
 import logging
 import multiprocessing
@@ -18,6 +19,7 @@ from django.test.testcases import QuietWSGIRequestHandler
 from django.utils import timezone
 
 from apps.reporter import report, sending
+from apps.reporter.server import Server, ServerAway
 from apps.runs.models import LogEntry, Payload, Run
 from apps.runs.recovery import close_lost_runs
 from tests.factories import make_service, make_token
@@ -129,6 +131,16 @@ def test_ways_out_that_are_no_errors(where, error, status):
     assert Run.objects.get().status == status
 
 
+def test_connection_that_is_reset_before_it_stands_is_a_server_away(monkeypatch):
+    def reset(*_address, **_options):
+        raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
+
+    monkeypatch.setattr("socket.create_connection", reset)
+
+    with pytest.raises(ServerAway, match="reset by peer"):
+        Server("http://127.0.0.1:9", "token").call("POST", "runs/1/log/", b"", {})
+
+
 def test_handler_takes_what_any_logger_says(where):
     log = logging.getLogger("tests.some.job")
     log.setLevel(logging.DEBUG)
@@ -141,12 +153,14 @@ def test_handler_takes_what_any_logger_says(where):
         finally:
             log.removeHandler(run.handler)
         run.log.info("one %s", "and", "many")
+        run.log.info("one %(word)s", {"other": "word"})
         run.log.info("x" * 40_000)
 
     lines = list(LogEntry.objects.order_by("sequence").values_list("level", "message"))
     assert lines[:2] == [(40, "broken"), (10, "fine")]
     assert lines[2][1].startswith("one %s [the arguments do not fit")
-    assert lines[3][1].endswith("[8,000 characters cut]")
+    assert lines[3][1] == "one %(word)s [the arguments do not fit: 'word']"
+    assert lines[4][1].endswith("[8,000 characters cut]")
 
 
 def test_server_that_goes_away_in_between_misses_nothing(where, web):
@@ -234,12 +248,12 @@ def test_token_that_is_refused_leaves_the_report_on_disk_and_out_of_the_log(wher
     wrong = where | {"token": "synclog_wrong"}
 
     with report("nightly", **wrong) as run:
+        wait_until(lambda: "refuses the report" in caplog.text)
         run.log.info("still here")
 
     [folder] = where["spool"].iterdir()
     spooled = "".join(path.read_text() for path in folder.iterdir())
     assert json.loads((folder / "lines").read_text())["message"] == "still here"
-    assert "refuses the report" in caplog.text
     assert "synclog_wrong" not in caplog.text + spooled
 
 
