@@ -1,7 +1,10 @@
 """Payloads of scheduled runs are there when they are needed: kept where the run went wrong, else thrown away."""
 
+import errno
 import io
 import logging
+import os
+from pathlib import Path
 
 import pytest
 from django.conf import settings as configured
@@ -14,6 +17,7 @@ from apps.runs.logs.run_log import RunLog
 from apps.runs.models import LogEntry, Payload, Run
 from apps.runs.payloads import capture
 from apps.runs.payloads.capture import Capture, keep_captured, settle_orphaned_captures
+from apps.runs.payloads.keeping import PayloadNotKept
 from apps.runs.payloads.retrieval import open_payload
 from apps.runs.recovery import close_lost_runs
 from tests.factories import make_connection, make_run, make_service
@@ -140,6 +144,27 @@ def test_interrupted_keeping_is_taken_up_and_doubles_nothing(service, monkeypatc
 
     names = run.payloads.filter(status="stored").order_by("sequence").values_list("name", flat=True)
     assert list(names) == ["page-1", "page-2", "page-3", "page-4"]
+
+
+def test_payload_that_the_disk_took_no_note_of_costs_no_other(service, monkeypatch):
+    run = make_run(service, status="running", trigger="schedule")
+    captured = Capture.of(run)
+    facts = {"kind": "pull", "content_type": "", "sequence": 1}
+    captured.add(name="page-1", stream=io.BytesIO(b"1"), **facts)
+
+    def fill_up(path, _text):
+        path.touch()
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as full:
+        full.setattr(Path, "write_text", fill_up)
+        with pytest.raises(PayloadNotKept, match="No space left on device"):
+            captured.add(name="page-2", stream=io.BytesIO(b"2"), **facts)
+
+    keep_captured(run)
+
+    assert list(run.payloads.values_list("name", "status")) == [("page-1", "stored")]
+    capture.discard_captured(run.pk)
 
 
 def test_lost_run_keeps_what_its_worker_held_back(service):

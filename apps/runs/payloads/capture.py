@@ -68,7 +68,7 @@ class Capture:
                 shutil.copyfileobj(stream, file)
                 size = file.tell()
             facts = CapturedPayload(str(uuid.uuid4()), kind, name, content_type, sequence, size)
-            body.with_suffix(".json").write_text(json.dumps(asdict(facts)))
+            _describe(body.with_suffix(".json"), facts)
         except OSError as error:
             body.unlink(missing_ok=True)
             raise PayloadNotKept(f"it could not be held back: {error.strerror}") from error
@@ -136,7 +136,7 @@ def move_captured(run_id: int, *, since: int, by: int) -> None:
     for described in _folder_of(run_id).glob("*.json"):
         facts = _facts_in(described)
         if facts.sequence >= since:
-            described.write_text(json.dumps(asdict(replace(facts, sequence=facts.sequence + by))))
+            _describe(described, replace(facts, sequence=facts.sequence + by))
 
 
 def settle_orphaned_captures() -> None:
@@ -178,6 +178,13 @@ def _store_answers() -> bool:
     except (OSError, BotoCoreError):
         return False
     return True
+
+
+def _describe(described: Path, facts: CapturedPayload) -> None:
+    """Write the facts, all of them or none: half of them would keep the run from ending. Raises OSError."""
+    draft = described.with_suffix(".draft")
+    draft.write_text(json.dumps(asdict(facts)))
+    draft.replace(described)
 
 
 def _facts_in(described: Path) -> CapturedPayload:
