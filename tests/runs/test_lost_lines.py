@@ -3,6 +3,7 @@
 import errno
 import logging
 import os
+from contextlib import closing
 from datetime import timedelta
 
 import pytest
@@ -10,6 +11,7 @@ from django.conf import settings
 from django.db.models.functions import Now
 
 from apps.runs.logs.run_log import RunLog
+from apps.runs.logs.spool import Spool
 from apps.runs.models import Run
 from apps.runs.queueing import queue_run
 from apps.runs.recovery import close_lost_runs, take_up_spools
@@ -28,7 +30,7 @@ def run(settings, tmp_path):
     return run
 
 
-def refuse(_descriptor, _data):
+def refuse(_descriptor, _data, *_offset):
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
@@ -75,3 +77,13 @@ def test_they_are_told_late_where_the_run_was_closed_elsewhere(run, monkeypatch)
 
     assert told(run) == ("lost", False, 2, "the spool could not be written: No space left on device")
     assert list(settings.SPOOL_DIR.iterdir()) == []
+
+
+def test_spool_that_could_not_be_opened_to_the_end_is_not_kept_from_others(run, monkeypatch):
+    with monkeypatch.context() as full:
+        full.setattr("apps.runs.logs.spool.os.pwrite", refuse)
+        with pytest.raises(OSError, match="No space left on device"):
+            RunLog(run, run.lease_token)
+
+    with closing(Spool(run.pk)) as spool:
+        assert spool.take_up()

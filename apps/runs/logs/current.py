@@ -24,7 +24,9 @@ class _ToRuns(logging.Handler):
 
     def handle(self, record: logging.LogRecord) -> bool:
         voice = current_voice.get()
-        return voice is not None and voice.handler is not None and voice.handler.handle(record)
+        # Looked up once, for another thread may hush the voice just now.
+        handler = voice.handler if voice is not None else None
+        return handler is not None and handler.handle(record)
 
 
 class OutsideRunsHandler(logging.StreamHandler[TextIO]):

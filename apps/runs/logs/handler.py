@@ -87,8 +87,8 @@ class RunLogHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             message = record.getMessage()
-        except (TypeError, ValueError) as error:
-            # A faulty call must not end the run, nor vanish.
+        # A faulty call must not end the run, nor vanish.
+        except Exception as error:  # noqa: BLE001 - a KeyError, or whatever the text of an argument raises
             message = f"{record.msg!s} [the arguments do not fit: {error}]"
         if record.exc_info:
             message = f"{message}\n{_TRACES.formatException(record.exc_info)}"

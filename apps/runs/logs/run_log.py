@@ -62,12 +62,18 @@ class RunLog:
         self.pushed_count = run.pushed_count
         self._run = run
         self._spool = Spool(run.pk)
-        self._spool.open()
+        try:
+            self._spool.open()
+            sequence = max(self._spool.last_sequence(), _newest_sequence(run))
+        except BaseException:
+            # Nobody else could take it up for as long as this process lives.
+            self._spool.close()
+            raise
         self._shipper = Shipper(run, token, self._spool, self.counters)
         self._handler = RunLogHandler(
             run.pk,
             self._spool,
-            sequence=max(self._spool.last_sequence(), _newest_sequence(run)),
+            sequence=sequence,
             secrets=secrets,
             wake=self._shipper.wake,
             echo=echo,
