@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterator
 from html import escape
+from itertools import islice
 
-_PIECES = re.compile(r"\x1b\[([0-9;]*)m")
+_PIECES = re.compile(r"\x1b\[([0-9;:]*)m")
 # What turns the order of text around, hides in it, or drives a terminal; line breaks and tabs are text.
 _HIDDEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2064\u2066-\u2069\ufeff]"
 )
 _COLOURS = ("black", "red", "green", "yellow", "blue", "magenta", "cyan", "white")
+# Of the 256 colours, those from 16 on are a cube of 6 x 6 x 6 and a ramp of greys.
+_CUBE = (0, 95, 135, 175, 215, 255)
+# By the tens of a number: what stands before its colour, of the text or behind it.
+_GROUNDS = {3: "", 4: "on-", 9: "", 10: "on-"}
+# These say their colour at length; the last is that of an underline, which has no place here.
+_LONGER = (38, 48, 58)
 _STYLES = {1: "bold", 2: "faint", 3: "italic", 4: "underline"}
 
 
@@ -45,14 +53,9 @@ def _visible(match: re.Match[str]) -> str:
 
 def _apply(styles: dict[str, str], codes: str) -> None:
     """Take the codes of one sequence into `styles`; what has no place in our themes is passed over."""
-    numbers = [int(code or 0) for code in codes.split(";") if len(code) < 4]
-    position = 0
-    while position < len(numbers):
-        number = numbers[position]
-        if number in {38, 48}:
-            # 5;n or 2;r;g;b follow.
-            position += 2 if numbers[position + 1 : position + 2] == [5] else 4
-        elif number == 0:
+    numbers = _numbers(codes)
+    for number in numbers:
+        if number == 0:
             styles.clear()
         elif number in _STYLES:
             styles[_STYLES[number]] = _STYLES[number]
@@ -61,8 +64,56 @@ def _apply(styles: dict[str, str], codes: str) -> None:
             styles.pop("faint", None)
         elif number in {23, 24}:
             styles.pop(_STYLES[number - 20], None)
-        elif number == 39:
-            styles.pop("colour", None)
-        elif 30 <= number <= 37 or 90 <= number <= 97:
-            styles["colour"] = _COLOURS[number % 10]
-        position += 1
+        elif number in {39, 49}:
+            styles.pop(_GROUNDS[number // 10], None)
+        elif number in _LONGER:
+            _paint(styles, number, _longer_colour(numbers))
+        elif number % 10 < 8:
+            _paint(styles, number, _COLOURS[number % 10])
+
+
+def _numbers(codes: str) -> Iterator[int]:
+    """The numbers of a sequence. Colons part those of one code: "38:2::255:0:0" is 38;2;255;0;0, "4:3" a kind of 4."""
+    for code in codes.split(";"):
+        # Four digits are enough to mean nothing.
+        number, *values = [int(digits[:4] or 0) for digits in code.split(":")]
+        yield number
+        if number in _LONGER and values:
+            kind, *rest = values
+            yield kind
+            yield from rest[-3:] if kind == 2 else rest[:1]
+
+
+def _paint(styles: dict[str, str], number: int, colour: str | None) -> None:
+    ground = _GROUNDS.get(number // 10)
+    if ground is not None and colour:
+        styles[ground] = ground + colour
+
+
+def _longer_colour(numbers: Iterator[int]) -> str | None:
+    """Takes what follows a 38 or 48, "5;n" or "2;r;g;b", and names the colour of ours; None where it is neither."""
+    match list(islice(numbers, {5: 1, 2: 3}.get(next(numbers, 0), 0))):
+        case [number]:
+            return _nearest_of_256(number)
+        case [red, green, blue]:
+            return _nearest(red, green, blue)
+    return None
+
+
+def _nearest_of_256(number: int) -> str:
+    if number < 16:
+        return _COLOURS[number % 8]
+    if number < 232:
+        place = number - 16
+        return _nearest(_CUBE[place // 36], _CUBE[place // 6 % 6], _CUBE[place % 6])
+    grey = 8 + 10 * (number - 232)
+    return _nearest(grey, grey, grey)
+
+
+def _nearest(red: int, green: int, blue: int) -> str:
+    """The colour of ours with the same hue. As in a terminal, red counts 1, green 2 and blue 4."""
+    low, high = min(red, green, blue), max(red, green, blue)
+    if high - low < 48:
+        return "white" if high > 180 else "black"
+    middle = (low + high) / 2
+    return _COLOURS[(red > middle) + 2 * (green > middle) + 4 * (blue > middle)]

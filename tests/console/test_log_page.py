@@ -68,7 +68,7 @@ def test_markup_colours_and_hidden_signs_are_harmless(staff: Client, running: Ru
         assert "<script>alert" not in text
         assert "<img src=x" not in text
         assert "&lt;script&gt;alert(1)&lt;/script&gt; &amp; &#x27;quoted&#x27; &quot;twice&quot;" in text
-        assert '<span class="ansi-bold ansi-red">red</span> plain fine ' in text
+        assert '<span class="ansi-bold ansi-red">red</span> plain <span class="ansi-blue">fine</span>' in text
         assert "\x1b" not in text
         assert "\u202e" not in text
         assert "right-to-left override" in text
