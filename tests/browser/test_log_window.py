@@ -54,6 +54,22 @@ def open_log(page: Page, sign_in):
     return go
 
 
+@pytest.fixture
+def open_full_log(open_log):
+    """Opens the log of a live run and scrolls to its end, so that the page holds the last 4,000 of its lines."""
+
+    def go(lines: int, query: str) -> tuple[Run, Page]:
+        run = make_run(status=Run.Status.RUNNING)
+        make_log_entries(run, lines)
+        page = open_log(run, query)
+        page.evaluate(SCROLL_UNTIL, [True, lines, 4 * PATIENCE])
+        assert comes(page, "document.getElementById('later').hidden")
+        assert numbers(page) == list(range(lines - 3999, lines + 1))
+        return run, page
+
+    return go
+
+
 def numbers(page: Page) -> list[int]:
     return page.evaluate("[...document.querySelectorAll('.line')].map((line) => Number(line.id.slice(1)))")
 
@@ -112,12 +128,8 @@ def test_page_stays_bounded_while_one_scrolls_through_a_long_log(open_log) -> No
     assert (most_down, most_up) == (4000, 4000)
 
 
-def test_reader_of_a_full_page_is_told_of_new_lines(open_log) -> None:
-    run = make_run(status=Run.Status.RUNNING)
-    make_log_entries(run, 4000)
-    page = open_log(run, "?after=0")
-    page.evaluate(SCROLL_UNTIL, [True, 4000, 4 * PATIENCE])
-    assert comes(page, "document.getElementById('later').hidden")
+def test_reader_of_a_full_page_is_told_of_new_lines(open_full_log) -> None:
+    run, page = open_full_log(4000, "?after=0")
     page.evaluate("document.getElementById('L2000').scrollIntoView()")
 
     make_log_entries(run, 3)
@@ -142,11 +154,8 @@ def test_reader_of_a_full_page_is_told_of_new_lines(open_log) -> None:
     assert comes(page, is_in_sight(4009))
 
 
-def test_waiting_lines_of_a_full_page_are_one_click_away(open_log) -> None:
-    run = make_run(status=Run.Status.RUNNING)
-    make_log_entries(run, 4000)
-    page = open_log(run, "?after=0")
-    page.evaluate(SCROLL_UNTIL, [True, 4000, 4 * PATIENCE])
+def test_waiting_lines_of_a_full_page_are_one_click_away(open_full_log) -> None:
+    run, page = open_full_log(4000, "?after=0")
     page.evaluate("scrollTo(0, 0)")
 
     make_log_entries(run, 1200)
@@ -158,13 +167,8 @@ def test_waiting_lines_of_a_full_page_are_one_click_away(open_log) -> None:
     assert numbers(page) == list(range(4701, 5201))
 
 
-def test_earlier_lines_that_take_the_place_of_the_last_ones_leave_no_gap(open_log) -> None:
-    run = make_run(status=Run.Status.RUNNING)
-    make_log_entries(run, 4500)
-    page = open_log(run, "?line=561")
-    page.evaluate(SCROLL_UNTIL, [True, 4500, 4 * PATIENCE])
-    assert comes(page, "document.getElementById('later').hidden")
-    assert numbers(page) == list(range(501, 4501))
+def test_earlier_lines_that_take_the_place_of_the_last_ones_leave_no_gap(open_full_log) -> None:
+    run, page = open_full_log(4500, "?line=561")
     held: list[Route] = []
     page.route(re.compile(r"/feed/\?after=4500"), lambda route: held.append(route))
     with page.expect_request(re.compile(r"/feed/\?after=4500")):
