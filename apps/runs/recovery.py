@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import uuid
 from contextlib import closing
@@ -65,7 +66,10 @@ def take_up_spools() -> None:
         except FileNotFoundError:
             # Its run has ended since.
             continue
-        except (OSError, ValueError, DataError, IntegrityError):
+        except (OSError, ValueError, DataError, IntegrityError) as error:
+            if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+                # The latest lines of a long log are put behind its head once the disk has room.
+                continue
             logger.exception("The spool of run %d cannot be shipped, and is set aside", run_id)
             Spool(run_id).set_aside()
 
@@ -118,6 +122,8 @@ def _ship(run: Run, token: uuid.UUID, spool: Spool, worker: str) -> _Remains:
     except FileNotFoundError:
         return _Remains(missing=_why_missing(run, worker))
     except OSError as error:
+        # It stays, so that what it holds can be added once the disk lets it be read.
+        spool.close()
         return _Remains(missing=f"the spool on {_host(worker)} cannot be read: {error.strerror}")
     try:
         Shipper(run, token, spool, dict).finish()

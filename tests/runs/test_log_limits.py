@@ -12,7 +12,7 @@ from apps.runs.ending import end_run
 from apps.runs.logs.run_log import RunLog
 from apps.runs.logs.spool import Spool
 from apps.runs.models import LogEntry, Run
-from apps.runs.recovery import close_lost_runs
+from apps.runs.recovery import close_lost_runs, take_up_spools
 from tests.factories import make_service
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -127,6 +127,30 @@ def test_folding_that_was_broken_off_is_taken_up(run, monkeypatch):
 
     run.refresh_from_db()
     check_ends(run, stored(run), 100)
+
+
+def test_what_a_full_disk_keeps_from_being_folded_comes_once_there_is_room(run, monkeypatch):
+    with RunLog(run, run.lease_token):
+        for number in range(1, 101):
+            logger.info("line %d", number)
+    Run.objects.filter(pk=run.pk).update(lease_until=Now() - timedelta(seconds=1))
+
+    def refuse(_descriptor, _data):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as full:
+        full.setattr("apps.runs.logs.tail.os.write", refuse)
+        close_lost_runs(worker="here:2")
+    run.refresh_from_db()
+    assert (run.status, run.is_complete) == ("lost", False)
+    assert run.lost_reason == "the spool on here cannot be read: No space left on device"
+
+    take_up_spools()
+
+    run.refresh_from_db()
+    assert stored(run)[-1] == "line 100"
+    assert (run.is_complete, run.omitted_line_count > 0) == (True, True)
+    assert list(Spool(run.pk).path.parent.iterdir()) == []
 
 
 def test_errors_beyond_the_limit_are_counted_and_point_to_the_cut(run):
