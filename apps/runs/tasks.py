@@ -90,10 +90,13 @@ def execute_run(*, run_id: int) -> None:
 
 
 def _once_in_a_while(job: Callable[[], None]) -> Callable[[], None]:
-    """Of the messages that piled up while no worker was there, the first does the work of all."""
+    """Of the messages that piled up while no worker was there, the first does the work of all.
+
+    The pause is short, for it begins when the job is done, and a job may take nearly as long as until the next one.
+    """
     schedule: dict[str, dict[str, Any]] = settings.CELERY_BEAT_SCHEDULE
     seconds = {entry["task"]: entry["schedule"] for entry in schedule.values()}
-    pause = timedelta(seconds=seconds[f"synclog.housekeeping.{job.__name__}"] / 2)
+    pause = timedelta(seconds=seconds[f"synclog.housekeeping.{job.__name__}"] / 10)
 
     @wraps(job)
     def run() -> None:

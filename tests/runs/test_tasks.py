@@ -5,37 +5,48 @@ from datetime import timedelta
 import pytest
 from django.conf import settings
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from apps.runs import tasks
-from apps.runs.models import Tick
-from apps.services.models import Service
-from tests.factories import make_service
+from apps.runs.models import Payload, Run, Tick
+from tests.factories import make_payload, make_run
 
 pytestmark = pytest.mark.django_db
 
 
-def queued_by_a_message():
-    """Whether a message makes the schedule tick: it queues a service that is due."""
-    service = make_service(schedule="* * * * *")
-    Service.objects.filter(pk=service.pk).update(next_run_at=Now() - timedelta(seconds=1))
-    tasks.queue_due_runs()
-    return service.runs.exists()
+def pruned_by_a_message():
+    """Whether a message has the hourly job done: it deletes an old run."""
+    then = timezone.now() - timedelta(days=31)
+    run = make_run(started_at=then, finished_at=then)
+    tasks.prune_logs()
+    return not Run.objects.filter(pk=run.pk).exists()
 
 
 def test_of_the_messages_that_piled_up_one_does_the_work():
-    assert queued_by_a_message()
-    assert not queued_by_a_message()
+    assert pruned_by_a_message()
+    assert not pruned_by_a_message()
 
-    Tick.objects.update(ticked_at=Now() - timedelta(seconds=6))
+    Tick.objects.update(ticked_at=Now() - timedelta(minutes=7))
 
-    assert queued_by_a_message()
+    assert pruned_by_a_message()
+
+
+def test_clean_up_that_took_all_of_its_time_goes_on_with_the_next_message():
+    payload = make_payload(expires_at=Now() - timedelta(hours=1))
+    Tick.note("delete_expired_payloads", deleted=100_000)
+    # It began a minute ago, and has 45 s.
+    Tick.objects.update(ticked_at=Now() - timedelta(seconds=15))
+
+    tasks.delete_expired_payloads()
+
+    assert Payload.objects.get(pk=payload.pk).status == "deleted"
 
 
 def test_a_tick_of_a_database_whose_clock_was_put_back_stops_nothing():
-    Tick.note("queue_due_runs")
+    Tick.note("prune_logs")
     Tick.objects.update(ticked_at=Now() + timedelta(days=1))
 
-    assert queued_by_a_message()
+    assert pruned_by_a_message()
 
 
 def test_no_message_expires_by_the_clock_of_another_machine():
