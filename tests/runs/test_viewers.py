@@ -73,6 +73,8 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Site:
     # So that a test need not wait: each poll has a look of its own.
     monkeypatch.setattr(viewers, "LOOK_EVERY", 0)
     monkeypatch.setattr(viewers, "LOOK_EVERY_OF_MANY", 0)
+    # Nor need it be quick.
+    monkeypatch.setattr(viewers, "SAID_FOR", 60)
     return Site()
 
 
@@ -334,7 +336,7 @@ def test_memory_does_not_outlive_a_token(
     viewer = by_token(site, run, make_token(user, expires_at=timezone.now() + timedelta(seconds=30))[1])
     monkeypatch.setattr(viewers, "SAID_FOR", 1000)
     viewer.poll()
-    passed = 29.0
+    passed = 20.0
     monkeypatch.setattr(viewers, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + passed))
 
     viewer.poll()
@@ -406,10 +408,11 @@ def test_head_that_decides_nothing_makes_nobody_new(site: Site, viewer: Viewer) 
     assert site.queries == 2
 
 
-def test_same_question_at_once_is_asked_once(run: Run) -> None:
+def test_same_question_at_once_is_asked_once(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is too long to be remembered is for each alone, yet nobody waits for more than one other."""
     shared = viewers.Shared(run.pk, ("status",), ("running",), "all", 60)
     asked, answer = threading.Semaphore(0), threading.Event()
+    monkeypatch.setattr(viewers, "LOOK_EVERY_OF_MANY", 60)
 
     def django(_environ: dict[str, Any], start: Callable[..., Any]) -> Any:
         asked.release()
@@ -424,10 +427,11 @@ def test_same_question_at_once_is_asked_once(run: Run) -> None:
             for number in range(count)
         ]
         answer.set()
+        monkeypatch.setattr(viewers, "SAID_FOR", 0)
         for environ in environs:
             site(environ, lambda *_head: None)
             assert asked.acquire(timeout=10)
-        viewers.time.sleep(viewers.SAID_FOR)
+        monkeypatch.setattr(viewers, "SAID_FOR", 60)
         answer.clear()
         threads = [threading.Thread(target=_call, args=(site, environ)) for environ in environs]
         for thread in threads:

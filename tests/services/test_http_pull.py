@@ -9,6 +9,7 @@ from itertools import count
 import pytest
 
 from apps.services.connectors import ConnectorError
+from apps.services.connectors.retrying import TemporaryError, with_retries
 from tests.services.running import bytes_of, connection_to, facts_of, pull
 from tests.services.web import Asked, Reply, reply_json, serving
 
@@ -145,6 +146,26 @@ def test_unreachable_host_is_told_after_its_attempts(caplog):
 
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert "attempt 1 of 2" in caplog.text
+
+
+def test_attempt_that_fails_after_the_run_was_stopped_is_not_told(caplog):
+    class Stopped(Exception):
+        pass
+
+    tried = []
+
+    def attempt():
+        tried.append(1)
+        raise TemporaryError("the connection was broken off")
+
+    def check():
+        if tried:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        with_retries(attempt, facts_of(max_attempts=3, check=check))
+
+    assert "broken off" not in caplog.text
 
 
 def test_unknown_host_name_is_told():

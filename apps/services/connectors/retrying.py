@@ -43,6 +43,8 @@ def with_retries[Result](attempt: Callable[[], Result], facts: RunFacts) -> Resu
         try:
             return attempt()
         except TemporaryError as error:
+            # Who was left behind meanwhile says nothing of it.
+            facts.check()
             if number == facts.max_attempts:
                 tries = "1 attempt" if number == 1 else f"{number} attempts"
                 raise ConnectorError(
