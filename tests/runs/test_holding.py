@@ -7,7 +7,7 @@ from django.contrib.admin.models import LogEntry
 from django.core.exceptions import ValidationError
 from django.utils import timezone
 
-from apps.runs.models import Run
+from apps.runs.models import Payload, Run
 from apps.runs.payloads.expiry import delete_expired_payloads, set_expiry
 from apps.runs.payloads.holding import LONGEST_HOLD, hold_run, release_run
 from tests.factories import make_payload, make_run, make_user
@@ -80,6 +80,43 @@ def test_run_that_is_held_while_it_goes_on_keeps_its_payloads_after_its_end(user
 
     payload.refresh_from_db()
     assert payload.expires_at == now + 7 * DAY
+
+
+@pytest.mark.parametrize("held_for", [None, timedelta(hours=1), 7 * DAY])
+def test_end_of_a_run_decides_over_all_its_payloads_at_once(held_for, django_assert_num_queries):
+    now = timezone.now()
+    run = make_run(finished_at=now, held_until=held_for and now + held_for)
+    usual, later, past = now + DAY, now + 2 * DAY, now - DAY
+    held = max(usual, now + held_for) if held_for else usual
+    pending = make_payload(run, body=None, status="pending", size=None, sha256="", expires_at=None)
+    wanted = {
+        make_payload(run, body=None, expires_at=None).pk: ("stored", held),
+        make_payload(run, body=None, expires_at=later).pk: ("stored", max(later, held)),
+        make_payload(run, body=None, status="lost", expires_at=None).pk: ("lost", usual),
+        make_payload(run, body=None, status="deleting", expires_at=past).pk: ("deleting", past),
+        make_payload(run, body=None, status="deleted", deleted_at=past, expires_at=past).pk: (
+            "deleted",
+            past,
+        ),
+    }
+    other = make_payload(make_run(status="running"), body=None)
+
+    with django_assert_num_queries(2):
+        set_expiry(run, DAY)
+
+    rows = {row.pk: (row.status, row.expires_at) for row in Payload.objects.all()}
+    assert rows.pop(other.pk) == ("stored", None)
+    status, expires_at = rows.pop(pending.pk)
+    assert status == "deleting"
+    assert expires_at < usual
+    assert rows == wanted
+
+
+def test_end_of_a_run_without_payloads_costs_one_statement_for_them(django_assert_num_queries):
+    run = make_run()
+
+    with django_assert_num_queries(1):
+        set_expiry(run, DAY)
 
 
 def test_hold_is_told_in_the_history(user):

@@ -14,11 +14,10 @@ from datetime import timedelta
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import F, OuterRef, Subquery
-from django.db.models.functions import Now
+from django.db.models import Case, F, Q, Subquery, Value, When
+from django.db.models.functions import Coalesce, Greatest, Now
 
 from apps.runs.models import Payload, Run
-from apps.runs.payloads.keeping import settle_uploads
 from apps.runs.payloads.objects import MOST_KEYS, delete_objects
 
 logger = logging.getLogger(__name__)
@@ -37,13 +36,26 @@ class Deletion:
 
 
 def set_expiry(run: Run, retention: timedelta) -> None:
-    """Let the payloads of a run that has just ended expire, held ones later; in the transaction that ends it."""
-    settle_uploads(run)
-    finished_at = Run.objects.filter(pk=run.pk).values("finished_at")
-    run.payloads.filter(expires_at=None).update(expires_at=Subquery(finished_at) + retention)
-    held_until = Run.objects.filter(pk=OuterRef("run_id")).values("held_until")
-    run.payloads.filter(status=Payload.Status.STORED, run__held_until__gt=F("expires_at")).update(
-        expires_at=Subquery(held_until)
+    """Let the payloads of a run that has just ended expire, held ones later; in the transaction that ends it.
+
+    What was being uploaded is not whole: the clean-up deletes it, and it is lost.
+    """
+    # Most runs keep nothing, and to put the UPDATE together takes several times as long as to ask.
+    if not run.payloads.exists():
+        return
+    ended = Run.objects.filter(pk=run.pk)
+    usual = Coalesce("expires_at", Subquery(ended.values("finished_at")) + retention)
+    held = Coalesce(Subquery(ended.values("held_until")), usual)
+    open_ended = Q(status__in=(Payload.Status.PENDING, Payload.Status.STORED)) | Q(expires_at=None)
+    run.payloads.filter(open_ended).update(
+        status=Case(
+            When(status=Payload.Status.PENDING, then=Value(Payload.Status.DELETING)), default="status"
+        ),
+        expires_at=Case(
+            When(status=Payload.Status.PENDING, then=Now()),
+            When(status=Payload.Status.STORED, then=Greatest(usual, held)),
+            default=usual,
+        ),
     )
 
 

@@ -93,13 +93,6 @@ def keep_payload(
     return payload
 
 
-def settle_uploads(run: Run) -> int:
-    """What was being uploaded when its run ended is not whole: the clean-up deletes it, and it is lost."""
-    return run.payloads.filter(status=Payload.Status.PENDING).update(
-        status=Payload.Status.DELETING, expires_at=Now()
-    )
-
-
 def _upload(key: str, stream: BinaryIO) -> tuple[_Measured, str]:
     """Send the bytes, and compare what the store has of them. Raises _Incomplete, and what the store raises."""
     original = _Measured(stream)
