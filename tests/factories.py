@@ -129,7 +129,7 @@ def make_payload(run: Run | None = None, body: bytes | None = b'[{"id": 1}]', **
         "sha256": hashlib.sha256(body or b"").hexdigest(),
         "expires_at": run.finished_at and run.finished_at + settings.PAYLOAD_RETENTION,
     }
-    payload = Payload.objects.create(run=run, **defaults | fields)
+    payload = Payload.objects.create(run=run, service=run.service, **defaults | fields)
     if body is not None:
         storages["payloads"].save(payload.key, ContentFile(body))
     return payload

@@ -316,6 +316,24 @@ def test_page_of_payloads_begins_in_the_index_however_many_are_of_one_moment(cli
     assert "(created_at, id) < " in plan.replace("(created_at,id)<", "(created_at, id) < ")
 
 
+def test_payloads_of_few_services_are_found_without_a_look_at_those_of_others(service):
+    client = client_of(make_token(services=[service])[1])
+    run, moment = make_run(service, store_pull=True), timezone.now()
+    payloads = [make_payload(run, created_at=moment) for _index in range(3)]
+    make_payload(created_at=moment)
+    first = client.get("/api/v1/payloads/?limit=2").json()
+
+    with CaptureQueriesContext(connection) as queries:
+        second = client.get(first["next"])
+
+    assert ids(second) == [str(min(payload.pk for payload in payloads))]
+    query = queries.captured_queries[-1]["sql"]
+    assert "runs_run" not in query
+    plan = _plan(query)
+    assert "payload_service_latest" in plan
+    assert "(service_id = " in plan.replace("(service_id=", "(service_id = ")
+
+
 def _plan(query):
     """How the database would run it if the table were too large to be read."""
     with connection.cursor() as cursor:

@@ -179,6 +179,7 @@ def _expire() -> float:
     Payload.objects.bulk_create(
         Payload(
             run=run,
+            service=run.service,
             kind=Payload.Kind.PULL,
             name="page-00001.json",
             content_type="application/json",

@@ -54,6 +54,7 @@ def test_what_is_kept_is_read_back_byte_for_byte(run, store, size):
     payload = keep(run, data)
 
     payload.refresh_from_db()
+    assert payload.service_id == run.service_id
     assert (payload.status, payload.size, payload.sha256, payload.sequence, payload.expires_at) == (
         "stored",
         size,

@@ -14,7 +14,7 @@ from apps.api.permissions import Needs
 from apps.api.schema import answers
 from apps.api.serializers import PayloadSerializer
 from apps.api.views.base import ApiView
-from apps.api.visibility import listed_payloads, visible_payloads
+from apps.api.visibility import visible_payloads
 from apps.runs.models import Payload
 
 _READ = Needs(ApiToken.Scope.PAYLOAD_READ, ("runs.view_payload", "runs.download_payload"))
@@ -38,4 +38,4 @@ class PayloadViewSet(ApiView, ListModelMixin, RetrieveModelMixin, GenericViewSet
     filterset_class = PayloadFilter
 
     def get_queryset(self) -> QuerySet[Payload]:
-        return listed_payloads(self.request) if self.action == "list" else visible_payloads(self.request)
+        return visible_payloads(self.request)

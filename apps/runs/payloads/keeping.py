@@ -67,6 +67,7 @@ def keep_payload(
     payload = Payload(
         id=payload_id or uuid.uuid4(),
         run=run,
+        service_id=run.service_id,
         kind=kind,
         name=name[-255:],
         content_type=content_type[:100],
