@@ -26,13 +26,12 @@ class ConnectionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # It takes n
     actions = None
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Connection]:
-        """Each with the number of services that use it, as source, destination or both."""
-        users = Service.objects.filter(
+        """Those that the user may know of, each with the number of such services that use it."""
+        users = Service.objects.open_to(request.user).filter(
             Q(source_connection=OuterRef("pk")) | Q(destination_connection=OuterRef("pk"))
         )
         count = users.annotate(count=Func(F("pk"), function="COUNT")).values("count")
-        connections: QuerySet[Connection] = super().get_queryset(request)
-        return connections.annotate(service_count=Subquery(count))
+        return Connection.objects.open_to(request.user).annotate(service_count=Subquery(count))
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """A connection that services use stays, however much its reader may do."""

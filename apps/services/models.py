@@ -9,12 +9,21 @@ from typing import Any, Self
 from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
-from django.db.models import Max, Q
+from django.db.models import Exists, Max, OuterRef, Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from apps.services.schedule import next_slot, validate_cron, validate_timezone
 from apps.services.secrets import decrypt, encrypt, secret_from_environment
+
+
+class ConnectionQuerySet(models.QuerySet["Connection"]):
+    def open_to(self, user: Any) -> Self:
+        """All but those that only services use which are limited to groups of others."""
+        services = Service.objects.filter(
+            Q(source_connection=OuterRef("pk")) | Q(destination_connection=OuterRef("pk"))
+        )
+        return self.filter(Exists(services.open_to(user)) | ~Exists(services))
 
 
 class Connection(models.Model):
@@ -49,6 +58,8 @@ class Connection(models.Model):
 
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
     updated_at = models.DateTimeField(_("updated"), auto_now=True)
+
+    objects = ConnectionQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("connection")
@@ -92,15 +103,16 @@ class ServiceQuerySet(models.QuerySet["Service"]):
     def visible_to(self, user: Any) -> Self:
         """The services that `user` may know of: the one rule behind every page, list and route.
 
-        A superuser sees all. Others need the permission to view services, and see those that are limited to
-        no group or to a group of theirs.
+        They need the permission to view services.
         """
-        if not user.is_active:
+        if not user.is_active or not user.has_perm("services.view_service"):
             return self.none()
-        if user.is_superuser:
+        return self.open_to(user)
+
+    def open_to(self, user: Any) -> Self:
+        """Those that are limited to no group or to a group of theirs; to a superuser, all."""
+        if user.is_active and user.is_superuser:
             return self
-        if not user.has_perm("services.view_service"):
-            return self.none()
         mine = Service.groups.through.objects.filter(group__user=user).values("service_id")
         limited = Service.groups.through.objects.values("service_id")
         return self.filter(Q(pk__in=mine) | ~Q(pk__in=limited))

@@ -1,9 +1,23 @@
+import re
+from datetime import timedelta
+
 import pytest
-from django.contrib.auth.models import Group
+from django.contrib.auth.models import Group, Permission
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
-from tests.factories import make_log_entries, make_payload, make_run, make_service, make_user
+from apps.runs.models import Run
+from apps.services.models import Service
+from tests.factories import (
+    make_connection,
+    make_log_entries,
+    make_payload,
+    make_run,
+    make_service,
+    make_token,
+    make_user,
+)
 
 pytestmark = pytest.mark.django_db
 STAFF = (
@@ -60,3 +74,94 @@ def test_runs_cannot_be_added_changed_or_deleted_even_by_a_superuser(client: Cli
     assert client.get("/admin/runs/run/add/").status_code == 403
     assert client.post(f"/admin/runs/run/{run.pk}/delete/", {"post": "yes"}).status_code == 403
     assert client.get(f"/admin/runs/run/{run.pk}/change/")["Location"] == f"/admin/runs/run/{run.pk}/log/"
+
+
+# --- Of what is limited to others no page tells ---
+
+# Of these words and numbers everything is made that must not be told; parted thousands are put together again.
+NUMBER = 987654
+SECRET = re.compile(rf"(?i)concealed[- .]|/{NUMBER}|>{NUMBER}<|{NUMBER} ")
+
+
+@pytest.fixture
+def concealed() -> Service:
+    """A service of another group with one of everything that a page might tell of."""
+    finance = Group.objects.create(name="Finance")
+    service = make_service(
+        name="Concealed payroll",
+        slug="concealed-payroll",
+        groups=[finance],
+        source_connection=make_connection(name="concealed-bank"),
+        destination_connection=make_connection(name="concealed-ledger"),
+        schedule="*/15 * * * *",
+        next_run_at=timezone.now() - timedelta(hours=1),
+        script="concealed = 1",
+    )
+    counts = dict.fromkeys(("pulled_count", "pushed_count", "warning_count", "error_count"), NUMBER)
+    make_run(service, pk=NUMBER, status=Run.Status.RUNNING, **counts)
+    failed = make_run(service, status=Run.Status.FAILED, error="Concealed error", store_pull=True, **counts)
+    make_log_entries(failed, ["Concealed line"])
+    make_payload(failed, sequence=1, name="concealed.json")
+    make_service(name="Concealed pause", groups=[finance], is_active=False, paused_at=timezone.now())
+    return service
+
+
+@pytest.fixture
+def limited(client: Client) -> Client:
+    """Signed in as somebody who may do everything with services and runs, but not with all of them."""
+    apps = ("services", "runs", "api")
+    permissions = Permission.objects.filter(content_type__app_label__in=apps)
+    client.force_login(
+        make_user(permissions=[f"{one.content_type.app_label}.{one.codename}" for one in permissions])
+    )
+    return client
+
+
+def pages_from(client: Client, *addresses: str) -> dict[str, str]:
+    """These and all pages of the console to which they link by a path: what each says."""
+    waiting, said = list(addresses), {}
+    while waiting:
+        address = waiting.pop()
+        said[address] = client.get(address).getvalue().decode().replace(",", "")
+        links = re.findall(r'(?:href|data-feed|data-find)="(/admin/[^"?#]*)', said[address])
+        waiting += set(links) - {*said, *waiting, "/admin/logout/"}
+    return said
+
+
+def test_no_page_tells_of_a_service_of_another_group(limited: Client, concealed: Service) -> None:
+    own = make_run(make_service(name="Orders"), store_pull=True)
+    make_log_entries(own)
+    make_payload(own, sequence=1)
+    make_token(make_user(), name="concealed token")
+    lists = ("services/service", "services/connection", "runs/run", "runs/payload", "api/apitoken")
+
+    pages = pages_from(
+        limited,
+        "/admin/",
+        *(f"/admin/{name}/?q={words}" for name in lists for words in ("concealed", NUMBER)),
+        *(f"/admin/services/service/{own.service_id}/run/?{name}={NUMBER}" for name in ("retry_of", "like")),
+        "/admin/runs/run/?period=any",
+    )
+
+    assert f"/admin/runs/run/{own.pk}/log/" in pages
+    assert len(pages) > 30
+    assert {address: SECRET.findall(said) for address, said in pages.items() if SECRET.search(said)} == {}
+
+
+def test_connection_is_told_of_with_its_services_or_where_none_uses_it(
+    limited: Client, concealed: Service
+) -> None:
+    hidden, shared = concealed.source_connection, concealed.destination_connection
+    make_service(source_connection=shared, destination_connection=shared)
+    unused = make_connection()
+
+    listed = limited.get("/admin/services/connection/").context["cl"].result_list
+    form = limited.get("/admin/services/service/add/").context["adminform"].form
+
+    counts = {connection: connection.service_count for connection in listed}
+    assert counts == {shared: 1, unused: 0}
+    for field in ("source_connection", "destination_connection"):
+        assert set(form.fields[field].queryset) == {shared, unused}
+    for view in ("change", "history", "delete"):
+        address = reverse(f"admin:services_connection_{view}", args=[hidden.pk])
+        assert limited.get(address)["Location"] == "/admin/"

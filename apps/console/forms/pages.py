@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from apps.console.forms.schedule import describe_schedule
 from apps.console.forms.service import ServiceForm
 from apps.console.forms.service_fieldsets import REPORTED_FIELDSETS, SERVICE_FIELDSETS
-from apps.services.models import Service
+from apps.services.models import Connection, Service
 
 _READ_ONLY_FIELDSETS = (
     (None, {"fields": ("name", "slug", "is_active", "groups")}),
@@ -60,8 +60,10 @@ class ServiceSettings(admin.ModelAdmin):  # type: ignore[type-arg]  # It takes n
         form: Any = super().get_form(request, obj, change, **kwargs)
         form.author = request.user
         for name in {"source_connection", "destination_connection"} & form.base_fields.keys():
+            field = form.base_fields[name]
+            field.queryset = Connection.objects.open_to(request.user).order_by("name")
             # Its bin is too near: a connection is deleted where one sees who uses it.
-            form.base_fields[name].widget.can_delete_related = False
+            field.widget.can_delete_related = False
         return form
 
     def get_urls(self) -> list[URLPattern]:

@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy as _
 from apps.console.forms.fields import PairsField, SourceCodeField
 from apps.console.forms.options import DESTINATION_FIELDS, SOURCE_FIELDS, OptionFields
 from apps.console.forms.schedule import schedule_words
-from apps.services.models import Connection, Service
+from apps.services.models import Service
 from apps.services.options import FORMATS, METHODS, destination_from, source_from
 from apps.services.sandbox import ScriptError, check_script
 from apps.services.sandbox.guide import SCRIPT_HELP
@@ -226,7 +226,8 @@ class ServiceForm(forms.ModelForm):  # type: ignore[type-arg]  # It takes no par
 
     def _say_what_applies(self) -> None:
         """Tells settings-form.js, without which every field simply stays in sight."""
-        kinds = json.dumps({str(key): kind for key, kind in Connection.objects.values_list("pk", "kind")})
+        choices: Any = self.fields["source_connection"]
+        kinds = json.dumps({str(key): kind for key, kind in choices.queryset.values_list("pk", "kind")})
         for fields in (SOURCE_FIELDS, DESTINATION_FIELDS):
             widget: Any = self.fields[f"{fields.side}_connection"].widget
             # The admin wraps the list of connections, to put its links beside it.
