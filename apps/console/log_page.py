@@ -18,7 +18,7 @@ from apps.console.log_words import log_words
 from apps.console.run_facts import FEED_COLUMNS, facts_version, live_facts
 from apps.console.run_page import chosen_words
 from apps.runs.logs.reading import last_sequence
-from apps.runs.logs.viewers import share
+from apps.runs.logs.viewers import as_others_see, share
 from apps.runs.models import Level, Run, Step
 
 # Seconds between two looks at a run that goes on.
@@ -67,6 +67,7 @@ def log_feed(request: HttpRequest, run: Run) -> JsonResponse:
     said. `poll_after` is in seconds, 0 while more lines wait, null once the run has ended and its last line is here.
     """
     question = LogQuestion.from_query(request.GET)
+    run = as_others_see(run, request)
     if request.GET.get("lines") == "0":
         last = last_sequence(run)
         window = LogWindow([], last, last, has_earlier=True, has_later=False)

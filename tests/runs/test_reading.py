@@ -45,6 +45,18 @@ def test_line_behind_lost_ones_is_read_though_its_number_is_above_the_count():
     assert (last_sequence(run), sequences(run, 0), sequences(run, 3)) == (5, [1, 4, 5], [4, 5])
 
 
+@pytest.mark.parametrize("lost", [0, 2])
+def test_lines_that_came_after_the_run_was_read_wait_for_its_next_reader(lost):
+    run = make_run(status=Run.Status.RUNNING)
+    make_log_entries(run, 3 + lost)
+    LogEntry.objects.filter(run=run, sequence__lte=lost).delete()
+    read = Run.objects.get(pk=run.pk)
+    read.line_count, read.lost_line_count = 3, lost
+    make_log_entries(run, 2)
+
+    assert (last_sequence(read), sequences(read, lost)) == (3 + lost, [1 + lost, 2 + lost, 3 + lost])
+
+
 @pytest.mark.django_db(transaction=True)
 def test_run_counts_its_lines_at_the_moment_when_they_can_be_read(run, settings, tmp_path):
     settings.SPOOL_DIR = tmp_path / "spool"

@@ -40,6 +40,10 @@ class Site:
     def __init__(self) -> None:
         self._application = Viewers(WSGIHandler())
 
+    def look_anew(self) -> None:
+        """As when the time of all looks is up."""
+        self._application._looks = viewers._Memory(100)
+
     def get(self, path: str, **headers: str) -> tuple[int, Any]:
         """Status and JSON of the answer; how many queries it took, and its head, stand in `site` then."""
         environ = RequestFactory(headers={"host": "localhost"} | headers).get(path).environ
@@ -149,6 +153,27 @@ def test_new_lines_are_told_at_once(viewer: Viewer, run: Run) -> None:
     make_log_entries(run, ["said just now"])
 
     assert "said just now" in str(texts(viewer.poll()[1]))
+
+
+def test_many_are_told_of_the_same_lines_wherever_they_are(
+    site: Site, viewer: Viewer, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(viewers, "_MANY", 0)
+    viewer.poll("after=3")
+    # All have one look at the run, and each asks something new, so that nothing said before can be said again.
+    monkeypatch.setattr(viewers, "LOOK_EVERY", 60)
+    viewer.poll("after=2")
+    make_log_entries(run, ["New", "New"])
+
+    assert "New" not in str(viewer.poll("after=1"))
+    assert viewer.poll("after=0")[1].get("next_after", 3) == 3
+    # Whoever was told of more elsewhere loses nothing.
+    _status, told = viewer.poll("after=4")
+    assert (told.get("next_after", 4), told.get("cursor", 4), texts(told)) == (4, 4, texts(told)[:0])
+
+    monkeypatch.setattr(viewers, "LOOK_EVERY", 0)
+    site.look_anew()
+    assert str(viewer.poll("after=3")).count("New") == 2
 
 
 def test_end_of_the_run_is_told_at_once(viewer: Viewer, run: Run) -> None:

@@ -28,7 +28,7 @@ from apps.api.serializers import (
 from apps.api.views.base import ApiView
 from apps.api.visibility import visible_runs
 from apps.runs.logs.reading import Line, all_lines, last_sequence, lines_after
-from apps.runs.logs.viewers import share
+from apps.runs.logs.viewers import as_others_see, share
 from apps.runs.models import Run
 
 # Seconds between two looks at a log that still grows.
@@ -71,8 +71,8 @@ class LogView(_RunLogView):
         refuse_unknown_parameters(request, _LOG_QUERY.fields)
         query = _LOG_QUERY.run_validation(request.query_params)
         after, limit = query["after"], query["limit"]
-        # In this order: what is written meanwhile may then show among the lines, but is never passed over.
-        run = self.get_run()
+        # The run before its lines, so that none is passed over that is written meanwhile.
+        run = as_others_see(self.get_run(), request)
         last = last_sequence(run)
         lines = lines_after(run, after, limit, line_filter(query))
         reached = [lines[-1].sequence] if lines else []

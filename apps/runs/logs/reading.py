@@ -52,11 +52,14 @@ EVERYTHING = LineFilter()
 
 
 def lines_after(run: Run, after: int, limit: int, wanted: LineFilter = EVERYTHING) -> list[Line]:
-    """Up to `limit` lines with a sequence above `after`, in order; no query where the run as it was read has none."""
-    # Where lines were lost, the numbers of the others may lie beyond their count.
-    if after >= run.line_count + run.lost_line_count:
+    """Up to `limit` lines with a sequence above `after`, in order, of those that the run had when it was read.
+
+    No query where there are none.
+    """
+    most = _most(run)
+    if after >= most:
         return []
-    return _lines_after(run, after, limit, wanted)
+    return [line for line in _lines_after(run, after, limit, wanted) if line.sequence <= most]
 
 
 def lines_before(run: Run, before: int, limit: int, wanted: LineFilter = EVERYTHING) -> list[Line]:
@@ -81,8 +84,13 @@ def last_sequence(run: Run) -> int:
     """The number of the latest line when the run was read, 0 where there was none; no query unless lines were lost."""
     if not run.lost_line_count:
         return run.line_count
-    latest = _log(run).order_by("-sequence").values_list("sequence", flat=True).first()
-    return latest or 0
+    known = _log(run).filter(sequence__lte=_most(run))
+    return known.order_by("-sequence").values_list("sequence", flat=True).first() or 0
+
+
+def _most(run: Run) -> int:
+    """No line had a higher number when the run was read; where some were lost, numbers go beyond the count."""
+    return run.line_count + run.lost_line_count
 
 
 def _log(run: Run) -> QuerySet[LogEntry]:

@@ -3,7 +3,9 @@
 All of them ask every few seconds, and mostly for the same. So each web process remembers of a poll that its view
 marked with `share` two things: that this viewer may read this log, for five minutes at the most and until anybody's
 access changes; and what was said, for a second at the most and while the run stays as it was. Whether that is so it
-asks the database ten times a second, and once a second where there are a thousand viewers.
+asks the database ten times a second, and once a second where there are a thousand viewers. Where there are many, what
+Django answers is of the same look (see `as_others_see`): else each, having been told of another line as the last, would
+ask for something that nobody asked before.
 """
 
 from __future__ import annotations
@@ -18,18 +20,19 @@ from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, close_old_connections
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
 
 from apps.runs.models import Run
 from apps.services.access import access_version
 
 # All in seconds: how long it is remembered that a viewer may read; what was said, for it may tell more than the run's
-# row does; and how old a look at the database may be, for a few viewers and for a thousand: the fewer states they are
-# shown, the more of them ask for the same.
+# row does; and how old a look at the database may be, for a few viewers and for a thousand.
 ADMITTED_FOR = 300.0
 SAID_FOR = 1.0
 LOOK_EVERY = 0.1
 LOOK_EVERY_OF_MANY = 1.0
+# More viewers than these are shown a run as it was when last looked at.
+_MANY = 100
 # How much is remembered: at most some 20 MB of viewers, and 32 MiB of answers.
 _MOST_VIEWERS = 20_000
 _MOST_ANSWERS = 512
@@ -40,6 +43,8 @@ _DECISIVE = (
     *("HTTP_HOST", "HTTP_AUTHORIZATION", "HTTP_COOKIE", "HTTP_ACCEPT_LANGUAGE", "HTTP_TRANSFER_ENCODING"),
     *(settings.SECURE_PROXY_SSL_HEADER or ())[:1],
 )
+# Where a request says how the run was when last looked at: a dict by column.
+_SEEN = "synclog.run"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,13 @@ def share[Response: HttpResponse](
     state = tuple(getattr(run, column) for column in columns)
     response.shared = Shared(run.pk, columns, state, audience, seconds)  # type: ignore[attr-defined]
     return response
+
+
+def as_others_see(run: Run, request: HttpRequest) -> Run:
+    """The run as its other viewers are shown it just now, where they are many; it was read for this alone."""
+    for column, value in request.META.get(_SEEN, {}).items():
+        setattr(run, column, value)
+    return run
 
 
 class _Memory[Value]:
@@ -149,6 +161,8 @@ class Viewers:
         if said is not None:
             start_response(said.status, list(said.headers))
             return [said.body]
+        if len(self._admitted) > _MANY and isinstance(seen := self._look_at(shared).value, tuple):
+            environ[_SEEN] = dict(zip(shared.columns, seen, strict=True))
         try:
             return self._ask(viewer, version, environ, start_response)
         finally:
@@ -186,9 +200,13 @@ class Viewers:
         said = self._said.get(question)
         if said is None:
             return None
-        rows = Run.objects.filter(pk=shared.run_id).values_list(*shared.columns)
-        look = self._look((shared.run_id, shared.columns), rows.first)
+        look = self._look_at(shared)
         return said if said.asked_at >= look.at or said.state == look.value else None
+
+    def _look_at(self, shared: Shared) -> _Look:
+        """The columns of the run, as a tuple."""
+        rows = Run.objects.filter(pk=shared.run_id).values_list(*shared.columns)
+        return self._look((shared.run_id, shared.columns), rows.first)
 
     def _look(self, what: Hashable, read: Callable[[], Any]) -> _Look:
         """What is read, or was a moment ago; what equals nothing where it cannot be read."""
