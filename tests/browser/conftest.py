@@ -8,7 +8,11 @@ import pytest
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.test import Client
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
+
+# Milliseconds: long enough for a machine that is busy with something else.
+PATIENCE = 20_000
+expect.set_options(timeout=PATIENCE)
 
 ARGUMENTS = (
     "--no-sandbox",
@@ -56,7 +60,7 @@ def new_page(browser: Browser, problems: list[str], live_server: Any) -> Iterato
     def make(**options: Any) -> Page:
         context = browser.new_context(base_url=live_server.url, **options)
         contexts.append(context)
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(PATIENCE)
         context.add_init_script(REPORT_VIOLATIONS)
         context.on("console", lambda message: _note(message, problems))
         context.on("weberror", lambda error: problems.append(str(error.error)))

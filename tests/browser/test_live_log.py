@@ -121,6 +121,39 @@ def test_scrolling_up_stops_following_and_says_how_many_lines_wait(open_log) -> 
     expect(page.locator("#L204")).to_be_in_viewport()
 
 
+def test_log_is_followed_from_its_first_line_on_however_high_its_lines_are(open_log) -> None:
+    run = make_run(status=Run.Status.QUEUED, store_pull=True)
+    page = open_log(run)
+    expect(page.locator("#no-lines")).to_be_visible()
+    run.claim("test")
+
+    for number in range(1, 5):
+        # The head grows by a timeline, and each line by what is known of it only once it is seen.
+        Run.objects.filter(pk=run.pk).update(step_seconds={"pull": number}, pulled_count=number)
+        first, last = run.line_count + 1, run.line_count + 12
+        for sequence in range(first, last + 1):
+            make_payload(run, sequence=sequence)
+        make_log_entries(run, [f"Page {line}\n" + "a long message " * 40 for line in range(first, last + 1)])
+        expect(page.locator(f"#L{last} .payload-left")).to_be_in_viewport()
+
+    expect(page.locator("#waiting")).to_be_hidden()
+
+
+def test_scrolling_up_by_a_line_is_enough_to_stop_following(open_log) -> None:
+    run = make_run(status=Run.Status.RUNNING)
+    make_log_entries(run, 200)
+    page = open_log(run)
+    expect(page.locator("#L200")).to_be_in_viewport()
+
+    page.evaluate("scrollBy(0, -30)")
+    page.wait_for_timeout(100)
+    top = page.evaluate("scrollY")
+    make_log_entries(run, 3)
+
+    expect(page.locator("#waiting")).to_have_text("3 new lines")
+    assert page.evaluate("scrollY") == top
+
+
 def test_log_is_followed_on_a_phone_too(new_page, sign_in) -> None:
     run = make_run(status=Run.Status.RUNNING)
     make_log_entries(run, 100)

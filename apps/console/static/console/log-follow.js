@@ -1,6 +1,6 @@
 // Follows a run: new lines every few seconds, shown at once to a reader at the end, counted for one who looks elsewhere.
 
-import { append, goToEnd, goToLatest, isAtEnd, isFull, showEnds } from "./log-lines.js";
+import { append, goToEnd, goToLatest, isAtEnd, isFollowing, isFull, showEnds } from "./log-lines.js";
 import { ask, attempt, log, newLines, phrase, say, showNote, state, words } from "./log-page.js";
 
 const RETRY_SECONDS = 5;
@@ -54,9 +54,9 @@ function takeLines(answer) {
     state.last = Math.max(state.last, answer.cursor);
     return;
   }
-  const wasAtEnd = isAtEnd();
+  const wasFollowing = isFollowing() || isAtEnd(4);
   known = answer.cursor;
-  if (!wasAtEnd && isFull(answer.count)) {
+  if (!wasFollowing && isFull(answer.count)) {
     // The reader's own lines would have to make room.
     state.hasLater = true;
     showEnds();
@@ -66,7 +66,7 @@ function takeLines(answer) {
   }
   // What is still to come is asked for at once: to the reader, this is the end.
   append({ ...answer, has_later: false });
-  if (wasAtEnd) {
+  if (wasFollowing) {
     goToEnd();
   } else {
     showWaiting(waiting + answer.count);

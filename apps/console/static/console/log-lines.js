@@ -11,6 +11,9 @@ const earlier = document.getElementById("earlier");
 const later = document.getElementById("later");
 let isLoading = false;
 let lastTop = scrollY;
+// Whether the end is kept in sight, whatever grows above it; and where the page stood when this was decided.
+let follows = false;
+let followedTop = scrollY;
 
 // --- Lines ---
 
@@ -40,20 +43,39 @@ export function isNear(line) {
   return bottom > -innerHeight && top < 2 * innerHeight;
 }
 
-export function isAtEnd() {
+/** Whether the end of the log is in sight, but for so many pixels. */
+export function isAtEnd(pixels = 60) {
   const page = document.documentElement;
-  return !state.hasLater && page.scrollHeight - page.scrollTop - page.clientHeight < 60;
+  return !state.hasLater && page.scrollHeight - page.scrollTop - page.clientHeight < pixels;
+}
+
+/** Whether the reader is at the end, and so wants to see what comes. */
+export function isFollowing() {
+  return follows && !state.hasLater;
 }
 
 export function goToEnd() {
+  follows = true;
   document.querySelector(".log-end").scrollIntoView({ block: "end" });
   lastTop = scrollY;
 }
 
 export function bringToSight(line) {
+  follows = false;
   line.scrollIntoView({ block: "center" });
   lastTop = scrollY;
 }
+
+function decideWhetherToFollow() {
+  // Up is away from the end, however little; down, the end is soon reached.
+  follows = scrollY < followedTop ? isAtEnd(4) : follows || isAtEnd();
+  followedTop = scrollY;
+}
+
+addEventListener("scroll", decideWhetherToFollow, { passive: true });
+
+// A line has its true height only once it is seen, and the head of the page grows while a run goes on.
+new ResizeObserver(() => isFollowing() && goToEnd()).observe(log.parentElement);
 
 // --- What comes from the server ---
 
