@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
@@ -89,6 +90,14 @@ def _flow_end(connection: Connection) -> SafeString:
     )
 
 
+def _schedule_words(service: Service) -> str:
+    """With the time zone where the schedule names a time of day, and the reader's clock shows another one."""
+    words = schedule_text(service.schedule)
+    if ":" in words and service.timezone != timezone.get_current_timezone_name():
+        return f"{words} ({service.timezone})"
+    return words
+
+
 def next_run_html(service: Service, now: datetime) -> SafeString:
     """ "in 12 min · every 15 minutes"; the schedule alone where it is off; why, where failures turned it off."""
     if service.kind == Service.Kind.REPORTED:
@@ -101,7 +110,7 @@ def next_run_html(service: Service, now: datetime) -> SafeString:
         )
     if not service.schedule:
         return format_html('<span class="quiet">{}</span>', _("by hand only"))
-    words = schedule_text(service.schedule)
+    words = _schedule_words(service)
     if not service.is_active or service.next_run_at is None:
         return format_html('<span class="quiet">{}</span>', words)
     return format_html(

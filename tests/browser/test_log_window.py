@@ -102,7 +102,7 @@ def test_earlier_lines_come_while_one_scrolls_up_and_the_readers_line_stays(open
     page = open_log(run, "?line=2000")
     expect(page.locator("#L2000")).to_be_in_viewport()
     page.evaluate("document.getElementById('L1950').scrollIntoView()")
-    expect(page.locator("#L1440")).to_be_attached(timeout=PATIENCE)
+    expect(page.locator("#L1440")).to_be_attached()
 
     top = "document.getElementById('L1950').getBoundingClientRect().top"
     assert 0 < page.evaluate(top) < 250
@@ -194,7 +194,7 @@ def test_what_came_while_it_was_off_comes_page_by_page_until_level(open_log) -> 
 
     page.keyboard.press("f")
 
-    expect(page.locator("#L1310")).to_be_in_viewport(timeout=PATIENCE)
+    expect(page.locator("#L1310")).to_be_in_viewport()
     assert numbers(page) == list(range(1, 1311))
 
 
@@ -213,7 +213,7 @@ def test_hidden_tab_asks_for_nothing_and_catches_up_when_shown(open_log) -> None
     assert asked == []
 
     page.evaluate(HIDE_TAB, False)
-    expect(page.locator("#L701")).to_be_attached(timeout=PATIENCE)
+    expect(page.locator("#L701")).to_be_attached()
     assert numbers(page) == list(range(1, 702))
 
 

@@ -6,6 +6,7 @@ from django.urls import reverse
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
+from apps.console.zones import COOKIE
 from apps.runs.models import Run
 from apps.services.models import Service
 from tests.factories import make_connection, make_run, make_service, make_user
@@ -80,6 +81,24 @@ def test_row_shows_flow_last_run_and_next_run_in_words(client: Client) -> None:
     assert 'aria-label="Last 2 runs: 1 succeeded, 1 failed"' in row
     assert ">in 12 min</time>" in row
     assert "every 15 minutes" in row
+
+
+@pytest.mark.parametrize(
+    ("reader", "schedule", "words"),
+    [
+        ("Europe/London", "0 6 * * *", "at 06:00"),
+        ("Europe/Berlin", "0 6 * * *", "at 06:00 (Europe/London)"),
+        ("Europe/Berlin", "*/15 * * * *", "every 15 minutes"),
+    ],
+)
+def test_time_of_day_of_a_schedule_names_its_zone_to_readers_of_another(
+    client: Client, reader: str, schedule: str, words: str
+) -> None:
+    make_service(schedule=schedule, timezone="Europe/London", next_run_at=timezone.now() + timedelta(hours=1))
+    sign_in(client, *STAFF)
+    client.cookies[COOKIE] = reader
+
+    assert f'<span class="below">{words}</span>' in client.get(LIST).content.decode()
 
 
 @pytest.mark.parametrize("search", ["Needle", "needle-slug", "needle-connection", "{pk}"])
