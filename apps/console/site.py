@@ -16,6 +16,8 @@ class SynclogAdminSite(AdminSite):
     site_title = "Synclog"
     index_title = _("Home")
     site_url = None
+    # As everywhere on our pages.
+    empty_value_display = "–"
     # Ours stands in its place.
     enable_nav_sidebar = False
 

@@ -17,6 +17,14 @@ CUT_LISTS = """
     .filter((list) => list.scrollWidth > list.clientWidth).length
 """
 
+# Fields that stand out of the card of their form, which cuts them off.
+CUT_FIELDS = """
+[...document.querySelectorAll("fieldset.module :is(input, select, textarea, label)")].filter((field) => {
+    const { right, width } = field.getBoundingClientRect();
+    return width > 1 && right > field.closest("fieldset").getBoundingClientRect().right;
+}).map((field) => field.outerHTML.slice(0, 80))
+"""
+
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.browser]
 
 
@@ -38,6 +46,7 @@ def test_pages_fit_and_obey_the_policy(
         assert (address, response.status in {200, 403}) == (address, True)
         assert (address, page.evaluate("document.documentElement.scrollWidth")) == (address, width)
         assert (address, page.evaluate(CUT_LISTS)) == (address, 0)
+        assert (address, page.evaluate(CUT_FIELDS)) == (address, [])
     # What may not be deleted, nobody may delete; the browser notes that as an error of its own.
     refusals = ("403 (Forbidden)", "/favicon.ico")
     problems[:] = [problem for problem in problems if not any(words in problem for words in refusals)]
