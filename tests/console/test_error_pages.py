@@ -2,6 +2,7 @@
 
 import pytest
 from django.test import Client, RequestFactory
+from django.utils import timezone
 from django.views.defaults import server_error
 
 from tests.factories import make_payload, make_user
@@ -34,4 +35,6 @@ def test_error_is_told_without_the_database(rf: RequestFactory) -> None:
 
     assert response.status_code == 500
     assert "Something went wrong" in response.content.decode()
+    assert f"when it was: {timezone.now():%Y-%m-%d %H:}" in response.content.decode()
+    assert '<a class="tool tool-primary" href="">Try again</a>' in response.content.decode()
     assert "console.css" in response.content.decode()
