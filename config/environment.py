@@ -3,9 +3,9 @@
 A value that cannot be used is an `ImproperlyConfigured` that names the variable, the reason and the way out.
 """
 
+import fcntl
 import os
 import tempfile
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -111,10 +111,14 @@ def shared_file(path: Path, content: str) -> str:
     It appears at once with all of its text, so that nobody reads the beginning of it.
     """
     if not path.exists():
-        descriptor, draft = tempfile.mkstemp(dir=path.parent)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(content)
-        with suppress(FileExistsError):
-            os.link(draft, path)
-        Path(draft).unlink()
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            if not path.exists():
+                descriptor, draft = tempfile.mkstemp(dir=path.parent)
+                with os.fdopen(descriptor, "w") as file:
+                    file.write(content)
+                Path(draft).replace(path)
+        finally:
+            os.close(folder)
     return path.read_text().strip()

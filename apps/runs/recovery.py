@@ -119,20 +119,18 @@ def _ship(run: Run, token: uuid.UUID, spool: Spool, worker: str) -> _Remains:
     """Ship what the spool of the run holds, if it is on this host. Raises LeaseLost."""
     try:
         spool.take_up()
+        Shipper(run, token, spool, dict).finish()
+        remains = _Remains(checksum=spool.checksum())
     except FileNotFoundError:
         return _Remains(missing=_why_missing(run, worker))
     except OSError as error:
         # It stays, so that what it holds can be added once the disk lets it be read.
         spool.close()
         return _Remains(missing=f"the spool on {_host(worker)} cannot be read: {error.strerror}")
-    try:
-        Shipper(run, token, spool, dict).finish()
     except (ValueError, DataError, IntegrityError):
         logger.exception("The spool of run %d cannot be shipped, and is set aside", run.pk)
         spool.set_aside()
         remains = _Remains(missing=f"the spool on {_host(worker)} is damaged, and kept there")
-    else:
-        remains = _Remains(checksum=spool.checksum())
     if (losses := spool.losses()) is not None:
         count, reason = losses
         run.count(token, lost_line_count=count, lost_reason=reason)

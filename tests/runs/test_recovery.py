@@ -260,9 +260,12 @@ def test_a_worker_that_died_between_the_end_and_the_tidying_leaves_nothing(run):
     assert list(Spool(run.pk).path.parent.iterdir()) == []
 
 
-def test_a_damaged_spool_is_set_aside_and_its_run_is_closed(run):
+@pytest.mark.parametrize("outgrown", [False, True], ids=["short", "with a tail"])
+def test_a_damaged_spool_is_set_aside_and_its_run_is_closed(run, outgrown):
     Spool(run.pk).path.parent.mkdir(parents=True)
     Spool(run.pk).path.write_bytes(b"no line of a spool\n")
+    if outgrown:
+        Spool(run.pk).path.with_suffix(".tail-1").write_bytes(b"")
     lease_runs_out(run)
 
     assert close_lost_runs(worker="here:2") == 1

@@ -56,6 +56,20 @@ def test_a_server_with_another_key_than_before_is_refused_before_anything_is_tol
     assert seen == []
 
 
+def test_a_key_is_remembered_behind_a_line_that_was_not_ended(
+    tmp_path: Path, port: int, settings: Any
+) -> None:
+    (tmp_path / "a.json").write_text("[]")
+    settings.KNOWN_HOSTS.write_text("# ours")
+    connection = connection_to(f"sftp://127.0.0.1:{port}/", auth="basic", auth_username=USER, secret=PASSWORD)
+
+    for _time in range(2):
+        list(pull(connection, {"path": "drop/*.json", "format": "json"}))
+
+    first, second = settings.KNOWN_HOSTS.read_text().splitlines()
+    assert (first, second.split()[0]) == ("# ours", f"[127.0.0.1]:{port}")
+
+
 def test_a_wrong_password_is_told(port: int) -> None:
     connection = connection_to(f"sftp://127.0.0.1:{port}/", auth="basic", auth_username=USER, secret="wrong")
 

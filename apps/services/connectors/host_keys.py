@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import paramiko
@@ -31,5 +32,7 @@ class RememberedHosts(paramiko.MissingHostKeyPolicy):  # type: ignore[misc] # It
                 "directory."
             )
         entry = HostKeyEntry([hostname], key).to_line()
-        with self._path.open("a", encoding="ascii") as file:
-            file.write(entry)
+        with self._path.open("a+b") as file:
+            # Whoever wrote the last line may not have ended it.
+            file.seek(-1 if file.tell() else 0, os.SEEK_END)
+            file.write((b"\n" if file.read() not in {b"", b"\n"} else b"") + entry.encode("ascii"))
