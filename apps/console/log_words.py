@@ -14,6 +14,7 @@ def log_words() -> dict[str, str]:
         "one": _("1 new line"),
         "further": _("%s lines further on"),
         "ended": _("The run has ended; its log is complete on this page."),
+        "over": _("The run has ended: no more lines come."),
         "offline": _("No connection to the server. Trying again every few seconds; no line is lost."),
         "online": _("The connection is back."),
         "signedOut": _("You have been signed out. Sign in again and this page goes on where it stopped."),

@@ -68,6 +68,7 @@ def test_log_refreshes_stops_resumes_and_ends(open_log) -> None:
     expect(page.locator("#L4")).to_be_visible()
     assert numbers(page) == [1, 2, 3, 4]
 
+    button.focus()
     make_log_entries(run, ["The last line"])
     finish(run)
     expect(page.locator("#L5")).to_be_visible()
@@ -75,7 +76,11 @@ def test_log_refreshes_stops_resumes_and_ends(open_log) -> None:
     expect(page.locator("[data-live=status]")).to_have_text("Succeeded")
     expect(page.locator("#L1 .payload-left")).to_contain_text("works for 23 h 59 min")
     expect(button).to_have_text("Auto-refresh is off")
+    expect(button).to_be_disabled()
+    expect(button).to_be_focused()
     asked = []
+    page.keyboard.press("Enter")
+    expect(page.locator("#said")).to_have_text("The run has ended: no more lines come.")
     page.on("request", lambda request: asked.append(request.url))
     page.wait_for_timeout(POLL_SECONDS * 1000 * 5)
     assert asked == []

@@ -17,10 +17,16 @@ let known = state.hasLater ? 0 : state.last;
 let timer = 0;
 let request = null;
 
+function isOver() {
+  return !state.isOpen && !isOn;
+}
+
 function showButton() {
   button.textContent = isOn ? words.on : words.off;
   button.setAttribute("aria-pressed", String(isOn));
-  button.disabled = !state.isOpen && !isOn;
+  // It keeps the focus of whoever waited for the end.
+  button.setAttribute("aria-disabled", String(isOver()));
+  button.title = isOver() ? words.over : "";
 }
 
 function showWaiting(count) {
@@ -169,7 +175,8 @@ async function poll() {
 }
 
 export function toggle() {
-  if (button.disabled) {
+  if (isOver()) {
+    say(words.over);
     return;
   }
   if (isOn) {
