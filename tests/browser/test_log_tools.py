@@ -244,6 +244,25 @@ def test_long_lines_are_cut_at_will_and_the_choice_is_remembered(open_log) -> No
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
+@pytest.mark.parametrize("locale", ["en-GB", "de-DE"])
+def test_words_of_a_line_keep_clear_of_each_other(new_page, sign_in, locale: str) -> None:
+    run = make_run()
+    for level in Level:
+        for step in Step:
+            make_log_entries(run, 1, level=level, step=step)
+    page = new_page(locale=locale, viewport={"width": 1440, "height": 900})
+    sign_in(page, make_user(is_superuser=True))
+    page.goto(f"/admin/runs/run/{run.pk}/log/")
+
+    cut = page.evaluate(
+        """() => [...document.querySelectorAll(".line > *")].filter((part) => part.scrollWidth > part.clientWidth)
+            .map((part) => part.textContent)"""
+    )
+
+    assert page.locator(".line").count() == len(Level) * len(Step)
+    assert cut == []
+
+
 def test_shown_lines_are_copied(open_log) -> None:
     run = make_run()
     make_log_entries(run, ["One", "Two"])
