@@ -127,6 +127,9 @@ def problem_response(error: Exception, context: Mapping[str, Any]) -> HttpRespon
                 headers=error.headers,
                 members=error.members,
             )
+        case exceptions.NotAuthenticated():
+            words = _("Send a token, in the header “Authorization: Bearer synclog_…”.")
+            return problem(error.status_code, words, headers=_headers(error))
         case exceptions.APIException():
             return problem(error.status_code, str(error.detail), headers=_headers(error))
         case Http404():

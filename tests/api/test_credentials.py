@@ -117,6 +117,7 @@ def test_no_token_is_401(route, places):
     assert response.status_code == 401
     assert response["WWW-Authenticate"] == "Bearer"
     assert response["Content-Type"] == "application/problem+json"
+    assert "Authorization: Bearer synclog_" in response.json()["detail"]
 
 
 @pytest.mark.parametrize("route", ROUTES)

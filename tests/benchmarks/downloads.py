@@ -33,7 +33,9 @@ def download_file() -> Figure:
     kept = storages["payloads"].path(payload.key)
     with Web(workers=1, environment={"BENCHMARK_FILE": kept}) as web:
         ours, bare = _request(payload, secret), request_bytes("/bare/file/", {})
-        return compare(partial(_download, web.port, ours), partial(_download, web.port, bare), rounds=FILE_ROUNDS)
+        return compare(
+            partial(_download, web.port, ours), partial(_download, web.port, bare), rounds=FILE_ROUNDS
+        )
 
 
 @benchmark("download_s3_mb_per_s", "MB/s", databases=["postgresql"], with_s3=["postgresql"])
