@@ -118,6 +118,16 @@ def test_level_and_text_filter_the_whole_log(staff: Client, running: Run) -> Non
     assert "No line matches." in log(staff, running, q="10046")
 
 
+def test_page_says_from_which_line_to_which_it_shows(staff: Client, running: Run) -> None:
+    make_log_entries(running, 3)
+    make_log_entries(running, 2, level=Level.ERROR)
+    make_log_entries(running, 3)
+
+    assert 'id="log-count">1–8</p>' in log(staff, running)
+    # Not how far was looked for them.
+    assert 'id="log-count">4–5</p>' in log(staff, running, level="error")
+
+
 def test_feed_hands_out_what_came_after(staff: Client, running: Run) -> None:
     make_log_entries(running, 3)
 
