@@ -15,6 +15,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy
 
 from apps.console.log_payloads import payload_words
+from apps.console.paging import CappedPaginator
 from apps.console.wording import moment_html, size_text
 from apps.runs.models import Payload, PayloadRead
 
@@ -52,6 +53,7 @@ class PayloadAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # The same.
     is_stacking = True
     list_filter = ("kind", "status")
     list_per_page = 50
+    paginator = CappedPaginator
     show_full_result_count = False
     show_facets = ShowFacets.NEVER
     search_fields = ("id__exact", "run__id__exact", "sha256__exact")

@@ -8,13 +8,11 @@ from typing import Any
 from django.contrib import admin, messages
 from django.contrib.admin import ShowFacets
 from django.core.exceptions import PermissionDenied
-from django.core.paginator import Paginator
 from django.db.models import F, Q, QuerySet
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
-from django.utils.functional import cached_property
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
@@ -31,23 +29,14 @@ from apps.console.log_preview import payload_preview
 from apps.console.log_preview_text import MOST_BYTES
 from apps.console.marks import status_badge, trigger_text
 from apps.console.menus import menu_heading, row_menu
+from apps.console.paging import CappedPaginator
 from apps.console.run_facts import FEED_COLUMNS
-from apps.console.run_list import MOST_COUNTED
 from apps.console.summary import run_menu, shown_duration
 from apps.console.wording import count_text, duration_text, moment_html
 from apps.runs.models import Payload, Run
 from apps.runs.payloads.auditing import record_read
 from apps.runs.payloads.retrieval import PayloadGone, open_payload
 from apps.services.models import Service
-
-
-class CappedPaginator(Paginator):  # type: ignore[type-arg] # The same.
-    """Counts no further than a person pages."""
-
-    @cached_property
-    def count(self) -> int:
-        rows: QuerySet[Run] = self.object_list  # type: ignore[assignment] # The admin hands in a queryset.
-        return rows.order_by().values("pk")[:MOST_COUNTED].count()
 
 
 class RunAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # It takes no parameter at run time.

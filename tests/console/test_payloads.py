@@ -82,3 +82,20 @@ def test_list_takes_the_same_queries_for_one_and_for_three(client, django_assert
 
     with django_assert_num_queries(4):
         client.get("/admin/runs/payload/")
+
+
+@pytest.mark.parametrize("page", ["run", "payload"])
+@pytest.mark.parametrize(("rows", "words"), [(1, "1 {}"), (2, "2 {}s"), (3, "2+ {}s")])
+def test_long_lists_are_counted_no_further_than_anybody_pages(
+    client: Client, monkeypatch: pytest.MonkeyPatch, page: str, rows: int, words: str
+) -> None:
+    monkeypatch.setattr("apps.console.paging.MOST_COUNTED", 2)
+    for _number in range(rows):
+        make_payload(run=make_run())
+    client.force_login(make_user(permissions=STAFF))
+
+    shown = client.get(f"/admin/runs/{page}/").content.decode()
+
+    assert " ".join(shown.split('class="paginator"')[1].split("</nav>")[0].split()).endswith(
+        words.format(page)
+    )
