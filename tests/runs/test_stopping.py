@@ -158,7 +158,7 @@ def test_what_was_left_behind_is_woken_up_and_goes(world, monkeypatch):
 
         execute_and_cancel(service_between(world, source_connection=silent), "started")
 
-        wait_until(lambda: not supervised_threads(), patience=5)
+        wait_until(lambda: not supervised_threads())
 
 
 def test_what_was_left_behind_writes_nothing_more(world, s3_server, s3_payloads, settings):
