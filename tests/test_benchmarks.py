@@ -36,6 +36,8 @@ FIGURES = {
     "summary_page_kb",
     "viewers_10000_p99_s",
     "viewers_10000_transactions_per_s",
+    "viewers_10000_busy_p99_s",
+    "viewers_10000_busy_transactions_per_s",
     "viewers_first_polls_per_s",
     "visible_delay_p99_s",
 }
