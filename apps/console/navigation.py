@@ -10,6 +10,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 if TYPE_CHECKING:
+    # For annotations alone: this module works for any site, and makes none.
     from django.contrib.admin import AdminSite
 
 # Icons of the models that have a place of their own; the others stand under "More".
