@@ -12,6 +12,6 @@ with one_line_errors():
     _django = get_wsgi_application()
 
 # It needs the models, which are there only now.
-from apps.runs.logs.viewers import Viewers
+from apps.runs.log.viewers import Viewers
 
 application = Viewers(_django)

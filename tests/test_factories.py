@@ -2,7 +2,7 @@ import pytest
 from django.core.files.storage import storages
 
 from apps.api.models import ApiToken
-from apps.runs.logs.reading import all_lines
+from apps.runs.log.reading import all_lines
 from apps.runs.models import Payload, Run
 from tests import factories
 

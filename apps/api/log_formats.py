@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from apps.api.fields import timestamp
-from apps.runs.logs.reading import Line
+from apps.runs.log.reading import Line
 
 # Before what continues a message, so that nothing in a message can pass for a line of its own.
 CONTINUATION = "    "

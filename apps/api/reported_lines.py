@@ -18,7 +18,7 @@ from apps.api.fields import LARGEST, OneOfField, WholeNumberField
 from apps.api.problems import BodyTooLarge
 from apps.api.serializers import LEVEL_NAMES, LEVELS, STEP_NAMES, STEPS, KnownKeysSerializer
 from apps.runs.models import Level, Step
-from apps.runs.reporting import ReportedLine
+from apps.runs.reported.reporting import ReportedLine
 
 MOST_LINES = 10_000
 ENDS = ("succeeded", "failed", "cancelled")

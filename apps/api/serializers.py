@@ -21,10 +21,10 @@ from apps.api.fields import (
     timestamp,
     unknown_key,
 )
-from apps.runs.logs.reading import MOST_LINES, Line, LineFilter
+from apps.runs.log.reading import MOST_LINES, Line, LineFilter
 from apps.runs.models import Level, Payload, Run, Step
+from apps.services.definition.options import MAX_PAGE_SIZE
 from apps.services.models import Service
-from apps.services.options import MAX_PAGE_SIZE
 
 LEVELS = {level.slug: level for level in Level}
 STEPS = {step.slug: step for step in Step}
@@ -243,7 +243,7 @@ class KnownKeysSerializer(serializers.Serializer[Any]):
     }
 )
 class OptionsField(serializers.DictField):
-    """What a run may do otherwise; apps.services.options reads it."""
+    """What a run may do otherwise; apps.services.definition.options reads it."""
 
 
 class StartSerializer(KnownKeysSerializer):

@@ -2,10 +2,10 @@
 
 from django.contrib import admin
 
-from apps.console.connections import ConnectionAdmin
-from apps.console.payloads import PayloadAdmin
-from apps.console.runs import RunAdmin
-from apps.console.services import ServiceAdmin
+from apps.console.payloads.admin import PayloadAdmin
+from apps.console.runs.admin import RunAdmin
+from apps.console.services.admin import ServiceAdmin
+from apps.console.settings.connection_admin import ConnectionAdmin
 from apps.runs.models import Payload, Run
 from apps.services.models import Connection, Service
 

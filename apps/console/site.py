@@ -5,8 +5,8 @@ from django.http import HttpRequest
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext_lazy as _
 
-from apps.console.home import home_context
-from apps.console.navigation import navigation
+from apps.console.home.page import home_context
+from apps.console.ui.navigation import navigation
 
 
 class SynclogAdminSite(AdminSite):

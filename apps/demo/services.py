@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 
 from apps.runs.models import Payload, Run
 from apps.runs.tasks import start_run
-from apps.services.loading import load_services
+from apps.services.definition.loading import load_services
 from apps.services.models import Connection, Service
 
 SERVICES_FILE = Path(__file__).with_name("services.yaml")

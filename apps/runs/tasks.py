@@ -17,11 +17,12 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connections, transaction
 from kombu.exceptions import OperationalError
 
-from apps.runs import execution, leaving, queueing, recovery, retention
 from apps.runs.clock import database_now
+from apps.runs.execution import executor, queue, worker_shutdown
 from apps.runs.models import Run, Tick
 from apps.runs.payloads import expiry, reconciliation
-from apps.runs.payloads.objects import close_connections
+from apps.runs.payloads.object_store import close_connections
+from apps.runs.recovery import lost_runs, retention
 from apps.services.models import Service
 
 logger = logging.getLogger(__name__)
@@ -35,7 +36,7 @@ def start_run(service: Service, **how: Any) -> Run:
 
     Raises ValidationError with the faulty fields.
     """
-    run = queueing.queue_run(service, **how)
+    run = queue.queue_run(service, **how)
     transaction.on_commit(partial(ring, run.pk))
     return run
 
@@ -68,7 +69,7 @@ def worker_name() -> str:
 def recover_runs(**_signal: Any) -> None:
     """As soon as a worker starts: what another left behind on this host."""
     try:
-        recovery.close_lost_runs(worker=worker_name())
+        lost_runs.close_lost_runs(worker=worker_name())
     except (DatabaseError, InterfaceError) as error:
         logger.warning("Lost runs wait for the next sweep: the database is away (%s)", type(error).__name__)
     finally:
@@ -80,13 +81,13 @@ def recover_runs(**_signal: Any) -> None:
 @worker_shutting_down.connect
 def give_grace(**_signal: Any) -> None:
     """Celery waits for the runs that go on, however long they take; so they are told until when they may."""
-    leaving.announce()
+    worker_shutdown.announce()
 
 
 @shared_task(name="synclog.runs.execute")
 def execute_run(*, run_id: int) -> None:
-    execution.execute_run(run_id, worker=worker_name())
-    recovery.take_up_spools()
+    executor.execute_run(run_id, worker=worker_name())
+    lost_runs.take_up_spools()
 
 
 def _once_in_a_while(job: Callable[[], None]) -> Callable[[], None]:
@@ -109,8 +110,8 @@ def _once_in_a_while(job: Callable[[], None]) -> Callable[[], None]:
 @shared_task(name="synclog.housekeeping.queue_due_runs")
 @_once_in_a_while
 def queue_due_runs() -> None:
-    slots = queueing.queue_due_runs(database_now())
-    for run_id in [*(run.pk for run in slots.queued), *queueing.take_waiting()]:
+    slots = queue.queue_due_runs(database_now())
+    for run_id in [*(run.pk for run in slots.queued), *queue.take_waiting()]:
         ring(run_id)
     Tick.note("queue_due_runs", queued=len(slots.queued), skipped=slots.skipped)
 
@@ -118,8 +119,8 @@ def queue_due_runs() -> None:
 @shared_task(name="synclog.housekeeping.close_lost_runs")
 @_once_in_a_while
 def close_lost_runs() -> None:
-    closed = recovery.close_lost_runs(worker=worker_name())
-    sent_again = queueing.send_again()
+    closed = lost_runs.close_lost_runs(worker=worker_name())
+    sent_again = queue.send_again()
     for run_id in sent_again:
         ring(run_id)
     Tick.note("close_lost_runs", closed=closed, sent_again=len(sent_again))

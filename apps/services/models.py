@@ -143,7 +143,7 @@ class Service(models.Model):
         related_name="source_services",
         verbose_name=_("source"),
     )
-    # The keys are those of `source:` in YAML, less `connection`; apps.services.options reads them.
+    # The keys are those of `source:` in YAML, less `connection`; apps.services.definition.options reads them.
     source_options = models.JSONField(_("source options"), default=dict, blank=True)
     destination_connection = models.ForeignKey(
         Connection,

@@ -13,9 +13,9 @@ from django.urls import reverse
 
 from apps.api.models import ApiToken
 from apps.runs.models import Payload, PayloadRead
-from apps.runs.payloads.auditing import record_read
-from apps.runs.payloads.keeping import keep_payload
-from apps.runs.payloads.retrieval import open_payload
+from apps.runs.payloads.audit import record_read
+from apps.runs.payloads.reading import open_payload
+from apps.runs.payloads.storage import keep_payload
 from tests.api.conftest import body_of
 from tests.factories import make_payload, make_run, make_user
 from tests.faults.proxy import proxy

@@ -12,7 +12,7 @@ from django.test import Client
 from django.utils import timezone
 
 from apps.runs.models import LogEntry, Payload, Run
-from apps.runs.recovery import close_lost_runs
+from apps.runs.recovery.lost_runs import close_lost_runs
 from apps.services.models import Service
 from tests.api.conftest import body_of, client_of
 from tests.factories import make_run, make_service, make_token

@@ -16,8 +16,8 @@ from django.utils import timezone
 from django.utils.crypto import get_random_string
 
 from apps.api.models import ApiToken
-from apps.runs.logs.run_log import RunLog
-from apps.runs.logs.viewers import ADMITTED_FOR
+from apps.runs.log.run_log import RunLog
+from apps.runs.log.viewers import ADMITTED_FOR
 from apps.runs.models import Run
 from tests import factories
 from tests.benchmarks.harness import Figure, benchmark

@@ -23,10 +23,10 @@ from django.core.management import call_command
 from django.db import connection
 from django.utils import timezone
 
-from apps.runs.logs.shipper import Shipper
-from apps.runs.logs.spool import Spool, format_line, time_text
+from apps.runs.log.shipper import Shipper
+from apps.runs.log.spool import Spool, format_line, time_text
 from apps.runs.models import LogEntry, Payload, Run
-from apps.runs.retention import LINES_AT_ONCE
+from apps.runs.recovery.retention import LINES_AT_ONCE
 from tests import factories
 from tests.benchmarks.harness import Figure, benchmark, compare
 from tests.benchmarks.logs import claimed_run

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from django.db import connection
 
-from apps.runs.ending import end_run
-from apps.runs.logs.run_log import RunLog
+from apps.runs.execution.finalization import end_run
+from apps.runs.log.run_log import RunLog
 from apps.runs.models import LogEntry, Run
 from tests import factories
 from tests.benchmarks.harness import Figure, benchmark
@@ -28,7 +28,7 @@ SECONDS = 20
 LINES = LINES_A_SECOND * SECONDS
 RUNS = WORKERS * RUNS_A_WORKER
 
-logger = logging.getLogger("apps.services.connectors.http")
+logger = logging.getLogger("apps.services.connectors.http.connector")
 
 
 @benchmark("many_runs_late_s", "s", databases=["postgresql"], also={"many_runs_memory_mib": "MiB"})

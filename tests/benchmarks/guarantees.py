@@ -7,8 +7,8 @@ from functools import partial
 
 from django.db import connection
 
-from apps.runs.logs.run_log import RunLog
-from apps.runs.logs.spool import Spool
+from apps.runs.log.run_log import RunLog
+from apps.runs.log.spool import Spool
 from apps.runs.models import LogEntry
 from tests import factories
 from tests.benchmarks.harness import Figure, benchmark, compare

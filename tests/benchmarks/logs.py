@@ -10,11 +10,11 @@ from itertools import batched, count
 
 from django.db import connection, transaction
 
-from apps.runs.logs.current import hush, listen
-from apps.runs.logs.handler import RunLogHandler
-from apps.runs.logs.run_log import RunLog
-from apps.runs.logs.shipper import Shipper
-from apps.runs.logs.spool import Spool
+from apps.runs.log.context import hush, listen
+from apps.runs.log.handler import RunLogHandler
+from apps.runs.log.run_log import RunLog
+from apps.runs.log.shipper import Shipper
+from apps.runs.log.spool import Spool
 from apps.runs.models import LogEntry, Run
 from tests import factories
 from tests.benchmarks.harness import Figure, benchmark, compare
@@ -26,7 +26,7 @@ LINES_A_CALL = 1_000
 ROUNDS = 5
 SECRET = "a secret that is looked for"
 
-logger = logging.getLogger("apps.services.connectors.http")
+logger = logging.getLogger("apps.services.connectors.http.connector")
 _free_runs = count(1_000_000)
 
 

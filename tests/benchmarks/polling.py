@@ -10,7 +10,7 @@ from contextlib import closing
 
 from django.db import connection
 
-from apps.runs.logs.run_log import RunLog
+from apps.runs.log.run_log import RunLog
 from apps.runs.models import Run
 from tests import factories
 from tests.benchmarks.harness import Figure, benchmark, compare
@@ -29,7 +29,7 @@ SECONDS = 10
 # Of lines that a run has which is looked at and has nothing new to say.
 LINES_THERE = 1_000
 
-logger = logging.getLogger("apps.services.connectors.http")
+logger = logging.getLogger("apps.services.connectors.http.connector")
 
 
 @benchmark("visible_delay_p99_s", "s")

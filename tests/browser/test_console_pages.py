@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Page, Response, expect
 
-from apps.console import summary
+from apps.console.summary import page as summary_page
 from apps.runs.models import Run
 from tests.browser.pages import all_pages, furnish
 from tests.factories import make_run, make_service, make_user
@@ -74,7 +74,7 @@ def note_weight(response: Response, loaded: dict[str, int]) -> None:
 def test_rows_of_running_runs_refresh_until_none_runs(
     page: Page, sign_in, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(summary, "POLL_AFTER", 0.2)
+    monkeypatch.setattr(summary_page, "POLL_AFTER", 0.2)
     run = make_run(status=Run.Status.RUNNING)
     sign_in(page, make_user(is_superuser=True))
     page.goto(f"/admin/services/service/{run.service_id}/runs/")

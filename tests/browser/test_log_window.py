@@ -6,7 +6,7 @@ import pytest
 from django.utils import timezone
 from playwright.sync_api import Page, Route, expect
 
-from apps.console import log_page
+from apps.console.log import page as log_page
 from apps.runs.models import Level, Run
 from tests.factories import make_log_entries, make_payload, make_run, make_user
 

@@ -21,7 +21,7 @@ from django.utils import timezone
 from apps.reporter import report, sending
 from apps.reporter.server import Server, ServerAway
 from apps.runs.models import LogEntry, Payload, Run
-from apps.runs.recovery import close_lost_runs
+from apps.runs.recovery.lost_runs import close_lost_runs
 from tests.factories import make_service, make_token
 from tests.servers.base import free_ports
 from tests.stack import wait_until

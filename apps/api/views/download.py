@@ -29,8 +29,8 @@ from apps.api.schema import answers
 from apps.api.views.base import ApiView
 from apps.api.visibility import visible_payloads
 from apps.runs.models import Payload
-from apps.runs.payloads.auditing import AuditedStream, note_read, record_read
-from apps.runs.payloads.retrieval import PayloadGone, direct_link, open_payload
+from apps.runs.payloads.audit import AuditedStream, note_read, record_read
+from apps.runs.payloads.reading import PayloadGone, direct_link, open_payload
 
 # Read at once where the kernel cannot send the file by itself: from S3, and for a range. A quarter of it costs the
 # server twice the time for as many bytes.

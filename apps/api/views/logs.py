@@ -27,8 +27,8 @@ from apps.api.serializers import (
 )
 from apps.api.views.base import ApiView
 from apps.api.visibility import visible_runs
-from apps.runs.logs.reading import Line, all_lines, last_sequence, lines_after
-from apps.runs.logs.viewers import as_others_see, share
+from apps.runs.log.reading import Line, all_lines, last_sequence, lines_after
+from apps.runs.log.viewers import as_others_see, share
 from apps.runs.models import Run
 
 # Seconds between two looks at a log that still grows.

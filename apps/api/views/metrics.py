@@ -12,7 +12,7 @@ from apps.api.models import ApiToken
 from apps.api.permissions import Needs
 from apps.api.schema import answers
 from apps.api.views.base import ApiView
-from apps.runs.metrics import metrics_text
+from apps.runs.monitoring.metrics import metrics_text
 
 
 class MetricsView(ApiView):

@@ -44,9 +44,9 @@ from apps.api.serializers import PayloadSerializer, RunSerializer
 from apps.api.views.base import ApiView
 from apps.api.views.logs import LogView
 from apps.api.visibility import visible_payloads, visible_runs
-from apps.runs import reporting
 from apps.runs.models import Payload, Run
-from apps.runs.payloads.keeping import PayloadNotKept
+from apps.runs.payloads.storage import PayloadNotKept
+from apps.runs.reported import reporting
 
 SEQUENCE_HEADER = "X-Log-Sequence"
 # Told with each batch once a person has asked to cancel the run.

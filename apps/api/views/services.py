@@ -25,10 +25,10 @@ from apps.api.serializers import RunSerializer, ServiceSerializer, StartSerializ
 from apps.api.views.base import ApiView
 from apps.api.visibility import visible_services
 from apps.runs.models import Run
-from apps.runs.reporting import open_reported_run
+from apps.runs.reported.reporting import open_reported_run
 from apps.runs.tasks import start_run
+from apps.services.definition.options import run_options_from
 from apps.services.models import Service
-from apps.services.options import run_options_from
 
 KEY_HEADER = "Idempotency-Key"
 _LONGEST_KEY = 200

@@ -1,4 +1,4 @@
-"""The console's words and marks, for its templates."""
+"""The console's words and badges, for its templates."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from django import template
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
-from apps.console import marks, wording
+from apps.console.ui import badges, formatting
 
 register = template.Library()
 
-register.simple_tag(marks.icon, name="icon")
-register.filter("status_badge", marks.status_badge)
-register.filter("trigger", marks.trigger_text)
-register.filter("duration", wording.duration_text)
-register.filter("count", wording.count_text)
-register.filter("whole", wording.whole_text)
-register.filter("schedule", wording.schedule_text)
+register.simple_tag(badges.icon, name="icon")
+register.filter("status_badge", badges.status_badge)
+register.filter("trigger", badges.trigger_text)
+register.filter("duration", formatting.duration_text)
+register.filter("count", formatting.count_text)
+register.filter("whole", formatting.whole_text)
+register.filter("schedule", formatting.schedule_text)
 
 
 @register.filter
 def moment(value: datetime | None) -> SafeString:
-    return wording.moment_html(value, timezone.now())
+    return formatting.moment_html(value, timezone.now())
 
 
 @register.filter
 def relative(value: datetime) -> str:
-    return wording.relative_text(value, timezone.now())
+    return formatting.relative_text(value, timezone.now())

@@ -23,8 +23,8 @@ from django.conf import settings
 from apps.runs.clock import database_now
 from apps.runs.models import Payload, Run
 from apps.runs.payloads.expiry import set_expiry
-from apps.runs.payloads.keeping import PayloadNotKept, keep_payload
-from apps.runs.payloads.objects import FOLDER, object_size
+from apps.runs.payloads.object_store import FOLDER, object_size
+from apps.runs.payloads.storage import PayloadNotKept, keep_payload
 
 logger = logging.getLogger(__name__)
 

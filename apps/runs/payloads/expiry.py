@@ -18,7 +18,7 @@ from django.db.models import Case, F, Q, Subquery, Value, When
 from django.db.models.functions import Coalesce, Greatest, Now
 
 from apps.runs.models import Payload, Run
-from apps.runs.payloads.objects import MOST_KEYS, delete_objects
+from apps.runs.payloads.object_store import MOST_KEYS, delete_objects
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from django.db.models import OuterRef, Q, Subquery
 from django.db.models.functions import Now
 
 from apps.runs.models import Payload, Run
-from apps.runs.payloads.objects import (
+from apps.runs.payloads.object_store import (
     MOST_KEYS,
     StoredObject,
     abandoned_uploads,

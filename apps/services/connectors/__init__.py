@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from django.core.exceptions import ValidationError
 
-from apps.services.addresses import validate_address
 from apps.services.connectors.base import ConnectorError, Destination, RunFacts, Source
-from apps.services.connectors.file import FilePull, FilePush
-from apps.services.connectors.http import HttpPull, HttpPush
+from apps.services.connectors.files.connector import FilePull, FilePush
+from apps.services.connectors.http.connector import HttpPull, HttpPush
+from apps.services.definition.connection_url import validate_address
+from apps.services.definition.options import FileDestination, FileSource, destination_from, source_from
 from apps.services.models import Connection, Service
-from apps.services.options import FileDestination, FileSource, destination_from, source_from
 
 __all__ = ["ConnectorError", "open_destination", "open_source"]
 

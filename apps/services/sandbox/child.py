@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from apps.services.sandbox.evaluation import Script, Watch
-from apps.services.sandbox.frames import Kind, Unpacker, pack
 from apps.services.sandbox.limits import OUT_OF_MEMORY, Limits, ScriptError
+from apps.services.sandbox.protocol import Kind, Unpacker, pack
 
 # Deeply nested values make the interpreter's encoder call itself as deeply.
 _STACK_BYTES = 64 * 1024 * 1024

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import starlark
 
-from apps.services.sandbox.explaining import OURS, explain
+from apps.services.sandbox.error_messages import OURS, explain
 from apps.services.sandbox.library import LIBRARY
 from apps.services.sandbox.limits import MIB, Limits, ScriptError, too_large
 

@@ -16,9 +16,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self, cast
 
-from apps.services.sandbox.explaining import with_headline
-from apps.services.sandbox.frames import Kind, Unpacker, pack
+from apps.services.sandbox.error_messages import with_headline
 from apps.services.sandbox.limits import MIB, OUT_OF_MEMORY, Limits, ScriptError, too_large
+from apps.services.sandbox.protocol import Kind, Unpacker, pack
 
 # What log() says arrives here, so that a line tells that it is the script's.
 script_logger = logging.getLogger("apps.services.script")

@@ -2,7 +2,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from apps.runs.recovery import close_lost_runs
+from apps.runs.recovery.lost_runs import close_lost_runs
 from apps.runs.tasks import worker_name
 
 

@@ -2,7 +2,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from apps.runs.doctor import run_checks
+from apps.runs.monitoring.doctor import run_checks
 
 
 class Command(BaseCommand):

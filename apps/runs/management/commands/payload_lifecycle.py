@@ -6,7 +6,7 @@ from django.conf import settings
 from django.core.files.storage import storages
 from django.core.management.base import BaseCommand
 
-from apps.runs.payloads.lifecycle import lifecycle_rules, tls_policy
+from apps.runs.payloads.bucket_policy import lifecycle_rules, tls_policy
 
 
 class Command(BaseCommand):

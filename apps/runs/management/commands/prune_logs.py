@@ -4,7 +4,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
-from apps.runs.retention import prune_logs
+from apps.runs.recovery.retention import prune_logs
 
 
 class Command(BaseCommand):

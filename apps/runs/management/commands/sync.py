@@ -11,9 +11,9 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 
-from apps.runs.execution import execute_run
+from apps.runs.execution.executor import execute_run
+from apps.runs.execution.queue import queue_run
 from apps.runs.models import Level, Run, Step
-from apps.runs.queueing import queue_run
 from apps.runs.tasks import worker_name
 from apps.services.models import Service
 

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
-from apps.services.loading import LoadError, LoadResult, load_services
+from apps.services.definition.loading import LoadError, LoadResult, load_services
 from apps.services.models import Service
 from apps.services.schedule import in_words
 

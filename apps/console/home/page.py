@@ -1,0 +1,115 @@
+"""The home page: is anything wrong now?"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
+from django.utils import timezone
+from django.utils.translation import ngettext
+
+from apps.console.ui.run_history import recent_runs, strip_html
+from apps.runs.models import Run
+from apps.runs.monitoring.doctor import run_checks
+from apps.services.models import Service
+
+# Rows of each list; what goes beyond is found in the lists of their own.
+MOST_ROWS = 20
+# A slot that passed so long ago, or a run that waits so long for a worker, is late.
+SLOT_PATIENCE = timedelta(minutes=2)
+QUEUE_PATIENCE = timedelta(seconds=60)
+
+
+def home_context(user: Any) -> dict[str, Any]:
+    """What is wrong first, as far as `user` may know, then what goes on, then everything else; each of it once."""
+    if not user.has_perm("runs.view_run"):
+        return {}
+    now = timezone.now()
+    failing = list(failing_runs(user)[:MOST_ROWS])
+    services = list(late_services(user, now)[:MOST_ROWS])
+    waiting = list(waiting_runs(user, now)[:MOST_ROWS])
+    paused = list(paused_services(user)[:MOST_ROWS])
+    findings = run_checks()
+    problems = [finding for finding in findings if not finding.is_ok]
+    open_runs = Run.objects.open().visible_to(user).exclude(pk__in=[run.pk for run in waiting])
+    failed = {run.service_id for run in failing}
+    told = failed | {service.pk for service in (*paused, *services)}
+    return {
+        "verdict": _verdict(len(failing), len(services) + len(waiting), len(paused), len(problems)),
+        "failing_runs": failing,
+        "late_services": services,
+        "waiting_runs": waiting,
+        "paused_services": [service for service in paused if service.pk not in failed],
+        "open_runs": open_runs.select_related("service", "started_by").order_by("-id")[:MOST_ROWS],
+        "findings": sorted(findings, key=lambda finding: finding.is_ok),
+        "is_any_told": bool(told),
+        "other_services": _other_services(user, told),
+    }
+
+
+def failing_runs(user: Any) -> QuerySet[Run]:
+    """The last run of each service, where it failed or was lost; newest first."""
+    last_run = Run.objects.filter(service=OuterRef("pk")).order_by("-id").values("id")[:1]
+    services = Service.objects.visible_to(user)
+    return (
+        Run.objects.filter(
+            pk__in=services.annotate(last_run_id=Subquery(last_run)).values("last_run_id"),
+            status__in=(Run.Status.FAILED, Run.Status.LOST),
+        )
+        .select_related("service")
+        .order_by("-id")
+    )
+
+
+def late_services(user: Any, now: datetime) -> QuerySet[Service]:
+    """Whose slot has passed, and no run was queued for it; the longest late first."""
+    services = Service.objects.visible_to(user).due(now - SLOT_PATIENCE)
+    return services.exclude(kind=Service.Kind.REPORTED).order_by("next_run_at")
+
+
+def waiting_runs(user: Any, now: datetime) -> QuerySet[Run]:
+    """That no worker took in time; a run that waits for the one before it, or for its hour, is not late."""
+    before = Run.objects.running().filter(service=OuterRef("service"))
+    since = now - QUEUE_PATIENCE
+    return (
+        Run.objects.filter(
+            Q(due_at=None) | Q(due_at__lt=since), status=Run.Status.QUEUED, queued_at__lt=since
+        )
+        .exclude(Q(service__overlap=Service.Overlap.QUEUE) & Exists(before))
+        .visible_to(user)
+        .select_related("service")
+        .order_by("queued_at")
+    )
+
+
+def paused_services(user: Any) -> QuerySet[Service]:
+    """Whose schedule failures in a row have turned off."""
+    paused = Service.objects.visible_to(user).filter(paused_at__isnull=False, is_active=False)
+    return paused.order_by("-paused_at")
+
+
+def _other_services(user: Any, told: set[int]) -> list[dict[str, Any]]:
+    services = list(Service.objects.visible_to(user).exclude(pk__in=told).order_by("name")[:MOST_ROWS])
+    recent = recent_runs([service.pk for service in services])
+    return [
+        {
+            "service": service,
+            "strip": strip_html(recent[service.pk]),
+            "last": next(reversed(recent[service.pk]), None),
+        }
+        for service in services
+    ]
+
+
+def _verdict(failing: int, late: int, paused: int, problems: int) -> list[str]:
+    """What is wrong, a phrase each; empty = all is well. Where a list is full, there may be more."""
+    phrases = (
+        (failing, ngettext("%(count)s service failing", "%(count)s services failing", failing)),
+        (late, ngettext("%(count)s late", "%(count)s late", late)),
+        (paused, ngettext("%(count)s schedule paused", "%(count)s schedules paused", paused)),
+        (problems, ngettext("%(count)s check fails", "%(count)s checks fail", problems)),
+    )
+    return [
+        words % {"count": f"{count}+" if count >= MOST_ROWS else count} for count, words in phrases if count
+    ]

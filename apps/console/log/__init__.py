@@ -1,0 +1,1 @@
+"""Log page (More details): the log of one run, live, with search, filters and downloads."""

@@ -1,0 +1,114 @@
+"""More details: the log of a run as a page, and the feed that keeps it live."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.contrib.admin import AdminSite
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.template.response import TemplateResponse
+from django.utils import timezone
+from django.utils.safestring import SafeString
+from django.utils.translation import get_language
+
+from apps.console.log.lines import LineFacts, render_lines
+from apps.console.log.run_status import FEED_COLUMNS, facts_version, live_facts
+from apps.console.log.script_texts import log_words
+from apps.console.log.window import LogQuestion, LogWindow, read_window
+from apps.console.run_service.page import chosen_words
+from apps.runs.log.reading import last_sequence
+from apps.runs.log.viewers import as_others_see, share
+from apps.runs.models import Level, Run, Step
+
+# Seconds between two looks at a run that goes on.
+POLL_AFTER = 5.0
+# Of a run's retries, how many are named.
+_MOST_RETRIES = 5
+
+
+def log_page(request: HttpRequest, site: AdminSite, run: Run) -> HttpResponse:
+    """The latest 500 lines, or those around `?line=`; without JavaScript, pages of lines."""
+    question = LogQuestion.from_query(request.GET)
+    # The run was read before its lines: if it had ended by then, none can come after these.
+    window = read_window(run, question)
+    context = {
+        **site.each_context(request),
+        "title": str(run),
+        "subtitle": run.service.name,
+        "run": run,
+        "retries": list(run.retries.order_by("pk").only("pk")[:_MOST_RETRIES]),
+        "is_held": run.held_until is not None and run.held_until > timezone.now(),
+        "chosen": chosen_words(run),
+        "live": live_facts(run, timezone.now()),
+        "version": facts_version(run),
+        "question": question,
+        "window": window,
+        "lines": SafeString(render_lines(window.lines, _line_facts(request, question))),
+        "earlier": question.link(before=window.first) if window.has_earlier else "",
+        "later": question.link(after=window.last) if window.has_later else "",
+        "first_link": question.link(after=0),
+        "latest_link": question.link(),
+        "levels": [(level.slug, level.label, level in question.levels) for level in Level],
+        "steps": [(step.slug, step.label, step in question.steps) for step in Step],
+        "poll_after": POLL_AFTER,
+        "zone": timezone.get_current_timezone_name(),
+        "words": log_words(),
+        "may_start": request.user.has_perm("runs.start_run"),
+        "may_cancel": request.user.has_perm("runs.cancel_run"),
+    }
+    return TemplateResponse(request, "console/log_page.html", context)
+
+
+def log_feed(request: HttpRequest, run: Run) -> JsonResponse:
+    """Lines as fragments: after `?after=`, before `?before=`, around `?line=`; with `?lines=0` only how it goes.
+
+    Idle, it reads the run, which knows that there are no more lines: one query, and none where the same was just
+    said. `poll_after` is in seconds, 0 while more lines wait, null once the run has ended and its last line is here.
+    """
+    question = LogQuestion.from_query(request.GET)
+    run = as_others_see(run, request)
+    if request.GET.get("lines") == "0":
+        last = last_sequence(run)
+        window = LogWindow([], last, last, has_earlier=True, has_later=False)
+    else:
+        window = read_window(run, question)
+    facts = _line_facts(request, question)
+    answer: dict[str, Any] = {
+        "html": render_lines(window.lines, facts),
+        "count": len(window.lines),
+        "first": window.first,
+        "cursor": window.last,
+        "has_earlier": window.has_earlier,
+        "has_later": window.has_later,
+        "status": run.status,
+        "is_open": run.is_open,
+        "poll_after": _poll_after(run, window),
+        "version": facts_version(run),
+    }
+    if request.GET.get("version") != answer["version"]:
+        answer["live"] = live_facts(run, timezone.now())
+        if run.finished_at is not None:
+            answer["payloads_expire_at"] = run.finished_at + settings.PAYLOAD_RETENTION
+    response = JsonResponse(answer, headers={"Cache-Control": "no-store"})
+    return share(
+        response,
+        run,
+        FEED_COLUMNS,
+        audience=(facts.origin, facts.may_download, get_language(), timezone.get_current_timezone_name()),
+    )
+
+
+def _poll_after(run: Run, window: LogWindow) -> float | None:
+    if window.has_later:
+        return 0
+    return POLL_AFTER if run.is_open else None
+
+
+def _line_facts(request: HttpRequest, question: LogQuestion) -> LineFacts:
+    return LineFacts(
+        now=timezone.now(),
+        origin=f"{request.scheme}://{request.get_host()}",
+        may_download=request.user.has_perm("runs.download_payload"),
+        wanted=question.line,
+    )

@@ -1,0 +1,137 @@
+"""What the log page says of its run and what changes while it goes on: the page and its feed share it."""
+
+from __future__ import annotations
+
+import zlib
+from datetime import datetime
+
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from apps.console.log.timeline import timeline_html
+from apps.console.ui.ansi import message_html
+from apps.console.ui.badges import icon, status_badge
+from apps.console.ui.formatting import count_text, duration_text, moment_html, whole_text
+from apps.runs.models import Run
+
+# What changes while a run goes on and is shown by `live_facts`.
+_SEEN = (
+    *("status", "started_at", "cancel_requested_at"),
+    *("pulled_count", "pushed_count", "warning_count", "error_count", "error"),
+    *("is_complete", "line_count", "lost_line_count", "omitted_line_count", "step_seconds"),
+)
+# All that the feed reads of a run: what it shows, and what it finds the lines by.
+FEED_COLUMNS = (
+    *(*_SEEN, "finished_at", "error_sequence", "lost_reason"),
+    *("store_pull", "store_script", "store_push"),
+)
+
+
+def facts_version(run: Run) -> str:
+    """Changes when something that `live_facts` shows has changed, so that an idle feed leaves it out."""
+    seen = tuple(getattr(run, name) for name in _SEEN)
+    return f"{zlib.crc32(repr(seen).encode()):08x}"
+
+
+def live_facts(run: Run, now: datetime) -> dict[str, SafeString]:
+    """The pieces of the page by their name in `data-live`."""
+    return {
+        "status": _status(run),
+        "started": _started(run, now),
+        "duration": _duration(run, now),
+        "pulled": _number(run.pulled_count),
+        "pushed": _number(run.pushed_count),
+        "warnings": _number(run.warning_count, "warned"),
+        "errors": _number(run.error_count, "erred"),
+        "steps": timeline_html(run, now),
+        "error": _error(run),
+        "seal": seal_html(run),
+    }
+
+
+def seal_html(run: Run) -> SafeString:
+    """Whether every line that was logged is here; while the run goes on, how many there are so far."""
+    if run.is_open:
+        return _so_far(run)
+    if run.lost_line_count:
+        lost = ngettext(
+            "%(count)s line lost: %(reason)s", "%(count)s lines lost: %(reason)s", run.lost_line_count
+        )
+        words = lost % {"count": whole_text(run.lost_line_count), "reason": run.lost_reason}
+        return _seal("lost", "warning", words + _omitted(run))
+    if not run.is_complete:
+        words = _("Not sealed: lines may be missing. %(reason)s") % {"reason": run.lost_reason}
+        return _seal("lost", "warning", words + _omitted(run))
+    lines = ngettext("%(count)s line", "%(count)s lines", run.line_count) % {
+        "count": whole_text(run.line_count)
+    }
+    return _seal("complete", "check", f"{_('Complete')} · {lines}{_omitted(run)}")
+
+
+def _so_far(run: Run) -> SafeString:
+    words = ngettext("%(count)s line so far", "%(count)s lines so far", run.line_count)
+    return format_html('<span class="quiet">{}</span>', words % {"count": whole_text(run.line_count)})
+
+
+def _seal(kind: str, shape: str, words: str) -> SafeString:
+    return format_html('<span class="seal seal-{}">{}{}</span>', kind, icon(shape), words)
+
+
+def _omitted(run: Run) -> str:
+    """What was left out on purpose, as the end of the seal."""
+    if not run.omitted_line_count:
+        return ""
+    words = ngettext(
+        ", %(count)s line left out from the middle",
+        ", %(count)s lines left out from the middle",
+        run.omitted_line_count,
+    )
+    return words % {"count": whole_text(run.omitted_line_count)}
+
+
+def _status(run: Run) -> SafeString:
+    if run.status == Run.Status.RUNNING and run.cancel_requested_at:
+        return format_html(
+            '{} <span class="quiet">{}</span>', status_badge(run.status), _("stops at its next step")
+        )
+    return status_badge(run.status)
+
+
+def _started(run: Run, now: datetime) -> SafeString:
+    if run.started_at is not None:
+        return moment_html(run.started_at, now)
+    return SafeString(_("not yet") if run.is_open else _("never"))
+
+
+def _duration(run: Run, now: datetime) -> SafeString:
+    if run.started_at is not None and run.is_open:
+        since = now - run.started_at
+        return format_html(
+            '<span data-since="{}">{}</span>', run.started_at.isoformat(), duration_text(since)
+        )
+    return SafeString(duration_text(run.duration))
+
+
+def _number(count: int, mark: str = "") -> SafeString:
+    return format_html('<span class="{}">{}</span>', mark if count else "", count_text(count))
+
+
+def _error(run: Run) -> SafeString:
+    if not run.error:
+        return SafeString("")
+    link = SafeString("")
+    if run.error_sequence:
+        link = format_html(
+            ' <a href="?line={0}#L{0}">{1}</a>',
+            run.error_sequence,
+            _("Line %(line)s") % {"line": run.error_sequence},
+        )
+    return format_html(
+        '<div class="notice notice-error">{}<p>{}{}</p></div>',
+        icon("cross"),
+        # It escapes, and shows what is invisible.
+        SafeString(message_html(run.error)),
+        link,
+    )

@@ -1,0 +1,109 @@
+"""Looks through a long log in slices, so that no question takes longer than its time, however rare the hits."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+
+from django.db.models import QuerySet
+
+from apps.runs.log.reading import Line, LineFilter, last_sequence, lines_after, lines_before
+from apps.runs.models import Level, LogEntry, Run
+
+# Lines that one query looks at: some ten milliseconds.
+SLICE_LINES = 50_000
+# Seconds after which a search says how far it came instead of going on.
+MOST_SECONDS = 1.5
+# Hits are counted no further.
+MOST_HITS = 1000
+
+
+@dataclass(frozen=True)
+class LineRange(LineFilter):
+    """The wanted lines among those from `first` to `last`, both included."""
+
+    first: int = 1
+    last: int = 0
+
+    def apply(self, lines: QuerySet[LogEntry]) -> QuerySet[LogEntry]:
+        return super().apply(lines.filter(sequence__gte=self.first, sequence__lte=self.last))
+
+
+@dataclass(frozen=True)
+class Found:
+    """Wanted lines in order, and how far the search came: every line up to `reached` was looked at."""
+
+    lines: list[Line]
+    reached: int
+    # Nothing wanted is left in this direction.
+    is_done: bool
+
+
+@dataclass(frozen=True)
+class Hits:
+    """The numbers of the first wanted lines; there may be more behind `reached`."""
+
+    numbers: list[int]
+    reached: int
+    is_done: bool
+
+
+class Search:
+    """Reads the wanted lines of one log, within one span of time for all its answers."""
+
+    def __init__(self, run: Run, wanted: LineFilter) -> None:
+        self.run = run
+        self.last = last_sequence(run)
+        self._range = LineRange(wanted.levels, wanted.steps, wanted.text)
+        self._deadline = time.monotonic() + MOST_SECONDS
+        # The counters of a sealed run know that some levels do not occur.
+        self._is_hopeless = run.is_complete and (set(wanted.levels) == {Level.ERROR} and not run.error_count)
+
+    def forwards(self, after: int, limit: int) -> Found:
+        """Up to `limit` wanted lines above `after`."""
+        lines: list[Line] = []
+        position = after
+        while position < self.last and not self._is_hopeless:
+            until = min(position + SLICE_LINES, self.last)
+            part = replace(self._range, first=position + 1, last=until)
+            lines += lines_after(self.run, position, limit + 1 - len(lines), part)
+            if len(lines) > limit:
+                return Found(lines[:limit], lines[limit - 1].sequence if limit else after, is_done=False)
+            position = until
+            if self._is_late() and position < self.last:
+                return Found(lines, position, is_done=False)
+        return Found(lines, max(after, self.last), is_done=True)
+
+    def backwards(self, before: int, limit: int) -> Found:
+        """Up to `limit` wanted lines below `before`: the last such. `reached` counts down."""
+        lines: list[Line] = []
+        position = min(before, self.last + 1)
+        while position > 1 and not self._is_hopeless:
+            first = max(position - SLICE_LINES, 1)
+            part = replace(self._range, first=first, last=position - 1)
+            lines = lines_before(self.run, position, limit + 1 - len(lines), part) + lines
+            if len(lines) > limit:
+                return Found(lines[-limit:], lines[-limit].sequence, is_done=False)
+            position = first
+            if self._is_late() and position > 1:
+                return Found(lines, position, is_done=False)
+        return Found(lines, 1, is_done=True)
+
+    def count(self, after: int = 0) -> Hits:
+        """The numbers of the wanted lines above `after`, as far as hits are counted."""
+        numbers: list[int] = []
+        position = after
+        while position < self.last and not self._is_hopeless:
+            until = min(position + SLICE_LINES, self.last)
+            part = replace(self._range, first=position + 1, last=until)
+            hits = part.apply(LogEntry.objects.filter(run_id=self.run.pk)).order_by("sequence")
+            numbers += hits.values_list("sequence", flat=True)[: MOST_HITS + 1 - len(numbers)]
+            if len(numbers) > MOST_HITS:
+                return Hits(numbers[:MOST_HITS], numbers[MOST_HITS - 1], is_done=False)
+            position = until
+            if self._is_late() and position < self.last:
+                return Hits(numbers, position, is_done=False)
+        return Hits(numbers, self.last, is_done=True)
+
+    def _is_late(self) -> bool:
+        return time.monotonic() > self._deadline

@@ -1,0 +1,136 @@
+"""Which lines of a log a page shows: the latest, those around a line, or a page before or after one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from django.http import QueryDict
+
+from apps.console.log.search import Search
+from apps.runs.log.reading import Line, LineFilter, latest_lines, lines_after, lines_before
+from apps.runs.models import Level, Run, Step
+
+PAGE_LINES = 500
+# Around a wanted line there are fewer, so that it is soon there, yet more than any screen holds; scrolling gets more.
+_LINES_BEFORE = 60
+_LINES_FROM = 90
+
+
+@dataclass(frozen=True)
+class LogQuestion:
+    """What the address asks for; page, feed, search and download read it alike."""
+
+    # Empty = all, as in the API.
+    levels: tuple[Level, ...]
+    steps: tuple[Step, ...]
+    text: str
+    line: int | None
+    before: int | None
+    after: int | None
+
+    @classmethod
+    def from_query(cls, query: QueryDict) -> LogQuestion:
+        """Reads the query string; what makes no sense is passed over."""
+        return cls(
+            levels=_members(Level, query.getlist("level")),
+            steps=_members(Step, query.getlist("step")),
+            # No database takes NUL.
+            text=query.get("q", "").replace("\x00", "").strip()[:500],
+            line=_number(query.get("line", "")),
+            before=_number(query.get("before", "")),
+            after=_number(query.get("after", "")),
+        )
+
+    @property
+    def wanted(self) -> LineFilter:
+        return LineFilter(levels=self.levels, steps=self.steps, text=self.text)
+
+    @property
+    def is_filtered(self) -> bool:
+        return bool(self.levels or self.steps or self.text)
+
+    @property
+    def filter_query(self) -> str:
+        """The filter alone, as the end of an address."""
+        return self.link()
+
+    def link(self, **place: int) -> str:
+        """The address with the same filter and another place; a lone "?" is the page without any query."""
+        query: list[tuple[str, str | int]] = [("level", level.slug) for level in self.levels]
+        query += [("step", step.slug) for step in self.steps]
+        if self.text:
+            query.append(("q", self.text))
+        return "?" + urlencode([*query, *place.items()])
+
+
+@dataclass(frozen=True)
+class LogWindow:
+    """Some lines in order, and whether there are more on either side.
+
+    `first` and `last` bound what was looked at: with a filter they may lie beyond the lines that are shown.
+    """
+
+    lines: list[Line]
+    first: int
+    last: int
+    has_earlier: bool
+    has_later: bool
+
+
+def read_window(run: Run, question: LogQuestion, size: int = PAGE_LINES) -> LogWindow:
+    """The lines that the question asks for; each side costs one index range."""
+    if question.is_filtered:
+        return _search_window(run, question, size)
+    if question.line is not None:
+        before = lines_before(run, question.line, _LINES_BEFORE + 1)
+        after = lines_after(run, question.line - 1, _LINES_FROM + 1)
+        lines = before[-_LINES_BEFORE:] + after[:_LINES_FROM]
+        return _window(lines, len(before) > _LINES_BEFORE, len(after) > _LINES_FROM)
+    if question.before is not None:
+        lines = lines_before(run, question.before, size + 1)
+        return _window(lines[-size:], len(lines) > size, has_later=True, otherwise=question.before)
+    if question.after is not None:
+        lines = lines_after(run, question.after, size + 1)
+        return _window(lines[:size], question.after > 0, len(lines) > size, otherwise=question.after)
+    lines = latest_lines(run, size + 1)
+    return _window(lines[-size:], len(lines) > size, has_later=False)
+
+
+def _window(lines: list[Line], has_earlier: bool, has_later: bool, otherwise: int = 0) -> LogWindow:
+    first, last = (lines[0].sequence, lines[-1].sequence) if lines else (otherwise, otherwise)
+    return LogWindow(lines, first, last, has_earlier, has_later)
+
+
+def _search_window(run: Run, question: LogQuestion, size: int) -> LogWindow:
+    """The same among the lines that the filter wants; what takes too long ends where it is."""
+    search = Search(run, question.wanted)
+    if question.line is not None:
+        after = search.forwards(question.line - 1, _LINES_FROM)
+        before = search.backwards(question.line, _LINES_BEFORE)
+        lines = before.lines + after.lines
+        return LogWindow(lines, before.reached, after.reached, not before.is_done, not after.is_done)
+    if question.after is not None:
+        found = search.forwards(question.after, size)
+        return LogWindow(
+            found.lines, question.after + 1, found.reached, question.after > 0, not found.is_done
+        )
+    found = search.backwards(question.before or search.last + 1, size)
+    return LogWindow(
+        found.lines,
+        found.reached,
+        search.last if question.before is None else question.before - 1,
+        has_earlier=not found.is_done,
+        has_later=question.before is not None,
+    )
+
+
+def _members[Kind: (Level, Step)](kind: type[Kind], given: Sequence[str]) -> tuple[Kind, ...]:
+    """The members named, each of `given` parted by commas, in the order of their kind."""
+    words = {word.strip().upper() for text in given for word in text.split(",")}
+    return tuple(member for member in kind if member.name in words)
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isdecimal() and len(text) <= 18 else None

@@ -1,0 +1,1 @@
+"""Payloads over all runs, and the preview of one payload."""

@@ -1,0 +1,102 @@
+"""The payloads over all runs, as records: what was kept, until when, who has read it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin import ShowFacets
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy
+
+from apps.console.payloads.links import payload_words
+from apps.console.ui.formatting import moment_html, size_text
+from apps.console.ui.paging import CappedPaginator
+from apps.runs.models import Payload, PayloadRead
+
+
+class ReaderInline(admin.TabularInline):  # type: ignore[type-arg] # It takes no parameter at run time.
+    """Who read the payload, latest first."""
+
+    model = PayloadRead
+    template = "console/payload_readers.html"
+    verbose_name_plural = gettext_lazy("Readers")
+    fields = readonly_fields = ("read_at", "user", "token", "address", "outcome", "byte_count")
+    ordering = ("-read_at",)
+    can_delete = False
+    extra = max_num = 0
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[PayloadRead]:
+        return super().get_queryset(request).select_related("user")
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Whoever may see the payload's page: the readers are on it for that."""
+        return request.user.has_perm("runs.view_payload")
+
+
+class PayloadAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # The same.
+    """Written by machines, so there is nothing to add, change or delete; an object goes when it expires."""
+
+    list_display = ("name", "kind", "run_link", "service_name", "size_words", "created", "state_words")
+    # On a phone each row becomes a card.
+    is_stacking = True
+    list_filter = ("kind", "status")
+    list_per_page = 50
+    paginator = CappedPaginator
+    show_full_result_count = False
+    show_facets = ShowFacets.NEVER
+    search_fields = ("id__exact", "run__id__exact", "sha256__exact")
+    search_help_text = gettext_lazy("Id, run number or SHA-256")
+    sortable_by = ()
+    fields = readonly_fields = (
+        *("name", "kind", "run_link", "state_words", "content_type", "size_words", "sha256"),
+        *("created_at", "expires_at", "deleted_at", "delete_attempts", "delete_error"),
+    )
+    ordering = ("-run_id", "sequence")
+    inlines = (ReaderInline,)
+    actions = None
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Payload]:
+        return Payload.objects.visible_to(request.user).listed().with_state().select_related("run__service")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Payload | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Payload | None = None) -> bool:
+        return False
+
+    @admin.display(description=gettext_lazy("run"))
+    def run_link(self, payload: Payload) -> SafeString:
+        url = reverse("admin:runs_run_log", args=[payload.run_id])
+        line = f"?line={payload.sequence}#L{payload.sequence}" if payload.sequence else ""
+        return format_html('<a href="{}{}">{}</a>', url, line, payload.run)
+
+    @admin.display(description=gettext_lazy("service"))
+    def service_name(self, payload: Payload) -> str:
+        return payload.run.service.name
+
+    @admin.display(description=gettext_lazy("size"))
+    def size_words(self, payload: Payload) -> str:
+        return size_text(payload.size)
+
+    @admin.display(description=gettext_lazy("created"))
+    def created(self, payload: Payload) -> SafeString:
+        return moment_html(payload.created_at, timezone.now())
+
+    @admin.display(description=gettext_lazy("status"))
+    def state_words(self, payload: Payload) -> str:
+        return payload_words(payload, timezone.now())[1]

@@ -1,0 +1,237 @@
+"""Run service: starts a run by hand, with what it keeps and what it does otherwise chosen for this run only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib.admin import AdminSite
+from django.core.exceptions import ValidationError
+from django.db.models import Min
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from apps.console.ui.badges import flow_html
+from apps.console.ui.formatting import moment_text
+from apps.runs.execution.replay import check_replay
+from apps.runs.models import Payload, Run
+from apps.runs.tasks import start_run
+from apps.services.definition.options import source_from
+from apps.services.models import Service
+
+_SWITCHES = {
+    "store_pull": Payload.Kind.PULL,
+    "store_push": Payload.Kind.PUSH,
+    "store_script": Payload.Kind.SCRIPT,
+}
+_OPTIONS = ("page_size", "max_attempts", "record_id")
+
+
+class Switch(forms.CheckboxInput):
+    """A checkbox that is drawn, and announced, as a switch."""
+
+    def __init__(self) -> None:
+        super().__init__({"class": "switch", "role": "switch"})
+
+
+class RunForm(forms.Form):
+    """What a person may choose for one run; every switch is off unless it is turned on here."""
+
+    store_pull = forms.BooleanField(
+        label=_("Store pull payloads"),
+        help_text=_("Each page, as the source sent it."),
+        required=False,
+        widget=Switch,
+    )
+    store_push = forms.BooleanField(
+        label=_("Store push payloads"),
+        help_text=_("Each request to the destination, and its answer."),
+        required=False,
+        widget=Switch,
+    )
+    store_script = forms.BooleanField(
+        label=_("Store custom script payloads"),
+        help_text=_("What went into the script, and what came out of it."),
+        required=False,
+        widget=Switch,
+    )
+    page_size = forms.CharField(
+        label=_("Page size"),
+        help_text=_("Records in one page of the source."),
+        required=False,
+        widget=forms.TextInput({"inputmode": "numeric"}),
+    )
+    max_attempts = forms.CharField(
+        label=_("Maximum attempts"),
+        help_text=_("For one request, the first attempt included."),
+        required=False,
+        widget=forms.TextInput({"inputmode": "numeric"}),
+    )
+    record_id = forms.CharField(
+        label=_("Only the record with this id"),
+        help_text=_("Pulls as always and goes on with this one record. Empty: all records."),
+        required=False,
+        max_length=200,
+    )
+    dry_run = forms.BooleanField(
+        label=_("Dry run"),
+        help_text=_("Pull and script as always, push nothing."),
+        required=False,
+        widget=Switch,
+    )
+
+    replay = forms.BooleanField(required=False, widget=Switch)
+
+    def __init__(
+        self,
+        data: Any = None,
+        *,
+        service_options: dict[str, Any],
+        replayable: Run | None = None,
+        initial: Any = None,
+    ) -> None:
+        """`replayable` is the run whose stored pull payloads may stand in for the source; None = none."""
+        super().__init__(data, initial=initial, label_suffix="")
+        self.service_options = service_options
+        if replayable is None:
+            del self.fields["replay"]
+        else:
+            words = _("Use the stored pull payloads of %(run)s") % {"run": str(replayable).lower()}
+            self.fields["replay"].label = words
+            self.fields["replay"].help_text = _replay_help(replayable)
+
+    def stored_kinds(self) -> list[str]:
+        return [kind for switch, kind in _SWITCHES.items() if self.cleaned_data[switch]]
+
+    def changed_options(self) -> dict[str, str]:
+        """The options that differ from those of the service; what was emptied stays as the service has it."""
+        return {
+            name: self.cleaned_data[name]
+            for name in _OPTIONS
+            if self.cleaned_data[name] and self.cleaned_data[name] != str(self.service_options.get(name, ""))
+        }
+
+    def add_start_errors(self, error: ValidationError) -> None:
+        """Marks what starting the run found wrong, at its field where it has one."""
+        if not hasattr(error, "error_dict"):
+            self.add_error(None, error)
+            return
+        for name, errors in error.error_dict.items():
+            self.add_error(name if name in self.fields else None, errors)
+
+    @property
+    def payload_fields(self) -> list[forms.BoundField]:
+        return [self[name] for name in _SWITCHES]
+
+    @property
+    def option_fields(self) -> list[forms.BoundField]:
+        return [self[name] for name in _OPTIONS]
+
+
+def run_page(request: HttpRequest, site: AdminSite, service: Service) -> HttpResponse:
+    """The form; what was sent in good order starts the run and lands on its live log."""
+    again = _run_of(service, request.GET.get("retry_of", ""))
+    like = again or _run_of(service, request.GET.get("like", ""))
+    own = service_options(service)
+    replayable = again if again and _is_replayable(service, again) else None
+    if request.method == "POST":
+        form = RunForm(request.POST, service_options=own, replayable=replayable)
+        if form.is_valid() and (run := _start(form, service, request.user, again)):
+            return HttpResponseRedirect(reverse("admin:runs_run_log", args=[run.pk]))
+    else:
+        form = RunForm(initial=_initial(own, like), service_options=own, replayable=replayable)
+    context = {
+        **site.each_context(request),
+        "title": _("Run service"),
+        "service": service,
+        "flow": flow_html(service),
+        "form": form,
+        "again": again,
+        "like": like,
+        "last": _last_by_hand(service) if like is None else None,
+        "active_run": service.runs.open().order_by("-id").first(),
+    }
+    return TemplateResponse(request, "console/run_page.html", context)
+
+
+def service_options(service: Service) -> dict[str, Any]:
+    """The service's own options, as far as a run may have others."""
+    options: dict[str, Any] = {"max_attempts": service.max_attempts}
+    if service.source_connection is None:
+        return options
+    try:
+        source = source_from(service.source_connection.kind, service.source_options)
+    except ValidationError:
+        # What is wrong with the settings is for their form to say, and for the run's log.
+        return options
+    return {"page_size": source.page_size, **options}
+
+
+def _initial(own: dict[str, Any], like: Run | None) -> dict[str, Any]:
+    if like is None:
+        return own
+    switches = {switch: getattr(like, switch) for switch in _SWITCHES}
+    return {**own, **like.options, **switches, "dry_run": like.is_dry_run}
+
+
+def _run_of(service: Service, number: str) -> Run | None:
+    if not number.isdecimal() or len(number) > 18:
+        return None
+    run: Run | None = service.runs.filter(pk=int(number)).first()
+    return run
+
+
+def _is_replayable(service: Service, run: Run) -> bool:
+    """Whether every page that the run pulled is stored and may still be read."""
+    try:
+        check_replay(service, run)
+    except ValidationError:
+        return False
+    return True
+
+
+def _replay_help(run: Run) -> str:
+    """Until when the first of the files can be read."""
+    pulled = run.payloads.filter(kind=Payload.Kind.PULL, status=Payload.Status.STORED)
+    until = pulled.aggregate(until=Min("expires_at"))["until"]
+    words = _("Instead of asking the source again. They can be read until %(until)s.")
+    return words % {"until": moment_text(until, timezone.now(), seconds=False) if until else "–"}
+
+
+def _last_by_hand(service: Service) -> dict[str, Any] | None:
+    """The latest run that somebody started here, and its options in words; they are offered, never taken over."""
+    by_hand = service.runs.filter(trigger__in=(Run.Trigger.MANUAL, Run.Trigger.RETRY))
+    run = by_hand.select_related("started_by").order_by("-id").first()
+    if run is None:
+        return None
+    dry_run = [str(RunForm.base_fields["dry_run"].label)] if run.is_dry_run else []
+    return {"run": run, "words": dry_run + chosen_words(run)}
+
+
+def chosen_words(run: Run) -> list[str]:
+    """What a run keeps and what it does otherwise than its service, as the form calls it."""
+    fields = RunForm.base_fields
+    switches = [str(fields[switch].label) for switch in _SWITCHES if getattr(run, switch)]
+    return switches + [
+        f"{fields[name].label}: {run.options[name]}" for name in _OPTIONS if name in run.options
+    ]
+
+
+def _start(form: RunForm, service: Service, user: Any, again: Run | None) -> Run | None:
+    try:
+        return start_run(
+            service,
+            trigger=Run.Trigger.RETRY if again else Run.Trigger.MANUAL,
+            user=user,
+            store=form.stored_kinds(),
+            is_dry_run=form.cleaned_data["dry_run"],
+            options=form.changed_options(),
+            retry_of=again,
+            replay_of=again if form.cleaned_data.get("replay") else None,
+        )
+    except ValidationError as error:
+        form.add_start_errors(error)
+        return None

@@ -1,0 +1,1 @@
+"""Runs over all services, and the pages and actions of one run."""

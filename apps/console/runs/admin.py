@@ -1,0 +1,283 @@
+"""Runs over all services, and the addresses of one run: its log, its cancelling, its payloads."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.admin import ShowFacets
+from django.core.exceptions import PermissionDenied
+from django.db.models import F, Q, QuerySet
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_POST, require_safe
+
+from apps.console.log.download import download_ndjson, download_text
+from apps.console.log.find import log_find
+from apps.console.log.page import log_feed, log_page
+from apps.console.log.run_status import FEED_COLUMNS
+from apps.console.payloads.links import payload_words
+from apps.console.payloads.preview import payload_preview
+from apps.console.payloads.preview_text import MOST_BYTES
+from apps.console.runs.hold import HeldFilter, hold_page
+from apps.console.summary.page import run_menu, shown_duration
+from apps.console.ui.badges import status_badge, trigger_text
+from apps.console.ui.filters import PeriodFilter
+from apps.console.ui.formatting import count_text, duration_text, moment_html
+from apps.console.ui.menus import menu_heading, row_menu
+from apps.console.ui.paging import CappedPaginator
+from apps.runs.models import Payload, Run
+from apps.runs.payloads.audit import record_read
+from apps.runs.payloads.reading import PayloadGone, open_payload
+from apps.services.models import Service
+
+
+class RunAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # It takes no parameter at run time.
+    """What happened; written by machines, so there is nothing to add, change or delete."""
+
+    list_display = (
+        "number",
+        "service_name",
+        "state",
+        "trigger_words",
+        "started",
+        "duration",
+        "pulled",
+        "pushed",
+        "warnings",
+        "errors",
+    )
+    list_display_links = None
+    # On a phone each row becomes a card.
+    is_stacking = True
+    empty_hint = gettext_lazy("Choose a longer period.")
+    list_filter = (PeriodFilter, "status", "trigger", HeldFilter)
+    list_select_related = ("service", "started_by")
+    list_per_page = 50
+    show_full_result_count = False
+    show_facets = ShowFacets.NEVER
+    paginator = CappedPaginator
+    # They bring the field; get_search_results() says how it is searched.
+    search_fields = ("id__exact", "service__name", "service__slug")
+    search_help_text = gettext_lazy("Run number or service")
+    sortable_by = ()
+    # What is queued stands first.
+    ordering = (F("started_at").desc(nulls_first=True), "-id")
+    actions = None
+
+    # --- The list ---
+
+    def get_list_display(self, request: HttpRequest) -> tuple[Any, ...]:
+        """The columns, and the menu of what this user may do."""
+
+        @admin.display(description=menu_heading())
+        def menu(run: Run) -> SafeString:
+            return row_menu(f"run-{run.pk}", str(run), run_menu(request, run))
+
+        return (*self.list_display, menu)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Run]:
+        return Run.objects.visible_to(request.user)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Run], search_term: str
+    ) -> tuple[QuerySet[Run], bool]:
+        """By number, or by words of the service's name: these are few, and each has an index of its runs."""
+        if not search_term.strip():
+            return queryset, False
+        services = Service.objects.visible_to(request.user)
+        for word in search_term.split():
+            services = services.filter(Q(name__icontains=word) | Q(slug__icontains=word))
+        wanted = Q(service__in=list(services.values_list("pk", flat=True)))
+        number = search_term.strip().lstrip("#")
+        if number.isdecimal() and len(number) <= 18:
+            wanted |= Q(pk=int(number))
+        return queryset.filter(wanted), False
+
+    @admin.display(description=gettext_lazy("run"))
+    def number(self, run: Run) -> SafeString:
+        url = reverse("admin:runs_run_log", args=[run.pk])
+        return format_html('<a class="row-name" href="{}">{}</a>', url, run.pk)
+
+    @admin.display(description=gettext_lazy("service"))
+    def service_name(self, run: Run) -> SafeString:
+        url = reverse("admin:services_service_runs", args=[run.service_id])
+        return format_html('<a href="{}">{}</a>', url, run.service.name)
+
+    @admin.display(description=gettext_lazy("status"))
+    def state(self, run: Run) -> SafeString:
+        return status_badge(run.status)
+
+    @admin.display(description=gettext_lazy("trigger"))
+    def trigger_words(self, run: Run) -> str:
+        return trigger_text(run)
+
+    @admin.display(description=gettext_lazy("started"))
+    def started(self, run: Run) -> SafeString:
+        return moment_html(run.started_at or run.queued_at, timezone.now())
+
+    @admin.display(description=gettext_lazy("duration"))
+    def duration(self, run: Run) -> SafeString:
+        return _labelled(_("took"), duration_text(shown_duration(run, timezone.now())))
+
+    @admin.display(description=gettext_lazy("pulled"))
+    def pulled(self, run: Run) -> SafeString:
+        return _labelled(_("pulled"), count_text(run.pulled_count))
+
+    @admin.display(description=gettext_lazy("pushed"))
+    def pushed(self, run: Run) -> SafeString:
+        return _labelled(_("pushed"), count_text(run.pushed_count))
+
+    @admin.display(description=gettext_lazy("warnings"))
+    def warnings(self, run: Run) -> SafeString:
+        return _labelled(_("warnings"), count_text(run.warning_count), "warned" if run.warning_count else "")
+
+    @admin.display(description=gettext_lazy("errors"))
+    def errors(self, run: Run) -> SafeString:
+        return _labelled(_("errors"), count_text(run.error_count), "erred" if run.error_count else "")
+
+    # --- One run ---
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view
+        return [
+            path("<int:run_id>/log/", view(require_safe(self.log_view)), name="runs_run_log"),
+            path("<int:run_id>/log/feed/", view(require_safe(self.feed_view)), name="runs_run_feed"),
+            path("<int:run_id>/log/find/", view(require_safe(self.find_view)), name="runs_run_find"),
+            path("<int:run_id>/log/text/", view(require_safe(self.text_view)), name="runs_run_text"),
+            path("<int:run_id>/log/ndjson/", view(require_safe(self.ndjson_view)), name="runs_run_ndjson"),
+            path("<int:run_id>/hold/", view(self.hold_view), name="runs_run_hold"),
+            path("<int:run_id>/cancel/", view(require_POST(self.cancel_view)), name="runs_run_cancel"),
+            path(
+                "<int:run_id>/payloads/<uuid:payload_id>/",
+                view(require_safe(self.payload_view)),
+                name="runs_run_payload",
+            ),
+            path(
+                "<int:run_id>/payloads/<uuid:payload_id>/preview/",
+                view(require_safe(self.preview_view)),
+                name="runs_run_preview",
+            ),
+            *super().get_urls(),
+        ]
+
+    def log_view(self, request: HttpRequest, run_id: int) -> HttpResponse:
+        """More details: the live log."""
+        run = self._visible(request, run_id, "service", "script", "started_by", "held_by")
+        return log_page(request, self.admin_site, run)
+
+    def feed_view(self, request: HttpRequest, run_id: int) -> HttpResponse:
+        return log_feed(request, self._visible(request, run_id, columns=FEED_COLUMNS))
+
+    def find_view(self, request: HttpRequest, run_id: int) -> HttpResponse:
+        return log_find(request, self._visible(request, run_id))
+
+    def text_view(self, request: HttpRequest, run_id: int) -> HttpResponse:
+        return download_text(request, self._visible(request, run_id))  # type: ignore[return-value] # It streams.
+
+    def ndjson_view(self, request: HttpRequest, run_id: int) -> HttpResponse:
+        return download_ndjson(request, self._visible(request, run_id))  # type: ignore[return-value] # The same.
+
+    def cancel_view(self, request: HttpRequest, run_id: int) -> HttpResponse:
+        """Ask the run to stop; it does so between two pages or batches."""
+        run = self._visible(request, run_id)
+        if not request.user.has_perm("runs.cancel_run"):
+            raise PermissionDenied
+        if not run.request_cancel(request.user):
+            said = _("%(run)s had ended already.")
+        elif run.status == Run.Status.QUEUED:
+            said = _("%(run)s is cancelled.")
+        else:
+            said = _("%(run)s stops at its next step.")
+        messages.info(request, said % {"run": run})
+        return HttpResponseRedirect(reverse("admin:runs_run_log", args=[run.pk]))
+
+    def hold_view(self, request: HttpRequest, run_id: int) -> HttpResponse:
+        """Keep the run longer than others, or no longer."""
+        return hold_page(request, self.admin_site, self._visible(request, run_id, "service", "held_by"))
+
+    def payload_view(self, request: HttpRequest, run_id: int, payload_id: uuid.UUID) -> Any:
+        """The bytes of a payload as a download; 410 once they may no longer be read."""
+        payload = self._payload(request, run_id, payload_id)
+        try:
+            stream = self._audited(request, payload, payload.size or 0)
+        except PayloadGone:
+            return self._gone(request, payload)
+        response = FileResponse(
+            stream, as_attachment=True, filename=payload.name, content_type=payload.content_type
+        )
+        response["Content-Length"] = str(payload.size)
+        return response
+
+    def preview_view(self, request: HttpRequest, run_id: int, payload_id: uuid.UUID) -> HttpResponse:
+        """The beginning of a payload on a page of its own; 410 once it may no longer be read."""
+        payload = self._payload(request, run_id, payload_id)
+        try:
+            stream = self._audited(request, payload, min(payload.size or 0, MOST_BYTES))
+        except PayloadGone:
+            return self._gone(request, payload)
+        return payload_preview(request, self.admin_site, payload, stream)
+
+    def _payload(self, request: HttpRequest, run_id: int, payload_id: uuid.UUID) -> Payload:
+        if not request.user.has_perm("runs.download_payload"):
+            raise PermissionDenied
+        payloads = Payload.objects.visible_to(request.user).listed().with_state()
+        payload = payloads.filter(pk=payload_id, run_id=run_id).select_related("run__service").first()
+        if payload is None:
+            raise Http404(_("There is no such payload."))
+        return payload
+
+    def _audited(self, request: HttpRequest, payload: Payload, expected: int) -> Any:
+        """The bytes, of which the reader is to get so many; noted who reads them. Raises PayloadGone."""
+        address = request.META.get("REMOTE_ADDR")
+        return record_read(
+            payload, open_payload(payload), user=request.user, address=address, expected=expected
+        )
+
+    def _gone(self, request: HttpRequest, payload: Payload) -> HttpResponse:
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("This file is gone"),
+            "payload": payload,
+            "words": payload_words(payload, timezone.now())[1],
+        }
+        return TemplateResponse(request, "console/payload_gone.html", context, status=410)
+
+    def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
+        """The log is the page of a run."""
+        if not object_id.isdecimal():
+            raise Http404
+        return HttpResponseRedirect(reverse("admin:runs_run_log", args=[object_id]))
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Run | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Run | None = None) -> bool:
+        return False
+
+    def _visible(
+        self, request: HttpRequest, run_id: int, *related: str, columns: tuple[str, ...] = ()
+    ) -> Run:
+        """The run with those that it refers to; with `columns`, these alone."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        runs = Run.objects.visible_to(request.user).only(*columns)
+        try:
+            return (runs.select_related(*related) if related else runs).get(pk=run_id)
+        except Run.DoesNotExist:
+            raise Http404(_("There is no such run.")) from None
+
+
+def _labelled(label: str, value: str, mark: str = "") -> SafeString:
+    """A value with the label that its column has, which shows where the page is too narrow for columns."""
+    return format_html('<span class="narrow-label">{} </span><span class="{}">{}</span>', label, mark, value)

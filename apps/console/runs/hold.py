@@ -1,0 +1,92 @@
+"""Hold: the form by which a permitted person keeps a run longer, and ends that again."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.contrib.admin import AdminSite, ModelAdmin, SimpleListFilter
+from django.contrib.admin.models import LogEntry
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db.models import QuerySet
+from django.db.models.functions import Now
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from apps.runs.models import Run
+from apps.runs.payloads.hold import LONGEST_HOLD, hold_run, release_run
+
+_USUAL_HOLD = timedelta(days=14)
+
+
+class HoldForm(forms.Form):
+    """Until when, and why."""
+
+    until = forms.DateTimeField(
+        label=_("Keep until"),
+        widget=forms.DateTimeInput({"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
+    )
+    reason = forms.CharField(
+        label=_("Reason"),
+        help_text=_("For whoever finds the run still here, and for the history."),
+        max_length=500,
+        widget=forms.TextInput,
+    )
+
+
+class HeldFilter(SimpleListFilter):
+    """Runs that are kept longer than others."""
+
+    title = _("hold")
+    parameter_name = "held"
+
+    def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> list[tuple[str, Any]]:
+        return [("yes", _("Held"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Run]) -> QuerySet[Run]:
+        return queryset.filter(held_until__gt=Now()) if self.value() == "yes" else queryset
+
+
+def hold_page(request: HttpRequest, site: AdminSite, run: Run) -> HttpResponse:
+    """The form, what was done before, and the way to release; whatever is sent leads back to the log."""
+    if not request.user.has_perm("runs.hold_run"):
+        raise PermissionDenied
+    now = timezone.now()
+    if request.method == "POST" and "release" in request.POST:
+        release_run(run, request.user)
+        messages.info(request, _("%(run)s is no longer held.") % {"run": run})
+        return HttpResponseRedirect(reverse("admin:runs_run_log", args=[run.pk]))
+    form = HoldForm(
+        request.POST if request.method == "POST" else None, initial=_initial(run), label_suffix=""
+    )
+    if request.method == "POST" and form.is_valid():
+        try:
+            hold_run(run, request.user, form.cleaned_data["until"], form.cleaned_data["reason"], now=now)
+        except ValidationError as error:
+            for field, reasons in error.message_dict.items():
+                form.add_error(field, reasons)
+        else:
+            messages.info(request, _("%(run)s is held.") % {"run": run})
+            return HttpResponseRedirect(reverse("admin:runs_run_log", args=[run.pk]))
+    context = {
+        **site.each_context(request),
+        "title": _("Hold"),
+        "run": run,
+        "form": form,
+        "is_held": run.held_until is not None and run.held_until > now,
+        "longest": LONGEST_HOLD.days,
+        "history": LogEntry.objects.filter(
+            content_type__app_label="runs", content_type__model="run", object_id=str(run.pk)
+        ).select_related("user")[:20],
+    }
+    return TemplateResponse(request, "console/hold_page.html", context)
+
+
+def _initial(run: Run) -> dict[str, Any]:
+    until = run.held_until or timezone.now() + _USUAL_HOLD
+    return {"until": timezone.localtime(until), "reason": run.hold_reason}

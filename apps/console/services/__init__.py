@@ -1,0 +1,1 @@
+"""Services list, with the recent runs of each service."""

@@ -1,0 +1,239 @@
+"""The services list, where support staff begin; its pages of one service are modules of their own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.admin import ShowFacets
+from django.contrib.admin.views.main import ChangeList
+from django.core.exceptions import PermissionDenied
+from django.db.models import OuterRef, QuerySet, Subquery
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_POST, require_safe
+
+from apps.console.run_service.page import run_page
+from apps.console.settings.service_page import ServiceSettings
+from apps.console.summary.page import summary_feed, summary_page
+from apps.console.ui.badges import (
+    active_badge,
+    active_switch,
+    flow_html,
+    never_badge,
+    next_run_html,
+    status_badge,
+)
+from apps.console.ui.filters import ActiveFilter, ConnectionFilter, LastRunFilter
+from apps.console.ui.formatting import moment_html, warnings_text
+from apps.console.ui.menus import MenuItem, menu_heading, row_menu
+from apps.console.ui.run_history import recent_runs, strip_html
+from apps.runs.models import Run
+from apps.services.models import Service
+
+
+class ServiceList(ChangeList):
+    """The list, whose services carry their last runs: one query for the whole page."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        services: Any = list(self.result_list)
+        recent = recent_runs([service.pk for service in services])
+        for service in services:
+            service.recent_runs = recent[service.pk]
+        self.result_list = services
+
+
+class ServiceAdmin(ServiceSettings):
+    """Every service, active or not, with its last run and its next."""
+
+    list_display = ("name_and_slug", "flow", "last_run", "last_runs", "next_run")
+    list_display_links = None
+    # On a phone each row becomes a card.
+    is_stacking = True
+    list_filter = (LastRunFilter, ActiveFilter, ConnectionFilter)
+    list_select_related = ("source_connection", "destination_connection")
+    list_per_page = 50
+    show_full_result_count = False
+    show_facets = ShowFacets.NEVER
+    search_fields = (
+        "name",
+        "slug",
+        "id__exact",
+        "source_connection__name",
+        "destination_connection__name",
+    )
+    search_help_text = gettext_lazy("Name, slug, number or connection")
+    ordering = ("name",)
+    actions = None
+
+    # --- The list ---
+
+    def get_list_display(self, request: HttpRequest) -> tuple[Any, ...]:
+        """The columns, and the menu of what this user may do."""
+
+        @admin.display(description=menu_heading())
+        def menu(service: Service) -> SafeString:
+            return row_menu(f"service-{service.pk}", service.name, service_menu(request, service))
+
+        @admin.display(description=gettext_lazy("active"), ordering="is_active")
+        def active(service: Service) -> SafeString:
+            if not may_change:
+                return active_badge(service)
+            state = "off" if service.is_active else "on"
+            return active_switch(
+                service, reverse("admin:services_service_schedule", args=[service.pk, state])
+            )
+
+        may_change = request.user.has_perm("services.change_service")
+        return (*self.list_display, active, menu)
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return ServiceList
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Service]:
+        """The services that the user may know of, each with its last run, found by `run_service_latest`."""
+        latest = Run.objects.filter(service=OuterRef("pk")).order_by("-id")
+        last_run = Run.objects.filter(pk=OuterRef("last_run_id"))
+        return (
+            Service.objects.visible_to(request.user)
+            .annotate(last_run_id=Subquery(latest.values("id")[:1]))
+            .annotate(
+                last_status=Subquery(last_run.values("status")),
+                last_started_at=Subquery(last_run.values("started_at")),
+                last_queued_at=Subquery(last_run.values("queued_at")),
+                last_warning_count=Subquery(last_run.values("warning_count")),
+            )
+        )
+
+    @admin.display(description=gettext_lazy("name"), ordering="name")
+    def name_and_slug(self, service: Service) -> SafeString:
+        return format_html(
+            '<a class="row-name" href="{}">{}</a><span class="below">{}</span>',
+            reverse("admin:services_service_runs", args=[service.pk]),
+            service.name,
+            service.slug,
+        )
+
+    @admin.display(description=gettext_lazy("flow"))
+    def flow(self, service: Service) -> SafeString:
+        return flow_html(service)
+
+    @admin.display(description=gettext_lazy("last run"), ordering="last_started_at")
+    def last_run(self, service: Any) -> SafeString:
+        if service.last_run_id is None:
+            return never_badge()
+        warnings = ""
+        if service.last_warning_count:
+            warnings = format_html(
+                ' · <span class="warned">{}</span>', warnings_text(service.last_warning_count)
+            )
+        return format_html(
+            '<a href="{}">{}</a><span class="below">{}{}</span>',
+            reverse("admin:runs_run_log", args=[service.last_run_id]),
+            status_badge(service.last_status),
+            moment_html(service.last_started_at or service.last_queued_at, timezone.now()),
+            warnings,
+        )
+
+    @admin.display(description=gettext_lazy("last 20 runs"))
+    def last_runs(self, service: Any) -> SafeString:
+        return strip_html(service.recent_runs)
+
+    @admin.display(description=gettext_lazy("next run"), ordering="next_run_at")
+    def next_run(self, service: Service) -> SafeString:
+        return next_run_html(service, timezone.now())
+
+    # --- One service ---
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view
+        return [
+            path("<int:service_id>/runs/", view(self.runs_view), name="services_service_runs"),
+            path(
+                "<int:service_id>/runs/feed/",
+                view(require_safe(self.runs_feed_view)),
+                name="services_service_runs_feed",
+            ),
+            path("<int:service_id>/run/", view(self.run_view), name="services_service_run"),
+            path(
+                "<int:service_id>/schedule/<str:state>/",
+                view(require_POST(self.schedule_view)),
+                name="services_service_schedule",
+            ),
+            *super().get_urls(),
+        ]
+
+    def runs_view(self, request: HttpRequest, service_id: int) -> HttpResponse:
+        """View logs: the summary of one service."""
+        return summary_page(request, self.admin_site, self._visible(request, service_id))
+
+    def runs_feed_view(self, request: HttpRequest, service_id: int) -> HttpResponse:
+        """The rows of the runs that go on, for the summary that shows them."""
+        return summary_feed(request, self._visible(request, service_id))
+
+    def run_view(self, request: HttpRequest, service_id: int) -> HttpResponse:
+        """Run service: the page from which a person starts a run."""
+        service = self._visible(request, service_id)
+        if not request.user.has_perm("runs.start_run"):
+            raise PermissionDenied
+        if service.kind == Service.Kind.REPORTED:
+            raise Http404(_("It runs elsewhere and reports here; it cannot be started from here."))
+        return run_page(request, self.admin_site, service)
+
+    def schedule_view(self, request: HttpRequest, service_id: int, state: str) -> HttpResponse:
+        """Turn the schedule on or off."""
+        service = self._visible(request, service_id)
+        if state not in {"on", "off"}:
+            raise Http404
+        if not self.has_change_permission(request, service):
+            raise PermissionDenied
+        service.set_active(state == "on", timezone.now())
+        said = (
+            _("The schedule of %(name)s is on.") if state == "on" else _("The schedule of %(name)s is off.")
+        )
+        messages.success(request, said % {"name": service.name})
+        return HttpResponseRedirect(_page_before(request))
+
+    def has_delete_permission(self, request: HttpRequest, obj: Service | None = None) -> bool:
+        """What has run is history: such a service is turned off, never deleted."""
+        allowed = super().has_delete_permission(request, obj)
+        return allowed and (obj is None or not obj.runs.exists())
+
+    def _visible(self, request: HttpRequest, service_id: int) -> Service:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        services = Service.objects.visible_to(request.user)
+        service = services.select_related(*self.list_select_related).filter(pk=service_id).first()
+        if service is None:
+            raise Http404(_("There is no such service."))
+        return service
+
+
+def _page_before(request: HttpRequest) -> str:
+    """The page of ours from which the form was sent, with its search and filters; else the list."""
+    referer = request.headers.get("Referer", "")
+    if url_has_allowed_host_and_scheme(referer, {request.get_host()}, require_https=request.is_secure()):
+        return referer
+    return reverse("admin:services_service_changelist")
+
+
+def service_menu(request: HttpRequest, service: Service) -> list[MenuItem]:
+    """What the ⋮ menu of a service offers this user."""
+    items = [MenuItem(_("View logs"), reverse("admin:services_service_runs", args=[service.pk]), "logs")]
+    if request.user.has_perm("runs.start_run") and service.kind != Service.Kind.REPORTED:
+        run = reverse("admin:services_service_run", args=[service.pk])
+        items.append(MenuItem(_("Run service"), run, "play"))
+    settings = reverse("admin:services_service_change", args=[service.pk])
+    items.append(MenuItem(_("Settings"), settings, "settings"))
+    if request.user.has_perm("services.change_service"):
+        state, label = ("off", _("Turn schedule off")) if service.is_active else ("on", _("Turn schedule on"))
+        url = reverse("admin:services_service_schedule", args=[service.pk, state])
+        items.append(MenuItem(label, url, "pause" if service.is_active else "clock", does="post"))
+    return items

@@ -1,0 +1,1 @@
+"""Settings pages: the forms of connections and services."""

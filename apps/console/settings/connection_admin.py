@@ -1,0 +1,61 @@
+"""The connections in the console: which there are, how many services use them, and their settings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import F, Func, OuterRef, Q, QuerySet, Subquery
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+
+from apps.console.settings.connection_form import ConnectionForm
+from apps.services.definition.connection_url import without_secrets
+from apps.services.models import Connection, Service
+
+
+class ConnectionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # It takes no parameter at run time.
+    """Systems that services pull from and push to."""
+
+    form = ConnectionForm
+    list_display = ("name", "kind", "address", "auth", "service_count")
+    list_filter = ("kind", "auth")
+    search_fields = ("name", "url")
+    ordering = ("name",)
+    show_full_result_count = False
+    actions = None
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Connection]:
+        """Those that the user may know of, each with the number of such services that use it."""
+        users = Service.objects.open_to(request.user).filter(
+            Q(source_connection=OuterRef("pk")) | Q(destination_connection=OuterRef("pk"))
+        )
+        count = users.annotate(count=Func(F("pk"), function="COUNT")).values("count")
+        return Connection.objects.open_to(request.user).annotate(service_count=Subquery(count))
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """A connection that services use stays, however much its reader may do."""
+        may_delete = super().has_delete_permission(request, obj)
+        return may_delete and (obj is None or not obj.service_count)
+
+    def get_fieldsets(self, request: HttpRequest, obj: Connection | None = None) -> Any:
+        """The secret only for who may write it; only a stored one can be forgotten."""
+        may_write = self.has_change_permission(request, obj) if obj else self.has_add_permission(request)
+        secret = ("secret",) if may_write else ()
+        forget = ("forget_secret",) if may_write and obj and obj.secret_encrypted else ()
+        return (
+            (None, {"fields": ("name", "kind", "url", ("connect_timeout", "read_timeout"))}),
+            (
+                _("Sign-in"),
+                {"fields": ("auth", "auth_username", "auth_header", *secret, *forget, "secret_env")},
+            ),
+        )
+
+    @admin.display(description=_("URL"), ordering="url")
+    def address(self, connection: Connection) -> str:
+        return without_secrets(connection.url)
+
+    @admin.display(description=_("used by services"), ordering="service_count")
+    def service_count(self, connection: Any) -> int:
+        count: int = connection.service_count
+        return count

@@ -1,0 +1,153 @@
+"""The chart of a service's daily transactions, drawn on the server as SVG.
+
+It stretches with the page: across in per cent, so that nothing needs a script or a style attribute.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from django.utils.formats import date_format
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+
+from apps.console.ui.formatting import whole_text
+
+_HEIGHT = 150
+_TOP = 14
+_BASE = 116
+# Room at the left for the numbers of the scale, in per cent of the width.
+_LEFT = 5.0
+
+
+@dataclass(frozen=True)
+class Day:
+    """What the runs that started on one day did."""
+
+    date: date
+    run_count: int = 0
+    failed_count: int = 0
+    pulled_count: int = 0
+    pushed_count: int = 0
+
+
+def draw_chart(days: Sequence[Day]) -> SafeString:
+    """Two bars a day, pulled and pushed, and a mark below for failed runs; chart.js tells each day's numbers."""
+    top = round_up(max((max(day.pulled_count, day.pushed_count) for day in days), default=0))
+    width = (100 - _LEFT) / max(len(days), 1)
+    drawn = ((_day(day, _LEFT + index * width, width, top),) for index, day in enumerate(days))
+    labelled = range(len(days) - 1, -1, -max(round(len(days) / 5), 1))
+    labels = ((_label(days[index].date, _LEFT + (index + 0.5) * width),) for index in labelled)
+    return format_html(
+        '<svg class="chart" height="{}" width="100%" role="img" aria-label="{}">{}{}{}</svg>',
+        _HEIGHT,
+        _summary(days),
+        _scale(top),
+        format_html_join("", "{}", drawn),
+        format_html_join("", "{}", labels),
+    )
+
+
+def round_up(number: int) -> int:
+    """The next 1, 2, 5 × 10ⁿ at or above `number`, so that the scale has round numbers; at least 10."""
+    scale = 10
+    while scale < number:
+        for factor in (2, 5, 10):
+            if scale * factor >= number:
+                return scale * factor
+        scale *= 10
+    return scale
+
+
+def _summary(days: Sequence[Day]) -> str:
+    return _(
+        "Daily transactions of %(days)s days: %(pulled)s records pulled, %(pushed)s pushed, "
+        "%(failed)s of %(runs)s runs failed. The table below has the numbers."
+    ) % {
+        "days": len(days),
+        "pulled": whole_text(sum(day.pulled_count for day in days)),
+        "pushed": whole_text(sum(day.pushed_count for day in days)),
+        "failed": whole_text(sum(day.failed_count for day in days)),
+        "runs": whole_text(sum(day.run_count for day in days)),
+    }
+
+
+def _scale(top: int) -> SafeString:
+    rules = ((_y(top, top), "rule", top), (_y(top / 2, top), "rule", top // 2), (_y(0, top), "base", 0))
+    return format_html_join(
+        "",
+        '<line class="chart-{1}" x1="{3}%" x2="100%" y1="{0}" y2="{0}"/>'
+        '<text x="{4}%" y="{0}" dy="4" text-anchor="end">{2}</text>',
+        ((y, kind, compact(number), _LEFT, _LEFT - 0.6) for y, kind, number in rules),
+    )
+
+
+def _day(day: Day, left: float, width: float, top: int) -> SafeString:
+    bars = (("pulled", day.pulled_count, 0.14), ("pushed", day.pushed_count, 0.51))
+    marks = [
+        format_html(
+            '<rect class="chart-{}" x="{}%" width="{}%" y="{}" height="{}" rx="1.5"/>',
+            kind,
+            round(left + width * shift, 3),
+            round(width * 0.35, 3),
+            _y(count, top),
+            round(_BASE - _y(count, top), 1),
+        )
+        for kind, count, shift in bars
+        if count
+    ]
+    if day.failed_count:
+        marks.append(
+            format_html(
+                '<rect class="chart-failed" x="{}%" width="{}%" y="{}" height="5" rx="1.5"/>',
+                round(left + width * 0.14, 3),
+                round(width * 0.72, 3),
+                _BASE + 5,
+            )
+        )
+    return format_html(
+        '<g data-day="{0}"><title>{0}</title><rect class="chart-hit" x="{1}%" width="{2}%" y="{3}" height="{4}"/>'
+        "{5}</g>",
+        _day_text(day),
+        round(left, 3),
+        round(width, 3),
+        _TOP - 8,
+        _BASE - _TOP + 20,
+        format_html_join("", "{}", ((mark,) for mark in marks)),
+    )
+
+
+def _day_text(day: Day) -> str:
+    return _("%(day)s: %(pulled)s pulled, %(pushed)s pushed; %(runs)s runs, %(failed)s failed") % {
+        "day": date_format(day.date, "D j M"),
+        "pulled": whole_text(day.pulled_count),
+        "pushed": whole_text(day.pushed_count),
+        "runs": whole_text(day.run_count),
+        "failed": whole_text(day.failed_count),
+    }
+
+
+def _label(day: date, centre: float) -> SafeString:
+    return format_html(
+        '<text x="{}%" y="{}" text-anchor="{}">{}</text>',
+        round(min(centre, 99.9), 3),
+        _BASE + 27,
+        "end" if centre > 96 else "middle",
+        date_format(day, "j M"),
+    )
+
+
+def _y(count: float, top: int) -> float:
+    return round(_BASE - (_BASE - _TOP) * count / top, 1)
+
+
+def compact(number: int) -> str:
+    """A number for the scale: 500, 20 k, 5 M."""
+    for size, unit in ((1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k")):
+        if number >= size:
+            text = f"{number / size:.1f}".removesuffix(".0")
+            return f"{text} {unit}"
+    return whole_text(number)

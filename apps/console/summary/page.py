@@ -1,0 +1,228 @@
+"""View logs: the summary of one service, with its daily transactions and its runs."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlencode
+
+from django.contrib.admin import AdminSite
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.template.loader import render_to_string
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from apps.console.summary.chart import draw_chart
+from apps.console.summary.daily_transactions import LENGTHS, MOST_ADDED, DayRange, daily_transactions
+from apps.console.summary.run_list import PAGE_SIZE, RunPage, RunQuestion, list_runs
+from apps.console.ui.badges import flow_html, next_run_html
+from apps.console.ui.filters import DEFAULT_PERIOD, PERIODS
+from apps.console.ui.formatting import whole_text
+from apps.console.ui.menus import MenuItem, row_menu
+from apps.console.ui.paging import MAX_COUNT
+from apps.runs.models import Run
+from apps.services.models import Service
+
+# Seconds after which the rows of open runs are asked for again.
+POLL_AFTER = 5
+
+
+def summary_page(request: HttpRequest, site: AdminSite, service: Service) -> HttpResponse:
+    """The chart, and the runs that started in the last 24 hours unless another period is asked for."""
+    now = timezone.now()
+    question = RunQuestion.from_query(request.GET.dict())
+    page = list_runs(service, question, now)
+    links = SummaryLinks(question, DayRange.from_query(request.GET, now))
+    context = {
+        **site.each_context(request),
+        "title": service.name,
+        "service": service,
+        "is_reported": service.kind == Service.Kind.REPORTED,
+        "flow": flow_html(service),
+        "next_run": next_run_html(service, now),
+        **_chart(service, links.range),
+        "question": question,
+        "page": page,
+        "most_counted": MAX_COUNT,
+        "heading": _heading(question, page),
+        "rows": [_row(request, run, now) for run in page.runs],
+        "links": links,
+        "filters": links.filters(),
+        "older": links.to(before=str(page.next_before)) if page.next_before else "",
+        "poll_after": POLL_AFTER,
+        "may_start": request.user.has_perm("runs.start_run") and service.kind != Service.Kind.REPORTED,
+        "may_change": request.user.has_perm("services.change_service"),
+    }
+    return TemplateResponse(request, "console/summary.html", context)
+
+
+def summary_feed(request: HttpRequest, service: Service) -> HttpResponse:
+    """The rows of the runs named by `?run=`, as they are now; `poll_after` is null once none of them is open."""
+    numbers = {
+        int(number) for number in request.GET.getlist("run") if number.isdecimal() and len(number) <= 18
+    }
+    runs = service.runs.filter(pk__in=sorted(numbers)[:PAGE_SIZE]).select_related("started_by")
+    now = timezone.now()
+    rows = {
+        run.pk: render_to_string("console/run_row.html", {"row": _row(request, run, now)}, request)
+        for run in runs
+    }
+    goes_on = any(run.is_open for run in runs)
+    return JsonResponse({"rows": rows, "poll_after": POLL_AFTER if goes_on else None})
+
+
+def shown_duration(run: Run, now: datetime) -> Any:
+    """From start to finish, or up to now while the run goes on."""
+    if run.is_open and run.started_at is not None:
+        return now - run.started_at
+    return run.duration
+
+
+def run_menu(request: HttpRequest, run: Run, *, is_reported: bool = False) -> list[MenuItem]:
+    """What the ⋮ menu of a run offers this user."""
+    log = reverse("admin:runs_run_log", args=[run.pk])
+    items = [MenuItem(_("More details"), log, "logs")]
+    if request.user.has_perm("runs.start_run") and not is_reported:
+        again = reverse("admin:services_service_run", args=[run.service_id])
+        items.append(MenuItem(_("Run again"), f"{again}?retry_of={run.pk}", "again"))
+    if run.is_open and request.user.has_perm("runs.cancel_run"):
+        items.append(
+            MenuItem(_("Cancel"), reverse("admin:runs_run_cancel", args=[run.pk]), "stop", does="post")
+        )
+    items.append(MenuItem(_("Copy link"), log, "link", does="copy"))
+    return items
+
+
+class SummaryLinks:
+    """The addresses of the same page with one thing changed; defaults are left out, so that they stay clean."""
+
+    def __init__(self, question: RunQuestion, days: DayRange) -> None:
+        self.question = question
+        self.range = days
+
+    def to(self, **change: str) -> str:
+        query = self.parameters() | change
+        if query["period"] == DEFAULT_PERIOD.key:
+            del query["period"]
+        return "?" + urlencode({key: value for key, value in query.items() if value})
+
+    def parameters(self) -> dict[str, str]:
+        """What the address holds now, less the search and the page."""
+        period, days = self.question.period, self.range
+        is_custom = period.key == "custom"
+        return {
+            "period": period.key,
+            "from": _field_text(period.since) if is_custom else "",
+            "to": _field_text(period.until) if is_custom else "",
+            "status": self.question.status,
+            "trigger": self.question.trigger,
+            "warned": "1" if self.question.warned else "",
+            "days": "custom" if days.length is None else str(days.length) if days.length != 30 else "",
+            "first": days.first.isoformat() if days.length is None else "",
+            "last": days.last.isoformat() if days.length is None else "",
+        }
+
+    def kept_by_period(self) -> list[tuple[str, str]]:
+        """What the form of the custom period hands on."""
+        return self._kept("period", "from", "to")
+
+    def kept_by_range(self) -> list[tuple[str, str]]:
+        """What the form of the custom range hands on."""
+        return self._kept("days", "first", "last")
+
+    def _kept(self, *own: str) -> list[tuple[str, str]]:
+        return [(key, value) for key, value in self.parameters().items() if value and key not in own]
+
+    def ranges(self) -> list[tuple[str, str, bool]]:
+        return [
+            (
+                ngettext("%(count)s day", "%(count)s days", length) % {"count": length},
+                self.to(days="" if length == 30 else str(length), first="", last=""),
+                self.range.length == length,
+            )
+            for length in LENGTHS
+        ]
+
+    def periods(self) -> list[tuple[Any, str, bool]]:
+        shown, sought = self.question.period, self.question.search
+        return [
+            (
+                period.label,
+                self.to(**{"period": period.key, "from": "", "to": ""}),
+                period == shown and not sought,
+            )
+            for period in PERIODS
+        ]
+
+    def filters(self) -> list[tuple[str, str, list[tuple[Any, str, bool]]]]:
+        """Caption, name and choices of each filter but the period."""
+        warned = [("", _("All")), ("1", _("With warnings"))]
+        question = self.question
+        return [
+            self._filter(_("Status"), "status", question.status, [("", _("All")), *Run.Status.choices]),
+            self._filter(_("Trigger"), "trigger", question.trigger, [("", _("All")), *Run.Trigger.choices]),
+            self._filter(_("Warnings"), "warned", "1" if question.warned else "", warned),
+        ]
+
+    def _filter(
+        self, caption: str, name: str, chosen: str, choices: list[tuple[str, Any]]
+    ) -> tuple[str, str, list[tuple[Any, str, bool]]]:
+        is_searching = bool(self.question.search)
+        return (
+            caption,
+            name,
+            [(label, self.to(**{name: key}), key == chosen and not is_searching) for key, label in choices],
+        )
+
+    @property
+    def since_text(self) -> str:
+        return _field_text(self.question.period.since)
+
+    @property
+    def until_text(self) -> str:
+        return _field_text(self.question.period.until)
+
+
+def _chart(service: Service, wanted: DayRange) -> dict[str, Any]:
+    found = daily_transactions(service, wanted)
+    days = found.days
+    return {
+        "days": days[::-1],
+        "chart_is_whole": found.is_whole,
+        "most_added": MOST_ADDED,
+        "totals": {
+            "pulled": sum(day.pulled_count for day in days),
+            "pushed": sum(day.pushed_count for day in days),
+            "failed": sum(day.failed_count for day in days),
+            "runs": sum(day.run_count for day in days),
+        },
+        "chart": draw_chart(days),
+    }
+
+
+def _row(request: HttpRequest, run: Run, now: datetime) -> dict[str, Any]:
+    menu = row_menu(f"run-{run.pk}", str(run), run_menu(request, run))
+    return {"run": run, "duration": shown_duration(run, now), "menu": menu}
+
+
+def _heading(question: RunQuestion, page: RunPage) -> str:
+    count = f"{whole_text(MAX_COUNT)}+" if page.is_capped else whole_text(page.count)
+    words = {"count": count, "when": question.period.words, "search": question.search}
+    if question.search:
+        return (
+            ngettext(
+                "%(count)s run with the number %(search)s",
+                "%(count)s runs with the number %(search)s",
+                page.count,
+            )
+            % words
+        )
+    return ngettext("%(count)s run started %(when)s", "%(count)s runs started %(when)s", page.count) % words
+
+
+def _field_text(moment: datetime | None) -> str:
+    """As a field for day and time wants it."""
+    return timezone.localtime(moment).strftime("%Y-%m-%dT%H:%M") if moment else ""

@@ -1,0 +1,183 @@
+"""Lists the runs of one service by period, status and number, newest first: index ranges, no OFFSET."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import astuple, dataclass
+from datetime import datetime
+
+from django.db.models import Count, Q, QuerySet, Sum
+
+from apps.console.ui.filters import Period, custom_period, moment_from, period_from
+from apps.console.ui.paging import MAX_COUNT
+from apps.runs.models import Run
+from apps.runs.models.run import RunQuerySet
+from apps.services.models import Service
+
+PAGE_SIZE = 50
+
+
+@dataclass(frozen=True)
+class RunQuestion:
+    """Which runs are asked for."""
+
+    period: Period
+    # A status of Run.Status; empty = any.
+    status: str
+    # As typed: the number of a run; empty = none.
+    search: str
+    # The number of the run that the page before ended with; None = the first page.
+    before: int | None
+    # One of Run.Trigger; empty = any.
+    trigger: str = ""
+    # Only runs with warnings.
+    warned: bool = False
+
+    @classmethod
+    def from_query(cls, query: Mapping[str, str]) -> RunQuestion:
+        """Reads the query string; what makes no sense falls back to the default."""
+        status = query.get("status", "")
+        before = query.get("before", "")
+        trigger = query.get("trigger", "")
+        return cls(
+            period=_period(query),
+            status=status if status in Run.Status.values else "",
+            search=query.get("q", "").strip().lstrip("#"),
+            before=int(before) if before.isdecimal() and len(before) <= 18 else None,
+            trigger=trigger if trigger in Run.Trigger.values else "",
+            warned=query.get("warned") == "1",
+        )
+
+    def narrow(self, runs: RunQuerySet) -> RunQuerySet:
+        """Those of `runs` that are asked for, whenever they started."""
+        if self.status:
+            runs = runs.filter(status=self.status)
+        if self.trigger:
+            runs = runs.filter(trigger=self.trigger)
+        if self.warned:
+            runs = runs.filter(warning_count__gt=0)
+        return runs
+
+    @property
+    def run_number(self) -> int | None:
+        """The number that is searched; None where what was typed is none."""
+        return int(self.search) if self.search.isdecimal() and len(self.search) <= 18 else None
+
+
+@dataclass(frozen=True)
+class Totals:
+    """What the runs of a period add up to; of more than MAX_COUNT, the newest are counted."""
+
+    count: int = 0
+    failed: int = 0
+    pulled: int = 0
+    pushed: int = 0
+    warnings: int = 0
+    errors: int = 0
+
+    def __add__(self, other: Totals) -> Totals:
+        return Totals(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
+
+
+@dataclass(frozen=True)
+class RunPage:
+    """Some runs, newest first, and what all that are asked for add up to, counted up to MAX_COUNT."""
+
+    runs: list[Run]
+    totals: Totals
+    # Where the next page begins; None = this is the last.
+    next_before: int | None
+
+    @property
+    def count(self) -> int:
+        return self.totals.count
+
+    @property
+    def is_capped(self) -> bool:
+        return self.count > MAX_COUNT
+
+
+def list_runs(service: Service, question: RunQuestion, now: datetime) -> RunPage:
+    """One page of runs; those that never started stand where they were queued.
+
+    Index ranges of `run_service_started`: the started ones, those that never started, and both counted.
+    A run number is found whatever the period.
+    """
+    runs = Run.objects.filter(service=service).select_related("started_by")
+    if question.search:
+        found = list(runs.filter(pk=question.run_number)) if question.run_number is not None else []
+        return RunPage(found, Totals(len(found)), None)
+    runs = question.narrow(runs)
+    cutoff, until = question.period.cutoff(now), question.period.until
+    ending = runs.filter(pk=question.before).first() if question.before is not None else None
+
+    started = _started(runs, cutoff, until, ending)[: PAGE_SIZE + 1]
+    page = list(started)
+    has_more = len(page) > PAGE_SIZE
+    page = page[:PAGE_SIZE]
+    oldest = page[-1].started_at if has_more else cutoff
+    waiting = list(_never_started(runs, oldest, until, ending)[:PAGE_SIZE])
+    page = sorted(page + waiting, key=_place, reverse=True)
+    return RunPage(page, _totals(runs, cutoff, until), _last_started(page) if has_more else None)
+
+
+def _period(query: Mapping[str, str]) -> Period:
+    if query.get("period") != "custom":
+        return period_from(query.get("period"))
+    return custom_period(moment_from(query.get("from", "")), moment_from(query.get("to", "")))
+
+
+def _totals(runs: QuerySet[Run], cutoff: datetime | None, until: datetime | None) -> Totals:
+    """Two sums, because an OR over both would read every run of the service; both are bounded."""
+    ranges = (_started(runs, cutoff, until, None), _never_started(runs, cutoff, until, None))
+    return sum((_sum(wanted) for wanted in ranges), Totals())
+
+
+def _sum(wanted: QuerySet[Run]) -> Totals:
+    # Of the index alone: neither the row nor its number is read.
+    counted = wanted.select_related(None).order_by("-started_at")[: MAX_COUNT + 1]
+    sums = counted.aggregate(
+        count=Count("*"),
+        failed=Count("status", filter=Q(status__in=(Run.Status.FAILED, Run.Status.LOST))),
+        pulled=Sum("pulled_count"),
+        pushed=Sum("pushed_count"),
+        warnings=Sum("warning_count"),
+        errors=Sum("error_count"),
+    )
+    return Totals(**{name: value or 0 for name, value in sums.items()})
+
+
+def _started(
+    runs: QuerySet[Run], cutoff: datetime | None, until: datetime | None, ending: Run | None
+) -> QuerySet[Run]:
+    started = runs.filter(started_at__isnull=False).order_by("-started_at", "-id")
+    if cutoff is not None:
+        started = started.filter(started_at__gte=cutoff)
+    if until is not None:
+        started = started.filter(started_at__lt=until)
+    if ending is not None and ending.started_at is not None:
+        started = started.filter(started_at__lte=ending.started_at).exclude(
+            started_at=ending.started_at, id__gte=ending.pk
+        )
+    return started
+
+
+def _never_started(
+    runs: QuerySet[Run], oldest: datetime | None, until: datetime | None, ending: Run | None
+) -> QuerySet[Run]:
+    never = runs.filter(started_at=None).order_by("-id")
+    if oldest is not None:
+        never = never.filter(queued_at__gte=oldest)
+    if until is not None:
+        never = never.filter(queued_at__lt=until)
+    if ending is not None and ending.started_at is not None:
+        never = never.filter(queued_at__lt=ending.started_at)
+    return never
+
+
+def _place(run: Run) -> tuple[datetime, int]:
+    return (run.started_at or run.queued_at, run.pk)
+
+
+def _last_started(page: list[Run]) -> int:
+    return next(run.pk for run in reversed(page) if run.started_at is not None)

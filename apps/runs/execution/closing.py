@@ -1,0 +1,90 @@
+"""Closes runs that nobody executes any more: the last lines go straight into the table, with the end itself."""
+
+from __future__ import annotations
+
+import time
+import uuid
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Count
+
+from apps.runs.execution.finalization import finish_run, plan_aftermath
+from apps.runs.log.bulk_insert import write_lines
+from apps.runs.log.spool import format_line, time_text
+from apps.runs.models import Level, LogEntry, Run, Step
+
+
+def close_run(
+    run: Run,
+    token: uuid.UUID,
+    status: Run.Status,
+    level: Level,
+    message: str,
+    *,
+    counters: Mapping[str, Any] | None = None,
+    may_retry: bool = True,
+    missing: str = "",
+    checksum: int | None = None,
+) -> None:
+    """End a run under its lease, with `message` as a last line.
+
+    `counters` are columns that whoever executed it left behind; `missing` says why the log may want lines;
+    `checksum` is that of the lines before. Raises LeaseLost.
+    """
+    aftermath = plan_aftermath(run, status, may_retry=may_retry)
+    with transaction.atomic():
+        chunk = append_lines(run, [(level, message), *aftermath.lines])
+        outcome = {**(counters or {}), **stored_counts(run)}
+        if level is Level.ERROR and not outcome.get("error"):
+            outcome |= {
+                "error": message[:500],
+                "error_sequence": outcome["line_count"] - len(aftermath.lines),
+            }
+        if missing:
+            outcome |= {"is_complete": False, "lost_reason": missing[:200]}
+        if checksum is not None:
+            outcome["log_checksum"] = zlib.crc32(chunk, checksum)
+        finish_run(run, token, status, aftermath, **outcome)
+
+
+def append_lines(run: Run, lines: Sequence[tuple[Level, str]]) -> bytes:
+    """Write lines of the last step behind those that the table has; their bytes as in a spool."""
+    first = newest_sequence(run) + 1
+    now = time_text(time.time())
+    chunk = b"".join(
+        format_line(run.pk, sequence, now, level, Step.FINISH, message)
+        for sequence, (level, message) in enumerate(lines, first)
+    )
+    write_lines(chunk)
+    return chunk
+
+
+def stored_counts(run: Run) -> dict[str, Any]:
+    """What the table holds of the log, as columns of Run: lines, warnings, errors, and the first error."""
+    lines = LogEntry.objects.filter(run_id=run.pk)
+    by_level = dict(lines.values_list("level").annotate(count=Count("sequence")))
+    stored = sum(by_level.values())
+    # What the disk did not take has no number, and was told by whoever executed the run.
+    [(told, reason)] = Run.objects.filter(pk=run.pk).values_list("lost_line_count", "lost_reason")
+    lost = max(newest_sequence(run) - stored, told)
+    counts: dict[str, Any] = {
+        "line_count": stored,
+        "warning_count": by_level.get(Level.WARNING, 0),
+        "error_count": by_level.get(Level.ERROR, 0),
+        "lost_line_count": lost,
+        "lost_reason": (reason if told else "they are not in the database") if lost else "",
+        "is_complete": not lost,
+    }
+    first = lines.filter(level=Level.ERROR).order_by("sequence").first() if counts["error_count"] else None
+    if first is not None:
+        counts |= {"error": first.message.partition("\n")[0][:500], "error_sequence": first.sequence}
+    return counts
+
+
+def newest_sequence(run: Run) -> int:
+    """The number of the last line that the table has; 0 where there is none."""
+    newest = LogEntry.objects.filter(run_id=run.pk).order_by("-sequence").values_list("sequence", flat=True)
+    return newest.first() or 0

@@ -1,0 +1,149 @@
+"""Puts runs into the queue, which is the table of runs: for a person, a token, or the schedule."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+from django.db.models.functions import Now
+from django.utils.translation import gettext as _
+
+from apps.runs.execution.replay import check_replay
+from apps.runs.models import Payload, Run
+from apps.runs.models.run import RunQuerySet
+from apps.services.definition.options import run_options_from
+from apps.services.models import Service
+from apps.services.schedule import last_slot
+
+logger = logging.getLogger(__name__)
+
+
+def queue_run(
+    service: Service,
+    *,
+    trigger: Run.Trigger,
+    user: Any = None,
+    store: Collection[str] = (),
+    is_dry_run: bool = False,
+    options: Mapping[str, object] | None = None,
+    idempotency_key: str | None = None,
+    retry_of: Run | None = None,
+    replay_of: Run | None = None,
+) -> Run:
+    """A new queued run. With an idempotency key that this user gave before for the service: that run.
+
+    With `replay_of` its pages are the stored pull payloads of that run. Raises ValidationError with the faulty
+    fields: `store`, `options`, `replay_of`.
+    """
+    if service.kind == Service.Kind.REPORTED:
+        raise ValidationError(
+            {"service": _("It runs elsewhere and reports here; it cannot be started from here.")}
+        )
+    unknown = sorted(set(store) - set(Payload.Kind.values))
+    if unknown:
+        raise ValidationError(
+            {
+                "store": _("Unknown: %(names)s; known are pull, push and script.")
+                % {"names": ", ".join(unknown)}
+            }
+        )
+    if replay_of is not None:
+        check_replay(service, replay_of)
+    run = Run(
+        service=service,
+        script=service.current_script(),
+        trigger=trigger,
+        started_by=user,
+        store_pull=Payload.Kind.PULL in store,
+        store_push=Payload.Kind.PUSH in store,
+        store_script=Payload.Kind.SCRIPT in store,
+        is_dry_run=is_dry_run,
+        options=run_options_from(service, options or {}),
+        idempotency_key=idempotency_key or None,
+        retry_of=retry_of,
+        replay_of=replay_of,
+    )
+    try:
+        with transaction.atomic():
+            run.save(force_insert=True)
+    except IntegrityError:
+        if run.idempotency_key is None:
+            raise
+        return Run.objects.get(service=service, started_by=user, idempotency_key=run.idempotency_key)
+    run.refresh_from_db()
+    return run
+
+
+@dataclass
+class Slots:
+    """What one tick did: the runs that it queued, and how many slots it left out."""
+
+    queued: list[Run] = field(default_factory=list)
+    skipped: int = 0
+
+
+def queue_due_runs(now: datetime) -> Slots:
+    """A queued run for each active service whose slot has come; of several missed slots only the latest.
+
+    A slot that comes while a run of the service is open is left out where the service wants that (`overlap`).
+    Two schedulers at once are harmless: one of them moves the service on to its next slot, and the slot is
+    unique in the database.
+    """
+    slots = Slots()
+    for service in Service.objects.due(now).filter(kind=Service.Kind.INTEGRATION):
+        try:
+            _take_slot(service, now, slots)
+        # One service must not keep the others from their time.
+        except Exception:
+            logger.exception("Schedule: the slot of the service %s could not be queued", service.slug)
+    if slots.queued or slots.skipped:
+        logger.info("Schedule: %d runs queued, %d slots skipped", len(slots.queued), slots.skipped)
+    return slots
+
+
+def _take_slot(service: Service, now: datetime, slots: Slots) -> None:
+    due_at = service.next_run_at
+    slot = last_slot(service.schedule, service.timezone, now=now) or due_at
+    service.plan_next_run(now)
+    with transaction.atomic():
+        is_ours = Service.objects.active().filter(pk=service.pk, next_run_at=due_at)
+        if not is_ours.update(next_run_at=service.next_run_at):
+            return
+        if service.overlap == Service.Overlap.SKIP and _has_open_run(service, slot):
+            logger.warning(
+                "Schedule: %s skips its slot of %s, for a run of it is still open", service.slug, slot
+            )
+            slots.skipped += 1
+            return
+        run, is_new = Run.objects.get_or_create(
+            service=service,
+            scheduled_for=slot,
+            defaults={"trigger": Run.Trigger.SCHEDULE, "script": service.current_script()},
+        )
+    if is_new:
+        slots.queued.append(run)
+
+
+def _has_open_run(service: Service, slot: datetime | None) -> bool:
+    return Run.objects.open().filter(service=service).exclude(scheduled_for=slot).exists()
+
+
+def take_waiting() -> list[int]:
+    """Runs whose waiting is over: a retry that is due, a slot whose service has no other run any more."""
+    return _note_sent(Run.objects.newly_claimable())
+
+
+def send_again() -> list[int]:
+    """The queued runs that no worker took within a minute, noted as sent now: their message may be gone."""
+    return _note_sent(Run.objects.unclaimed())
+
+
+def _note_sent(runs: RunQuerySet) -> list[int]:
+    run_ids = list(runs.order_by("pk").values_list("pk", flat=True)[:1000])
+    Run.objects.filter(pk__in=run_ids).update(sent_at=Now())
+    return run_ids

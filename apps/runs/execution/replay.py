@@ -1,0 +1,121 @@
+"""Runs that take the stored pull payloads of an earlier run for their source, instead of asking it again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from itertools import batched, count
+from pathlib import PurePosixPath
+from types import TracebackType
+from typing import BinaryIO, Self, cast
+
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
+
+from apps.runs.models import Payload, Run
+from apps.runs.models.payload import PayloadQuerySet
+from apps.runs.payloads.reading import open_payload
+from apps.services.connectors import auth_header_of
+from apps.services.connectors.base import Body, ConnectorError, Page, Record, RunFacts
+from apps.services.connectors.files.folder import told
+from apps.services.connectors.formats.documents import parse_json, records_in
+from apps.services.connectors.formats.readers import read_records
+from apps.services.definition.options import FileSource, HttpSource, source_from
+from apps.services.models import Service
+
+# How the pages of a run are named; what a failed pull left behind is named otherwise.
+_PAGES = "pull-page-"
+
+
+def check_replay(service: Service, original: Run) -> None:
+    """Raises ValidationError by `replay_of` unless the pages of `original` are there to be taken again."""
+    if original.service_id != service.pk:
+        raise _refusal(_("Run %(run)s is of another service.") % {"run": original.pk})
+    if original.is_open:
+        raise _refusal(_("Run %(run)s is still going on.") % {"run": original.pk})
+    pages = [payload.state for payload in _pages_of(original)]
+    if not pages:
+        raise _refusal(_("Run %(run)s stored no pull payloads.") % {"run": original.pk})
+    if gone := [state for state in pages if state != "stored"]:
+        raise _refusal(
+            _("%(gone)d of %(all)d pull payloads of run %(run)s can no longer be read (%(state)s).")
+            % {"gone": len(gone), "all": len(pages), "run": original.pk, "state": gone[0]}
+        )
+
+
+class Replay:
+    """A source whose pages are the stored ones of `original`, read by the service's options as they are now."""
+
+    def __init__(self, service: Service, original: Run, facts: RunFacts) -> None:
+        self._original = original
+        self._facts = facts
+        self._options = _options_of(service)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+    def pages(self) -> Iterator[Page]:
+        """Raises ConnectorError, also where a page has expired since the run was started."""
+        numbers = count(1)
+        for payload in _pages_of(self._original):
+            self._facts.check()
+            body: Body | None = _body_of(payload)
+            origin = f"{payload.name}, stored by run {self._original.pk}"
+            with closing(_opened(payload)) as stream:
+                for records in self._batches(stream, origin):
+                    yield Page(next(numbers), records, origin, body)
+                    body = None
+
+    def _batches(self, stream: BinaryIO, origin: str) -> Iterator[list[Record]]:
+        options = self._options
+        if isinstance(options, FileSource):
+            size = self._facts.page_size or options.page_size
+            records = read_records(stream, options.format, options.records, origin)
+            is_empty = True
+            for batch in batched(records, size):
+                is_empty = False
+                yield list(batch)
+            if is_empty:
+                yield []
+            return
+        with told(f"{origin} cannot be read"):
+            data = stream.read()
+        try:
+            document = parse_json(data)
+        except ValueError as error:
+            raise ConnectorError(f"{origin} is no JSON: {error}.") from None
+        yield records_in(document, options.records, origin=origin)
+
+
+def _pages_of(original: Run) -> PayloadQuerySet:
+    pages = Payload.objects.listed().with_state().filter(run=original, kind=Payload.Kind.PULL)
+    return pages.filter(name__startswith=_PAGES).order_by("name")
+
+
+def _options_of(service: Service) -> HttpSource | FileSource:
+    connection = service.source_connection
+    if connection is None:
+        raise ConnectorError("A reported service runs elsewhere: there is nothing to pull here.")
+    try:
+        return source_from(connection.kind, service.source_options, auth_header=auth_header_of(connection))
+    except ValidationError as error:
+        raise ConnectorError(f"The source of the service {service.slug} is not usable: {error}") from None
+
+
+def _body_of(payload: Payload) -> Body:
+    extension = PurePosixPath(payload.name).suffix
+    return Body(payload.content_type, extension, lambda: _opened(payload))
+
+
+def _opened(payload: Payload) -> BinaryIO:
+    with told(f"{payload.name} of run {payload.run_id} cannot be read"):
+        return cast("BinaryIO", open_payload(payload))
+
+
+def _refusal(message: str) -> ValidationError:
+    return ValidationError({"replay_of": message})

@@ -1,0 +1,205 @@
+"""The log of a run in the making: opened by whoever holds the lease, sealed at the end."""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+from apps.runs.log.context import Voice, hush, listen
+from apps.runs.log.handler import Echo, RunLogHandler
+from apps.runs.log.shipper import LeaseLost, Shipper
+from apps.runs.log.spool import Spool
+from apps.runs.models import LogEntry, Run, Step
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Seal:
+    """What is known of a log once its last line was shipped."""
+
+    line_count: int
+    lost_line_count: int
+    lost_reason: str
+    log_checksum: int
+    omitted_line_count: int = 0
+
+    @property
+    def is_complete(self) -> bool:
+        return self.lost_line_count == 0
+
+    def columns(self) -> dict[str, Any]:
+        """The same as columns of Run."""
+        return {
+            "line_count": self.line_count,
+            "lost_line_count": self.lost_line_count,
+            "lost_reason": self.lost_reason[:200],
+            "log_checksum": self.log_checksum,
+            "omitted_line_count": self.omitted_line_count,
+            "is_complete": self.is_complete,
+        }
+
+
+class RunLog:
+    """Within its `with` block, what this thread logs by `logging` becomes lines of the run's log.
+
+    The counters `pulled_count` and `pushed_count` may be set at will and reach the run with the next batch.
+    A log can be taken up where a dead worker left it: the spool and the database say where that is.
+    """
+
+    _voice: Voice
+
+    def __init__(
+        self, run: Run, token: uuid.UUID, *, secrets: Iterable[str] = (), echo: Echo | None = None
+    ) -> None:
+        self.pulled_count = run.pulled_count
+        self.pushed_count = run.pushed_count
+        self._run = run
+        self._spool = Spool(run.pk)
+        try:
+            self._spool.open()
+            sequence = max(self._spool.last_sequence(), _newest_sequence(run))
+        except BaseException:
+            # Nobody else could take it up for as long as this process lives.
+            self._spool.close()
+            raise
+        self._shipper = Shipper(run, token, self._spool, self.counters)
+        self._handler = RunLogHandler(
+            run.pk,
+            self._spool,
+            sequence=sequence,
+            secrets=secrets,
+            wake=self._shipper.wake,
+            echo=echo,
+        )
+        self._opened_at = self._step_since = time.monotonic()
+        self._step_seconds = dict.fromkeys((Step.PULL, Step.SCRIPT, Step.PUSH), 0.0)
+        self._handler.warning_count, self._handler.error_count = run.warning_count, run.error_count
+
+    def __enter__(self) -> Self:
+        self._voice = listen(self._handler)
+        self._shipper.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._detach()
+        with suppress(LeaseLost):
+            self._shipper.finish()
+        if self._handler.tail is not None:
+            self._handler.tail.close()
+        self._spool.close()
+
+    @property
+    def step(self) -> Step:
+        return self._handler.step
+
+    @step.setter
+    def step(self, step: Step) -> None:
+        now = time.monotonic()
+        if self._handler.step in self._step_seconds:
+            self._step_seconds[self._handler.step] += now - self._step_since
+        self._step_since = now
+        self._handler.step = step
+
+    @property
+    def seconds(self) -> float:
+        """For how long the log has been open."""
+        return time.monotonic() - self._opened_at
+
+    @property
+    def next_sequence(self) -> int:
+        """The number that the next line of this thread gets; beyond the limit, that of the last before it."""
+        return self._handler.next_place
+
+    @property
+    def cancel_requested(self) -> bool:
+        """Whether somebody asked to stop the run, as of the last heartbeat."""
+        return self._shipper.cancel_requested
+
+    def check_lease(self) -> None:
+        """Raises LeaseLost where the run is no longer ours to work for."""
+        self._shipper.check()
+
+    def counters(self) -> dict[str, Any]:
+        """The columns of Run that change while it goes on."""
+        counters: dict[str, Any] = {
+            "pulled_count": self.pulled_count,
+            "pushed_count": self.pushed_count,
+            "warning_count": self._handler.warning_count,
+            "error_count": self._handler.error_count,
+            "step_seconds": self._seconds_by_step(),
+        }
+        if self._handler.lost_count:
+            # Should this worker die, nobody else knows of them.
+            counters |= {
+                "lost_line_count": self._handler.lost_count,
+                "lost_reason": self._handler.lost_reason[:200],
+            }
+        if self._handler.first_error is not None and not self._run.error:
+            sequence, message = self._handler.first_error
+            counters |= {"error": message[:500], "error_sequence": sequence}
+        return counters
+
+    def hush_others(self) -> None:
+        """From here on only this thread is heard, whoever else worked for the run before."""
+        hush(self._voice)
+        self._voice = listen(self._handler)
+
+    def note_end(self, status: Run.Status, *, may_retry: bool) -> None:
+        """Keep on disk how the run ended, for whoever closes it if the database never hears it from us."""
+        end = {"status": status, "may_retry": may_retry, "counters": self.counters()}
+        try:
+            self._spool.note_end(end)
+        except OSError as error:
+            logger.warning("How the run ended could not be kept on disk: %s", error.strerror)
+
+    def seal(self) -> Seal:
+        """Ship the last lines and compare; from here on nothing that is logged becomes a line of the run.
+
+        May be called again where the database went away. Raises LeaseLost where the run was taken from us.
+        """
+        self._detach()
+        self._fold_tail()
+        self._shipper.finish()
+        expected = self._handler.last_sequence
+        if self._handler.tail is not None:
+            expected = self._spool.last_sequence()
+        stored = LogEntry.objects.filter(run_id=self._run.pk).count()
+        lost = self._handler.lost_count + expected - stored
+        reason = self._handler.lost_reason or ("they are not in the database" if lost else "")
+        return Seal(stored, lost, reason, self._spool.checksum(), self._spool.omitted_count)
+
+    def _fold_tail(self) -> None:
+        tail = self._handler.tail
+        try:
+            self._spool.fold(tail)
+        except OSError as error:
+            # They stay beside the spool, where they are no use to anybody.
+            self._handler.lost_count += self._handler.last_sequence - self._spool.last_sequence()
+            self._handler.lost_reason = f"the spool could not be written: {error.strerror}"
+
+    def _seconds_by_step(self) -> dict[str, float]:
+        seconds = dict(self._step_seconds)
+        if self._handler.step in seconds:
+            seconds[self._handler.step] += time.monotonic() - self._step_since
+        return {step.slug: round(spent, 3) for step, spent in seconds.items() if spent}
+
+    def _detach(self) -> None:
+        hush(self._voice)
+
+    def remove_spool(self) -> None:
+        """Once the run's end is committed, the database holds everything."""
+        self._spool.remove()
+
+
+def _newest_sequence(run: Run) -> int:
+    newest = LogEntry.objects.filter(run_id=run.pk).order_by("-sequence").values_list("sequence", flat=True)
+    return newest.first() or 0

@@ -1,0 +1,4 @@
+"""Monitoring: health checks and metrics for operators.
+
+May import every other module of `apps.runs`.
+"""

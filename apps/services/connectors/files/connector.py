@@ -1,0 +1,170 @@
+"""The connector `file`: pulls records from files, pushes them to files."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import batched, count
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlsplit
+
+from django.conf import settings
+
+from apps.services.connectors.base import Body, ConnectorError, Delivery, Page, Record, RunFacts
+from apps.services.connectors.files.folder import Folder, PendingFile, told
+from apps.services.connectors.files.local_folder import LocalFolder
+from apps.services.connectors.files.remote_folder import RemoteFolder
+from apps.services.connectors.formats.readers import CONTENT_TYPES, read_records
+from apps.services.connectors.formats.writers import RecordWriter, record_writer
+from apps.services.definition.options import FileDestination, FileSource
+from apps.services.models import Connection
+
+logger = logging.getLogger(__name__)
+
+
+def folder_of(connection: Connection) -> Folder:
+    """The folder that `connection` names. Raises ConnectorError where it may not or cannot be used."""
+    parts = urlsplit(connection.url)
+    if parts.scheme == "file" and not parts.netloc:
+        return LocalFolder(connection.url.removeprefix("file://"))
+    return RemoteFolder(connection)
+
+
+class FilePull:
+    """Pulls the records of every file that a path names, in the order of their names."""
+
+    def __init__(self, connection: Connection, options: FileSource, facts: RunFacts) -> None:
+        self._folder = folder_of(connection)
+        self._place = connection.url
+        self._options = options
+        self._facts = facts
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+    def pages(self) -> Iterator[Page]:
+        names = self._folder.matching(self._options.path)
+        if not names:
+            logger.warning("No file matches %s in %s.", self._options.path, self._place)
+        numbers = count(1)
+        for name in names:
+            for page in self._pages_of(name, numbers):
+                if page.number > settings.MAX_PAGES:
+                    raise ConnectorError(
+                        f"The files hold more than {settings.MAX_PAGES} pages, the most of one run. Set a larger "
+                        "“page_size”, or raise SYNCLOG_MAX_PAGES."
+                    )
+                yield page
+
+    def _pages_of(self, name: str, numbers: Iterator[int]) -> Iterator[Page]:
+        size = self._facts.page_size or self._options.page_size
+        body: Body | None = self._body(name)
+        last = 0
+        with self._folder.open(name) as stream:
+            records = read_records(stream, self._options.format, self._options.records, name)
+            for batch in self._batches(records, size, name):
+                first, last = last + 1, last + len(batch)
+                yield Page(next(numbers), list(batch), f"{name}, records {first}–{last}", body)
+                body = None
+                self._facts.check()
+        if body:
+            yield Page(next(numbers), [], f"{name}, no records", body)
+
+    def _batches(self, records: Iterator[Record], size: int, name: str) -> Iterator[tuple[Record, ...]]:
+        batches = batched(records, size)
+        while True:
+            # Only the reading: what happens to the page elsewhere is no failure of the file.
+            with told(f"{name} cannot be read"):
+                batch = next(batches, None)
+            if batch is None:
+                return
+            yield batch
+
+    def _body(self, name: str) -> Body:
+        return Body(
+            CONTENT_TYPES[self._options.format], f".{self._options.format}", lambda: self._folder.open(name)
+        )
+
+
+@dataclass
+class _OpenFile:
+    """The file of the whole run, while it is being written."""
+
+    name: str
+    pending: PendingFile
+    writer: RecordWriter
+    record_count: int = 0
+
+
+class FilePush:
+    """Pushes records to a file for each page, or to one for the whole run; none is seen before it is whole."""
+
+    def __init__(self, connection: Connection, options: FileDestination, facts: RunFacts) -> None:
+        self._folder = folder_of(connection)
+        self._options = options
+        self._facts = facts
+        self._open: _OpenFile | None = None
+        self._last_page = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._open:
+            pending, self._open = self._open.pending, None
+            try:
+                pending.discard()
+            except ConnectorError as failure:
+                # Only a warning, so that it does not hide why the run stopped.
+                logger.warning("%s", failure)
+
+    def push(self, page: int, records: list[Record]) -> Iterator[Delivery]:
+        if not records:
+            return
+        self._facts.check()
+        self._last_page = page
+        if self._open is None:
+            self._open = self._create(page)
+        name = self._open.name
+        for record in records:
+            with told(f"{name} cannot be written"):
+                self._open.writer.write(record)
+        self._open.record_count += len(records)
+        if "{page}" in self._options.path:
+            yield self._complete(self._open)
+
+    def finish(self) -> Iterator[Delivery]:
+        if self._open:
+            yield self._complete(self._open)
+
+    def _create(self, page: int) -> _OpenFile:
+        name = self._options.path.replace("{run}", str(self._facts.run_id)).replace("{page}", str(page))
+        pending = self._folder.create(name)
+        return _OpenFile(name, pending, record_writer(pending.stream, self._options.format, name))
+
+    def _complete(self, file: _OpenFile) -> Delivery:
+        with told(f"{file.name} cannot be written"):
+            file.writer.end()
+        file.pending.keep()
+        self._open = None
+        return Delivery(
+            page=self._last_page,
+            batch=1,
+            accepted=file.record_count,
+            refused=0,
+            outcome=f"{file.name} written",
+            request=Body(
+                CONTENT_TYPES[self._options.format],
+                f".{self._options.format}",
+                lambda: self._folder.open(file.name),
+            ),
+        )

@@ -1,0 +1,100 @@
+"""Files of this machine, confined to the folders in SYNCLOG_FILE_ROOTS whatever links lead elsewhere."""
+
+from __future__ import annotations
+
+import glob
+import os
+from pathlib import Path
+from typing import BinaryIO
+
+from django.conf import settings
+
+from apps.services.connectors.base import ConnectorError
+from apps.services.connectors.files.folder import is_temporary, temporary_name, told
+
+# In the data directory, which is the default root, these are Synclog's own.
+_OWN_NAMES = {"broker", "demo-credentials.txt", "log", "payloads", "secret-key", "spool", "static"}
+_OWN_BEGINNINGS = ("beat-schedule", "synclog.sqlite3", "test.sqlite3")
+
+
+class LocalFolder:
+    """The folder of a `file://` connection."""
+
+    def __init__(self, path: str) -> None:
+        self._path = confined(Path(path))
+
+    def matching(self, pattern: str) -> list[str]:
+        with told(f"The files {pattern} cannot be listed"):
+            found = glob.glob(pattern, root_dir=self._path, recursive=True)  # noqa: PTH207 - sorted, without hidden
+        names = [name for name in found if not is_temporary(name)]
+        return sorted(name for name in names if confined(self._path / name).is_file())
+
+    def open(self, name: str) -> BinaryIO:
+        with told(f"{name} cannot be opened"):
+            return confined(self._path / name).open("rb")
+
+    def create(self, name: str) -> PendingLocalFile:
+        target = self._path / name
+        with told(f"{name} cannot be written"):
+            confined(target.parent).mkdir(parents=True, exist_ok=True)
+            # Resolved again: only what exists can be a link.
+            confined(target)
+            return PendingLocalFile(confined(target.parent) / target.name)
+
+
+class PendingLocalFile:
+    """A file that is flushed to the disk and renamed once it is whole."""
+
+    def __init__(self, target: Path) -> None:
+        self._target = target
+        self._temporary = target.with_name(temporary_name(target.name))
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+        self.stream: BinaryIO = os.fdopen(os.open(self._temporary, flags, 0o666), "wb")
+
+    def keep(self) -> None:
+        with told(f"{self._target} cannot be written"):
+            self.stream.flush()
+            os.fsync(self.stream.fileno())
+            self.stream.close()
+            self._temporary.replace(self._target)
+            folder = os.open(self._target.parent, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+
+    def discard(self) -> None:
+        with told(f"{self._temporary} cannot be taken away"):
+            # Gone first: closing may write, and a full disk must not keep the file.
+            self._temporary.unlink(missing_ok=True)
+            self.stream.close()
+
+
+def confined(path: Path) -> Path:
+    """`path` with its links followed. Raises ConnectorError where that is outside the roots, or Synclog's own."""
+    try:
+        resolved = path.resolve()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ConnectorError(f"{str(path)!r} is no usable path: {error}.") from None
+    roots = [root.resolve() for root in settings.FILE_ROOTS]
+    if not any(resolved.is_relative_to(root) for root in roots):
+        allowed = ", ".join(str(root) for root in roots)
+        raise ConnectorError(
+            f"{path} lies outside the folders in SYNCLOG_FILE_ROOTS ({allowed}), where file:// connections may read "
+            "and write."
+        )
+    if _is_own(resolved):
+        raise ConnectorError(f"{path} belongs to Synclog itself; no connection may read or write it.")
+    return resolved
+
+
+def _is_own(path: Path) -> bool:
+    """Whether `path` is part of what Synclog keeps: its key, its database, its queue, its payloads."""
+    database = settings.DATABASES["default"]
+    if database["ENGINE"].endswith("sqlite3") and str(path).startswith(str(Path(database["NAME"]).resolve())):
+        return True
+    data = settings.DATA_DIR.resolve()
+    if not path.is_relative_to(data) or path == data:
+        return False
+    first = path.relative_to(data).parts[0]
+    return first in _OWN_NAMES or first.startswith(_OWN_BEGINNINGS)

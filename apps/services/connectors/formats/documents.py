@@ -1,0 +1,77 @@
+"""JSON in and out, exactly as the standard has it: no NaN, and every failure told in plain words."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NoReturn
+
+from jmespath.exceptions import JMESPathError
+
+from apps.services.connectors.base import ConnectorError, Record
+from apps.services.definition.option_values import Expression
+
+
+def parse_json(data: bytes) -> Any:
+    """The document in `data`. Raises ValueError, whose text is the reason, where it is no JSON."""
+    try:
+        return json.loads(data, parse_constant=_refuse_constant)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"byte {error.start} is no valid {error.encoding}") from None
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def encode_json(value: Any) -> bytes:
+    """`value` as JSON in UTF-8, on one line. Raises ConnectorError where JSON cannot say it."""
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ConnectorError(f"A record cannot be written as JSON: {error}.") from None
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        # Half a surrogate pair, which only an escape can carry.
+        return json.dumps(value).encode()
+
+
+def records_in(document: Any, expression: Expression, *, origin: str) -> list[Record]:
+    """The list that `expression` finds in `document`. Raises ConnectorError where it finds none."""
+    try:
+        found = expression.search(document)
+    except (JMESPathError, RecursionError) as error:
+        raise ConnectorError(
+            f"The JMESPath “{expression.text}” fails on {origin}: {error or 'nested too deeply'}."
+        ) from None
+    if isinstance(found, list):
+        return found
+    raise ConnectorError(
+        f"The JMESPath “{expression.text}” finds no list in {origin}: it finds {_in_words(found)}, and the document "
+        f"is {_in_words(document)}. Set “records” to where the list stands, such as data.items."
+    )
+
+
+def excerpt(data: bytes, length: int = 300) -> str:
+    """The beginning of `data` on one line, to be quoted in an error."""
+    text = " ".join(data[: length * 4].decode("utf-8", "replace").split())
+    return text if len(text) <= length else f"{text[:length]}…"
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _in_words(value: Any) -> str:
+    match value:
+        case None:
+            return "nothing"
+        case dict():
+            keys = ", ".join(str(key) for key in list(value)[:10])
+            return f"an object with the keys {keys}" if keys else "an empty object"
+        case list():
+            return f"a list of {len(value)}"
+        case str():
+            return "a text"
+        case bool():
+            return "true" if value else "false"
+        case _:
+            return "a number"

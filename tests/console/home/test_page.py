@@ -1,0 +1,143 @@
+"""The home page says whether anything is wrong now, what is wrong first."""
+
+from datetime import timedelta
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries
+
+from apps.console.home import page as home_page
+from apps.runs.models import Run
+from apps.runs.monitoring.doctor import Finding
+from tests.factories import make_run, make_service, make_user
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def findings(monkeypatch: pytest.MonkeyPatch) -> list[Finding]:
+    """What the checks find: all well, unless a test adds to it. The doctor's own tests show that they look."""
+    found = [Finding("database", True, "It answers.")]
+    monkeypatch.setattr(home_page, "run_checks", lambda: found)
+    return found
+
+
+@pytest.fixture
+def staff(client: Client) -> Client:
+    client.force_login(make_user(is_superuser=True))
+    return client
+
+
+def page(client: Client) -> str:
+    return client.get("/admin/").content.decode()
+
+
+def test_all_is_well_is_said_in_words(staff: Client) -> None:
+    run = make_run(make_service(name="Orders"))
+
+    text = page(staff)
+
+    assert "All is well" in text
+    assert "No run is queued or running." in text
+    assert f'href="/admin/services/service/{run.service_id}/runs/">Orders</a>' in text
+
+
+def test_last_failure_is_told_and_an_older_one_is_not(staff: Client) -> None:
+    broken, mended = make_service(name="Broken"), make_service(name="Mended")
+    make_run(broken, status=Run.Status.FAILED, error="No iban in record 10045")
+    make_run(mended, status=Run.Status.FAILED, error="Long ago")
+    make_run(mended)
+
+    text = page(staff)
+
+    assert "1 service failing" in text
+    assert "No iban in record 10045" in text
+    assert "Long ago" not in text
+
+
+def test_late_slot_and_late_run_are_told(staff: Client) -> None:
+    now = timezone.now()
+    make_service(name="Forgotten", schedule="0 * * * *", next_run_at=now - timedelta(seconds=130))
+    make_service(name="Almost", schedule="0 * * * *", next_run_at=now - timedelta(seconds=100))
+    make_run(make_service(name="Waits"), status=Run.Status.QUEUED, queued_at=now - timedelta(seconds=70))
+    make_run(make_service(name="New"), status=Run.Status.QUEUED, queued_at=now - timedelta(seconds=20))
+
+    context = staff.get("/admin/").context
+
+    assert [service.name for service in context["late_services"]] == ["Forgotten"]
+    assert [run.service.name for run in context["waiting_runs"]] == ["Waits"]
+    assert context["verdict"] == ["2 late"]
+
+
+def test_run_that_waits_for_the_one_before_or_for_its_hour_is_not_late(staff: Client) -> None:
+    now = timezone.now()
+    old = {"status": Run.Status.QUEUED, "queued_at": now - timedelta(minutes=5)}
+    service = make_service(overlap="queue")
+    make_run(service, status=Run.Status.RUNNING)
+    make_run(service, **old)
+    make_run(due_at=now + timedelta(minutes=5), **old)
+
+    assert staff.get("/admin/").context["waiting_runs"] == []
+
+
+def test_paused_service_and_failed_check_are_told(staff: Client, findings: list[Finding]) -> None:
+    make_service(name="Tired", is_active=False, paused_at=timezone.now(), pause_after_failures=3)
+    findings.append(Finding("broker", False, "Does not answer."))
+
+    text = page(staff)
+
+    assert "1 schedule paused · 1 check fails" in text
+    assert "turned off after 3 failures in a row" in text
+    assert text.index("Does not answer.") < text.index("It answers.")
+
+
+def test_paused_service_stands_once_beside_its_failure_where_there_is_one(staff: Client) -> None:
+    paused = {"is_active": False, "paused_at": timezone.now(), "pause_after_failures": 3}
+    make_run(make_service(name="Tired", **paused), status=Run.Status.FAILED, error="No iban")
+    make_run(make_service(name="Mended by hand", **paused))
+    make_run(make_service(name="Well"))
+
+    text = page(staff)
+
+    assert text.count(">Tired</a>") == text.count(">Mended by hand</a>") == text.count(">Well</a>") == 1
+    assert text.index("No iban") < text.index("after 3 failures in a row") < text.index(">Mended by hand</a>")
+    assert "1 service failing · 2 schedules paused" in text
+
+
+def test_run_that_nobody_takes_stands_once(staff: Client) -> None:
+    queued_at = timezone.now() - timedelta(minutes=3)
+    run = make_run(make_service(name="Waits"), status=Run.Status.QUEUED, queued_at=queued_at)
+
+    assert page(staff).count(f"/admin/runs/run/{run.pk}/log/") == 1
+
+
+def test_full_list_says_that_there_may_be_more(staff: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(home_page, "MOST_ROWS", 2)
+    for _number in range(3):
+        make_run(status=Run.Status.FAILED)
+
+    assert "2+ services failing" in page(staff)
+
+
+def test_home_tells_nothing_to_who_may_see_no_runs(client: Client) -> None:
+    make_run(make_service(name="Orders"), status=Run.Status.FAILED)
+    client.force_login(make_user())
+
+    text = page(client)
+
+    assert "You may not see any runs yet." in text
+    assert "Orders" not in text
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_home_costs_the_same_queries_whatever_its_length(
+    staff: Client, count: int, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    for _number in range(count):
+        make_run(status=Run.Status.FAILED)
+        make_run(status=Run.Status.RUNNING)
+
+    # Session, user, failing, late, waiting, paused, open runs, other services, their last runs.
+    with django_assert_num_queries(9):
+        page(staff)

@@ -1,0 +1,198 @@
+"""The preview of a payload: readable whatever the file is, bounded, escaped, and gone when the file is."""
+
+import codecs
+import csv
+import json
+from datetime import timedelta
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from apps.console.payloads.preview_text import MOST_BYTES, Preview, indented, preview_of
+from apps.runs.models import Payload, PayloadRead
+from tests.factories import make_payload, make_run, make_user
+
+
+@pytest.fixture
+def staff(client: Client) -> Client:
+    client.force_login(make_user("ada", is_superuser=True))
+    return client
+
+
+def address(payload: Payload) -> str:
+    return f"/admin/runs/run/{payload.run_id}/payloads/{payload.pk}/preview/"
+
+
+def preview(data: bytes, content_type: str = "", name: str = "file", *, is_whole: bool = True) -> Preview:
+    return preview_of(data, content_type=content_type, name=name, is_whole=is_whole)
+
+
+def test_json_is_indented_and_keeps_numbers_order_and_doubles() -> None:
+    text = '{"b":1.10,"a":[],"c":{},"a":[1,{"x":null}],"big":12345678901234567890123,"t":"a, [b]: \\"c\\""}'
+
+    shown = preview(text.encode(), "application/json").text
+
+    assert shown == (
+        '{\n  "b": 1.10,\n  "a": [],\n  "c": {},\n  "a": [\n    1,\n    {\n      "x": null\n    }\n  ],\n'
+        '  "big": 12345678901234567890123,\n  "t": "a, [b]: \\"c\\""\n}'
+    )
+    assert json.loads(shown) == json.loads(text)
+
+
+def test_beginning_of_json_is_indented_too() -> None:
+    shown = preview(b'[{"id":1},{"id":2,"na', "application/json", is_whole=False)
+
+    assert shown.text == '[\n  {\n    "id": 1\n  },\n  {\n    "id": 2,\n    "na'
+    assert shown.notes == []
+
+
+def test_invalid_json_is_shown_as_it_is_and_said_to_be_so() -> None:
+    shown = preview(b'{"id": 1,\n "x" 2}', "application/json")
+
+    assert shown.text == '{"id": 1,\n "x" 2}'
+    assert shown.notes == [
+        "This is not valid JSON: Expecting ':' delimiter, line 2, column 6. It is shown as it is."
+    ]
+
+
+@pytest.mark.parametrize("data", [b"[" * MOST_BYTES, b'{"a":' * (MOST_BYTES // 5)])
+def test_json_of_brackets_alone_stays_bounded(data: bytes) -> None:
+    shown = preview(data, "application/json")
+
+    assert len(shown.text) < 60 * MOST_BYTES
+    assert shown.notes != []
+
+
+def test_ndjson_is_indented_line_by_line_and_names_the_first_bad_line() -> None:
+    shown = preview(b'{"a":1}\n{"a":\n{"a":2}\n', name="x.ndjson")
+
+    assert shown.text.startswith('{\n  "a": 1\n}\n{')
+    assert shown.notes == ["Line 2 is not valid JSON."]
+
+
+@pytest.mark.parametrize("sign", [",", ";", "\t", "|"])
+def test_csv_becomes_rows_whatever_parts_them(sign: str) -> None:
+    data = f'id{sign}name\n1{sign}"a{sign}b"\n'.encode()
+
+    shown = preview(data, "text/csv")
+
+    assert (shown.shape, shown.head, shown.rows) == ("table", ["id", "name"], [["1", f"a{sign}b"]])
+
+
+def test_csv_is_bounded_in_rows_and_columns() -> None:
+    data = (",".join("x" * 200) + "\n").encode() * 640
+
+    shown = preview(data, "text/csv")
+    tall = preview(b"a\n" * 3000, "text/csv")
+
+    assert (len(shown.head), len(tall.rows)) == (60, 1000)
+    assert shown.notes == tall.notes == ["Shown are 1000 rows and 60 columns at the most."]
+
+
+def test_csv_with_a_field_too_long_is_shown_as_text() -> None:
+    before = csv.field_size_limit(1000)
+    try:
+        shown = preview(b'a,"' + b"x" * 2000, "text/csv")
+    finally:
+        csv.field_size_limit(before)
+
+    assert shown.shape == "text"
+    assert "not valid CSV" in shown.notes[0]
+
+
+def test_binary_is_shown_in_hexadecimal() -> None:
+    shown = preview(b"%PDF\x00\xff\xfe<b>" + b"\x00" * 1000, "application/json")
+
+    assert shown.shape == "hex"
+    assert shown.text.startswith("000000  25 50 44 46 00 ff fe 3c 62 3e 00")
+    assert shown.notes == ["This is no text in UTF-8, so its first 512 bytes are shown in hexadecimal."]
+    assert preview(b"caf\xe9").shape == "hex"
+
+
+def test_half_a_character_at_the_cut_is_left_out() -> None:
+    assert preview("aé".encode()[:-1], is_whole=False).text == "a"
+
+
+@pytest.mark.parametrize("mark", [codecs.BOM_UTF8, codecs.BOM_UTF16_LE])
+def test_marks_of_byte_order_are_understood(mark: bytes) -> None:
+    encoding = "utf-8" if mark == codecs.BOM_UTF8 else "utf-16-le"
+
+    assert preview(mark + "[1]".encode(encoding), "application/json").text == "[\n  1\n]"
+
+
+def test_empty_file_is_said_to_be_empty() -> None:
+    assert preview(b"", "application/json").shape == "empty"
+
+
+def test_indenting_nothing_is_nothing() -> None:
+    assert indented("") == ""
+
+
+@pytest.mark.django_db
+def test_preview_escapes_what_the_file_holds(staff: Client) -> None:
+    payload = make_payload(body=b'["<script>alert(1)</script>", "\xe2\x80\xae"]', name="<b>.json")
+    table = make_payload(body=b"<i>a</i>\n<script>1</script>\n", content_type="text/csv", name="a.csv")
+
+    text = staff.get(address(payload)).content.decode()
+
+    assert "<script>alert" not in text
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
+    assert "right-to-left override" in text
+    assert "<b>.json" not in text
+    assert "<td>&lt;script&gt;1&lt;/script&gt;</td>" in staff.get(address(table)).content.decode()
+
+
+@pytest.mark.django_db
+def test_preview_of_a_large_file_shows_its_beginning_and_says_so(staff: Client) -> None:
+    body = b'[{"id":1}' + b',{"id":2}' * 60_000 + b"]"
+    payload = make_payload(body=body)
+
+    response = staff.get(address(payload))
+
+    text = response.content.decode()
+    assert "These are the first 256 KiB of 540.0 kB; the download has all of it." in text
+    assert len(text) < 10 * MOST_BYTES
+    assert "no-store" in response["Cache-Control"]
+
+
+@pytest.mark.django_db
+def test_preview_is_noted_with_who_read_it(staff: Client) -> None:
+    payload = make_payload(body=b"[1, 2]")
+
+    staff.get(address(payload))
+
+    [read] = PayloadRead.objects.all()
+    assert (read.payload, read.user.username, read.token, read.address) == (payload, "ada", "", "127.0.0.1")
+    assert (read.outcome, read.byte_count) == (PayloadRead.Outcome.COMPLETE, 6)
+
+
+@pytest.mark.django_db
+def test_preview_needs_the_permission(client: Client) -> None:
+    payload = make_payload()
+    client.force_login(make_user(permissions=["services.view_service", "runs.view_run"]))
+
+    assert client.get(address(payload)).status_code == 403
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"expires_at": timezone.now() - timedelta(seconds=1)},
+        {"status": "deleted", "deleted_at": timezone.now(), "body": None},
+        {"body": None},
+    ],
+)
+def test_preview_of_what_is_gone_says_so(staff: Client, state: dict) -> None:
+    response = staff.get(address(make_payload(**state)))
+
+    assert response.status_code == 410
+    assert "This file is gone" in response.content.decode()
+
+
+@pytest.mark.django_db
+def test_preview_is_of_its_own_run_only(staff: Client) -> None:
+    payload, other = make_payload(), make_run()
+
+    assert staff.get(f"/admin/runs/run/{other.pk}/payloads/{payload.pk}/preview/").status_code == 404

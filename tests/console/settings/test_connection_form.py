@@ -1,0 +1,190 @@
+import pytest
+from django.urls import reverse
+
+from apps.console.settings.connection_form import ConnectionForm
+from apps.services.models import Connection
+from tests.factories import make_connection, make_service, make_user
+
+pytestmark = pytest.mark.django_db
+
+FILLED = {
+    "name": "shop",
+    "kind": "http",
+    "url": "https://shop.example",
+    "connect_timeout": "5",
+    "read_timeout": "30",
+    "auth": "none",
+}
+BEARER = {"auth": "bearer", "secret": "s3cret-of-the-shop"}
+
+
+def saved(data, instance=None):
+    form = ConnectionForm(data, instance=instance)
+    assert form.errors == {}
+    return form.save()
+
+
+def errors_of(instance=None, **changed):
+    return {
+        field: list(messages)
+        for field, messages in ConnectionForm(FILLED | changed, instance=instance).errors.items()
+    }
+
+
+def test_connection_is_saved_with_its_secret_encrypted():
+    connection = saved(FILLED | BEARER)
+
+    connection.refresh_from_db()
+    assert connection.get_secret() == "s3cret-of-the-shop"
+    assert "s3cret" not in connection.secret_encrypted
+
+
+def test_empty_secret_keeps_the_stored_one_and_the_box_forgets_it():
+    connection = make_connection(name="shop", auth="bearer", secret="old")
+
+    saved(FILLED | {"auth": "bearer"}, connection)
+    assert Connection.objects.get().get_secret() == "old"
+
+    saved(FILLED | {"forget_secret": "on"}, connection)
+    assert Connection.objects.get().has_secret is False
+
+
+@pytest.mark.parametrize(
+    ("changed", "field", "reason"),
+    [
+        ({"kind": "queue"}, "kind", "Select a valid choice. queue is not one of the available choices."),
+        ({"url": "file:///srv"}, "url", "“file:///srv” does not begin with one of http://, https://."),
+        ({"url": "http:///orders"}, "url", "The address names no host, as in http://127.0.0.1:3000."),
+        (
+            {"url": "https://me:pw@shop.example"},
+            "url",
+            "An address holds no credentials; enter them as the connection's sign-in.",
+        ),
+        (
+            {"auth": "bearer"},
+            "secret",
+            "This sign-in needs a secret: enter it, or name the environment variable that holds it.",
+        ),
+        ({"secret": "x"}, "secret", "Nothing would use it: choose a sign-in, or leave this empty."),
+        (
+            {"auth": "bearer", "secret": "x", "secret_env": "SHOP_TOKEN"},
+            "secret",
+            "Enter a secret or name a variable, not both.",
+        ),
+        (
+            {"auth": "bearer", "secret": "a\nb"},
+            "secret",
+            "It holds line breaks or control characters; enter it without them.",
+        ),
+        (
+            {"auth": "bearer", "secret_env": "SHOP-TOKEN"},
+            "secret_env",
+            "This is no name of a variable; use letters, digits and _, as in SHOP_TOKEN.",
+        ),
+        (
+            {"auth": "basic", "secret": "x"},
+            "auth_username",
+            "This sign-in needs a user name; enter it.",
+        ),
+        (
+            {"auth": "basic", "secret": "x", "auth_username": "a:b"},
+            "auth_username",
+            "A user name holds neither colons nor control characters; leave them out.",
+        ),
+        (
+            {"auth": "header", "secret": "x"},
+            "auth_header",
+            "This sign-in needs a header; enter its name, as in X-Api-Key.",
+        ),
+        (
+            {"auth": "header", "secret": "x", "auth_header": "X Key: 1"},
+            "auth_header",
+            "This is no header name; use letters, digits and hyphens, as in X-Api-Key.",
+        ),
+        (
+            {"kind": "file", "url": "s3://drop", "auth": "bearer", "secret": "x"},
+            "auth",
+            "Files know no such sign-in, only none, and user and password (basic).",
+        ),
+        (
+            {"connect_timeout": "0"},
+            "connect_timeout",
+            "Ensure this value is greater than or equal to 0.1.",
+        ),
+    ],
+)
+def test_connection_refuses_bad_input_at_its_field(changed, field, reason):
+    assert errors_of(**changed) == {field: [reason]}
+
+
+def test_folder_outside_the_roots_is_refused(settings, tmp_path):
+    settings.FILE_ROOTS = [tmp_path / "drop"]
+    (tmp_path / "drop").mkdir()
+    (tmp_path / "drop" / "way-out").symlink_to("/etc")
+
+    assert errors_of(kind="file", url=f"file://{tmp_path}/drop/in") == {}
+    for outside in ("/etc", f"{tmp_path}/drop/way-out"):
+        [reason] = errors_of(kind="file", url=f"file://{outside}")["url"]
+        assert "lies outside the folders in SYNCLOG_FILE_ROOTS" in reason
+
+
+def test_secret_never_comes_back_in_a_page(admin_client):
+    connection = make_connection(auth="bearer", secret="s3cret-of-the-shop")
+    url = reverse("admin:services_connection_change", args=[connection.pk])
+
+    page = admin_client.get(url).content.decode()
+    refused = admin_client.post(url, FILLED | BEARER | {"url": "gopher://x"}).content.decode()
+
+    for html in (page, refused):
+        assert "A secret is stored." in html
+        assert "s3cret" not in html
+        assert connection.secret_encrypted not in html
+
+
+def test_connection_is_added_and_changed_in_the_admin(admin_client):
+    added = admin_client.post(reverse("admin:services_connection_add"), FILLED | BEARER)
+    connection = Connection.objects.get()
+    url = reverse("admin:services_connection_change", args=[connection.pk])
+    changed = admin_client.post(url, FILLED | {"auth": "bearer", "url": "https://new.example"})
+
+    connection.refresh_from_db()
+    assert (added.status_code, changed.status_code) == (302, 302)
+    assert connection.url == "https://new.example"
+    assert connection.get_secret() == "s3cret-of-the-shop"
+
+
+def test_connection_that_services_use_cannot_be_deleted(admin_client):
+    used, unused = make_connection(), make_connection()
+    make_service(destination_connection=used)
+
+    for connection, status in ((used, 403), (unused, 200)):
+        page = admin_client.get(reverse("admin:services_connection_change", args=[connection.pk]))
+        asked = admin_client.get(reverse("admin:services_connection_delete", args=[connection.pk]))
+        assert (b"deletelink" in page.content, asked.status_code) == (status == 200, status)
+
+
+@pytest.mark.parametrize("number", [1, 3])
+def test_connections_are_listed_with_their_use_in_four_queries(
+    admin_client, django_assert_num_queries, number
+):
+    for _number in range(number):
+        used = make_connection()
+        make_service(source_connection=used, destination_connection=used)
+        make_service(source_connection=used)
+    admin_client.get(reverse("admin:services_connection_changelist"))
+
+    with django_assert_num_queries(4):
+        response = admin_client.get(reverse("admin:services_connection_changelist"))
+
+    counts = {row.name: row.service_count for row in response.context["cl"].result_list}
+    assert counts[used.name] == 2
+
+
+def test_who_may_only_view_sees_no_field_for_a_secret(client):
+    connection = make_connection(auth="bearer", secret="s3cret-of-the-shop")
+    client.force_login(make_user(permissions=["services.view_connection"]))
+
+    page = client.get(reverse("admin:services_connection_change", args=[connection.pk])).content.decode()
+
+    assert "s3cret" not in page
+    assert 'type="password"' not in page

@@ -1,0 +1,320 @@
+from datetime import UTC, datetime
+
+import pytest
+from django.core.exceptions import ValidationError
+from django.urls import reverse
+from django.utils.translation import override
+
+from apps.console.settings.schedule_preview import schedule_words
+from apps.console.settings.service_form import ServiceForm
+from apps.console.ui.formatting import schedule_text
+from apps.services.definition.loading import load_services
+from apps.services.definition.options import destination_from, source_from
+from apps.services.models import Connection, Service
+from tests.factories import make_connection, make_service, make_user
+
+pytestmark = pytest.mark.django_db
+
+SERVICES = """
+connections:
+  shop:      {kind: http, base_url: "http://127.0.0.1:3000"}
+  warehouse: {kind: http, base_url: "http://127.0.0.1:3001"}
+  drop:      {kind: file, url: "s3://drop"}
+services:
+  by-page:
+    name: Orders
+    source:
+      {connection: shop, path: /orders, records: "data.items", page_size: 50, id_field: number,
+       pagination: {type: page, page_param: _page, size_param: _limit, first: 0},
+       params: {status: open, limit: 5}, headers: {Accept-Language: en}}
+    script: |
+      def transform(records):
+          return records
+    destination: {connection: warehouse, method: PUT, path: /stock, batch_size: 1, headers: {X-Mode: upsert}}
+    schedule: "*/15 * * * *"
+    timezone: Europe/London
+    max_attempts: 5
+    timeout_seconds: 60
+  by-offset:
+    source: {connection: shop, path: /orders, pagination: {type: offset, offset_param: skip, size_param: take}}
+    destination: {connection: warehouse, path: /stock}
+  by-cursor:
+    source: {connection: shop, path: /orders, pagination: {type: cursor, cursor: meta.next, param: after}}
+    destination: {connection: warehouse, path: /stock, params: {mode: upsert}}
+  by-link:
+    source: {connection: shop, path: /orders, pagination: {type: link}}
+    destination: {connection: warehouse, path: /stock}
+    is_active: false
+  files:
+    source: {connection: drop, path: "in/*.json", format: json, records: items, page_size: 10}
+    destination: {connection: drop, path: "out/{run}-{page}.ndjson"}
+"""
+
+
+def filled(service):
+    """What a browser sends when the settings page of `service` is saved as it came."""
+    form = ServiceForm(instance=service)
+    data = {}
+    for bound in form:
+        value = bound.value()
+        shown = bound.field.prepare_value(value)
+        if shown is not None and shown is not False:
+            data[bound.html_name] = "on" if shown is True else shown
+    return {
+        name: value.replace("\n", "\r\n") if isinstance(value, str) else value for name, value in data.items()
+    }
+
+
+def errors_of(data, instance=None):
+    return {field: list(messages) for field, messages in ServiceForm(data, instance=instance).errors.items()}
+
+
+@pytest.fixture
+def form_data():
+    """A new service from one HTTP connection to another, with what is needed and no more."""
+    return {
+        "name": "Orders",
+        "slug": "orders",
+        "source_connection": make_connection().pk,
+        "source_path": "/orders",
+        "destination_connection": make_connection().pk,
+        "destination_path": "/stock",
+        "timezone": "UTC",
+        "max_attempts": "3",
+        "timeout_seconds": "3600",
+        "is_active": "on",
+    }
+
+
+@pytest.mark.parametrize("slug", ["by-page", "by-offset", "by-cursor", "by-link", "files"])
+def test_service_from_yaml_is_the_same_after_its_page_was_saved(slug):
+    load_services(SERVICES)
+    before = Service.objects.get(slug=slug)
+
+    form = ServiceForm(filled(before), instance=Service.objects.get(slug=slug))
+    assert form.errors == {}
+    form.save()
+
+    after = Service.objects.get(slug=slug)
+    for side, read in (("source", source_from), ("destination", destination_from)):
+        kind = getattr(after, f"{side}_connection").kind
+        assert read(kind, getattr(after, f"{side}_options")) == read(kind, getattr(before, f"{side}_options"))
+    unchanged = (
+        "name",
+        "schedule",
+        "timezone",
+        "max_attempts",
+        "timeout_seconds",
+        "is_active",
+        "next_run_at",
+    )
+    assert [getattr(after, name) for name in unchanged] == [getattr(before, name) for name in unchanged]
+    assert list(after.scripts.values("version", "source")) == list(before.scripts.values("version", "source"))
+
+
+def test_new_service_keeps_what_was_filled_in_and_no_more(form_data):
+    form = ServiceForm(form_data)
+    assert form.errors == {}
+    form.save()
+
+    service = Service.objects.get()
+    assert service.source_options == {"path": "/orders"}
+    assert service.destination_options == {"path": "/stock"}
+    assert service.next_run_at is None
+    assert service.current_script() is None
+
+
+def test_script_becomes_a_new_version_of_its_author(form_data):
+    script = "def transform(records):\n    return records[:1]\n"
+    service = make_service(script="def transform(records):\n    return records\n")
+    form = ServiceForm(form_data | {"script": script.replace("\n", "\r\n")}, instance=service)
+    form.author = make_user("ada")
+    assert form.errors == {}
+    form.save()
+
+    current = service.current_script()
+    assert (current.version, current.source, current.created_by.username) == (2, script, "ada")
+
+
+def test_schedule_that_changes_is_planned_anew(form_data):
+    service = make_service()
+    form = ServiceForm(form_data | {"schedule": "0 6 1 1 *", "timezone": "Europe/London"}, instance=service)
+    assert form.errors == {}
+
+    assert form.save().next_run_at.strftime("%m-%d %H:%M") == "01-01 06:00"
+
+
+@pytest.mark.parametrize(
+    ("changed", "field", "reason"),
+    [
+        ({"schedule": "* * *"}, "schedule", "has not five fields"),
+        ({"schedule": "0 25 * * *"}, "schedule", "is no cron expression that ever comes round"),
+        ({"schedule": "0 0 30 2 *"}, "schedule", "is no cron expression that ever comes round"),
+        ({"timezone": "Europe/Atlantis"}, "timezone", "is no time zone; write one such as Europe/London"),
+        ({"max_attempts": "0"}, "max_attempts", "greater than or equal to 1"),
+        ({"timeout_seconds": "0"}, "timeout_seconds", "greater than or equal to 1"),
+        ({"source_path": "/a/../../b"}, "source_path", "“..” would leave the connection's address"),
+        ({"source_records": "items["}, "source_records", "is no JMESPath expression"),
+        ({"source_page_size": "0"}, "source_page_size", "write a whole number from 1 to 100000"),
+        ({"source_page_size": "many"}, "source_page_size", "Enter a whole number."),
+        ({"source_pagination_type": "book"}, "source_pagination_type", "book is not one of the available"),
+        ({"source_pagination_type": "cursor"}, "source_pagination_cursor", "This is needed."),
+        (
+            {"source_pagination_type": "page", "source_pagination_first": "-1"},
+            "source_pagination_first",
+            "write a whole number from 0",
+        ),
+        ({"source_params": "status"}, "source_params", "Line 1 is no pair"),
+        ({"source_headers": "Authorization: x"}, "source_headers", "Authorization: Synclog sets this header"),
+        ({"source_headers": "X Y: 1"}, "source_headers", "X Y: This is no header name"),
+        ({"destination_method": "GET"}, "destination_method", "GET is not one of the available choices"),
+        ({"destination_batch_size": "0"}, "destination_batch_size", "write a whole number from 1"),
+        ({"destination_headers": "Host: x"}, "destination_headers", "Host: Synclog sets this header"),
+        ({"script": "def transform(records:\n"}, "script", ""),
+        ({"script": "def change(records):\n    return records\n"}, "script", "transform"),
+    ],
+)
+def test_service_refuses_bad_input_at_its_field(form_data, changed, field, reason):
+    errors = errors_of(form_data | changed)
+
+    assert list(errors) == [field]
+    assert reason in " ".join(errors[field])
+    assert not Service.objects.exists()
+
+
+def test_what_does_not_apply_to_a_connection_is_left_out(form_data):
+    drop = Connection.objects.create(name="drop", kind="file", url="s3://drop")
+    left_over = {
+        "source_pagination_type": "cursor",
+        "source_headers": "no pair",
+        "destination_batch_size": "none",
+        "destination_method": "PUT",
+    }
+    files = {
+        "source_connection": drop.pk,
+        "source_path": "in/*.csv",
+        "destination_connection": drop.pk,
+        "destination_path": "out/{run}.csv",
+    }
+
+    form = ServiceForm(form_data | left_over | files)
+    assert form.errors == {}
+    form.save()
+
+    service = Service.objects.get()
+    assert service.source_options == {"path": "in/*.csv"}
+    assert service.destination_options == {"path": "out/{run}.csv"}
+
+
+def test_schedule_is_spelled_out():
+    now = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
+
+    assert schedule_words("0 6 * * *", "Europe/London", now) == (
+        "At 06:00; next: Thu 2 Jul 2026, 06:00 in Europe/London."
+    )
+    assert schedule_words("", "UTC", now) == "No schedule: it runs when somebody starts it."
+    with pytest.raises(ValidationError):
+        schedule_words("0 0 30 2 *", "UTC", now)
+
+
+@pytest.mark.parametrize(
+    ("language", "expression", "words"),
+    [
+        ("en", "*/15 * * * *", "every 15 minutes"),
+        ("en", "0 5 * * 1-5", "at 05:00, Monday through Friday"),
+        ("de", "*/15 * * * *", "alle 15 Minuten"),
+        ("de", "0 5 1 5 1", "um 05:00, am 1 Tag des Monats, oder am Montag, nur im Mai"),
+    ],
+)
+def test_schedule_is_spelled_out_in_the_readers_language(language: str, expression: str, words: str) -> None:
+    with override(language):
+        assert schedule_text(expression) == words
+
+
+def test_schedule_is_spelled_out_while_it_is_typed(admin_client, client):
+    url = reverse("admin:services_service_describe_schedule")
+
+    good = admin_client.get(url, {"schedule": "*/15 * * * *", "timezone": "UTC"}).json()
+    bad = admin_client.get(url, {"schedule": "*/15", "timezone": "UTC"}).json()
+
+    assert good["is_valid"] is True
+    assert good["words"].startswith("Every 15 minutes; next: ")
+    assert bad["is_valid"] is False
+    assert bad["words"].startswith("“*/15” has not five fields")
+
+
+def test_settings_page_shows_and_saves_a_service(admin_client, admin_user):
+    load_services(SERVICES)
+    service = Service.objects.get(slug="by-page")
+    url = reverse("admin:services_service_change", args=[service.pk])
+
+    page = admin_client.get(url).content.decode()
+    answer = admin_client.post(url, filled(service) | {"script": "def transform(records):\n    return []\n"})
+
+    assert "Every 15 minutes; next: " in page
+    assert 'value="data.items"' in page
+    # PostgreSQL keeps the keys of an object in an order of its own.
+    assert "status: open\nlimit: 5" in page or "limit: 5\nstatus: open" in page
+    assert "data-kinds=" in page
+    assert answer.status_code == 302
+    assert service.current_script().created_by == admin_user
+
+
+def test_settings_page_shows_the_faults_of_a_script_in_full(admin_client):
+    service = make_service()
+    url = reverse("admin:services_service_change", args=[service.pk])
+
+    page = admin_client.post(
+        url, filled(service) | {"script": "def transform(records):\n    <b>\n"}
+    ).content.decode()
+
+    assert page.count("&lt;b&gt;") >= 2
+    assert "<b>\n" not in page
+
+
+def test_who_may_only_view_sees_the_settings_as_text(client):
+    load_services(SERVICES)
+    service = Service.objects.get(slug="by-page")
+    client.force_login(make_user(permissions=["services.view_service"]))
+    url = reverse("admin:services_service_change", args=[service.pk])
+
+    page = client.get(url).content.decode()
+    answer = client.post(url, filled(service))
+
+    assert "records: data.items" in page
+    assert "def transform(records):" in page
+    assert "<textarea" not in page
+    assert answer.status_code == 403
+
+
+def test_policies_are_saved_and_empty_ones_mean_the_default(form_data):
+    chosen = {
+        "overlap": "allow",
+        "retry_limit": "2",
+        "pause_after_failures": "5",
+        "capture_on_failure": "on",
+        "log_retention_days": "90",
+    }
+    form = ServiceForm(form_data | chosen)
+    assert form.errors == {}
+    service = form.save()
+    assert [getattr(service, name) for name in chosen] == ["allow", 2, 5, True, 90]
+
+    form = ServiceForm(form_data | dict.fromkeys(chosen, ""), instance=service)
+    assert form.errors == {}
+    service = form.save()
+    assert [getattr(service, name) for name in chosen] == ["skip", 0, 0, False, None]
+
+
+def test_reported_service_has_settings_without_connections(admin_client):
+    service = make_service(kind="reported", source_connection=None, destination_connection=None)
+    url = reverse("admin:services_service_change", args=[service.pk])
+    assert "source_connection" not in admin_client.get(url).content.decode()
+
+    response = admin_client.post(
+        url, {"name": "Payroll", "slug": "payroll", "is_active": "on", "log_retention_days": "7"}
+    )
+
+    assert response.status_code == 302
+    service.refresh_from_db()
+    assert (service.name, service.log_retention_days, service.kind) == ("Payroll", 7, "reported")

@@ -1,0 +1,305 @@
+from datetime import timedelta
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries
+
+from apps.console.summary.chart import compact, round_up
+from apps.console.summary.daily_transactions import DayRange, daily_transactions
+from apps.console.summary.page import run_list
+from apps.runs.models import Run
+from apps.services.models import Service
+from tests.factories import make_run, make_service, make_user
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def staff(client: Client) -> Client:
+    client.force_login(make_user(is_superuser=True, first_name="Ada"))
+    return client
+
+
+def numbers(client: Client, service: Service, **query: object) -> list[int]:
+    response = client.get(reverse("admin:services_service_runs", args=[service.pk]), query)
+    return [run.pk for run in response.context["page"].runs]
+
+
+def page(client: Client, service: Service, **query: object) -> str:
+    return client.get(reverse("admin:services_service_runs", args=[service.pk]), query).content.decode()
+
+
+def make_run_ago(service: Service, ago: timedelta, **fields: object) -> Run:
+    return make_run(service, started_at=timezone.now() - ago, **fields)
+
+
+def test_summary_lists_what_started_in_the_last_24_hours_newest_first(staff: Client) -> None:
+    service = make_service()
+    day = timedelta(hours=24)
+    older = make_run_ago(service, day - timedelta(seconds=30))
+    newer = make_run_ago(service, timedelta(hours=1))
+    make_run_ago(service, day + timedelta(seconds=1))
+    make_run_ago(make_service(), timedelta(hours=1))
+
+    assert numbers(staff, service) == [newer.pk, older.pk]
+    assert "2 runs started in the last 24 hours" in page(staff, service)
+
+
+def test_run_that_started_a_day_ago_and_still_runs_is_found_under_longer_periods_and_running(
+    staff: Client,
+) -> None:
+    service = make_service()
+    run = make_run_ago(service, timedelta(hours=24, seconds=1), status=Run.Status.RUNNING)
+
+    assert numbers(staff, service) == []
+    assert numbers(staff, service, period="7d") == [run.pk]
+    assert numbers(staff, service, period="any", status="running") == [run.pk]
+
+
+def test_queued_run_stands_where_it_was_queued(staff: Client) -> None:
+    service = make_service()
+    started = make_run_ago(service, timedelta(minutes=5))
+    queued = make_run(service, status=Run.Status.QUEUED)
+
+    assert numbers(staff, service) == [queued.pk, started.pk]
+    assert numbers(staff, service, status="queued") == [queued.pk]
+
+
+def test_unknown_period_and_status_fall_back_to_the_default(staff: Client) -> None:
+    service = make_service()
+    run = make_run_ago(service, timedelta(hours=2))
+    make_run_ago(service, timedelta(days=3))
+
+    assert numbers(staff, service, period="9y", status="odd", before="x") == [run.pk]
+
+
+def test_run_is_found_by_its_number_whatever_the_period(staff: Client) -> None:
+    service = make_service()
+    old = make_run_ago(service, timedelta(days=90))
+    other = make_run_ago(make_service(), timedelta(hours=1))
+
+    assert numbers(staff, service, q=str(old.pk)) == [old.pk]
+    assert f"Run {other.pk} is not a run of this service." in page(staff, service, q=str(other.pk))
+    assert "This is no run number." in page(staff, service, q="order 10045")
+    assert "This is no run number." in page(staff, service, q="9" * 40)
+
+
+def test_older_pages_follow_the_cursor_without_gap_or_double(
+    staff: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_list, "PAGE_SIZE", 3)
+    service = make_service()
+    same = timezone.now() - timedelta(hours=3)
+    runs = [make_run(service, started_at=same) for _number in range(4)]
+    runs += [make_run_ago(service, timedelta(minutes=minutes)) for minutes in (50, 40, 30, 20)]
+    now = timezone.now()
+    runs.append(make_run(service, status=Run.Status.QUEUED, queued_at=now - timedelta(minutes=35)))
+
+    seen: list[int] = []
+    query: dict[str, object] = {}
+    while True:
+        found = staff.get(reverse("admin:services_service_runs", args=[service.pk]), query).context["page"]
+        seen += [run.pk for run in found.runs]
+        if found.next_before is None:
+            break
+        query = {"before": found.next_before}
+
+    expected = sorted(runs, key=lambda run: (run.started_at or run.queued_at, run.pk), reverse=True)
+    assert seen == [run.pk for run in expected]
+
+
+def test_count_says_when_it_stops_counting(staff: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("apps.console.summary.run_list.MAX_COUNT", 2)
+    monkeypatch.setattr("apps.console.summary.page.MAX_COUNT", 2)
+    service = make_service()
+    for _number in range(3):
+        make_run(service)
+
+    assert "2+ runs started in the last 24 hours" in page(staff, service)
+
+
+def test_row_shows_who_started_it_and_its_counts(staff: Client) -> None:
+    service = make_service()
+    ada = make_user(first_name="Ada")
+    make_run(service, started_by=ada, pulled_count=20_000, pushed_count=19_877, warning_count=16)
+
+    row = page(staff, service).split("<tbody>")[-1]
+
+    for words in ("Manual · Ada", "20,000", "19,877", ">16</td>", "More details", "Run again", "Copy link"):
+        assert words in row
+    assert ">Cancel</button>" not in row
+
+
+def test_open_run_can_be_cancelled_from_its_menu(staff: Client) -> None:
+    run = make_run(status=Run.Status.RUNNING)
+
+    row = page(staff, run.service).split("<tbody>")[-1]
+
+    assert f'formaction="/admin/runs/run/{run.pk}/cancel/"' in row
+
+
+def test_nothing_ran_is_said_in_words(staff: Client) -> None:
+    service = make_service()
+
+    assert "Nothing ran in the last 24 hours." in page(staff, service)
+    assert "No such run started in the last hour." in page(staff, service, period="1h", status="failed")
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_summary_costs_the_same_queries_whatever_its_length(
+    staff: Client, count: int, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    service = make_service()
+    for _number in range(count):
+        make_run(service, started_by=make_user())
+
+    # Session, user, service, started runs, runs that never started, both counted, days.
+    with django_assert_num_queries(8):
+        page(staff, service)
+
+
+def test_chart_sums_each_day_and_leaves_no_day_out() -> None:
+    service = make_service()
+    now = timezone.now().replace(hour=12)
+    make_run(service, started_at=now, pulled_count=7, pushed_count=6)
+    make_run(service, started_at=now - timedelta(hours=1), pulled_count=3, status=Run.Status.FAILED)
+    make_run(service, started_at=now - timedelta(days=29), pulled_count=1)
+    make_run(service, started_at=now - timedelta(days=30), pulled_count=99)
+
+    days = daily_transactions(service, DayRange.from_query({}, now)).days
+
+    assert len(days) == 30
+    today, first = days[-1], days[0]
+    assert (today.pulled_count, today.pushed_count, today.run_count, today.failed_count) == (10, 6, 2, 1)
+    assert first.pulled_count == 1
+    assert sum(day.pulled_count for day in days) == 11
+
+
+def test_chart_has_a_text_alternative_and_no_style_attribute(staff: Client) -> None:
+    run = make_run(pulled_count=1234, status=Run.Status.FAILED)
+
+    text = page(staff, run.service)
+
+    assert 'role="img" aria-label="Daily transactions of 30 days: 1,234 records pulled' in text
+    assert "Show as a table" in text
+    assert " style=" not in text
+
+
+@pytest.mark.parametrize(
+    ("number", "top"), [(0, 10), (10, 10), (11, 20), (21, 50), (99, 100), (101, 200), (36_000, 50_000)]
+)
+def test_scale_ends_in_a_round_number(number: int, top: int) -> None:
+    assert round_up(number) == top
+
+
+def test_scale_is_short() -> None:
+    assert [compact(number) for number in (0, 500, 2500, 5_000_000)] == ["0", "500", "2.5 k", "5 M"]
+
+
+def test_runs_are_narrowed_by_trigger_warnings_and_a_range_of_times(staff: Client) -> None:
+    service = make_service()
+    now = timezone.now()
+    by_api = make_run_ago(service, timedelta(hours=1), trigger=Run.Trigger.API)
+    warned = make_run_ago(service, timedelta(hours=2), warning_count=3)
+    old = make_run_ago(service, timedelta(days=9))
+
+    assert numbers(staff, service, trigger="api") == [by_api.pk]
+    assert numbers(staff, service, trigger="odd") == [by_api.pk, warned.pk]
+    assert numbers(staff, service, warned="1") == [warned.pk]
+    ends = {
+        "from": f"{now - timedelta(days=10):%Y-%m-%dT%H:%M}",
+        "to": f"{now - timedelta(days=8):%Y-%m-%dT%H:%M}",
+    }
+    assert numbers(staff, service, period="custom", **ends) == [old.pk]
+    assert numbers(staff, service, period="custom", **ends | {"to": "soon"}) == [by_api.pk, warned.pk, old.pk]
+    assert "Added up" not in page(staff, service)
+
+
+def test_totals_are_those_of_the_period(staff: Client) -> None:
+    service = make_service()
+    make_run_ago(service, timedelta(hours=1), pulled_count=1000, pushed_count=900, warning_count=1)
+    make_run_ago(service, timedelta(hours=2), pulled_count=234, status=Run.Status.FAILED, error_count=2)
+    make_run_ago(service, timedelta(days=2), pulled_count=5000)
+    make_run(service, status=Run.Status.QUEUED)
+
+    response = staff.get(reverse("admin:services_service_runs", args=[service.pk]))
+
+    totals = response.context["page"].totals
+    assert (totals.count, totals.failed, totals.pulled, totals.pushed) == (3, 1, 1234, 900)
+    assert (totals.warnings, totals.errors) == (1, 2)
+
+
+def test_days_of_the_chart_are_chosen(staff: Client) -> None:
+    service = make_service()
+    day = timezone.now() - timedelta(days=200)
+    make_run(service, started_at=day, pulled_count=41)
+    url = reverse("admin:services_service_runs", args=[service.pk])
+
+    assert [len(staff.get(url, {"days": days}).context["days"]) for days in ("7", "30", "90", "x")] == [
+        7,
+        30,
+        90,
+        30,
+    ]
+    custom = {"days": "custom", "first": f"{day:%Y-%m-%d}", "last": f"{day + timedelta(days=1):%Y-%m-%d}"}
+    context = staff.get(url, custom).context
+    assert [day.pulled_count for day in context["days"]] == [0, 41]
+    assert len(staff.get(url, custom | {"first": "1999-01-01"}).context["days"]) == 366
+    # The period of the list is another choice, which stays.
+    assert "days=custom" in context["links"].to(period="7d")
+
+
+def test_chart_of_very_many_runs_says_that_only_the_newest_are_added_up(
+    staff: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("apps.console.summary.daily_transactions.MOST_ADDED", 3)
+    service = make_service()
+    for minutes in range(3):
+        make_run_ago(service, timedelta(minutes=minutes), pulled_count=1)
+    assert "Only the newest" not in page(staff, service)
+
+    make_run_ago(service, timedelta(days=3), pulled_count=1)
+    assert "Only the newest" in page(staff, service)
+
+
+def test_feed_tells_the_rows_that_are_asked_for_and_when_to_ask_again(staff: Client) -> None:
+    service = make_service()
+    running = make_run(service, status=Run.Status.RUNNING, pulled_count=7)
+    ended = make_run(service)
+    other = make_run(status=Run.Status.RUNNING)
+    url = reverse("admin:services_service_runs_feed", args=[service.pk])
+
+    answer = staff.get(url, {"run": [running.pk, ended.pk, other.pk, "x", "9" * 40]}).json()
+    assert sorted(answer["rows"]) == sorted([str(running.pk), str(ended.pk)])
+    assert answer["poll_after"] == 5
+    assert answer["rows"][str(running.pk)].startswith(f'<tr data-run="{running.pk}" data-open>')
+
+    assert staff.get(url, {"run": ended.pk}).json()["poll_after"] is None
+
+
+def test_feed_is_for_those_who_may_see_the_service(client: Client) -> None:
+    run = make_run(status=Run.Status.RUNNING)
+    client.force_login(make_user())
+
+    response = client.get(reverse("admin:services_service_runs_feed", args=[run.service_id]), {"run": run.pk})
+
+    assert response.status_code == 403
+
+
+def test_retry_that_waits_says_which_attempt_it_is_and_when_it_is_due(staff: Client) -> None:
+    service = make_service()
+    now = timezone.now()
+    make_run(
+        service,
+        status=Run.Status.QUEUED,
+        trigger=Run.Trigger.RETRY,
+        attempt=2,
+        due_at=now + timedelta(minutes=5),
+    )
+
+    row = page(staff, service).split("<tr data-run")[1]
+
+    assert "Attempt 2" in row
+    assert '<span class="quiet">due <time' in row

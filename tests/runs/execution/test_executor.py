@@ -1,0 +1,279 @@
+import json
+import logging
+from datetime import timedelta
+from types import SimpleNamespace
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from apps.runs.execution.executor import execute_run
+from apps.runs.execution.queue import queue_run
+from apps.runs.log.spool import Spool, spooled_runs
+from apps.runs.models import LogEntry, Payload, Run
+from apps.runs.recovery.lost_runs import close_lost_runs
+from tests.factories import make_connection, make_run
+from tests.systems import service_between, systems
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("own_folders")]
+SCRIPT = """
+def transform(records):
+    log("got %d" % len(records))
+    return [{"sku": r["id"], "qty": r["quantity"]} for r in records]
+"""
+ORDERS = [{"id": 10_000 + number, "quantity": number} for number in range(1, 26)]
+
+
+@pytest.fixture
+def world():
+    with systems(ORDERS) as world:
+        yield world
+
+
+@pytest.fixture
+def service(world):
+    return service_between(
+        world, slug="orders", script=SCRIPT, destination_options={"path": "/stock", "batch_size": 5}
+    )
+
+
+def execute(service, **how):
+    run = queue_run(service, trigger=Run.Trigger.MANUAL, **how)
+    ended = execute_run(run.pk, worker="test")
+    assert ended is not None
+    return ended
+
+
+def lines(run):
+    return list(LogEntry.objects.filter(run_id=run.pk).order_by("sequence"))
+
+
+def test_a_run_pulls_scripts_and_pushes_everything(service, world):
+    run = execute(service)
+
+    assert (run.status, run.pulled_count, run.pushed_count) == ("succeeded", 25, 25)
+    assert (run.warning_count, run.error_count, run.error) == (0, 0, "")
+    assert (run.line_count, run.is_complete, run.lost_line_count) == (len(lines(run)), True, 0)
+    assert [line.sequence for line in lines(run)] == list(range(1, run.line_count + 1))
+    pushed = [record for body in world.received for record in json.loads(body)]
+    assert pushed == [{"sku": order["id"], "qty": order["quantity"]} for order in ORDERS]
+    assert run.lease_token is None
+    assert spooled_runs() == []
+
+
+@pytest.mark.parametrize(("minutes", "is_said"), [(1, False), (30, True)])
+def test_a_run_of_a_missed_slot_says_that_it_is_late(service, minutes, is_said):
+    slot = timezone.now() - timedelta(minutes=minutes)
+    run = make_run(service, status="queued", trigger="schedule", scheduled_for=slot)
+
+    ended = execute_run(run.pk, worker="test")
+
+    said = f"The slot was {slot:%Y-%m-%d %H:%M} UTC: the run is late"
+    assert [line.message for line in lines(ended) if "late" in line.message] == [said] * is_said
+
+
+def test_a_second_delivery_does_nothing(service, world):
+    run = execute(service)
+    received = len(world.received)
+
+    assert execute_run(run.pk, worker="other") is None
+    assert len(world.received) == received
+
+
+def test_nothing_is_kept_with_the_switches_off(service):
+    execute(service)
+
+    assert Payload.objects.count() == 0
+
+
+@pytest.mark.parametrize("kind", ["pull", "script", "push"])
+def test_each_switch_keeps_its_own_kind_at_the_lines_where_it_arose(service, world, kind):
+    run = execute(service, store=[kind])
+
+    payloads = list(Payload.objects.order_by("sequence", "name"))
+    messages = {line.sequence: line.message for line in lines(run) if line.level > logging.DEBUG}
+    beginnings = {
+        "pull": ("Pulled page",),
+        "script": ("Script called", "Script returned"),
+        "push": ("POST",),
+    }[kind]
+    expected = [number for number, message in messages.items() if message.startswith(beginnings)]
+    assert {payload.kind for payload in payloads} == {kind}
+    assert sorted({payload.sequence for payload in payloads}) == expected
+    assert {payload.expires_at - run.finished_at for payload in payloads} == {timedelta(hours=24)}
+    if kind == "pull":
+        assert [payload.size for payload in payloads] == [len(world.sent[page]) for page in (1, 2, 3)]
+
+
+def test_a_dry_run_pushes_nothing(service, world):
+    run = execute(service, is_dry_run=True)
+
+    assert (run.status, run.pulled_count, run.pushed_count, world.received) == ("succeeded", 25, 0, [])
+
+
+def test_a_record_id_lets_only_that_record_through(service, world):
+    run = execute(service, options={"record_id": "10007"})
+
+    assert (run.pulled_count, run.pushed_count) == (25, 1)
+    assert json.loads(world.received[0]) == [{"sku": 10007, "qty": 7}]
+
+
+def test_the_runs_own_page_size_counts(service, world):
+    execute(service, options={"page_size": 25})
+
+    assert len(json.loads(world.sent[1])) == 25
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("def transform(records):\n    return records[99]\n", "orders:2:12"),
+        ("def transform(records)\n", "line"),
+        ("x = 1\n", "transform"),
+        ("def transform(records):\n    return 7\n", "list"),
+        ('def transform(records):\n    return ["x" * 1000000000000000000]\n', "orders:2:13"),
+    ],
+)
+def test_a_faulty_script_fails_the_run_and_says_why_and_the_next_run_works(service, script, said):
+    service.set_script(script)
+    failed = execute(service)
+    service.set_script(SCRIPT)
+    healthy = execute(service)
+
+    assert (failed.status, failed.pushed_count, healthy.status) == ("failed", 0, "succeeded")
+    assert failed.error
+    assert said in "\n".join(line.message for line in lines(failed) if line.level == logging.ERROR)
+    assert failed.is_complete
+
+
+def test_an_unreachable_source_fails_the_run_in_words(service):
+    service.source_connection = make_connection(url="http://127.0.0.1:9")
+    service.max_attempts = 1
+    service.save()
+
+    run = execute(service)
+
+    assert run.status == "failed"
+    assert "127.0.0.1:9" in run.error
+    assert lines(run)[run.error_sequence - 1].message.startswith(run.error)
+
+
+def test_what_went_wrong_is_counted_once_and_the_last_line_says_the_same(service):
+    service.source_connection.url = "http://127.0.0.1:9"
+    service.source_connection.save()
+
+    run = execute(service, options={"max_attempts": 1})
+
+    assert run.error_count == 1
+    assert lines(run)[-1].message.endswith("0 pulled, 0 pushed, 0 warnings, 1 error")
+
+
+def test_a_missing_secret_fails_the_run_and_names_the_variable(service):
+    service.source_connection = make_connection(
+        url=service.source_connection.url, auth="bearer", secret_env="SYNCLOG_TEST_UNSET"
+    )
+    service.save()
+
+    run = execute(service)
+
+    assert run.status == "failed"
+    assert "SYNCLOG_TEST_UNSET" in run.error
+
+
+def test_secrets_of_connections_reach_no_line(service, world):
+    service.source_connection = make_connection(url=world.url, auth="bearer", secret="hunter22-hunter22")
+    service.save()
+    service.set_script('def transform(records):\n    log("I know hunter22-hunter22")\n    return records\n')
+
+    run = execute(service)
+
+    messages = "\n".join(line.message for line in lines(run))
+    assert run.status == "succeeded"
+    assert "hunter22" not in messages
+    assert "I know ••••" in messages
+
+
+def test_a_timeout_stops_the_run_and_says_so(service, monkeypatch):
+    hours = iter(range(0, 10**9, 3600))
+    monkeypatch.setattr("apps.runs.execution.pipeline.time", SimpleNamespace(monotonic=lambda: next(hours)))
+
+    run = execute(service)
+
+    assert run.status == "failed"
+    assert "Timed out" in run.error
+
+
+def test_a_store_that_fails_does_not_fail_the_run(service, settings, tmp_path):
+    (tmp_path / "payloads").write_text("in the way")
+
+    run = execute(service, store=["pull"])
+
+    assert (run.status, run.pushed_count, run.warning_count) == ("succeeded", 25, 3)
+    kept = [line.message for line in lines(run) if line.message.startswith("Pulled")]
+    assert len(kept) == 3
+    assert all("json could not be kept: the payload store did not take it" in message for message in kept)
+
+
+def test_an_error_of_our_own_ends_the_run_with_its_traceback(service, monkeypatch):
+    def broken(*_arguments):
+        raise RuntimeError("a mistake of ours")
+
+    monkeypatch.setattr("apps.runs.execution.pipeline.open_source", broken)
+
+    run = execute(service)
+
+    assert (run.status, run.is_complete) == ("failed", True)
+    assert "RuntimeError: a mistake of ours" in "\n".join(line.message for line in lines(run))
+
+
+def test_a_run_whose_worker_died_is_closed_with_every_line(service):
+    run = queue_run(service, trigger=Run.Trigger.MANUAL)
+    run.claim("dead worker")
+    spool = Spool(run.pk)
+    spool.open()
+    for sequence in range(1, 4):
+        spool.append(
+            f"{run.pk}\t{sequence}\t2026-11-23 07:15:09.000000+00\t40\t2\tline {sequence}\n".encode()
+        )
+    spool.close()
+    assert close_lost_runs(worker="sweeper") == 0, "its lease still runs"
+    Run.objects.filter(pk=run.pk).update(lease_until=Now() - timedelta(seconds=1))
+
+    assert close_lost_runs(worker="sweeper") == 1
+
+    run.refresh_from_db()
+    assert (run.status, run.is_complete, run.line_count) == ("lost", True, 4)
+    assert [line.message for line in lines(run)][:3] == ["line 1", "line 2", "line 3"]
+    assert "dead worker" in lines(run)[3].message
+    assert spooled_runs() == []
+    assert close_lost_runs(worker="sweeper") == 0
+
+
+def test_sync_prints_the_lines_and_ends_with_success(service, capsys):
+    call_command("sync", "orders", "--store", "pull", "push", "--option", "page_size=25")
+
+    output = capsys.readouterr().out
+    run = Run.objects.get()
+    assert (run.status, run.stores, run.options) == ("succeeded", ("pull", "push"), {"page_size": 25})
+    assert "INFO    pull   Pulled page 1: 25 records from" in output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nothing"], "There is no service 'nothing'. Known: orders."),
+        (["orders", "--option", "page_size=many"], "page_size"),
+        (["orders", "--option", "page_size"], "KEY=VALUE"),
+    ],
+)
+def test_sync_says_what_is_wrong(service, arguments, said):
+    with pytest.raises(CommandError, match=said.replace(".", r"\.")):
+        call_command("sync", *arguments)
+
+
+def test_sync_of_a_failing_run_is_an_error(service):
+    service.set_script("def transform(records):\n    return 7\n")
+
+    with pytest.raises(CommandError, match="failed"):
+        call_command("sync", "orders")

@@ -1,0 +1,295 @@
+"""What services say about their runs: overlap, automatic retries, and the pause after failures in a row."""
+
+import threading
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.db import OperationalError, connection
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from apps.runs import tasks
+from apps.runs.execution.executor import execute_run
+from apps.runs.execution.finalization import end_run, plan_aftermath, retry_pause
+from apps.runs.execution.queue import queue_due_runs, queue_run, send_again, take_waiting
+from apps.runs.log.run_log import RunLog
+from apps.runs.models import LogEntry, Run, Tick
+from apps.runs.recovery.lost_runs import close_lost_runs
+from apps.services.models import Service
+from tests.factories import make_run, make_service, make_user
+
+pytestmark = pytest.mark.django_db(transaction=True)
+NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+SLOT = NOON + timedelta(minutes=15)
+
+
+@pytest.fixture(autouse=True)
+def spool_dir(settings, tmp_path):
+    settings.SPOOL_DIR = tmp_path / "spool"
+
+
+def scheduled(**fields):
+    service = make_service(schedule="*/15 * * * *", **fields)
+    service.plan_next_run(NOON)
+    service.save()
+    return service
+
+
+def slot_of(service, minutes=15):
+    return Run.objects.create(
+        service=service, trigger=Run.Trigger.SCHEDULE, scheduled_for=NOON + timedelta(minutes=minutes)
+    )
+
+
+def end(run, status, **how):
+    """The run as it is after a worker claimed it and ended it so."""
+    token = run.claim("worker")
+    assert token is not None
+    run.refresh_from_db()
+    with RunLog(run, token) as log:
+        end_run(run, token, log, status, **how)
+    run.refresh_from_db()
+    return run
+
+
+def lines(run):
+    return list(LogEntry.objects.filter(run_id=run.pk).order_by("sequence").values_list("message", flat=True))
+
+
+def test_skip_leaves_out_a_slot_that_comes_while_a_run_is_open_and_leaves_a_trace(caplog, monkeypatch):
+    service = scheduled(overlap="skip")
+    make_run(service, status=Run.Status.RUNNING)
+    monkeypatch.setattr(tasks, "database_now", lambda: SLOT)
+
+    tasks.queue_due_runs()
+
+    service.refresh_from_db()
+    assert Run.objects.count() == 1
+    assert service.next_run_at == NOON + timedelta(minutes=30)
+    assert Tick.objects.get(name="queue_due_runs").outcome == {"queued": 0, "skipped": 1}
+    assert f"{service.slug} skips its slot of 2026-11-23 12:15" in caplog.text
+
+
+def test_skip_runs_the_slot_where_no_run_is_open():
+    service = scheduled(overlap="skip")
+    make_run(service)
+
+    assert len(queue_due_runs(SLOT).queued) == 1
+
+
+def test_a_second_scheduler_takes_its_own_slot_for_no_overlap():
+    service = scheduled(overlap="skip")
+
+    first = queue_due_runs(SLOT)
+    Service.objects.filter(pk=service.pk).update(next_run_at=SLOT)
+    second = queue_due_runs(SLOT)
+
+    assert (len(first.queued), second.queued, second.skipped) == (1, [], 0)
+
+
+def test_a_service_that_cannot_be_planned_keeps_no_other_from_its_time(caplog):
+    broken, healthy = scheduled(), scheduled()
+    Service.objects.filter(pk=broken.pk).update(timezone="Nowhere/At-all")
+
+    slots = queue_due_runs(SLOT)
+
+    assert [run.service for run in slots.queued] == [healthy]
+    assert f"the slot of the service {broken.slug} could not be queued" in caplog.text
+
+
+@pytest.mark.parametrize(("overlap", "may_start"), [("queue", False), ("allow", True)])
+def test_a_slot_waits_for_the_open_run_unless_runs_may_overlap(overlap, may_start):
+    service = scheduled(overlap=overlap)
+    going_on = make_run(service, status=Run.Status.RUNNING)
+    [slot] = queue_due_runs(SLOT).queued
+
+    assert (slot.claim("worker") is not None) is may_start
+    if not may_start:
+        Run.objects.filter(pk=slot.pk).update(sent_at=Now() - timedelta(hours=1))
+        assert (send_again(), take_waiting()) == ([], [])
+        assert going_on.finish(going_on.lease_token, Run.Status.SUCCEEDED)
+        assert take_waiting() == [slot.pk]
+        assert take_waiting() == []
+        assert slot.claim("worker") is not None
+
+
+def test_what_a_person_starts_does_not_wait():
+    service = scheduled(overlap="queue")
+    make_run(service, status=Run.Status.RUNNING)
+
+    assert queue_run(service, trigger=Run.Trigger.MANUAL).claim("worker") is not None
+
+
+def test_of_two_waiting_runs_only_one_can_be_claimed_however_many_workers():
+    service = scheduled(overlap="queue")
+    waiting = [slot_of(service, minutes) for minutes in range(0, 60, 15)]
+    claimed, barrier = [], threading.Barrier(len(waiting))
+
+    def claim(run):
+        barrier.wait()
+        try:
+            claimed.append(run.claim("worker"))
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=claim, args=(run,)) for run in waiting]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len([token for token in claimed if token]) == 1
+    assert Run.objects.running().count() == 1
+
+
+@pytest.mark.parametrize("status", ["failed", "lost"])
+def test_a_failed_run_has_one_retry_with_its_switches_and_options(status):
+    service = make_service(retry_limit=2)
+    run = queue_run(
+        service,
+        trigger=Run.Trigger.MANUAL,
+        user=make_user(),
+        store=["pull", "push"],
+        options={"page_size": "50"},
+    )
+
+    end(run, status)
+
+    [retry] = run.retries.all()
+    assert (retry.trigger, retry.attempt, retry.status) == ("retry", 2, "queued")
+    assert (retry.stores, retry.options) == (("pull", "push"), {"page_size": 50})
+    assert timedelta(seconds=50) < retry.due_at - timezone.now() < timedelta(seconds=70)
+    assert lines(run)[-1] == "It is run again in 60 s: retry 1 of 2"
+    assert retry.claim("worker") is None, "its time has not come"
+
+
+def test_a_retry_is_rung_for_once_when_its_time_has_come():
+    run = end(queue_run(make_service(retry_limit=1), trigger=Run.Trigger.API), "failed")
+    [retry] = run.retries.all()
+    assert (take_waiting(), send_again()) == ([], [])
+    Run.objects.filter(pk=retry.pk).update(
+        due_at=Now() - timedelta(seconds=1), sent_at=Now() - timedelta(seconds=59)
+    )
+
+    assert (take_waiting(), take_waiting()) == ([retry.pk], [])
+    assert retry.claim("worker") is not None
+
+
+def test_the_last_retry_has_no_other():
+    run = queue_run(make_service(retry_limit=1), trigger=Run.Trigger.MANUAL)
+    Run.objects.filter(pk=run.pk).update(attempt=2)
+    run.refresh_from_db()
+
+    assert end(run, "failed").retries.count() == 0
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "how"),
+    [
+        ({}, "succeeded", {}),
+        ({}, "cancelled", {}),
+        ({"is_dry_run": True}, "failed", {}),
+        ({}, "failed", {"may_retry": False}),
+        ({"cancel_requested_at": NOON}, "lost", {}),
+    ],
+)
+def test_what_is_not_run_again(fields, status, how):
+    run = Run.objects.create(service=make_service(retry_limit=3), trigger="manual", **fields)
+
+    assert end(run, status, **how).retries.count() == 0
+
+
+def test_services_not_marked_as_safe_are_not_run_again():
+    assert end(queue_run(make_service(), trigger=Run.Trigger.MANUAL), "failed").retries.count() == 0
+
+
+def test_two_who_close_a_lost_run_make_one_retry():
+    run = queue_run(make_service(retry_limit=3), trigger=Run.Trigger.MANUAL)
+    run.claim("dead")
+    Run.objects.filter(pk=run.pk).update(lease_until=Now() - timedelta(seconds=1))
+
+    def close():
+        try:
+            close_lost_runs(worker="sweeper")
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=close) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    run.refresh_from_db()
+    assert (run.status, run.retries.count()) == ("lost", 1)
+
+
+@pytest.mark.parametrize(("attempt", "seconds"), [(1, 60), (2, 120), (3, 240), (7, 3600), (20, 3600)])
+def test_the_pause_doubles_up_to_an_hour(attempt, seconds):
+    assert retry_pause(attempt) == timedelta(seconds=seconds)
+
+
+def test_failures_in_a_row_turn_the_schedule_off():
+    service = scheduled(pause_after_failures=2, retry_limit=5)
+    make_run(service, status="succeeded")
+    make_run(service, status="failed", is_dry_run=True)
+    first = end(slot_of(service, 15), "failed")
+    service.refresh_from_db()
+    assert service.is_active
+    assert first.retries.count() == 1
+    make_run(service, status="cancelled")
+
+    last = end(slot_of(service, 30), "lost")
+
+    service.refresh_from_db()
+    assert (service.is_active, service.paused_at is not None) == (False, True)
+    assert lines(last)[-1].startswith("The schedule is turned off: 2 runs in a row failed.")
+    assert last.retries.count() == 0, "a paused service waits for a person"
+
+
+def test_a_success_in_between_starts_the_count_anew():
+    service = scheduled(pause_after_failures=2)
+    for status in ("failed", "succeeded"):
+        make_run(service, status=status)
+
+    assert plan_aftermath(slot_of(service), Run.Status.FAILED).pauses is False
+
+
+def test_turning_the_schedule_on_again_ends_the_pause():
+    service = scheduled(is_active=False, paused_at=NOON)
+
+    service.set_active(True, NOON)
+
+    service.refresh_from_db()
+    assert (service.is_active, service.paused_at) == (True, None)
+
+
+def test_a_run_that_does_not_exist_is_told_in_a_line(caplog):
+    assert execute_run(10**9, worker="worker") is None
+    assert "Run 1000000000 was to be executed, but there is no such run" in caplog.text
+
+
+def test_a_database_that_is_away_at_claim_time_leaves_the_run_queued(caplog, monkeypatch):
+    run = queue_run(make_service(), trigger=Run.Trigger.MANUAL)
+
+    def away(*_arguments):
+        raise OperationalError("connection refused")
+
+    monkeypatch.setattr(Run, "claim", away)
+
+    assert execute_run(run.pk, worker="worker") is None
+    run.refresh_from_db()
+    assert run.status == "queued"
+    assert "the database cannot be reached (OperationalError)" in caplog.text
+
+
+def test_a_spool_that_cannot_be_written_fails_the_run_and_says_so(settings, tmp_path):
+    (tmp_path / "file").write_text("")
+    settings.SPOOL_DIR = tmp_path / "file" / "spool"
+    run = queue_run(make_service(), trigger=Run.Trigger.MANUAL)
+
+    ended = execute_run(run.pk, worker="here:1")
+
+    assert (ended.status, ended.is_complete, ended.error_sequence) == ("failed", True, 1)
+    assert ended.error == "The log's spool on here:1 cannot be written: Not a directory"
+    assert lines(run) == [ended.error]

@@ -1,0 +1,115 @@
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.core.exceptions import ValidationError
+from django.db.models.functions import Now
+
+from apps.runs.execution.queue import Slots, queue_due_runs, queue_run, send_again
+from apps.runs.models import Run
+from apps.services.models import Service
+from tests.factories import make_service, make_user
+
+pytestmark = pytest.mark.django_db
+NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def scheduled():
+    service = make_service(schedule="*/15 * * * *")
+    service.plan_next_run(NOON)
+    service.save()
+    return service
+
+
+def test_a_run_takes_its_switches_options_and_the_current_script():
+    service = make_service(script="def transform(records):\n    return records\n")
+    user = make_user()
+
+    run = queue_run(
+        service,
+        trigger=Run.Trigger.MANUAL,
+        user=user,
+        store=["pull", "script"],
+        is_dry_run=True,
+        options={"page_size": "50", "record_id": "10045"},
+    )
+
+    assert (run.status, run.trigger, run.started_by, run.is_dry_run) == ("queued", "manual", user, True)
+    assert (run.stores, run.script) == (("pull", "script"), service.current_script())
+    assert run.options == {"page_size": 50, "record_id": "10045"}
+    assert run.queued_at is not None
+
+
+@pytest.mark.parametrize(
+    ("how", "field"),
+    [
+        ({"store": ["everything"]}, "store"),
+        ({"options": {"page_size": "many"}}, "page_size"),
+        ({"options": {"page_size": 0}}, "page_size"),
+        ({"options": {"max_attempts": 1000}}, "max_attempts"),
+        ({"options": {"colour": "red"}}, "colour"),
+    ],
+)
+def test_a_wrong_value_names_its_field_and_queues_nothing(how, field):
+    with pytest.raises(ValidationError) as caught:
+        queue_run(make_service(), trigger=Run.Trigger.API, **how)
+
+    assert list(caught.value.message_dict) == [field]
+    assert Run.objects.count() == 0
+
+
+def test_an_idempotency_key_starts_one_run():
+    service, user = make_service(), make_user()
+    how = {"trigger": Run.Trigger.API, "user": user, "idempotency_key": "k1"}
+
+    first, again = queue_run(service, **how), queue_run(service, **how)
+    other = queue_run(service, **how | {"idempotency_key": "k2"})
+
+    assert first == again
+    assert other != first
+
+
+def test_a_due_slot_is_queued_once_however_many_schedulers(scheduled):
+    now = NOON + timedelta(minutes=15, seconds=3)
+
+    [run] = queue_due_runs(now).queued
+    Service.objects.update(next_run_at=NOON + timedelta(minutes=15))
+    second = queue_due_runs(now)
+
+    assert second == Slots()
+    assert (run.trigger, run.scheduled_for) == ("schedule", NOON + timedelta(minutes=15))
+    scheduled.refresh_from_db()
+    assert scheduled.next_run_at == NOON + timedelta(minutes=30)
+
+
+def test_of_missed_slots_only_the_latest_runs(scheduled):
+    [run] = queue_due_runs(NOON + timedelta(hours=5, minutes=1)).queued
+
+    assert run.scheduled_for == NOON + timedelta(hours=5)
+    assert Run.objects.count() == 1
+
+
+def test_nothing_is_queued_before_its_time_or_while_inactive(scheduled):
+    assert queue_due_runs(NOON + timedelta(minutes=14)) == Slots()
+
+    scheduled.set_active(False, NOON)
+
+    assert queue_due_runs(NOON + timedelta(hours=1)) == Slots()
+
+
+def test_slots_that_passed_while_inactive_are_not_caught_up(scheduled):
+    scheduled.set_active(False, NOON)
+    scheduled.set_active(True, NOON + timedelta(hours=3, minutes=1))
+
+    assert queue_due_runs(NOON + timedelta(hours=3, minutes=2)) == Slots()
+    assert scheduled.next_run_at == NOON + timedelta(hours=3, minutes=15)
+
+
+def test_a_run_that_nobody_took_is_sent_again_once_a_minute():
+    service = make_service()
+    waiting = queue_run(service, trigger=Run.Trigger.MANUAL)
+    queue_run(service, trigger=Run.Trigger.MANUAL)
+    Run.objects.filter(pk=waiting.pk).update(sent_at=Now() - timedelta(seconds=61))
+
+    assert send_again() == [waiting.pk]
+    assert send_again() == []

@@ -1,0 +1,160 @@
+"""Runs that take the stored pull payloads of an earlier run for their source."""
+
+import json
+from datetime import timedelta
+
+import pytest
+from django.core.exceptions import ValidationError
+from django.db.models.functions import Now
+
+from apps.runs.execution.executor import execute_run
+from apps.runs.execution.queue import queue_run
+from apps.runs.models import LogEntry, Payload, Run
+from tests.factories import make_connection, make_payload, make_run
+from tests.systems import service_between, systems
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("own_folders")]
+ORDERS = [{"id": number} for number in range(1, 26)]
+
+
+@pytest.fixture
+def world():
+    with systems(ORDERS) as world:
+        yield world
+
+
+@pytest.fixture
+def service(world):
+    return service_between(world)
+
+
+def execute(service, **how):
+    run = execute_run(queue_run(service, trigger=Run.Trigger.MANUAL, **how).pk, worker="test")
+    assert run is not None
+    return run
+
+
+def messages(run):
+    return list(LogEntry.objects.filter(run_id=run.pk).order_by("sequence").values_list("message", flat=True))
+
+
+def test_the_stored_pages_stand_in_for_the_source(service, world):
+    original = execute(service, store=["pull"])
+    first = [json.loads(body) for body in world.received]
+    world.received.clear()
+    # The source is not asked, and the script is that of today.
+    world.may_answer.clear()
+    service.set_script("def transform(records):\n    return [{'number': r['id']} for r in records]\n")
+
+    replay = execute(service, replay_of=original, store=["pull"])
+
+    assert (replay.status, replay.pulled_count, replay.pushed_count) == ("succeeded", 25, 25)
+    assert replay.replay_of == original
+    assert [json.loads(body) for body in world.received] == [
+        [{"number": record["id"]} for record in page] for page in first
+    ]
+    said = [message for message in messages(replay) if message.startswith("Pulled")]
+    assert said == [
+        f"Pulled page {number}: {count} records from pull-page-{number:05d}.json, stored by run {original.pk}"
+        for number, count in ((1, 10), (2, 10), (3, 5))
+    ]
+    kept = {run: [p.sha256 for p in run.payloads.order_by("name")] for run in (original, replay)}
+    assert kept[original] == kept[replay]
+
+
+def test_files_are_read_by_the_options_of_today(service, settings, tmp_path):
+    settings.FILE_ROOTS = [tmp_path]
+    drop = make_connection(kind="file", url=f"file://{tmp_path}/drop")
+    (tmp_path / "drop" / "in").mkdir(parents=True)
+    for name in ("a", "b"):
+        (tmp_path / "drop" / "in" / f"{name}.csv").write_text("id\n1\n2\n3\n")
+    service.source_connection = drop
+    service.source_options = {"path": "in/*.csv", "format": "csv", "page_size": 2}
+    service.save()
+    original = execute(service, store=["pull"])
+    for path in (tmp_path / "drop" / "in").iterdir():
+        path.unlink()
+
+    replay = execute(service, replay_of=original, options={"page_size": "3"})
+
+    assert (original.status, original.pulled_count) == ("succeeded", 6)
+    assert (replay.status, replay.pulled_count, replay.pushed_count) == ("succeeded", 6, 6)
+    assert len([message for message in messages(replay) if message.startswith("Pulled")]) == 2
+
+
+def test_a_page_that_the_options_of_today_cannot_read_fails_the_run_in_words(service):
+    original = execute(service, store=["pull"])
+    service.source_options = service.source_options | {"records": "data.items"}
+    service.save()
+
+    replay = execute(service, replay_of=original)
+
+    assert replay.status == "failed"
+    assert "The JMESPath “data.items” finds no list in pull-page-00001.json, stored by run" in replay.error
+
+
+def test_a_page_that_expires_before_its_run_fails_it_in_words(service):
+    original = execute(service, store=["pull"])
+    run = queue_run(service, trigger=Run.Trigger.MANUAL, replay_of=original)
+    Payload.objects.update(expires_at=Now() - timedelta(seconds=1))
+
+    ended = execute_run(run.pk, worker="test")
+
+    assert (ended.status, ended.pulled_count) == ("failed", 0)
+    assert ended.error.startswith(
+        f"pull-page-00001.json of run {original.pk} cannot be read: The payload is expired"
+    )
+
+
+def refusal(service, original):
+    with pytest.raises(ValidationError) as caught:
+        queue_run(service, trigger=Run.Trigger.MANUAL, replay_of=original)
+    assert list(caught.value.message_dict) == ["replay_of"]
+    assert Run.objects.filter(status="queued").count() == 0
+    return caught.value.message_dict["replay_of"][0]
+
+
+def test_a_run_of_another_service_is_refused(service):
+    assert refusal(service, make_run()).endswith("is of another service.")
+
+
+def test_a_run_that_goes_on_is_refused(service):
+    assert refusal(service, make_run(service, status="running")).endswith("is still going on.")
+
+
+def test_a_run_without_stored_pages_is_refused(service):
+    original = make_run(service, store_pull=True)
+    make_payload(original, name="pull-failed-response.json")
+
+    assert refusal(service, original) == f"Run {original.pk} stored no pull payloads."
+
+
+@pytest.mark.parametrize(
+    ("change", "state"),
+    [
+        ({"expires_at": Now() - timedelta(seconds=1)}, "expired"),
+        ({"status": "deleted", "deleted_at": Now()}, "deleted"),
+        ({"status": "lost"}, "lost"),
+    ],
+)
+def test_pages_that_are_gone_are_refused(service, change, state):
+    original = execute(service, store=["pull"])
+    Payload.objects.filter(name="pull-page-00002.json").update(**change)
+
+    assert refusal(service, original) == (
+        f"1 of 3 pull payloads of run {original.pk} can no longer be read ({state})."
+    )
+
+
+def test_a_payload_beyond_the_limit_is_not_kept_and_its_line_says_so(service, settings):
+    settings.MAX_PAYLOAD_BYTES = 150
+
+    run = execute(service, store=["pull"])
+
+    assert (run.status, run.pushed_count) == ("succeeded", 25)
+    kept = list(run.payloads.listed().values_list("name", "status").order_by("name"))
+    assert ("pull-page-00003.json", "stored") in kept
+    assert [name for name, status in kept if status == "stored"] == ["pull-page-00003.json"]
+    said = [message for message in messages(run) if message.startswith("Pulled page 1")]
+    assert "pull-page-00001.json could not be kept: it is larger than" in said[0]
+    assert "SYNCLOG_MAX_PAYLOAD_MIB" in said[0]

@@ -1,0 +1,250 @@
+"""Payloads of scheduled runs are there when they are needed: kept where the run went wrong, else thrown away."""
+
+import errno
+import io
+import logging
+import os
+from pathlib import Path
+
+import pytest
+from django.conf import settings as configured
+from django.core.files.storage import storages
+from django.utils import timezone
+
+from apps.runs.execution.executor import execute_run
+from apps.runs.log.reading import lines_after
+from apps.runs.log.run_log import RunLog
+from apps.runs.models import LogEntry, Payload, Run
+from apps.runs.payloads import capture
+from apps.runs.payloads.capture import Capture, keep_captured, settle_orphaned_captures
+from apps.runs.payloads.reading import open_payload
+from apps.runs.payloads.storage import PayloadNotKept
+from apps.runs.recovery.lost_runs import close_lost_runs
+from tests.factories import make_connection, make_run, make_service
+
+pytestmark = pytest.mark.django_db(transaction=True)
+logger = logging.getLogger("apps.services.anything")
+RECORDS = b'[{"id": 1}, {"id": 2}]'
+
+
+@pytest.fixture
+def service(tmp_path, settings):
+    """From a file to a file, by a script."""
+    settings.FILE_ROOTS = [tmp_path]
+    settings.SPOOL_DIR = tmp_path / "spool"
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/a.json").write_bytes(RECORDS)
+    drop = make_connection(kind="file", url=f"file://{tmp_path}")
+    return make_service(
+        source_connection=drop,
+        source_options={"path": "in/*.json", "format": "json"},
+        destination_connection=drop,
+        destination_options={"path": "out/{run}-{page}.ndjson", "format": "ndjson"},
+        capture_on_failure=True,
+    )
+
+
+def run_of(service, script, trigger=Run.Trigger.SCHEDULE):
+    service.set_script(script)
+    run = Run.objects.create(service=service, script=service.current_script(), trigger=trigger)
+    return execute_run(run.pk, worker="test")
+
+
+def held_back():
+    return sorted(path.name for path in configured.SPOOL_DIR.glob("*.captured"))
+
+
+@pytest.mark.parametrize("trigger", ["schedule", "retry"])
+def test_failed_run_keeps_what_passed_through_it_at_its_lines(service, trigger):
+    run = run_of(service, "def transform(records):\n    fail('no')", trigger)
+
+    assert run.status == "failed"
+    kept = {payload.name: payload for payload in run.payloads.all()}
+    assert set(kept) == {"pull-page-00001.json", "script-page-00001-input.json"}
+    pulled = kept["pull-page-00001.json"]
+    assert (pulled.status, pulled.expires_at) == ("stored", run.finished_at + configured.PAYLOAD_RETENTION)
+    with open_payload(pulled) as stream:
+        assert stream.read() == RECORDS
+    line = LogEntry.objects.get(run=run, sequence=pulled.sequence)
+    assert line.message.startswith("Pulled page 1")
+    assert run.log_entries.filter(message__contains="2 payloads that were held back are kept").exists()
+    assert lines_after(run, pulled.sequence - 1, 1)[0].payloads == (pulled,)
+    assert held_back() == []
+
+
+def test_run_that_goes_smoothly_keeps_nothing(service):
+    run = run_of(service, "def transform(records):\n    return records")
+
+    assert (run.status, run.warning_count) == ("succeeded", 0)
+    assert not Payload.objects.exists()
+    assert held_back() == []
+
+
+def test_run_that_somebody_watches_holds_nothing_back(service):
+    run = run_of(service, "def transform(records):\n    fail('no')", "manual")
+
+    assert run.status == "failed"
+    assert not Payload.objects.exists()
+
+
+def test_switch_that_is_on_keeps_as_always(service):
+    service.set_script("def transform(records):\n    return records")
+    run = Run.objects.create(
+        service=service, script=service.current_script(), trigger="schedule", store_pull=True
+    )
+
+    execute_run(run.pk, worker="test")
+
+    assert [payload.kind for payload in run.payloads.all()] == ["pull"]
+
+
+def refuse(*args, **kwargs):
+    raise ConnectionRefusedError(111, "Connection refused")
+
+
+def captured_run(service):
+    run = make_run(service, status="running", trigger="schedule")
+    captured = Capture.of(run)
+    for number in range(1, 5):
+        captured.add(
+            kind="pull",
+            name=f"page-{number}",
+            content_type="text/plain",
+            stream=io.BytesIO(b"%d" % number * 400),
+            sequence=number,
+        )
+    return run
+
+
+def test_oldest_are_dropped_beyond_the_budget_and_that_is_said(service, settings, caplog):
+    settings.CAPTURE_BYTES = 1000
+    run = captured_run(service)
+
+    keep_captured(run)
+
+    assert [payload.name for payload in run.payloads.order_by("sequence")] == ["page-3", "page-4"]
+    assert "the first 2 are gone" in caplog.text
+
+
+def test_interrupted_keeping_is_taken_up_and_doubles_nothing(service, monkeypatch):
+    run = captured_run(service)
+    drop = capture._drop
+
+    def killed(body):
+        if body.name.startswith("00000002"):
+            raise KeyboardInterrupt
+        drop(body)
+
+    monkeypatch.setattr(capture, "_drop", killed)
+    with pytest.raises(KeyboardInterrupt):
+        keep_captured(run)
+    monkeypatch.undo()
+
+    keep_captured(run)
+
+    names = run.payloads.filter(status="stored").order_by("sequence").values_list("name", flat=True)
+    assert list(names) == ["page-1", "page-2", "page-3", "page-4"]
+
+
+def test_payload_that_the_disk_took_no_note_of_costs_no_other(service, monkeypatch):
+    run = make_run(service, status="running", trigger="schedule")
+    captured = Capture.of(run)
+    facts = {"kind": "pull", "content_type": "", "sequence": 1}
+    captured.add(name="page-1", stream=io.BytesIO(b"1"), **facts)
+
+    def fill_up(path, _text):
+        path.touch()
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as full:
+        full.setattr(Path, "write_text", fill_up)
+        with pytest.raises(PayloadNotKept, match="No space left on device"):
+            captured.add(name="page-2", stream=io.BytesIO(b"2"), **facts)
+
+    keep_captured(run)
+
+    assert list(run.payloads.values_list("name", "status")) == [("page-1", "stored")]
+    capture.discard_captured(run.pk)
+
+
+def test_lost_run_keeps_what_its_worker_held_back(service):
+    run = captured_run(service)
+    Run.objects.filter(pk=run.pk).update(lease_until="2020-01-01T00:00Z")
+
+    assert close_lost_runs(worker="other") == 1
+
+    run.refresh_from_db()
+    assert run.status == "lost"
+    assert run.payloads.filter(status="stored", expires_at__isnull=False).count() == 4
+    assert held_back() == []
+
+
+def test_run_that_another_host_closed_gets_its_payloads_when_a_worker_starts_where_they_are(service):
+    run = captured_run(service)
+    with RunLog(run, run.lease_token):
+        for number in range(1, 5):
+            logger.info("Line %d", number)
+    LogEntry.objects.filter(run_id=run.pk, sequence__gt=2).delete()
+    away = configured.SPOOL_DIR.rename(configured.SPOOL_DIR.with_name("away"))
+    Run.objects.filter(pk=run.pk).update(lease_until="2020-01-01T00:00Z")
+    assert close_lost_runs(worker="there:1") == 1
+    assert not Payload.objects.exists()
+    away.rename(configured.SPOOL_DIR)
+
+    for _sweep in range(2):
+        close_lost_runs(worker="test")
+
+    run.refresh_from_db()
+    lines = {payload.name: payload.sequence for payload in run.payloads.filter(status="stored")}
+    messages = dict(run.log_entries.values_list("sequence", "message"))
+    assert {name: messages[sequence] for name, sequence in lines.items()} == {
+        f"page-{number}": f"Line {number}" for number in range(1, 5)
+    }
+    assert set(run.payloads.values_list("expires_at", flat=True)) == {
+        run.finished_at + configured.PAYLOAD_RETENTION
+    }
+    assert held_back() == []
+
+
+def test_store_that_is_away_is_waited_for_as_long_as_the_payloads_could_be_read(service, monkeypatch):
+    run = captured_run(service)
+    Run.objects.filter(pk=run.pk).update(
+        status="lost", finished_at=timezone.now(), lease_token=None, lease_until=None
+    )
+    with monkeypatch.context() as patch:
+        patch.setattr(type(storages["payloads"]), "size", refuse)
+        settle_orphaned_captures()
+    assert not Payload.objects.exists()
+    assert held_back() == [f"run-{run.pk}.captured"]
+
+    other = captured_run(service)
+    Run.objects.filter(pk=other.pk).update(
+        status="lost",
+        finished_at=timezone.now() - configured.PAYLOAD_RETENTION,
+        lease_token=None,
+        lease_until=None,
+    )
+    settle_orphaned_captures()
+
+    assert run.payloads.filter(status="stored").count() == 4
+    assert not other.payloads.exists()
+    assert held_back() == []
+
+
+def test_what_runs_left_behind_is_thrown_away(service):
+    running, ended = captured_run(service), captured_run(service)
+    Run.objects.filter(pk=ended.pk).update(status="succeeded", finished_at="2026-01-01T00:00Z")
+
+    settle_orphaned_captures()
+
+    assert held_back() == [f"run-{running.pk}.captured"]
+    capture.discard_captured(running.pk)
+
+
+def test_store_that_is_away_costs_the_payloads_and_not_the_run(service, monkeypatch):
+    monkeypatch.setattr(type(storages["payloads"]), "_save", refuse)
+
+    run = run_of(service, "def transform(records):\n    fail('no')")
+
+    assert run.status == "failed"
+    assert run.log_entries.filter(message__contains="could not be kept").count() == 2

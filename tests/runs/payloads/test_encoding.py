@@ -1,0 +1,174 @@
+"""Payloads are kept compressed where that pays, and come back byte for byte."""
+
+import gzip
+import hashlib
+import io
+import os
+import random
+import tracemalloc
+
+import pytest
+from django.core.files.storage import storages
+
+from apps.runs.models import Payload
+from apps.runs.payloads import storage
+from apps.runs.payloads.object_store import s3_client
+from apps.runs.payloads.reading import open_payload
+from apps.runs.payloads.storage import PayloadNotKept, keep_payload
+from config.payload_storage import in_parts
+from tests.factories import make_run
+
+pytestmark = pytest.mark.django_db
+ORDERS = b"".join(b'{"id": %d, "item": "chair", "quantity": 4}\n' % number for number in range(40_000))
+NOISE = random.Random(7).randbytes(700_000)
+BODIES = {
+    "text": ORDERS,
+    "noise": NOISE,
+    "gzip": gzip.compress(NOISE.hex().encode()),
+    "short": b"[1, 2]",
+    "empty": b"",
+}
+
+
+@pytest.fixture(params=["files", "s3"])
+def store(request):
+    if request.param == "s3":
+        request.getfixturevalue("s3_payloads")
+    return storages["payloads"]
+
+
+def keep(data):
+    stream = data if hasattr(data, "read") else io.BytesIO(data)
+    return keep_payload(
+        make_run(status="running"),
+        kind="pull",
+        name="a.json",
+        content_type="text/plain",
+        stream=stream,
+        sequence=1,
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "encoding"), [("text", "zstd"), ("noise", ""), ("gzip", ""), ("short", ""), ("empty", "")]
+)
+def test_what_shrinks_is_kept_compressed_and_measured_as_it_was(store, body, encoding):
+    payload = keep(BODIES[body])
+
+    payload.refresh_from_db()
+    assert (payload.encoding, payload.size, payload.sha256) == (
+        encoding,
+        len(BODIES[body]),
+        hashlib.sha256(BODIES[body]).hexdigest(),
+    )
+    stored = store.size(payload.key)
+    assert stored == len(BODIES[body]) if not encoding else stored < len(BODIES[body]) / 10
+    with open_payload(payload) as stream:
+        assert stream.read() == BODIES[body]
+
+
+@pytest.mark.parametrize("first", [0, 1, 262_143, 262_144, 262_145, len(ORDERS) - 1, len(ORDERS)])
+def test_compressed_payload_is_read_from_any_byte_on(store, first):
+    with open_payload(keep(ORDERS), first=first) as stream:
+        assert stream.read(100) == ORDERS[first : first + 100]
+
+
+class Made:
+    """So many bytes, made as they are read, and never more than a megabyte at once."""
+
+    def __init__(self, size, block):
+        self._left = size
+        self._block = block
+
+    def read(self, size=-1):
+        data = self._block(min(size, self._left, 1024 * 1024))
+        self._left -= len(data)
+        return data
+
+
+@pytest.mark.parametrize(
+    ("block", "encoding"), [(lambda size: os.urandom(size // 2).hex().encode(), "zstd"), (os.urandom, "")]
+)
+def test_upload_and_download_take_constant_memory(store, settings, block, encoding):
+    # As it is in production.
+    store.transfer_config = in_parts(settings.MAX_PAYLOAD_BYTES)
+
+    tracemalloc.start()
+    payload = keep(Made(64 * 1024 * 1024, block))
+    with open_payload(payload) as stream:
+        received = 0
+        while block := stream.read(256 * 1024):
+            received += len(block)
+    _now, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert (payload.encoding, received) == (encoding, 64 * 1024 * 1024)
+    assert store.size(payload.key) > 16 * 1024 * 1024
+    assert peak < 32 * 1024 * 1024
+
+
+def test_object_that_is_shorter_than_what_was_sent_is_not_kept(store, monkeypatch):
+    monkeypatch.setattr(storage, "object_size", lambda key: store.size(key) - 1)
+
+    with pytest.raises(PayloadNotKept, match="has not all of it"):
+        keep(ORDERS)
+
+    [payload] = Payload.objects.all()
+    assert payload.status == "lost"
+    assert not store.exists(payload.key)
+
+
+def test_upload_that_breaks_off_leaves_no_object(store):
+    class Broken:
+        def __init__(self):
+            self._reads = iter([NOISE, NOISE])
+
+        def read(self, size=-1):
+            try:
+                return next(self._reads)
+            except StopIteration:
+                raise ConnectionResetError(104, "Connection reset by peer") from None
+
+    with pytest.raises(PayloadNotKept, match="Connection reset by peer"):
+        keep(Broken())
+
+    [payload] = Payload.objects.all()
+    assert payload.status == "lost"
+    assert not store.exists(payload.key)
+
+
+def test_upload_that_ends_after_its_run_is_not_kept(store, monkeypatch):
+    def end_run(key):
+        Payload.objects.update(status="deleting")
+        return store.size(key)
+
+    monkeypatch.setattr(storage, "object_size", end_run)
+
+    with pytest.raises(PayloadNotKept, match="the run had ended"):
+        keep(ORDERS)
+
+    [payload] = Payload.objects.with_state()
+    assert (payload.status, payload.state) == ("deleting", "lost")
+    assert not store.exists(payload.key)
+
+
+@pytest.mark.parametrize("size", [1000, 11 * 1024 * 1024], ids=["whole", "in parts"])
+def test_upload_asks_for_the_encryption_that_is_set(s3_payloads, settings, size):
+    transfer = in_parts(settings.MAX_PAYLOAD_BYTES)
+    options = settings.STORAGES["payloads"]["OPTIONS"] | {
+        "object_parameters": {"ServerSideEncryption": "AES256"},
+        "transfer_config": transfer,
+    }
+    settings.STORAGES = settings.STORAGES | {"payloads": settings.STORAGES["payloads"] | {"OPTIONS": options}}
+    asked = {}
+
+    def note(model, params, **_more):
+        asked[model.name] = params["headers"].get("x-amz-server-side-encryption")
+
+    s3_client(storages["payloads"]).meta.events.register("before-call.s3", note)
+
+    payload = keep(os.urandom(size))
+
+    begins = "PutObject" if size < transfer.multipart_threshold else "CreateMultipartUpload"
+    assert payload.size == size
+    assert asked[begins] == "AES256"

@@ -1,0 +1,226 @@
+"""What an HTTP system may cost: memory, time, attempts; and TLS, which is not negotiable."""
+
+import gzip
+import json
+import logging
+import tracemalloc
+import zlib
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from itertools import count
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from apps.services.connectors import ConnectorError, open_source
+from apps.services.connectors.retry import LONGEST_RETRY_AFTER, retry_after_in
+from apps.services.models import Service
+from tests.services.running import connection_to, facts_of, pull
+from tests.services.web import Reply, reply_json, serving
+
+MIB = 1024 * 1024
+
+
+@pytest.fixture
+def peak() -> Iterator[object]:
+    """Called, it tells the most bytes that were held since the test began."""
+    tracemalloc.start()
+    yield lambda: tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+
+def endless_bytes() -> Iterator[bytes]:
+    block = b" " * 65536
+    for _ in range(3 * 1024 * 16):
+        yield block
+
+
+@pytest.mark.parametrize("length", [None, str(3 * 1024 * MIB)])
+def test_answer_of_3_gb_is_told_and_does_not_fill_the_memory(settings, peak, length):
+    settings.MAX_RESPONSE_BYTES = 2 * MIB
+    headers = {"Content-Length": length} if length else {"Connection": "close"}
+
+    with (
+        serving(lambda asked: Reply(200, endless_bytes(), headers)) as web,
+        pytest.raises(ConnectorError, match=r"more than 2 MiB.*SYNCLOG_MAX_RESPONSE_MIB"),
+    ):
+        pull(connection_to(web.url), {}, facts_of(max_attempts=3))
+
+    assert len(web.asked) == 1
+    assert peak() < 8 * MIB
+
+
+def test_small_answer_that_unpacks_to_a_large_one_is_told(settings, peak):
+    settings.MAX_RESPONSE_BYTES = MIB
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    bomb = b"".join([*(packer.compress(b"0" * MIB) for _ in range(200)), packer.flush()])
+    headers = {"Content-Encoding": "gzip"}
+
+    with (
+        serving(lambda asked: Reply(200, bomb, headers)) as web,
+        pytest.raises(ConnectorError, match="more than 1 MiB"),
+    ):
+        pull(connection_to(web.url), {})
+
+    assert peak() < 10 * MIB
+
+
+def test_broken_compression_is_told():
+    headers = {"Content-Encoding": "gzip"}
+    broken = gzip.compress(b"[]" * 1000)[:10] + b"\xff" * 50
+
+    with (
+        serving(lambda asked: Reply(200, broken, headers)) as web,
+        pytest.raises(ConnectorError, match="compressed in a broken way"),
+    ):
+        pull(connection_to(web.url), {})
+
+
+def test_memory_stays_flat_over_many_pages(peak):
+    page = json.dumps([{"id": number, "text": "x" * 1000} for number in range(300)]).encode()
+
+    def answer(asked):
+        number = int(asked.query["page"])
+        return Reply(200, page[:-1] + b" " * number + b"]" if number <= 60 else b"[]")
+
+    with serving(answer) as web:
+        service = Service(
+            slug="large",
+            source_connection=connection_to(web.url),
+            source_options={"pagination": {"type": "page"}},
+        )
+        with open_source(service, facts_of()) as source:
+            pulled = sum(len(pulled_page.records) for pulled_page in source.pages())
+
+    assert pulled == 60 * 300
+    assert peak() < 12 * len(page)
+
+
+def test_retry_after_is_kept_and_told(caplog):
+    number = count(1)
+
+    def answer(asked):
+        return reply_json({}, 429, Retry_After="1") if next(number) == 1 else reply_json([])
+
+    before = datetime.now(UTC)
+    with serving(answer) as web:
+        pull(connection_to(web.url), {}, facts_of(max_attempts=2))
+
+    assert datetime.now(UTC) - before >= timedelta(seconds=1)
+    assert [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING] == [
+        f"GET {web.url}: 429 Too Many Requests: {{}} (attempt 1 of 2, the next in 1.0 s)"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("7", 7),
+        ("Sun, 06 Nov 1994 08:49:40 GMT", 3),
+        ("Sun, 06 Nov 1994 08:49:00 GMT", 0),
+        ("99999999999", LONGEST_RETRY_AFTER),
+        ("soon", None),
+        ("-5", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_retry_after_in_seconds_or_as_a_date(header, seconds):
+    assert retry_after_in(header, now=datetime(1994, 11, 6, 8, 49, 37, tzinfo=UTC)) == seconds
+
+
+def test_cancelled_run_does_not_sit_out_a_pause():
+    class Cancelled(Exception):
+        pass
+
+    calls = count(1)
+
+    def check() -> None:
+        if next(calls) > 4:
+            raise Cancelled
+
+    before = datetime.now(UTC)
+    with serving(lambda asked: reply_json({}, 503, Retry_After="60")) as web, pytest.raises(Cancelled):
+        pull(connection_to(web.url), {}, facts_of(max_attempts=2, check=check))
+
+    assert datetime.now(UTC) - before < timedelta(seconds=5)
+
+
+@pytest.fixture(scope="module")
+def self_signed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A PEM file with a key and a certificate for 127.0.0.1 that nobody vouches for."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    path = tmp_path_factory.mktemp("tls") / "server.pem"
+    path.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        + certificate.public_bytes(serialization.Encoding.PEM)
+    )
+    return path
+
+
+def test_certificate_that_nobody_vouches_for_is_told_at_once(self_signed, caplog):
+    with (
+        serving(lambda asked: reply_json([]), certificate=self_signed) as web,
+        pytest.raises(ConnectorError, match=r"TLS certificate is not trusted \(self-signed.*SSL_CERT_FILE"),
+    ):
+        pull(connection_to(web.url), {}, facts_of(max_attempts=3))
+
+    assert web.asked == []
+    assert caplog.records == []
+
+
+def test_certificate_that_the_operator_named_is_trusted(self_signed, monkeypatch):
+    monkeypatch.setenv("SSL_CERT_FILE", str(self_signed))
+
+    with serving(lambda asked: reply_json([1]), certificate=self_signed) as web:
+        pages = pull(connection_to(web.url), {})
+
+    assert pages[0].records == [1]
+
+
+def test_tls_to_a_server_without_it_is_told():
+    with (
+        serving(lambda asked: reply_json([])) as web,
+        pytest.raises(ConnectorError, match="TLS failed"),
+    ):
+        pull(connection_to(web.url.replace("http://", "https://")), {}, facts_of(max_attempts=3))
+
+
+def test_missing_file_of_certificates_is_told(monkeypatch):
+    monkeypatch.setenv("SSL_CERT_FILE", "/nowhere/ca.pem")
+
+    with pytest.raises(ConnectorError, match=r"/nowhere/ca\.pem"):
+        pull(connection_to("https://127.0.0.1:9"), {})
+
+
+@pytest.mark.parametrize("secret", ["a\r\nX-Evil: 1", "a\x00b"])
+def test_secret_with_control_characters_is_told_without_it(secret):
+    with pytest.raises(ConnectorError) as caught:
+        pull(connection_to("http://127.0.0.1:9", auth="bearer", secret=secret), {})
+
+    assert "control characters" in str(caught.value)
+    assert secret not in str(caught.value)

@@ -1,0 +1,264 @@
+"""Services as YAML: loaded once or many times, wholly or not at all, and every mistake told by line, key, reason."""
+
+import io
+from pathlib import Path
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from apps.services.definition.loading import LoadError, LoadResult, load_services
+from apps.services.definition.options import source_from
+from apps.services.models import Connection, Script, Service
+
+pytestmark = pytest.mark.django_db
+
+CONTRACT = """\
+connections:
+  shop:      {kind: http, base_url: "http://127.0.0.1:3000", auth: {type: bearer, secret_env: SHOP_TOKEN}}
+  warehouse: {kind: http, base_url: "http://127.0.0.1:3001"}       # auth: none | bearer | basic | header
+  drop:      {kind: file, url: "file:///srv/drop"}                 # any fsspec URL: s3://, sftp://, file://
+services:
+  orders-to-warehouse:
+    name: Orders to warehouse
+    source:      {connection: shop, path: /orders, records: "@", page_size: 100,
+                  pagination: {type: page, page_param: _page, size_param: _limit, first: 1}}
+    script: |
+      def transform(records):
+          log("got %d" % len(records))
+          return [{"sku": r["id"], "qty": r["quantity"]} for r in records]
+    destination: {connection: warehouse, method: POST, path: /stock, batch_size: 1}
+    schedule: "*/15 * * * *"          # cron, in `timezone`
+    timezone: Europe/London
+    max_attempts: 3
+    timeout_seconds: 3600
+    is_active: true
+  nightly-files:
+    source:      {connection: drop, path: "in/*.json", format: json}          # json | ndjson | csv
+    destination: {connection: drop, path: "out/{run}-{page}.ndjson", format: ndjson}
+"""
+ORDERS = "services.orders-to-warehouse"
+LABELS = (
+    "connection shop",
+    "connection warehouse",
+    "connection drop",
+    "service orders-to-warehouse",
+    "service nightly-files",
+)
+
+
+def test_file_of_the_contract_is_loaded():
+    assert load_services(CONTRACT) == LoadResult(created=LABELS)
+
+    orders = Service.objects.get(slug="orders-to-warehouse")
+    script = orders.current_script()
+    assert (orders.name, orders.schedule, orders.timezone) == (
+        "Orders to warehouse",
+        "*/15 * * * *",
+        "Europe/London",
+    )
+    assert (orders.source_connection.name, orders.destination_connection.name) == ("shop", "warehouse")
+    assert (orders.source_connection.auth, orders.source_connection.secret_env) == ("bearer", "SHOP_TOKEN")
+    assert script is not None
+    assert script.source.startswith("def transform(records):\n")
+    assert orders.next_run_at is not None
+    assert source_from("http", orders.source_options)
+    files = Service.objects.get(slug="nightly-files")
+    assert (files.name, files.next_run_at, files.current_script()) == ("Nightly files", None, None)
+
+
+def test_loading_again_changes_nothing():
+    load_services(CONTRACT)
+    before = list(Service.objects.values()), list(Connection.objects.values()), list(Script.objects.values())
+
+    assert load_services(CONTRACT) == LoadResult(unchanged=LABELS)
+    assert before == (
+        list(Service.objects.values()),
+        list(Connection.objects.values()),
+        list(Script.objects.values()),
+    )
+
+
+def test_what_differs_is_updated():
+    load_services(CONTRACT)
+    before = Service.objects.get(slug="orders-to-warehouse").next_run_at
+
+    result = load_services(
+        CONTRACT.replace("*/15 * * * *", "0 4 1 1 *").replace("3001", "3002").replace("return [", "return  [")
+    )
+
+    assert result.updated == ("connection warehouse", "service orders-to-warehouse")
+    orders = Service.objects.get(slug="orders-to-warehouse")
+    assert orders.next_run_at != before
+    assert [script.version for script in orders.scripts.order_by("version")] == [1, 2]
+
+
+def test_script_alone_counts_as_an_update_and_may_be_taken_away():
+    load_services(CONTRACT)
+    start, end = CONTRACT.index("    script: |"), CONTRACT.index("    destination: {connection: warehouse")
+
+    result = load_services(CONTRACT[:start] + CONTRACT[end:])
+
+    assert result.updated == ("service orders-to-warehouse",)
+    assert Service.objects.get(slug="orders-to-warehouse").current_script() is None
+
+
+def test_service_that_staff_paused_stays_paused():
+    text = CONTRACT.replace("    is_active: true\n", "")
+    load_services(text)
+    Service.objects.filter(slug="orders-to-warehouse").update(is_active=False)
+
+    assert load_services(text).updated == ()
+    assert not Service.objects.get(slug="orders-to-warehouse").is_active
+
+
+def test_secret_in_the_file_is_encrypted_and_a_changed_one_replaces_it():
+    text = (
+        "connections: {shop: {kind: http, url: 'http://h', auth: {type: basic, username: me, secret: one}}}"
+    )
+
+    load_services(text)
+    first = Connection.objects.get()
+    again = load_services(text)
+    changed = load_services(text.replace("one", "two"))
+
+    assert (first.auth_username, first.get_secret()) == ("me", "one")
+    assert "one" not in first.secret_encrypted
+    assert (again.unchanged, changed.updated) == (("connection shop",), ("connection shop",))
+    assert Connection.objects.get().get_secret() == "two"
+
+
+def test_secret_that_was_entered_in_the_admin_is_kept():
+    text = "connections: {shop: {kind: http, url: 'http://h', auth: {type: header, header: X-Key}}}"
+    connection = Connection(name="shop", kind="http", url="http://old", auth="header", auth_header="X-Key")
+    connection.set_secret("entered")
+    connection.save()
+
+    load_services(text)
+
+    assert Connection.objects.get().get_secret() == "entered"
+
+
+def test_services_may_use_connections_that_are_there_already():
+    load_services(CONTRACT)
+
+    result = load_services(CONTRACT[CONTRACT.index("services:") :])
+
+    assert result.unchanged == LABELS[3:]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "key", "reason"),
+    [
+        ("kind: file", "kind: carrier-pigeon", 4, "connections.drop.kind", "write one of http, file."),
+        ("secret_env: SHOP_TOKEN", "secrets: x", 2, "connections.shop.auth.secrets", "known are secret,"),
+        ("type: bearer", "type: oauth", 2, "connections.shop.auth.type", "write one of none, bearer, basic, header"),
+        (", secret_env: SHOP_TOKEN", "", 2, "connections.shop.auth.secret", "This sign-in needs a secret"),
+        ("bearer", "basic", 2, "connections.shop.auth.username", "This sign-in needs a user name"),
+        ("bearer", "header, header: X Y", 2, "connections.shop.auth.header", "This is no header name"),
+        ("SHOP_TOKEN", "SHOP-TOKEN", 2, "connections.shop.auth.secret_env", "This is no name of a variable"),
+        ("http://127.0.0.1:3001", "ftp://127.0.0.1", 3, "connections.warehouse.base_url", "does not begin with one of"),
+        ("file:///srv/drop", "simplecache::file:///srv", 4, "connections.drop.url", "does not begin with one of"),
+        ("file:///srv/drop", "file:///srv/../etc", 4, "connections.drop.url", "“..” is not allowed"),
+        ("  warehouse:", "  ware house:", 3, "connections.ware house", "letters, numbers, underscores or hyphens"),
+        ("max_attempts: 3", "max_attempt: 3", 17, f"{ORDERS}.max_attempt", "no such option"),
+        ("max_attempts: 3", "max_attempts: 0", 17, f"{ORDERS}.max_attempts", "from 1 to 20"),
+        ("*/15 * * * *", "*/15 * * *", 15, f"{ORDERS}.schedule", "has not five fields"),
+        ("*/15 * * * *", "61 * * * *", 15, f"{ORDERS}.schedule", "no cron expression"),
+        ("*/15 * * * *", "0 0 30 2 *", 15, f"{ORDERS}.schedule", "no cron expression"),
+        ("Europe/London", "Europe/Atlantis", 16, f"{ORDERS}.timezone", "is no time zone"),
+        ("is_active: true", "is_active: perhaps", 19, f"{ORDERS}.is_active", "write true or false"),
+        ("is_active: true", "overlap: pile-up", 19, f"{ORDERS}.overlap", "write one of skip, queue, allow"),
+        ("is_active: true", "retry_limit: 21", 19, f"{ORDERS}.retry_limit", "from 0 to 20"),
+        ("is_active: true", "pause_after_failures: -1", 19, f"{ORDERS}.pause_after_failures", "from 0 to 1000"),
+        ("is_active: true", "capture_on_failure: 2", 19, f"{ORDERS}.capture_on_failure", "write true or false"),
+        ("is_active: true", "log_retention_days: 0", 19, f"{ORDERS}.log_retention_days", "from 1 to 36600"),
+        ("is_active: true", "kind: odd", 19, f"{ORDERS}.kind", "write one of integration, reported"),
+        ("is_active: true", "kind: reported", 8, f"{ORDERS}.source", "A reported service runs elsewhere"),
+        ("def transform", "def transmute", 10, f"{ORDERS}.script", "transform"),
+        ("log(", "log((", 10, f"{ORDERS}.script", "Parse error"),
+        ("connection: shop", "connection: shoop", 8, f"{ORDERS}.source.connection", "known are drop, shop"),
+        ("type: page", "type: pages", 9, f"{ORDERS}.source.pagination.type", "is not known"),
+        ('records: "@"', 'records: "@["', 8, f"{ORDERS}.source.records", "is no JMESPath expression"),
+        ("in/*.json", "../in/*.json", 21, "services.nightly-files.source.path", "would leave"),
+        ("{run}-{page}", "{date}", 22, "services.nightly-files.destination.path", "use {run} and {page}"),
+        ("  nightly-files:", "  orders-to-warehouse:", 20, ORDERS, "stands twice; first on line 6"),
+        ("services:", "service:", 5, "service", "known are connections, services"),
+        ("is_active: true", "is_active: !!python/object:os.system x", 19, "", "could not determine a constructor"),
+        ("is_active: true", "is_active: [", 21, "", "expected"),
+        ("is_active: true", "is_active: 2024-13-45", 19, "", "month"),
+    ],
+)  # fmt: skip
+def test_mistake_is_told_by_line_key_and_reason_and_nothing_is_loaded(old, new, line, key, reason):
+    with pytest.raises(LoadError) as caught:
+        load_services(CONTRACT.replace(old, new, 1), filename="shop.yaml")
+
+    assert (caught.value.line, caught.value.key) == (line, key)
+    assert reason in caught.value.reason
+    assert str(caught.value).startswith(f"shop.yaml, line {line}")
+    assert (Connection.objects.count(), Service.objects.count()) == (0, 0)
+
+
+def test_every_mistake_is_told_at_once():
+    with pytest.raises(LoadError) as caught:
+        load_services(CONTRACT.replace("max_attempts: 3", "attempts: 3").replace("kind: file", "kind: tape"))
+
+    assert [problem.line for problem in caught.value.problems] == [4, 17, 21, 22]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "just text",
+        "connections: []",
+        "connections: {shop: http}",
+        "services: {orders: {}}",
+        "a: 1\n---\nb: 2",
+        "connections: {shop: {kind: http, url: \x00}}",
+        "a: &a [*a]",
+        "[" * 5000,
+        "{? {a: b} : c}",
+        "a: &a [1,1,1,1,1,1,1,1,1,1]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\n"
+        "d: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: [*d,*d,*d,*d,*d,*d,*d,*d,*d,*d]",
+    ],
+)
+def test_text_that_describes_no_services_is_told(text):
+    with pytest.raises(LoadError):
+        load_services(text)
+
+
+def test_command_reports_each_name_and_spells_out_the_schedule(tmp_path: Path):
+    path = tmp_path / "services.yaml"
+    path.write_text(CONTRACT)
+    output = io.StringIO()
+
+    call_command("load_services", str(path), stdout=output)
+
+    assert output.getvalue().splitlines() == [
+        "connection shop: created",
+        "connection warehouse: created",
+        "connection drop: created",
+        "service orders-to-warehouse: created, runs every 15 minutes (Europe/London)",
+        "service nightly-files: created, without a schedule",
+    ]
+
+
+def test_command_loads_all_files_or_none(tmp_path: Path):
+    (tmp_path / "good.yaml").write_text(CONTRACT)
+    (tmp_path / "bad.yaml").write_text("services:\n  orders: {nam: x}\n")
+
+    with pytest.raises(CommandError, match=r"Nothing was loaded\.\n.*bad\.yaml, line 2, services\.orders"):
+        call_command("load_services", str(tmp_path / "good.yaml"), str(tmp_path / "bad.yaml"))
+
+    assert Service.objects.count() == 0
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\xfe\x00"])
+def test_command_tells_of_a_file_that_cannot_be_read(tmp_path: Path, content):
+    path = tmp_path / "services.yaml"
+    if content is not None:
+        path.write_bytes(content)
+
+    with pytest.raises(CommandError, match=r"services\.yaml cannot be read"):
+        call_command("load_services", str(path))
