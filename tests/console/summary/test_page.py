@@ -6,9 +6,9 @@ from django.urls import reverse
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
+from apps.console.summary import run_list
 from apps.console.summary.chart import compact, round_up
 from apps.console.summary.daily_transactions import DayRange, daily_transactions
-from apps.console.summary.page import run_list
 from apps.runs.models import Run
 from apps.services.models import Service
 from tests.factories import make_run, make_service, make_user

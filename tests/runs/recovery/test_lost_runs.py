@@ -12,7 +12,7 @@ from django.db import OperationalError, connection
 from django.db.models.functions import Now
 
 from apps.runs import tasks
-from apps.runs.execution.executor import finalization
+from apps.runs.execution import finalization
 from apps.runs.execution.finalization import end_run
 from apps.runs.execution.queue import queue_run
 from apps.runs.log import shipper
@@ -104,7 +104,7 @@ def test_a_worker_starts_also_where_the_database_is_away(monkeypatch, caplog):
     def away(**_arguments):
         raise OperationalError("connection refused")
 
-    monkeypatch.setattr(tasks.recovery, "close_lost_runs", away)
+    monkeypatch.setattr(tasks.lost_runs, "close_lost_runs", away)
 
     tasks.recover_runs()
 
