@@ -1,7 +1,6 @@
 """A wrong setting stops the start with one line that names it, and make says which Python it wants."""
 
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -213,13 +212,3 @@ def test_ci_run_is_sound_and_runs_both_parts():
 
     assert os.access(script, os.X_OK)
     assert "export CI=true" in script.read_text()
-
-
-def test_every_promise_of_the_readme_names_tests_that_there_are():
-    promises = (ROOT / "README.md").read_text().partition("## What is promised")[2].partition("\n## ")[0]
-    rows = [row for row in promises.splitlines() if row.startswith("| ") and "tests/" in row]
-
-    named = {name for row in rows for name in re.findall(r"`(tests/\S+\.py)`", row)}
-
-    assert len(rows) == 10
-    assert [name for name in sorted(named) if "\ndef test_" not in (ROOT / name).read_text()] == []

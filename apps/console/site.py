@@ -1,11 +1,15 @@
+from functools import partial
 from typing import Any
 
 from django.contrib.admin import AdminSite
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
+from django.urls import URLPattern, URLResolver, path
 from django.utils.translation import gettext_lazy as _
 
+from apps.console.help.page import help_page
 from apps.console.home.page import home_context
+from apps.console.ui.help_links import help_url
 from apps.console.ui.navigation import navigation
 
 
@@ -25,7 +29,16 @@ class SynclogAdminSite(AdminSite):
         context = super().each_context(request)
         if context["has_permission"]:
             context["navigation"] = navigation(self, request)
+            context["help_url"] = help_url(request)
         return context
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         return super().index(request, {**home_context(request.user), **(extra_context or {})})
+
+    def get_urls(self) -> list[URLResolver | URLPattern]:
+        help_view = self.admin_view(partial(help_page, site=self))
+        return [
+            path("help/", help_view, name="help"),
+            path("help/<slug:slug>/", help_view, name="help_topic"),
+            *super().get_urls(),
+        ]

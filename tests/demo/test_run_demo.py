@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 import requests
 
+from tests.documents import code_blocks
+
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(240)]
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -82,6 +84,32 @@ def in_a_shell(line):
     return subprocess.run(["sh", "-c", line], capture_output=True, check=True).stdout
 
 
+def run_documented_commands(environment, token, folder):
+    """Runs every `sh` example of README and handbook in `folder`, as its reader would, against the demo."""
+    (folder / "manage.py").symlink_to(ROOT / "manage.py")
+    (folder / "services.yaml").write_text("services: {nightly: {kind: reported, name: Nightly import}}")
+    environment = environment | {
+        "TOKEN": token,
+        "PATH": f"{Path(sys.executable).parent}:{environment['PATH']}",
+    }
+    subprocess.run(
+        [folder / "manage.py", "load_services", "services.yaml"], cwd=folder, env=environment, check=True
+    )
+    for name, block in code_blocks("sh"):
+        script = block.replace("127.0.0.1:8000", f"127.0.0.1:{environment['PORT']}").replace(
+            "curl ", "curl -sSf "
+        )
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", script],
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == 0, f"{name}: {done.stdout}{done.stderr}"
+
+
 def processes_of(data_dir):
     """The ids of the processes that were started with this data directory."""
     found = []
@@ -94,7 +122,7 @@ def processes_of(data_dir):
     return found
 
 
-def test_demo_runs_whole_then_stops_and_starts_again_quickly(start, environment):
+def test_demo_runs_whole_then_stops_and_starts_again_quickly(start, environment, tmp_path):
     data_dir = Path(environment["SYNCLOG_DATA_DIR"])
     first = start()
     first.wait_for_welcome()
@@ -111,6 +139,8 @@ def test_demo_runs_whole_then_stops_and_starts_again_quickly(start, environment)
     assert sorted(service["slug"] for service in services) == SERVICES
     assert (run["status"], run["pulled_count"], run["pushed_count"]) == ("succeeded", 250, 250)
     assert (run["warning_count"], run["error_count"]) == (1, 0)
+
+    run_documented_commands(environment, first.told("API token"), tmp_path)
 
     assert first.stop(signal.SIGINT) == 0
     assert processes_of(data_dir) == []

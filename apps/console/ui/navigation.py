@@ -47,11 +47,13 @@ def navigation(site: AdminSite, request: HttpRequest) -> list[NavigationGroup]:
     home = reverse("admin:index")
     at_home = NavigationItem(_("Home"), home, "home", is_current=request.path == home)
     reference = NavigationItem(_("API reference"), reverse("api:docs"), "link", is_current=False)
+    help_page = reverse("admin:help")
+    handbook = NavigationItem(_("Help"), help_page, "help", request.path.startswith(help_page))
     others = dict.fromkeys(sorted(set(visible) - set(_OPERATIONS) - set(_ACCESS)), "file")
     groups = [
         NavigationGroup(_("Operations"), (at_home, *_items(_OPERATIONS, visible, request))),
-        NavigationGroup(_("Access"), (*_items(_ACCESS, visible, request), reference)),
-        NavigationGroup(_("More"), _items(others, visible, request)),
+        NavigationGroup(_("Access"), _items(_ACCESS, visible, request)),
+        NavigationGroup(_("More"), (*_items(others, visible, request), reference, handbook)),
     ]
     return [group for group in groups if group.items]
 

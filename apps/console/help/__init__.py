@@ -1,0 +1,1 @@
+"""Help: the handbook, Markdown files of the apps that are rendered and searched in the console."""
