@@ -169,6 +169,8 @@ def fill() -> tuple[dict[str, str], Any]:
         "connections": "/admin/services/connection/",
         "nothing-ran": f"/admin/services/service/{services[7].pk}/runs/?period=1h",
         "users": "/admin/auth/user/",
+        "help": "/admin/help/schedules/",
+        "help-search": "/admin/help/?q=payload",
     }
     return pages, ada
 
