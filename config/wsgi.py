@@ -1,4 +1,4 @@
-"""The WSGI application that gunicorn serves: `gunicorn config.wsgi`."""
+"""WSGI application that gunicorn serves: `gunicorn config.wsgi`."""
 
 import os
 
@@ -9,9 +9,4 @@ from config.startup import one_line_errors
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 with one_line_errors():
-    _django = get_wsgi_application()
-
-# It needs the models, which are there only now.
-from apps.runs.log.viewers import Viewers
-
-application = Viewers(_django)
+    application = get_wsgi_application()

@@ -34,11 +34,7 @@ FIGURES = {
     "summary_10m_runs_ms",
     "summary_busiest_service_ms",
     "summary_page_kb",
-    "viewers_10000_p99_s",
-    "viewers_10000_transactions_per_s",
-    "viewers_10000_busy_p99_s",
-    "viewers_10000_busy_transactions_per_s",
-    "viewers_first_polls_per_s",
+    "viewers_1000_p99_s",
     "visible_delay_p99_s",
 }
 

@@ -9,10 +9,3 @@ class ApiConfig(AppConfig):
     def ready(self) -> None:
         # drf-spectacular finds its extensions once they are imported, and nothing else imports them early.
         import_module("apps.api.schema")
-
-        # Models can be imported only once the apps are there.
-        from apps.api.models import ApiToken, ApiTokenService
-        from apps.services.access import watch, watch_relation
-
-        watch(ApiToken, ApiTokenService)
-        watch_relation(ApiTokenService)

@@ -16,7 +16,6 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from apps.services.access import access_changed
 from apps.services.models import Service
 
 # Told from other strings by secret scanners: prefix, 256 random bits in base 62, CRC-32 of both in base 62.
@@ -167,17 +166,11 @@ class ApiToken(models.Model):
     def revoke(self) -> None:
         """Make the token useless at once; the row stays as the record."""
         type(self).objects.filter(pk=self.pk, revoked_at=None).update(revoked_at=Now())
-        access_changed()
 
     @property
     def expires_soon(self) -> bool:
         """Whether whoever uses it should be told to see to a new one."""
         return self.expires_at - timezone.now() < WARNING_TIME
-
-    @property
-    def seconds_left(self) -> float:
-        """Until it expires."""
-        return (self.expires_at - timezone.now()).total_seconds()
 
     def touch(self, address: str | None) -> None:
         """Note the use, at most once a minute; a use that is already noted costs no query."""

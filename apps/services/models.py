@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from datetime import datetime, timedelta
 from typing import Any, Self
 
@@ -264,12 +263,3 @@ class Script(models.Model):
 
     def __str__(self) -> str:
         return f"{self.service.slug} v{self.version}"
-
-
-class AccessVersion(models.Model):
-    """One row, whose value is another after each change of who may see what; see apps.services.access."""
-
-    value = models.UUIDField(default=uuid.uuid4)
-
-    def __str__(self) -> str:
-        return str(self.value)

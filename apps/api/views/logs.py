@@ -7,7 +7,6 @@ from itertools import batched
 from typing import Any
 
 from django.http import StreamingHttpResponse
-from django.utils.translation import get_language
 from drf_spectacular.utils import extend_schema
 from rest_framework.generics import GenericAPIView, get_object_or_404
 from rest_framework.request import Request
@@ -28,7 +27,6 @@ from apps.api.serializers import (
 from apps.api.views.base import ApiView
 from apps.api.visibility import visible_runs
 from apps.runs.log.reading import Line, all_lines, last_sequence, lines_after
-from apps.runs.log.viewers import as_others_see, share
 from apps.runs.models import Run
 
 # Seconds between two looks at a log that still grows.
@@ -72,7 +70,7 @@ class LogView(_RunLogView):
         query = _LOG_QUERY.run_validation(request.query_params)
         after, limit = query["after"], query["limit"]
         # The run before its lines, so that none is passed over that is written meanwhile.
-        run = as_others_see(self.get_run(), request)
+        run = self.get_run()
         last = last_sequence(run)
         lines = lines_after(run, after, limit, line_filter(query))
         reached = [lines[-1].sequence] if lines else []
@@ -86,10 +84,7 @@ class LogView(_RunLogView):
             "is_complete": run.is_complete,
             "poll_after": POLL_SECONDS if run.is_open else None,
         }
-        token: Any = request.auth
-        # Lines tell the addresses of their payloads, with the host; the head tells of a token that expires soon.
-        audience = (request.build_absolute_uri("/"), get_language(), token.expires_soon and token.expires_at)
-        return share(Response(page), run, _COLUMNS, audience=audience, seconds=token.seconds_left)
+        return Response(page)
 
     def _written(self, lines: list[Line]) -> list[dict[str, Any]]:
         """As LogPageSerializer describes them; where there are none, as mostly, nothing is set up for them."""

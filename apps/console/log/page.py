@@ -10,15 +10,13 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.safestring import SafeString
-from django.utils.translation import get_language
 
 from apps.console.log.lines import LineFacts, render_lines
-from apps.console.log.run_status import FEED_COLUMNS, facts_version, live_facts
+from apps.console.log.run_status import facts_version, live_facts
 from apps.console.log.script_texts import log_words
 from apps.console.log.window import LogQuestion, LogWindow, read_window
 from apps.console.run_service.page import chosen_words
 from apps.runs.log.reading import last_sequence
-from apps.runs.log.viewers import as_others_see, share
 from apps.runs.models import Level, Run, Step
 
 # Seconds between two looks at a run that goes on.
@@ -63,19 +61,17 @@ def log_page(request: HttpRequest, site: AdminSite, run: Run) -> HttpResponse:
 def log_feed(request: HttpRequest, run: Run) -> JsonResponse:
     """Lines as fragments: after `?after=`, before `?before=`, around `?line=`; with `?lines=0` only how it goes.
 
-    Idle, it reads the run, which knows that there are no more lines: one query, and none where the same was just
-    said. `poll_after` is in seconds, 0 while more lines wait, null once the run has ended and its last line is here.
+    Idle, it costs one query beside those of the session and the user: the run, which knows that there are no more
+    lines. `poll_after` is in seconds, 0 while more lines wait, null once the run has ended and its last line is here.
     """
     question = LogQuestion.from_query(request.GET)
-    run = as_others_see(run, request)
     if request.GET.get("lines") == "0":
         last = last_sequence(run)
         window = LogWindow([], last, last, has_earlier=True, has_later=False)
     else:
         window = read_window(run, question)
-    facts = _line_facts(request, question)
     answer: dict[str, Any] = {
-        "html": render_lines(window.lines, facts),
+        "html": render_lines(window.lines, _line_facts(request, question)),
         "count": len(window.lines),
         "first": window.first,
         "cursor": window.last,
@@ -90,13 +86,7 @@ def log_feed(request: HttpRequest, run: Run) -> JsonResponse:
         answer["live"] = live_facts(run, timezone.now())
         if run.finished_at is not None:
             answer["payloads_expire_at"] = run.finished_at + settings.PAYLOAD_RETENTION
-    response = JsonResponse(answer, headers={"Cache-Control": "no-store"})
-    return share(
-        response,
-        run,
-        FEED_COLUMNS,
-        audience=(facts.origin, facts.may_download, get_language(), timezone.get_current_timezone_name()),
-    )
+    return JsonResponse(answer, headers={"Cache-Control": "no-store"})
 
 
 def _poll_after(run: Run, window: LogWindow) -> float | None:
