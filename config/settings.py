@@ -134,7 +134,7 @@ TEMPLATES = [
         },
     },
 ]
-AUTHENTICATION_BACKENDS = ["apps.services.permissions.PermissionsWithUser"]
+AUTHENTICATION_BACKENDS = ["apps.services.user_access.UserAccessBackend"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in (

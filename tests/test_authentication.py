@@ -4,7 +4,7 @@ from django.contrib.auth.models import Group, Permission, User
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
-from apps.services.permissions import PermissionsWithUser
+from apps.services.user_access import UserAccessBackend
 from tests.factories import make_user
 
 pytestmark = pytest.mark.django_db
@@ -25,7 +25,7 @@ def make_groups() -> list[Group]:
 
 
 def of_session(user: User) -> User:
-    found = PermissionsWithUser().get_user(user.pk)
+    found = UserAccessBackend().get_user(user.pk)
     assert found is not None
     return found
 
@@ -63,8 +63,8 @@ def test_user_comes_with_the_permissions_in_one_query(
 def test_nobody_is_found_who_is_gone_or_inactive() -> None:
     user = make_user(permissions=OF_USER, is_active=False)
 
-    assert PermissionsWithUser().get_user(user.pk) is None
-    assert PermissionsWithUser().get_user(user.pk + 1) is None
+    assert UserAccessBackend().get_user(user.pk) is None
+    assert UserAccessBackend().get_user(user.pk + 1) is None
 
 
 def test_what_was_taken_away_is_gone_with_the_next_request(client: Client) -> None:

@@ -12,12 +12,10 @@ from rest_framework.request import Request
 
 from apps.api.models import ApiToken, digest, is_well_formed
 from apps.api.throttling import count_failure
-from apps.services.permissions import PERMISSION_NAMES, grant
+from apps.services.user_access import USER_ACCESS, remember_access
 
 # Put together once; it is asked anew with every request.
-_USABLE = (
-    ApiToken.objects.usable().with_limits().select_related("user").annotate(permission_names=PERMISSION_NAMES)
-)
+_USABLE = ApiToken.objects.usable().with_limits().select_related("user").annotate(**USER_ACCESS)
 
 
 class TokenAuthentication(BaseAuthentication):
@@ -41,7 +39,7 @@ class TokenAuthentication(BaseAuthentication):
             token: Any = _USABLE.get(digest=digest(secret))
         except ApiToken.DoesNotExist:
             raise _failure(address, _("The token is unknown, has expired or was revoked.")) from None
-        grant(token.user, token.permission_names)
+        remember_access(token.user, token)
         token.touch(address)
         return token.user, token
 

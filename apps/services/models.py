@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.services.schedule import next_slot, validate_cron, validate_timezone
 from apps.services.secrets import decrypt, encrypt, secret_from_environment
+from apps.services.user_access import hidden_service_ids
 
 
 class ConnectionQuerySet(models.QuerySet["Connection"]):
@@ -112,9 +113,8 @@ class ServiceQuerySet(models.QuerySet["Service"]):
         """Those that are limited to no group or to a group of theirs; to a superuser, all."""
         if user.is_active and user.is_superuser:
             return self
-        mine = Service.groups.through.objects.filter(group__user=user).values("service_id")
-        limited = Service.groups.through.objects.values("service_id")
-        return self.filter(Q(pk__in=mine) | ~Q(pk__in=limited))
+        hidden = hidden_service_ids(user)
+        return self.exclude(pk__in=hidden) if hidden else self
 
 
 class Service(models.Model):

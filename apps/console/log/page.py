@@ -11,7 +11,7 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
-from apps.console.log.lines import LineFacts, render_lines
+from apps.console.log.lines import LineContext, render_lines
 from apps.console.log.run_status import facts_version, live_facts
 from apps.console.log.script_texts import log_words
 from apps.console.log.window import LogQuestion, LogWindow, read_window
@@ -42,7 +42,7 @@ def log_page(request: HttpRequest, site: AdminSite, run: Run) -> HttpResponse:
         "version": facts_version(run),
         "question": question,
         "window": window,
-        "lines": SafeString(render_lines(window.lines, _line_facts(request, question))),
+        "lines": SafeString(render_lines(window.lines, _line_context(request, question))),
         "earlier": question.link(before=window.first) if window.has_earlier else "",
         "later": question.link(after=window.last) if window.has_later else "",
         "first_link": question.link(after=0),
@@ -71,7 +71,7 @@ def log_feed(request: HttpRequest, run: Run) -> JsonResponse:
     else:
         window = read_window(run, question)
     answer: dict[str, Any] = {
-        "html": render_lines(window.lines, _line_facts(request, question)),
+        "html": render_lines(window.lines, _line_context(request, question)),
         "count": len(window.lines),
         "first": window.first,
         "cursor": window.last,
@@ -95,10 +95,10 @@ def _poll_after(run: Run, window: LogWindow) -> float | None:
     return POLL_AFTER if run.is_open else None
 
 
-def _line_facts(request: HttpRequest, question: LogQuestion) -> LineFacts:
-    return LineFacts(
+def _line_context(request: HttpRequest, question: LogQuestion) -> LineContext:
+    return LineContext(
         now=timezone.now(),
         origin=f"{request.scheme}://{request.get_host()}",
         may_download=request.user.has_perm("runs.download_payload"),
-        wanted=question.line,
+        target=question.line,
     )

@@ -11,6 +11,7 @@ from django.db.models.functions import Coalesce, Now
 from django.utils.translation import gettext_lazy as _
 
 from apps.services.models import Script, Service
+from apps.services.user_access import hidden_service_ids
 
 # How long a worker owns a run without a word from it; the heartbeat renews it every 10 s.
 LEASE = timedelta(seconds=60)
@@ -28,7 +29,10 @@ class RunQuerySet(models.QuerySet["Run"]):
         if user.is_active and user.is_superuser:
             # All of them. A subquery over all services would lead the planner away from the indexes.
             return self
-        return self.filter(service__in=Service.objects.visible_to(user))
+        if not user.is_active or not user.has_perm("services.view_service"):
+            return self.none()
+        hidden = hidden_service_ids(user)
+        return self.exclude(service__in=hidden) if hidden else self
 
     def open(self) -> Self:
         """Queued or running."""
