@@ -140,7 +140,8 @@ def test_token_opens_no_page_of_the_console(route, places):
 
 
 @pytest.mark.parametrize(
-    "route", [route for route in ROUTES if route.startswith("/admin/") and route not in (*PUBLIC, *OPEN_TO_STAFF)]
+    "route",
+    [route for route in ROUTES if route.startswith("/admin/") and route not in (*PUBLIC, *OPEN_TO_STAFF)],
 )
 def test_staff_without_permissions_are_let_in_nowhere(route, places):
     client = Client()

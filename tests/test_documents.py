@@ -10,6 +10,7 @@ from pytest_django import Settings
 
 from apps.console.help.topics import TOPICS, topic_path
 from apps.services.definition.loading import load_services
+from apps.services.definition.reference import option_reference
 from tests.documents import DOCUMENTS, HANDBOOK, ROOT, code_blocks
 
 OPERATIONS = ROOT / "apps" / "console" / "handbook" / "operations.md"
@@ -48,6 +49,14 @@ def test_yaml_example_loads(name: str, text: str, settings: Settings) -> None:
     result = load_services(text, filename=name)
 
     assert result.created
+
+
+def test_option_reference_is_up_to_date() -> None:
+    committed = ROOT / "apps" / "services" / "handbook" / "options.md"
+
+    assert committed.read_text() == option_reference(), (
+        f"run: ./manage.py service_schema --reference > {committed.relative_to(ROOT)}"
+    )
 
 
 def test_readme_is_short() -> None:

@@ -3,6 +3,7 @@
 from django.urls import URLPattern, URLResolver, path, re_path, register_converter
 from drf_spectacular.views import SpectacularAPIView
 
+import apps.api.schema  # noqa: F401 - registers the extensions of drf-spectacular
 from apps.api.file_names import AnythingConverter
 from apps.api.views.docs import docs
 from apps.api.views.download import DownloadView

@@ -1,4 +1,4 @@
-"""What can run: connections to other systems, the services between them, and their scripts."""
+"""Connections, services and scripts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from apps.services.user_access import hidden_service_ids
 
 class ConnectionQuerySet(models.QuerySet["Connection"]):
     def open_to(self, user: Any) -> Self:
-        """All but those that only services use which are limited to groups of others."""
+        """Connections that are used by a service which `user` may see, or by no service."""
         services = Service.objects.filter(
             Q(source_connection=OuterRef("pk")) | Q(destination_connection=OuterRef("pk"))
         )
@@ -27,7 +27,7 @@ class ConnectionQuerySet(models.QuerySet["Connection"]):
 
 
 class Connection(models.Model):
-    """A system that services pull from or push to, and how to sign in there."""
+    """A system that services pull from or push to, with its authentication."""
 
     class Kind(models.TextChoices):
         HTTP = "http", _("HTTP")  # A REST API: `url` is its base address.
@@ -36,24 +36,47 @@ class Connection(models.Model):
     class Auth(models.TextChoices):
         NONE = "none", _("None")
         BEARER = "bearer", _("Bearer token")  # Authorization: Bearer <secret>
-        BASIC = "basic", _("User and password")  # The secret is the password.
-        HEADER = "header", _("Header of its own")  # <auth_header>: <secret>
+        BASIC = "basic", _("User name and password")  # The secret is the password.
+        HEADER = "header", _("Custom header")  # <auth_header>: <secret>
 
-    name = models.SlugField(_("name"), max_length=100, unique=True)
+    name = models.SlugField(
+        _("name"), max_length=100, unique=True, help_text=_("Name in services and YAML files.")
+    )
     kind = models.CharField(_("kind"), max_length=10, choices=Kind)
 
-    url = models.CharField(_("URL"), max_length=500)
+    url = models.CharField(
+        _("URL"),
+        max_length=500,
+        help_text=_(
+            "HTTP: base address, such as https://shop.example/api. Files: file:///srv/drop, s3://…, sftp://…"
+        ),
+    )
     connect_timeout = models.FloatField(
-        _("connect timeout (s)"), default=5, validators=[MinValueValidator(0.1), MaxValueValidator(120)]
+        _("connect timeout (s)"),
+        default=5,
+        validators=[MinValueValidator(0.1), MaxValueValidator(120)],
+        help_text=_("Time to wait for a connection."),
     )
     read_timeout = models.FloatField(
-        _("read timeout (s)"), default=30, validators=[MinValueValidator(0.1), MaxValueValidator(3600)]
+        _("read timeout (s)"),
+        default=30,
+        validators=[MinValueValidator(0.1), MaxValueValidator(3600)],
+        help_text=_("Time to wait for the next part of a response."),
     )
 
-    auth = models.CharField(_("sign-in"), max_length=10, choices=Auth, default=Auth.NONE)
+    auth = models.CharField(_("authentication"), max_length=10, choices=Auth, default=Auth.NONE)
     auth_username = models.CharField(_("user name"), max_length=200, blank=True)
-    auth_header = models.CharField(_("header name"), max_length=100, blank=True)
-    secret_env = models.CharField(_("secret from environment variable"), max_length=100, blank=True)
+    auth_header = models.CharField(
+        _("header name"), max_length=100, blank=True, help_text=_("Such as X-Api-Key.")
+    )
+    secret_env = models.CharField(
+        _("secret from environment variable"),
+        max_length=100,
+        blank=True,
+        help_text=_(
+            "Variable of the workers that contains the secret, such as SHOP_TOKEN. Replaces a stored secret."
+        ),
+    )
     secret_encrypted = models.TextField(_("secret"), blank=True, editable=False)
 
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
@@ -75,13 +98,13 @@ class Connection(models.Model):
         return self.name
 
     def set_secret(self, secret: str) -> None:
-        """Encrypt `secret` into the row; it is never shown again. The caller saves."""
+        """Encrypts `secret` into the row. The caller saves."""
         self.secret_encrypted = encrypt(secret) if secret else ""
 
     def get_secret(self) -> str:
-        """The secret in clear text, from the environment variable if one is named.
+        """Secret in clear text, from the environment variable if one is named.
 
-        Raises SecretUnavailable if the variable is not set or the key of the encryption has changed.
+        Raises SecretUnavailable if the variable is not set or the encryption key has changed.
         """
         if self.secret_env:
             return secret_from_environment(self.secret_env)
@@ -91,26 +114,31 @@ class Connection(models.Model):
     def has_secret(self) -> bool:
         return bool(self.secret_env or self.secret_encrypted)
 
+    @property
+    def custom_header(self) -> str:
+        """Header that contains the secret, empty for other kinds of authentication."""
+        return self.auth_header if self.auth == self.Auth.HEADER else ""
+
 
 class ServiceQuerySet(models.QuerySet["Service"]):
     def active(self) -> Self:
         return self.filter(is_active=True)
 
     def due(self, now: datetime) -> Self:
-        """Active services whose next slot has come."""
+        """Active services whose next slot has passed."""
         return self.active().filter(next_run_at__lte=now)
 
     def visible_to(self, user: Any) -> Self:
-        """The services that `user` may know of: the one rule behind every page, list and route.
+        """Services that `user` may see: the rule behind every page and route.
 
-        They need the permission to view services.
+        Requires the permission to view services.
         """
         if not user.is_active or not user.has_perm("services.view_service"):
             return self.none()
         return self.open_to(user)
 
     def open_to(self, user: Any) -> Self:
-        """Those that are limited to no group or to a group of theirs; to a superuser, all."""
+        """Services without groups and services of the user's groups; for a superuser, all."""
         if user.is_active and user.is_superuser:
             return self
         hidden = hidden_service_ids(user)
@@ -118,19 +146,21 @@ class ServiceQuerySet(models.QuerySet["Service"]):
 
 
 class Service(models.Model):
-    """One integration: records from a source, through a script if it has one, to a destination."""
+    """One integration: pulls records from a source, passes them through an optional script, pushes them."""
 
     class Kind(models.TextChoices):
-        INTEGRATION = "integration", _("Integration")  # Runs here.
-        REPORTED = "reported", _("Reported")  # Runs elsewhere, and reports its runs here.
+        INTEGRATION = "integration", _("Integration")  # Synclog runs it.
+        REPORTED = "reported", _("Reported")  # It runs elsewhere and reports its runs.
 
     class Overlap(models.TextChoices):
-        SKIP = "skip", _("Skip the slot")  # A slot that comes while a run is open is left out.
-        QUEUE = "queue", _("Wait for it")  # It waits until the open run has ended.
-        ALLOW = "allow", _("Run side by side")  # It runs beside the open one.
+        SKIP = "skip", _("Skip")  # The slot is left out.
+        QUEUE = "queue", _("Queue")  # The new run waits until the open one has ended.
+        ALLOW = "allow", _("Run in parallel")  # Both run at the same time.
 
     kind = models.CharField(_("kind"), max_length=20, choices=Kind, default=Kind.INTEGRATION)
-    slug = models.SlugField(_("slug"), max_length=100, unique=True)
+    slug = models.SlugField(
+        _("slug"), max_length=100, unique=True, help_text=_("Name in URLs, YAML files and the API.")
+    )
     name = models.CharField(_("name"), max_length=200)
 
     # Both connections are null for reported services, and only for them.
@@ -142,7 +172,7 @@ class Service(models.Model):
         related_name="source_services",
         verbose_name=_("source"),
     )
-    # The keys are those of `source:` in YAML, less `connection`; apps.services.definition.options reads them.
+    # The keys of `source:` in YAML without `connection`; apps.services.definition.options reads them.
     source_options = models.JSONField(_("source options"), default=dict, blank=True)
     destination_connection = models.ForeignKey(
         Connection,
@@ -157,36 +187,80 @@ class Service(models.Model):
         "auth.Group",
         blank=True,
         verbose_name=_("groups"),
-        help_text=_("Who may see it. With none, everybody who may view services."),
+        help_text=_("Groups that may see the service. Empty: everybody who may view services."),
     )
 
-    schedule = models.CharField(_("schedule"), max_length=200, blank=True, validators=[validate_cron])
-    timezone = models.CharField(_("time zone"), max_length=64, default="UTC", validators=[validate_timezone])
+    schedule = models.CharField(
+        _("schedule"),
+        max_length=200,
+        blank=True,
+        validators=[validate_cron],
+        help_text=_(
+            "Cron expression: minute, hour, day, month, weekday, as in */15 * * * *. Empty: only by hand."
+        ),
+    )
+    timezone = models.CharField(
+        _("time zone"),
+        max_length=64,
+        default="UTC",
+        validators=[validate_timezone],
+        help_text=_("Time zone of the schedule, such as Europe/London."),
+    )
     max_attempts = models.PositiveSmallIntegerField(
-        _("maximum attempts"), default=3, validators=[MinValueValidator(1), MaxValueValidator(20)]
+        _("maximum attempts"),
+        default=3,
+        validators=[MinValueValidator(1), MaxValueValidator(20)],
+        help_text=_("Attempts for one request, including the first."),
     )
     timeout_seconds = models.PositiveIntegerField(
-        _("timeout (s)"), default=3600, validators=[MinValueValidator(1), MaxValueValidator(7 * 24 * 3600)]
+        _("timeout (s)"),
+        default=3600,
+        validators=[MinValueValidator(1), MaxValueValidator(7 * 24 * 3600)],
+        help_text=_("A run that takes longer is stopped."),
     )
-    is_active = models.BooleanField(_("active"), default=True)
-    overlap = models.CharField(_("while a run is open"), max_length=10, choices=Overlap, default=Overlap.SKIP)
-    # Runs that failed or were lost are run again this often; 0 = it is not safe to run it twice.
+    is_active = models.BooleanField(
+        _("active"),
+        default=True,
+        help_text=_("Whether the schedule starts runs. Runs can always be started by hand."),
+    )
+    overlap = models.CharField(
+        _("overlapping runs"),
+        max_length=10,
+        choices=Overlap,
+        default=Overlap.SKIP,
+        help_text=_("What happens when a slot comes while a run is still open."),
+    )
     retry_limit = models.PositiveSmallIntegerField(
-        _("automatic retries"), default=0, validators=[MaxValueValidator(20)]
+        _("automatic retries"),
+        default=0,
+        validators=[MaxValueValidator(20)],
+        help_text=_("Start failed and lost runs again, at most this often. 0 = never."),
     )
-    # Failures in a row after which the schedule is turned off; 0 = never.
     pause_after_failures = models.PositiveSmallIntegerField(
-        _("pause after failures in a row"), default=0, validators=[MaxValueValidator(1000)]
+        _("disable after failures"),
+        default=0,
+        validators=[MaxValueValidator(1000)],
+        help_text=_("Turn the schedule off after this many consecutive failures. 0 = never."),
     )
-    # Keep the payloads of scheduled runs that fail or have warnings.
-    capture_on_failure = models.BooleanField(_("keep payloads of failed scheduled runs"), default=False)
-    # Days that logs are kept; null = LOG_RETENTION_DAYS.
-    log_retention_days = models.PositiveIntegerField(_("keep logs for (days)"), null=True, blank=True)
+    capture_on_failure = models.BooleanField(
+        _("store payloads on failure"),
+        default=False,
+        help_text=_("Store the payloads of scheduled runs that fail or log a warning."),
+    )
+    log_retention_days = models.PositiveIntegerField(
+        _("log retention (days)"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(36_600)],
+        help_text=_(
+            "Delete logs this many days after the end of their run. Empty: as set by LOG_RETENTION_DAYS."
+        ),
+    )
 
-    # The first slot not yet queued; null = never. Kept by plan_next_run and the scheduler tick.
+    # First slot that is not queued yet, null = none. Set by plan_next_run and the scheduler.
     next_run_at = models.DateTimeField(_("next run"), null=True, blank=True, editable=False)
-    # When failures in a row turned the schedule off; null = they did not.
-    paused_at = models.DateTimeField(_("paused"), null=True, blank=True, editable=False)
+    # Time when consecutive failures turned the schedule off.
+    paused_at = models.DateTimeField(_("disabled"), null=True, blank=True, editable=False)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
     updated_at = models.DateTimeField(_("updated"), auto_now=True)
 
@@ -213,11 +287,11 @@ class Service(models.Model):
         return self.name
 
     def plan_next_run(self, now: datetime) -> None:
-        """Set `next_run_at` to the first slot after `now`. The caller saves."""
+        """Sets `next_run_at` to the first slot after `now`. The caller saves."""
         self.next_run_at = next_slot(self.schedule, self.timezone, after=now) if self.schedule else None
 
     def set_active(self, is_active: bool, now: datetime) -> None:
-        """Turn the schedule on or off; slots that passed while it was off are not caught up."""
+        """Turns the schedule on or off. Slots that passed while it was off are not repeated."""
         self.is_active = is_active
         if is_active:
             self.paused_at = None
@@ -225,7 +299,7 @@ class Service(models.Model):
         self.save(update_fields=["is_active", "paused_at", "next_run_at", "updated_at"])
 
     def set_script(self, source: str, *, author: Any = None) -> Script | None:
-        """Make `source` the current script: a new version if it differs, none if it is empty and was."""
+        """Makes `source` the current script and returns it; creates a version only if the source differs."""
         current = self.current_script()
         if source == (current.source if current else ""):
             return current
@@ -233,7 +307,7 @@ class Service(models.Model):
         return self.scripts.create(version=latest + 1, source=source, created_by=author)
 
     def current_script(self) -> Script | None:
-        """The latest version, or None where there is none or the latest took the script away."""
+        """Latest version, None if there is none or if it removed the script."""
         latest = self.scripts.order_by("-version").first()
         return latest if latest and latest.source else None
 
@@ -243,11 +317,11 @@ class Service(models.Model):
 
 
 class Script(models.Model):
-    """One version of a service's custom script; versions are kept, for a run names the one it used."""
+    """One version of the custom script of a service. Runs refer to the version that they used."""
 
     service = models.ForeignKey(Service, models.PROTECT, related_name="scripts", verbose_name=_("service"))
     version = models.PositiveIntegerField(_("version"))
-    # Empty = from this version on the service has no script.
+    # Empty = the service has no script from this version on.
     source = models.TextField(_("source"), blank=True)
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, verbose_name=_("created by")

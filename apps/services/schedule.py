@@ -1,4 +1,4 @@
-"""Schedules: cron expressions in a time zone, and the same in words."""
+"""Schedules: cron expressions in a time zone, and their description."""
 
 from calendar import day_name, month_name
 from datetime import UTC, datetime, timedelta
@@ -11,8 +11,8 @@ from django.utils.dates import MONTHS, WEEKDAYS
 from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
-# The languages of the console as the describing library calls them; it falls back on English.
-_DESCRIBED_IN = {"de": "de_DE"}
+# Languages of the console as cron-descriptor names them; others are described in English.
+_LOCALES = {"de": "de_DE"}
 
 
 def validate_timezone(name: str) -> None:
@@ -21,16 +21,16 @@ def validate_timezone(name: str) -> None:
         ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise ValidationError(
-            _("“%(name)s” is no time zone; write one such as Europe/London or UTC."), params={"name": name}
+            _("Unknown time zone “%(name)s”; write one such as Europe/London or UTC."), params={"name": name}
         ) from None
 
 
 def validate_cron(expression: str) -> None:
-    """Raises ValidationError unless `expression` is five cron fields that come round at least once."""
+    """Raises ValidationError unless `expression` has five cron fields and a next slot."""
     if len(expression.split()) != 5:
         raise ValidationError(
             _(
-                "“%(cron)s” has not five fields; write minute, hour, day, month and weekday, as in */15 * * * *."
+                "“%(cron)s” does not have five fields; write minute, hour, day, month and weekday, as in */15 * * * *."
             ),
             params={"cron": expression},
         )
@@ -38,13 +38,13 @@ def validate_cron(expression: str) -> None:
         next(CronSim(expression, datetime.now(UTC)))
     except (CronSimError, StopIteration) as error:
         raise ValidationError(
-            _("“%(cron)s” is no cron expression that ever comes round (%(reason)s)."),
-            params={"cron": expression, "reason": str(error) or _("no such day")},
+            _("“%(cron)s” is not a valid cron expression: %(reason)s. Write one such as */15 * * * *."),
+            params={"cron": expression, "reason": str(error) or _("the date does not exist")},
         ) from None
 
 
 def next_slot(expression: str, timezone: str, *, after: datetime) -> datetime | None:
-    """The first time strictly after `after` at which the schedule comes round, in UTC."""
+    """First slot after `after`, in UTC; None if there is none."""
     try:
         return next(CronSim(expression, after.astimezone(ZoneInfo(timezone)))).astimezone(UTC)
     except StopIteration:
@@ -52,8 +52,8 @@ def next_slot(expression: str, timezone: str, *, after: datetime) -> datetime | 
 
 
 def last_slot(expression: str, timezone: str, *, now: datetime) -> datetime | None:
-    """The latest time at or before `now` at which the schedule came round, in UTC."""
-    # Going backwards leaves the start out, as going forwards does: start at the next full minute.
+    """Last slot at or before `now`, in UTC; None if there is none."""
+    # The start is exclusive: begin at the next full minute.
     start = now.replace(second=0, microsecond=0) + timedelta(minutes=1)
     try:
         return next(CronSim(expression, start.astimezone(ZoneInfo(timezone)), reverse=True)).astimezone(UTC)
@@ -61,14 +61,14 @@ def last_slot(expression: str, timezone: str, *, now: datetime) -> datetime | No
         return None
 
 
-def in_words(expression: str) -> str:
-    """The expression spelled out in the active language: `*/15 * * * *` is "every 15 minutes"."""
+def describe_schedule(expression: str) -> str:
+    """Description in the active language: `*/15 * * * *` is "every 15 minutes"."""
     options = Options()
-    options.locale_code = _DESCRIBED_IN.get((get_language() or "").split("-")[0], "en_US")
+    options.locale_code = _LOCALES.get((get_language() or "").split("-")[0], "en_US")
     options.casing_type = CasingTypeEnum.Sentence
     options.use_24hour_time_format = True
     words = str(ExpressionDescriptor(expression, options).get_description())
-    # It leaves the names of days and months as the process has them.
+    # The library uses the day and month names of the process, not of the active language.
     for names, own in ((day_name, WEEKDAYS), (month_name, MONTHS)):
         for number, name in own.items():
             words = words.replace(names[number], str(name))

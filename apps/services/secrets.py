@@ -1,4 +1,4 @@
-"""Secrets of connections: encrypted at rest, or left in an environment variable."""
+"""Secrets of connections: encrypted in the database, or in an environment variable."""
 
 import base64
 import os
@@ -10,7 +10,7 @@ from django.conf import settings
 
 
 class SecretUnavailable(Exception):
-    """A secret cannot be had; the message says which and why, never the secret."""
+    """A secret is not available; the message says which and why, never the secret."""
 
 
 def encrypt(secret: str) -> str:
@@ -18,7 +18,7 @@ def encrypt(secret: str) -> str:
 
 
 def decrypt(encrypted: str) -> str:
-    """Raises SecretUnavailable where the key that encrypted it is gone."""
+    """Raises SecretUnavailable if the encryption key has changed."""
     try:
         return _cipher().decrypt(encrypted.encode()).decode()
     except InvalidToken:
@@ -28,16 +28,16 @@ def decrypt(encrypted: str) -> str:
 
 
 def secret_from_environment(name: str) -> str:
-    """Raises SecretUnavailable where the variable is not set or empty."""
+    """Raises SecretUnavailable if the variable is empty or not set."""
     if secret := os.environ.get(name, ""):
         return secret
     raise SecretUnavailable(
-        f"The environment variable {name}, which holds the secret, is not set for this process."
+        f"The environment variable {name} with the secret is not set. Set it for the workers."
     )
 
 
 def _cipher() -> MultiFernet:
-    """Fernet under keys derived from Django's secret key and its fallbacks, so that keys can be rotated."""
+    """Fernet with keys derived from Django's secret key and its fallbacks, so that keys can be rotated."""
     return MultiFernet([_fernet(str(key)) for key in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)])
 
 

@@ -27,7 +27,7 @@ from apps.api.visibility import visible_services
 from apps.runs.models import Run
 from apps.runs.reported.reporting import open_reported_run
 from apps.runs.tasks import start_run
-from apps.services.definition.options import run_options_from
+from apps.services.definition.options import read_run_options
 from apps.services.models import Service
 
 KEY_HEADER = "Idempotency-Key"
@@ -126,7 +126,7 @@ def _open(service: Service, request: Request, given: dict[str, Any]) -> Run:
 
 def _start(service: Service, request: Request, given: dict[str, Any]) -> Run:
     try:
-        options = run_options_from(service, given["options"])
+        options = read_run_options(given["options"])
     except ValidationError as error:
         raise serializers.ValidationError({"options": error.message_dict}) from None
     run = start_run(

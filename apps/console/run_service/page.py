@@ -19,7 +19,7 @@ from apps.console.ui.formatting import moment_text
 from apps.runs.execution.replay import check_replay
 from apps.runs.models import Payload, Run
 from apps.runs.tasks import start_run
-from apps.services.definition.options import source_from
+from apps.services.definition.options import read_source
 from apps.services.models import Service
 
 _SWITCHES = {
@@ -163,7 +163,7 @@ def service_options(service: Service) -> dict[str, Any]:
     if service.source_connection is None:
         return options
     try:
-        source = source_from(service.source_connection.kind, service.source_options)
+        source = read_source(service.source_connection.kind, service.source_options)
     except ValidationError:
         # What is wrong with the settings is for their form to say, and for the run's log.
         return options

@@ -42,12 +42,12 @@ class ConnectionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # It takes n
         """The secret only for who may write it; only a stored one can be forgotten."""
         may_write = self.has_change_permission(request, obj) if obj else self.has_add_permission(request)
         secret = ("secret",) if may_write else ()
-        forget = ("forget_secret",) if may_write and obj and obj.secret_encrypted else ()
+        removal = ("remove_secret",) if may_write and obj and obj.secret_encrypted else ()
         return (
             (None, {"fields": ("name", "kind", "url", ("connect_timeout", "read_timeout"))}),
             (
                 _("Sign-in"),
-                {"fields": ("auth", "auth_username", "auth_header", *secret, *forget, "secret_env")},
+                {"fields": ("auth", "auth_username", "auth_header", *secret, *removal, "secret_env")},
             ),
         )
 

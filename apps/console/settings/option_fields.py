@@ -1,80 +1,189 @@
-"""How the options of a source and a destination, a JSON object each, become form fields and come back."""
+"""Form fields of source and destination, derived from the definition of their options."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
-from apps.services.definition.options import DESTINATION_KEYS, PAGINATION_KEYS, SOURCE_KEYS
+from django import forms
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext_lazy as _
+from pydantic.fields import FieldInfo
 
-# The choices, by the field where they are made, under which another field applies.
+from apps.services.definition.option_types import Options, is_whole_number, union_members
+from apps.services.definition.options import DESTINATIONS, SOURCES
+
+# Labels of choices, which are names of formats and types.
+_CHOICES = {
+    "": _("By the suffix of the path"),
+    "none": _("None, one request"),
+    "page": _("Page numbers"),
+    "offset": _("Offset"),
+    "cursor": _("Cursor in the response"),
+    "link": _("Link header, rel=next"),
+    "json": "JSON",
+    "ndjson": "NDJSON",
+    "csv": "CSV",
+}
+
+# Values of other fields for which a field applies.
 type Condition = Mapping[str, tuple[str, ...]]
 
-_PAGINATION = "pagination"
+
+class PairsField(forms.CharField):
+    """Names and values, one pair a line as in `limit: 100`; cleaned to a dict."""
+
+    widget = forms.Textarea
+
+    def prepare_value(self, value: Any) -> Any:
+        if isinstance(value, dict):
+            return "\n".join(f"{name}: {text}" for name, text in value.items())
+        return value
+
+    def clean(self, value: Any) -> dict[str, str]:
+        """Raises ValidationError with the number of the first invalid line."""
+        pairs: dict[str, str] = {}
+        for number, line in enumerate(str(super().clean(value)).splitlines(), start=1):
+            if not line.strip():
+                continue
+            name, colon, text = (part.strip() for part in line.partition(":"))
+            if not colon or not name:
+                raise ValidationError(
+                    _("Line %(number)d is not a pair; write a name, a colon and a value, as in limit: 100."),
+                    params={"number": number},
+                )
+            if name in pairs:
+                raise ValidationError(
+                    _("Line %(number)d repeats “%(name)s”; remove one of the two."),
+                    params={"number": number, "name": name},
+                )
+            pairs[name] = text
+        return pairs
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return super().has_changed(self.prepare_value(initial), data)
 
 
-@dataclass(frozen=True)
-class OptionFields:
-    """The fields of one side: `source_path` holds `path`, `source_pagination_type` holds `pagination.type`."""
+class SideFields:
+    """Fields of one side: `source_path` is `path`, `source_pagination_type` is `pagination.type`."""
 
-    side: str
-    keys: Mapping[Any, tuple[str, ...]]
+    def __init__(self, side: str, models: Mapping[str, type[Options]]) -> None:
+        self.side = side
+        self._models = models
+
+    def form_fields(self) -> dict[str, forms.Field]:
+        fields: dict[str, forms.Field] = {}
+        for model in self._models.values():
+            for name, _path, field_info in _flat_fields(self.side, model):
+                fields.setdefault(name, _form_field(field_info))
+        return fields
 
     def initial(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """What the fields show for stored options; a key that is not stored shows nothing."""
-        values = {f"{self.side}_{key}": value for key, value in options.items() if key != _PAGINATION}
-        pagination = options.get(_PAGINATION) or {}
-        return values | {f"{self.side}_{_PAGINATION}_{key}": value for key, value in pagination.items()}
+        """Initial values of the fields for stored options."""
+        values: dict[str, Any] = {}
+        for key, value in options.items():
+            if key == "pagination":
+                values |= {f"{self.side}_pagination_{name}": part for name, part in (value or {}).items()}
+            else:
+                values[f"{self.side}_{key}"] = value
+        return values
 
     def read(self, kind: str, cleaned: Mapping[str, Any]) -> dict[str, Any]:
-        """The options that the fields give for a connection of this kind; what is left empty is left out."""
+        """Options of a connection of `kind`; empty fields are left out."""
+        unused = set(self.unused(kind, cleaned))
         options: dict[str, Any] = {}
-        for key in self.keys[kind]:
-            if key == _PAGINATION:
-                options[key] = self._read_pagination(cleaned)
-            else:
-                options[key] = cleaned.get(f"{self.side}_{key}")
-        return {key: value for key, value in options.items() if value not in (None, "", {})}
-
-    def _read_pagination(self, cleaned: Mapping[str, Any]) -> dict[str, Any]:
-        prefix = f"{self.side}_{_PAGINATION}_"
-        chosen = cleaned.get(f"{prefix}type") or "none"
-        if chosen == "none":
-            return {}
-        values = {key: cleaned.get(prefix + key) for key in PAGINATION_KEYS.get(chosen, ())}
-        return {"type": chosen} | {key: value for key, value in values.items() if value not in (None, "")}
+        for name, path, _field_info in _flat_fields(self.side, self._models[kind]):
+            value = cleaned.get(name)
+            if name in unused or value in (None, "", {}):
+                continue
+            target = options
+            for part in path[:-1]:
+                target = target.setdefault(part, {})
+            target[path[-1]] = value
+        if options.get("pagination") == {"type": "none"}:
+            del options["pagination"]
+        return options
 
     def field_of(self, key: str) -> tuple[str, str]:
-        """The field where the error of an option belongs, and the rest of its key: `headers.X-A` has a rest."""
+        """Field of the option `key`, and the rest of the key: `headers.X-A` is in the field of `headers`."""
         head, _dot, rest = key.partition(".")
-        if head == _PAGINATION and rest:
-            return f"{self.side}_{_PAGINATION}_{rest}", ""
+        if head == "pagination" and rest:
+            return f"{self.side}_pagination_{rest}", ""
         return f"{self.side}_{head}", rest
 
-    def conditions(self) -> Iterator[tuple[str, Condition]]:
-        """Each field with the choices under which it applies."""
-        for key in dict.fromkeys(key for keys in self.keys.values() for key in keys):
-            kinds = tuple(str(kind) for kind, keys in self.keys.items() if key in keys)
-            of_kind = {f"{self.side}_connection": kinds}
-            if key != _PAGINATION:
-                yield f"{self.side}_{key}", of_kind
-                continue
-            chooser = f"{self.side}_{_PAGINATION}_type"
-            yield chooser, of_kind
-            for parameter in dict.fromkeys(name for names in PAGINATION_KEYS.values() for name in names):
-                types = tuple(name for name, names in PAGINATION_KEYS.items() if parameter in names)
-                yield f"{self.side}_{_PAGINATION}_{parameter}", of_kind | {chooser: types}
+    def conditions(self) -> dict[str, Condition]:
+        """For each field, the kinds of connection and the types of pagination for which it applies."""
+        kinds: dict[str, list[str]] = {}
+        types: dict[str, list[str]] = {}
+        for kind, model in self._models.items():
+            for name, _path, _field_info in _flat_fields(self.side, model):
+                kinds.setdefault(name, [])
+                if kind not in kinds[name]:
+                    kinds[name].append(kind)
+            if pagination := model.model_fields.get("pagination"):
+                for type_name, member in union_members(pagination).items():
+                    for key in member.model_fields.keys() - {"type"}:
+                        types.setdefault(f"{self.side}_pagination_{key}", []).append(type_name)
+        conditions: dict[str, Condition] = {}
+        for name, of_kinds in kinds.items():
+            condition = {f"{self.side}_connection": tuple(of_kinds)}
+            if name in types:
+                condition[f"{self.side}_pagination_type"] = tuple(types[name])
+            conditions[name] = condition
+        return conditions
 
-    def unused(self, kind: str, pagination: str = "none") -> list[str]:
-        """The fields that say nothing for a connection of this kind and this pagination."""
-        chosen = {f"{self.side}_connection": kind, f"{self.side}_{_PAGINATION}_type": pagination or "none"}
+    def unused(self, kind: str, values: Mapping[str, Any]) -> list[str]:
+        """Fields that do not apply for a connection of `kind` and the chosen pagination."""
+        chooser = f"{self.side}_pagination_type"
+        chosen = {f"{self.side}_connection": kind, chooser: values.get(chooser) or "none"}
         return [
             name
-            for name, condition in self.conditions()
-            if any(chosen[chooser] not in choices for chooser, choices in condition.items())
+            for name, condition in self.conditions().items()
+            if any(chosen[other] not in allowed for other, allowed in condition.items())
         ]
 
 
-SOURCE_FIELDS = OptionFields("source", SOURCE_KEYS)
-DESTINATION_FIELDS = OptionFields("destination", DESTINATION_KEYS)
+def _flat_fields(side: str, model: type[Options]) -> Iterator[tuple[str, tuple[str, ...], FieldInfo]]:
+    """Form field name, path of the option and definition; a union gives its discriminator and all other options."""
+    for key, field_info in model.model_fields.items():
+        if not field_info.discriminator:
+            yield f"{side}_{key}", (key,), field_info
+            continue
+        members = union_members(field_info).values()
+        nested = {name: info for member in members for name, info in reversed(member.model_fields.items())}
+        yield f"{side}_{key}_type", (key, "type"), field_info
+        for name, info in nested.items():
+            if name != "type":
+                yield f"{side}_{key}_{name}", (key, name), info
+
+
+def _form_field(field_info: FieldInfo) -> forms.Field:
+    """Optional field that shows the default as its placeholder."""
+    annotation = field_info.annotation
+    shared: dict[str, Any] = {
+        "label": _(field_info.title or ""),
+        "help_text": _(field_info.description) if field_info.description else "",
+        "required": False,
+    }
+    attrs = {"placeholder": _placeholder(field_info), "spellcheck": "false"}
+    if field_info.discriminator:
+        names = list(union_members(field_info))
+        return forms.ChoiceField(choices=[(name, _CHOICES[name]) for name in names], **shared)
+    values = get_args(getattr(annotation, "__value__", annotation))
+    if values and all(isinstance(value, str) for value in values):
+        names = ["", *values] if field_info.is_required() else list(values)
+        return forms.ChoiceField(choices=[(name, _CHOICES.get(name, name)) for name in names], **shared)
+    if is_whole_number(field_info):
+        return forms.IntegerField(widget=forms.NumberInput({"class": "vIntegerField", **attrs}), **shared)
+    if isinstance(field_info.default, dict):
+        shared["help_text"] = _("One pair a line: name, colon, value.")
+        return PairsField(widget=forms.Textarea({"rows": 2, **attrs}), **shared)
+    return forms.CharField(widget=forms.TextInput({"class": "vTextField", **attrs}), **shared)
+
+
+def _placeholder(field_info: FieldInfo) -> str:
+    default = field_info.default
+    return str(default) if isinstance(default, str | int) else ""
+
+
+SIDES = (SideFields("source", SOURCES), SideFields("destination", DESTINATIONS))

@@ -1,4 +1,4 @@
-"""Schedules in words, beside the field where they are written."""
+"""Description of a schedule, shown beside its field while it is typed."""
 
 from __future__ import annotations
 
@@ -15,26 +15,27 @@ from apps.console.ui.formatting import schedule_text
 from apps.services.schedule import next_slot, validate_cron, validate_timezone
 
 
-def schedule_words(expression: str, zone: str, now: datetime) -> str:
-    """The schedule spelled out, and when it comes round next. Raises ValidationError if it never does."""
+def schedule_text_with_next(expression: str, zone: str, now: datetime) -> str:
+    """The schedule in words, and its next slot. Raises ValidationError if the schedule is invalid."""
     if not expression.strip():
-        return _("No schedule: it runs when somebody starts it.")
+        return _("No schedule: the service runs only when somebody starts it.")
     validate_cron(expression)
     validate_timezone(zone)
-    words = schedule_text(expression)
+    text = schedule_text(expression)
     slot = next_slot(expression, zone, after=now)
-    following = date_format(slot.astimezone(ZoneInfo(zone)), "D j M Y, H:i") if slot else _("never")
-    return _("%(words)s; next: %(time)s in %(zone)s.") % {
-        "words": words[:1].upper() + words[1:],
-        "time": following,
+    next_time = date_format(slot.astimezone(ZoneInfo(zone)), "D j M Y, H:i") if slot else _("never")
+    return _("%(text)s; next: %(time)s in %(zone)s.") % {
+        "text": text[:1].upper() + text[1:],
+        "time": next_time,
         "zone": zone,
     }
 
 
-def describe_schedule(request: HttpRequest) -> JsonResponse:
-    """The words for `?schedule=&timezone=`, or what is wrong with them, for whoever is typing."""
+def schedule_preview(request: HttpRequest) -> JsonResponse:
+    """Describes `?schedule=&timezone=`, or says what is wrong with them."""
     expression, zone = request.GET.get("schedule", ""), request.GET.get("timezone", "")
     try:
-        return JsonResponse({"is_valid": True, "words": schedule_words(expression, zone, timezone.now())})
+        text = schedule_text_with_next(expression, zone, timezone.now())
+        return JsonResponse({"is_valid": True, "text": text})
     except ValidationError as error:
-        return JsonResponse({"is_valid": False, "words": " ".join(error.messages)})
+        return JsonResponse({"is_valid": False, "text": " ".join(error.messages)})

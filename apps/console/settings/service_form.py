@@ -1,4 +1,4 @@
-"""The settings of a service as fields that a person can fill in, whatever JSON they are kept in."""
+"""Settings form of a service."""
 
 from __future__ import annotations
 
@@ -15,43 +15,38 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from apps.console.settings.fields import PairsField, SourceCodeField
-from apps.console.settings.option_fields import DESTINATION_FIELDS, SOURCE_FIELDS, OptionFields
-from apps.console.settings.schedule_preview import schedule_words
-from apps.services.definition.options import FORMATS, METHODS, destination_from, source_from
+from apps.console.settings.option_fields import SIDES, SideFields
+from apps.console.settings.schedule_preview import schedule_text_with_next
+from apps.services.definition.options import read_destination, read_source
 from apps.services.models import Service
 from apps.services.sandbox import ScriptError, check_script
 from apps.services.sandbox.guide import SCRIPT_HELP
 
-_FORMATS = [("", _("As the file's name ends")), *((name, name.upper()) for name in FORMATS)]
-_METHODS = [(name, name) for name in METHODS]
-_PAGINATIONS = [
-    ("none", _("None, one request")),
-    ("page", _("Page numbers")),
-    ("offset", _("Offset")),
-    ("cursor", _("Cursor in the answer")),
-    ("link", _("Link header, rel=next")),
-]
+_READERS: dict[str, Callable[..., object]] = {"source": read_source, "destination": read_destination}
+# Columns for which an empty field means the default.
+_WITH_DEFAULT = ("overlap", "retry_limit", "pause_after_failures")
+# Form with the options of both sides, which the admin requires as declared fields.
+OptionsForm: Any = type(
+    "OptionsForm",
+    (forms.Form,),
+    {name: field for side in SIDES for name, field in side.form_fields().items()},
+)
 
 
-# Left empty, these mean what the model has as its default.
-_WITH_DEFAULTS = {"overlap", "retry_limit", "pause_after_failures"}
+class SourceCodeField(forms.CharField):
+    """Source code as typed, with the line ends that scripts are written in."""
 
+    widget = forms.Textarea
 
-def _text(label: Any, default: Any = "", help_text: Any = "") -> forms.CharField:
-    """A field whose default stands in it, greyed, until something is written."""
-    widget = forms.TextInput(attrs={"class": "vTextField", "placeholder": default, "spellcheck": "false"})
-    return forms.CharField(label=label, required=False, help_text=help_text, widget=widget)
+    def __init__(self, **options: Any) -> None:
+        super().__init__(required=False, strip=False, **options)
 
+    def to_python(self, value: Any) -> str:
+        text = str(super().to_python(value)).replace("\r\n", "\n").replace("\r", "\n")
+        return text if text.strip() else ""
 
-def _number(label: Any, default: str, help_text: Any = "") -> forms.IntegerField:
-    widget = forms.NumberInput(attrs={"class": "vIntegerField", "placeholder": default})
-    return forms.IntegerField(label=label, required=False, help_text=help_text, widget=widget)
-
-
-def _pairs(label: Any, example: str) -> PairsField:
-    widget = forms.Textarea(attrs={"rows": 2, "placeholder": example, "spellcheck": "false"})
-    return PairsField(label=label, help_text=_("In each line a name, a colon and a value."), widget=widget)
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return bool(self.to_python(initial) != self.to_python(data))
 
 
 @keep_lazy(SafeString)
@@ -59,58 +54,15 @@ def _folded(summary: Any, text: Any) -> SafeString:
     return format_html("<details><summary>{}</summary><pre>{}</pre></details>", summary, text)
 
 
-def _choice(label: Any, choices: Any) -> forms.ChoiceField:
-    return forms.ChoiceField(label=label, choices=choices, required=False)
+class ServiceForm(forms.ModelForm, OptionsForm):  # type: ignore[type-arg, misc]  # Built at run time.
+    """Source, script, destination, schedule and policies of a service.
 
-
-class ServiceForm(forms.ModelForm):  # type: ignore[type-arg]  # It takes no parameter at run time.
-    """Source, script, destination and schedule of a service, each checked before anything is saved.
-
-    Whoever saves it sets `author` first, who is noted with a new version of the script.
+    The caller sets `author`, the user who is stored with a new version of the script.
     """
 
     author: Any = None
 
-    source_path = _text(
-        _("Path"), help_text=_("Below the connection's address: /orders; of files in/*.json, with * and ?.")
-    )
-    source_format = _choice(_("Format"), _FORMATS)
-    source_records = _text(
-        _("Records"), "@", _("JMESPath to the list of records, such as data.items; @ is the answer itself.")
-    )
-    source_id_field = _text(
-        _("Id field"), "id", _("What a record is known by, to run the service for one record.")
-    )
-    source_page_size = _number(
-        _("Page size"), "100", _("Records in a page; in files 1000 unless written here.")
-    )
-    source_pagination_type = _choice(_("Paging"), _PAGINATIONS)
-    source_pagination_page_param = _text(_("Page parameter"), "page")
-    source_pagination_first = _number(_("First page"), "1")
-    source_pagination_offset_param = _text(_("Offset parameter"), "offset")
-    source_pagination_cursor = _text(
-        _("Cursor"), help_text=_("JMESPath to the next page's cursor, such as meta.next.")
-    )
-    source_pagination_param = _text(_("Cursor parameter"), "cursor")
-    source_pagination_size_param = _text(
-        _("Size parameter"),
-        help_text=_("Left empty, the page size is not sent; with an offset it is “limit”."),
-    )
-    source_params = _pairs(_("Parameters"), "status: open")
-    source_headers = _pairs(_("Headers"), "Accept-Language: en")
-
     script = SourceCodeField(label=_("Script"), help_text=_folded(_("What a script can do"), SCRIPT_HELP))
-
-    destination_method = _choice(_("Method"), _METHODS)
-    destination_path = _text(
-        _("Path"), help_text=_("Below the connection's address: /stock; of files out/{run}-{page}.ndjson.")
-    )
-    destination_format = _choice(_("Format"), _FORMATS)
-    destination_batch_size = _number(
-        _("Batch size"), "100", _("Records in a request; 1 sends each record by itself, more send a list.")
-    )
-    destination_params = _pairs(_("Parameters"), "mode: upsert")
-    destination_headers = _pairs(_("Headers"), "Accept: application/json")
 
     class Meta:
         model = Service
@@ -132,22 +84,6 @@ class ServiceForm(forms.ModelForm):  # type: ignore[type-arg]  # It takes no par
             "log_retention_days",
         )
         labels = {"source_connection": _("Connection"), "destination_connection": _("Connection")}
-        help_texts = {
-            "slug": _("The name in addresses, YAML files and the API."),
-            "timezone": _("Such as Europe/London; the schedule is read there."),
-            "max_attempts": _("For one request, the first included."),
-            "timeout_seconds": _("A run that takes longer is stopped."),
-            "is_active": _("Whether the schedule starts it. By hand it can always be run."),
-            "overlap": _("What happens when the schedule comes round before the last run has ended."),
-            "retry_limit": _(
-                "Runs that failed or were lost are run again this often. 0: never, because it is not safe to repeat."
-            ),
-            "pause_after_failures": _("So many failures in a row turn the schedule off. 0: they never do."),
-            "capture_on_failure": _(
-                "A scheduled run keeps its payloads; they are thrown away unless it fails or warns."
-            ),
-            "log_retention_days": _("Logs of this service are kept so long. Empty: as long as all others."),
-        }
 
     class Media:
         css = {"all": ("console/settings-form.css",)}
@@ -157,26 +93,17 @@ class ServiceForm(forms.ModelForm):  # type: ignore[type-arg]  # It takes no par
         super().__init__(*args, **kwargs)
         if self.instance.pk:
             current = self.instance.current_script()
-            self.initial = {
-                **SOURCE_FIELDS.initial(self.instance.source_options),
-                **DESTINATION_FIELDS.initial(self.instance.destination_options),
-                "script": current.source if current else "",
-                **self.initial,
-            }
-        for name in _WITH_DEFAULTS & self.fields.keys():
+            for side in SIDES:
+                self.initial = {
+                    **side.initial(getattr(self.instance, f"{side.side}_options")),
+                    **self.initial,
+                }
+            self.initial = {"script": current.source if current else "", **self.initial}
+        for name in self.fields.keys() & _WITH_DEFAULT:
             self.fields[name].required = False
         if "source_connection" in self.fields:
-            self._say_what_applies()
-            self._say_when_it_runs()
-
-    def clean_overlap(self) -> str:
-        return self.cleaned_data["overlap"] or Service.Overlap.SKIP
-
-    def clean_retry_limit(self) -> int:
-        return self.cleaned_data["retry_limit"] or 0
-
-    def clean_pause_after_failures(self) -> int:
-        return self.cleaned_data["pause_after_failures"] or 0
+            self._describe_conditions()
+            self._describe_schedule()
 
     def clean_script(self) -> str:
         script: str = self.cleaned_data["script"]
@@ -189,8 +116,11 @@ class ServiceForm(forms.ModelForm):  # type: ignore[type-arg]  # It takes no par
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
-        self._read_options(SOURCE_FIELDS, source_from, cleaned)
-        self._read_options(DESTINATION_FIELDS, destination_from, cleaned)
+        for name in _WITH_DEFAULT:
+            if name in cleaned and cleaned[name] in (None, ""):
+                cleaned[name] = getattr(Service(), name)
+        for side in SIDES:
+            self._read_side(side, cleaned)
         return cleaned
 
     def save(self, commit: bool = True) -> Service:
@@ -200,53 +130,50 @@ class ServiceForm(forms.ModelForm):  # type: ignore[type-arg]  # It takes no par
         return service
 
     def _save_m2m(self) -> None:
-        """What needs the row: its groups and its script."""
-        super()._save_m2m()  # type: ignore[misc]  # The stubs leave out what the documentation does too.
+        """Saves what needs the row: groups and script."""
+        super()._save_m2m()
         self.instance.set_script(self.cleaned_data["script"], author=self.author)
 
-    def _read_options(
-        self, fields: OptionFields, read: Callable[..., object], cleaned: dict[str, Any]
-    ) -> None:
-        """Puts the options of one side on the service, or each error at its field."""
-        connection = cleaned.get(f"{fields.side}_connection")
+    def _read_side(self, side: SideFields, cleaned: dict[str, Any]) -> None:
+        """Sets the options of one side on the service, or adds each error to its field."""
+        connection = cleaned.get(f"{side.side}_connection")
         if connection is None:
             return
-        for name in fields.unused(connection.kind, cleaned.get("source_pagination_type", "")):
+        for name in side.unused(connection.kind, cleaned):
             self.errors.pop(name, None)
-        options = fields.read(connection.kind, cleaned)
+        options = side.read(connection.kind, cleaned)
         try:
-            read(connection.kind, options, auth_header=connection.auth_header)
+            _READERS[side.side](connection.kind, options, auth_header=connection.custom_header)
         except ValidationError as error:
             for key, messages in error.message_dict.items():
-                name, rest = fields.field_of(key)
-                for message in messages:
-                    self.add_error(name, f"{rest}: {message}" if rest else message)
+                name, rest = side.field_of(key)
+                # A field that was invalid already is missing here for this reason alone.
+                if name not in self.errors:
+                    self.add_error(name, [f"{rest}: {message}" if rest else message for message in messages])
         else:
-            setattr(self.instance, f"{fields.side}_options", options)
+            setattr(self.instance, f"{side.side}_options", options)
 
-    def _say_what_applies(self) -> None:
-        """Tells settings-form.js, without which every field simply stays in sight."""
+    def _describe_conditions(self) -> None:
+        """Data attributes for settings-form.js; without JavaScript every field stays visible."""
         choices: Any = self.fields["source_connection"]
         kinds = json.dumps({str(key): kind for key, kind in choices.queryset.values_list("pk", "kind")})
-        for fields in (SOURCE_FIELDS, DESTINATION_FIELDS):
-            widget: Any = self.fields[f"{fields.side}_connection"].widget
-            # The admin wraps the list of connections, to put its links beside it.
+        for side in SIDES:
+            widget: Any = self.fields[f"{side.side}_connection"].widget
+            # The admin wraps the list of connections to add its links.
             getattr(widget, "widget", widget).attrs["data-kinds"] = kinds
-            for name, condition in fields.conditions():
+            for name, condition in side.conditions().items():
                 self.fields[name].widget.attrs["data-shown-for"] = " ".join(
                     f"{chooser}={','.join(choices)}" for chooser, choices in condition.items()
                 )
 
-    def _say_when_it_runs(self) -> None:
+    def _describe_schedule(self) -> None:
         schedule, zone = self["schedule"], self["timezone"].value() or ""
         try:
-            words = schedule_words(schedule.value() or "", zone, timezone.now())
+            text = schedule_text_with_next(schedule.value() or "", zone, timezone.now())
         except ValidationError:
-            words = ""
+            text = ""
         url = reverse("admin:services_service_describe_schedule")
         schedule.field.widget.attrs["data-describe-url"] = url
         schedule.help_text = format_html(
-            '{} <output class="schedule-words">{}</output>',
-            _("Minute, hour, day, month, weekday, as in */15 * * * *; empty: only by hand."),
-            words,
+            '{} <output class="schedule-text">{}</output>', schedule.field.help_text, text
         )

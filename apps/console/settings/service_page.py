@@ -1,4 +1,4 @@
-"""The settings page of a service: fields for who may change them, a plain account for who may only look."""
+"""Settings page of a service: a form for users who may change it, plain text for users who may only view it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from apps.console.settings.fieldsets import REPORTED_FIELDSETS, SERVICE_FIELDSETS
-from apps.console.settings.schedule_preview import describe_schedule
+from apps.console.settings.schedule_preview import schedule_preview
 from apps.console.settings.service_form import ServiceForm
 from apps.services.models import Connection, Service
 
@@ -40,7 +40,7 @@ _READ_ONLY_FIELDSETS = (
 
 
 class ServiceSettings(admin.ModelAdmin):  # type: ignore[type-arg]  # It takes no parameter at run time.
-    """What the admin of services does for their settings."""
+    """Part of the services admin that is about settings."""
 
     form = ServiceForm
 
@@ -53,7 +53,7 @@ class ServiceSettings(admin.ModelAdmin):  # type: ignore[type-arg]  # It takes n
     def get_form(
         self, request: HttpRequest, obj: Service | None = None, change: bool = False, **kwargs: Any
     ) -> Any:
-        """The form, which notes the user as the author of a new version of the script."""
+        """The form, with the user as the author of a new version of the script."""
         may_write = self.has_change_permission(request, obj) if obj else self.has_add_permission(request)
         if not may_write:
             return super().get_form(request, obj, change, form=ModelForm, **kwargs)
@@ -62,12 +62,12 @@ class ServiceSettings(admin.ModelAdmin):  # type: ignore[type-arg]  # It takes n
         for name in {"source_connection", "destination_connection"} & form.base_fields.keys():
             field = form.base_fields[name]
             field.queryset = Connection.objects.open_to(request.user).order_by("name")
-            # Its bin is too near: a connection is deleted where one sees who uses it.
+            # Connections are deleted on their own page, which shows the services that use them.
             field.widget.can_delete_related = False
         return form
 
     def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(describe_schedule)
+        view = self.admin_site.admin_view(schedule_preview)
         return [
             path("describe-schedule/", view, name="services_service_describe_schedule"),
             *super().get_urls(),
@@ -84,9 +84,9 @@ class ServiceSettings(admin.ModelAdmin):  # type: ignore[type-arg]  # It takes n
     @admin.display(description=_("script"))
     def script_source(self, service: Service) -> SafeString:
         script = service.current_script()
-        return format_html("<pre>{}</pre>", script.source if script else _("None."))
+        return format_html("<pre>{}</pre>", script.source if script else _("No script."))
 
 
 def _as_text(options: dict[str, Any]) -> SafeString:
-    text = yaml.safe_dump(options, sort_keys=False, allow_unicode=True) if options else _("As usual.")
+    text = yaml.safe_dump(options, sort_keys=False, allow_unicode=True) if options else _("Defaults.")
     return format_html("<pre>{}</pre>", text)

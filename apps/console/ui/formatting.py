@@ -12,7 +12,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext as _
 
-from apps.services.schedule import in_words
+from apps.services.schedule import describe_schedule
 
 _NOTHING = "–"
 
@@ -109,4 +109,4 @@ def schedule_text(expression: str) -> str:
 
 @lru_cache(maxsize=1024)
 def _schedule_text(expression: str, _language: str) -> str:
-    return in_words(expression)
+    return describe_schedule(expression)

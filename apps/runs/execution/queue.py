@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from apps.runs.execution.replay import check_replay
 from apps.runs.models import Payload, Run
 from apps.runs.models.run import RunQuerySet
-from apps.services.definition.options import run_options_from
+from apps.services.definition.options import read_run_options
 from apps.services.models import Service
 from apps.services.schedule import last_slot
 
@@ -63,7 +63,7 @@ def queue_run(
         store_push=Payload.Kind.PUSH in store,
         store_script=Payload.Kind.SCRIPT in store,
         is_dry_run=is_dry_run,
-        options=run_options_from(service, options or {}),
+        options=read_run_options(options or {}),
         idempotency_key=idempotency_key or None,
         retry_of=retry_of,
         replay_of=replay_of,

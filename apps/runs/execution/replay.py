@@ -15,12 +15,11 @@ from django.utils.translation import gettext as _
 from apps.runs.models import Payload, Run
 from apps.runs.models.payload import PayloadQuerySet
 from apps.runs.payloads.reading import open_payload
-from apps.services.connectors import auth_header_of
 from apps.services.connectors.base import Body, ConnectorError, Page, Record, RunFacts
 from apps.services.connectors.files.folder import told
 from apps.services.connectors.formats.documents import parse_json, records_in
 from apps.services.connectors.formats.readers import read_records
-from apps.services.definition.options import FileSource, HttpSource, source_from
+from apps.services.definition.options import FileSource, HttpSource, read_source
 from apps.services.models import Service
 
 # How the pages of a run are named; what a failed pull left behind is named otherwise.
@@ -102,7 +101,7 @@ def _options_of(service: Service) -> HttpSource | FileSource:
     if connection is None:
         raise ConnectorError("A reported service runs elsewhere: there is nothing to pull here.")
     try:
-        return source_from(connection.kind, service.source_options, auth_header=auth_header_of(connection))
+        return read_source(connection.kind, service.source_options, auth_header=connection.custom_header)
     except ValidationError as error:
         raise ConnectorError(f"The source of the service {service.slug} is not usable: {error}") from None
 

@@ -8,7 +8,7 @@ from apps.services.connectors.base import ConnectorError, Destination, RunFacts,
 from apps.services.connectors.files.connector import FilePull, FilePush
 from apps.services.connectors.http.connector import HttpPull, HttpPush
 from apps.services.definition.connection_url import validate_address
-from apps.services.definition.options import FileDestination, FileSource, destination_from, source_from
+from apps.services.definition.options import FileDestination, FileSource, read_destination, read_source
 from apps.services.models import Connection, Service
 
 __all__ = ["ConnectorError", "open_destination", "open_source"]
@@ -18,7 +18,7 @@ def open_source(service: Service, facts: RunFacts) -> Source:
     """Where `service` pulls from. Raises ConnectorError where its settings do not allow it."""
     connection = _checked(service.source_connection)
     try:
-        options = source_from(connection.kind, service.source_options, auth_header=auth_header_of(connection))
+        options = read_source(connection.kind, service.source_options, auth_header=connection.custom_header)
     except ValidationError as error:
         raise _unusable(service, "source", error) from None
     if isinstance(options, FileSource):
@@ -30,19 +30,14 @@ def open_destination(service: Service, facts: RunFacts) -> Destination:
     """Where `service` pushes to. Raises ConnectorError where its settings do not allow it."""
     connection = _checked(service.destination_connection)
     try:
-        options = destination_from(
-            connection.kind, service.destination_options, auth_header=auth_header_of(connection)
+        options = read_destination(
+            connection.kind, service.destination_options, auth_header=connection.custom_header
         )
     except ValidationError as error:
         raise _unusable(service, "destination", error) from None
     if isinstance(options, FileDestination):
         return FilePush(connection, options, facts)
     return HttpPush(connection, options, facts)
-
-
-def auth_header_of(connection: Connection) -> str:
-    """The header by which `connection` signs in where it has one of its own, which options may not set."""
-    return connection.auth_header if connection.auth == Connection.Auth.HEADER else ""
 
 
 def _checked(connection: Connection | None) -> Connection:

@@ -1,4 +1,4 @@
-"""Which addresses a connection may have: the schemes that connectors speak, and nothing hidden in them."""
+"""Addresses of connections: allowed schemes, validation, and masking of secrets."""
 
 import re
 from urllib.parse import SplitResult, urlsplit
@@ -6,8 +6,8 @@ from urllib.parse import SplitResult, urlsplit
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
-# fsspec knows many more; those that wrap others (zip, simplecache …) or run commands (git …) would get round
-# the confinement of files and the guard of addresses, so that only these are let through.
+# fsspec supports more schemes. Those that wrap others (zip, simplecache …) or run commands (git …) would bypass the
+# confinement to folders and the address guard.
 FILE_SCHEMES = ("file", "s3", "s3a", "sftp", "ssh", "ftp", "gs", "gcs", "abfs", "az", "smb", "memory")
 HTTP_SCHEMES = ("http", "https")
 
@@ -21,23 +21,25 @@ def validate_address(kind: str, url: str) -> None:
             _("“%(url)s” does not begin with one of %(schemes)s.")
             % {"url": without_secrets(url), "schemes": ", ".join(f"{scheme}://" for scheme in schemes)}
         )
-    # A host in brackets is an IPv6 address, which may hold ::.
+    # An IPv6 address in brackets may contain ::.
     if "::" in re.sub(r"//\[[0-9a-fA-F:.]+\]", "//", url):
-        raise ValidationError(_("Addresses that are chained with :: are not allowed."))
+        raise ValidationError(_("Chained addresses (::) are not allowed; write a single one."))
     if ".." in parts.path.split("/"):
-        raise ValidationError(_("“..” is not allowed in an address; write where it leads to."))
+        raise ValidationError(_("“..” is not allowed; write the resolved path."))
     if parts.password is not None or (kind == "http" and parts.username is not None):
-        raise ValidationError(_("An address holds no credentials; enter them as the connection's sign-in."))
+        raise ValidationError(
+            _("Credentials are not allowed in an address; enter them under authentication.")
+        )
     if kind == "http" and not parts.hostname:
-        raise ValidationError(_("The address names no host, as in http://127.0.0.1:3000."))
+        raise ValidationError(_("The address has no host; write one such as http://127.0.0.1:3000."))
     if kind == "http" and (parts.query or parts.fragment):
-        raise ValidationError(_("The base address holds neither ? nor #; parameters belong to the service."))
+        raise ValidationError(_("? and # are not allowed; enter parameters in the service."))
     if parts.scheme == "file" and (parts.netloc or not parts.path.startswith("/")):
-        raise ValidationError(_("Write three slashes and the absolute path, as in file:///srv/drop."))
+        raise ValidationError(_("Not an absolute path; write three slashes, as in file:///srv/drop."))
 
 
 def without_secrets(url: str) -> str:
-    """`url` as it may be shown: no user, no password, no values of parameters that look like credentials."""
+    """`url` for display: without user and password, and with masked values of parameters that look like credentials."""
     try:
         parts = urlsplit(url)
         host = parts.netloc.rpartition("@")[2]
@@ -49,12 +51,12 @@ def without_secrets(url: str) -> str:
 
 def _split(url: str) -> SplitResult:
     if any(ord(character) <= 32 or ord(character) == 127 for character in url):
-        raise ValidationError(_("An address holds no spaces, line breaks or control characters."))
+        raise ValidationError(_("Spaces, line breaks and control characters are not allowed; remove them."))
     try:
         parts = urlsplit(url)
         _port = parts.port
     except ValueError as error:
-        raise ValidationError(_("This is no address: %(reason)s.") % {"reason": error}) from None
+        raise ValidationError(_("Invalid address: %(reason)s.") % {"reason": error}) from None
     return parts
 
 

@@ -1,4 +1,4 @@
-"""Connections and services from YAML: created or updated, all or nothing, every problem with its line."""
+"""Loading of connections and services from YAML: all or nothing, with the line of every error."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.db import transaction
 from django.utils import timezone
 
-from apps.services.definition.connection_loading import connection_from
-from apps.services.definition.located_yaml import KeyPath, LocatedYaml, Problem
-from apps.services.definition.service_loading import service_from
+from apps.services.definition.connections import load_connection
+from apps.services.definition.services import load_service
+from apps.services.definition.yaml_document import KeyPath, Problem, YamlDocument
 from apps.services.models import Connection
 
 _SECTIONS = ("connections", "services")
@@ -21,7 +21,7 @@ _SECTIONS = ("connections", "services")
 
 @dataclass(frozen=True)
 class LoadResult:
-    """What came of each entry, as "connection shop" or "service orders-to-warehouse"."""
+    """Entries by outcome, as "connection shop" or "service orders-to-warehouse"."""
 
     created: tuple[str, ...] = ()
     updated: tuple[str, ...] = ()
@@ -29,7 +29,7 @@ class LoadResult:
 
 
 class LoadError(Exception):
-    """The file cannot be loaded; nothing of it was. `problems` are in the order of their lines."""
+    """The file was not loaded. `problems` are in the order of their lines."""
 
     def __init__(self, problems: list[Problem], filename: str = "") -> None:
         self.problems = tuple(sorted(problems, key=lambda problem: problem.line))
@@ -51,8 +51,8 @@ class LoadError(Exception):
 
 
 def load_services(text: str, *, filename: str = "") -> LoadResult:
-    """Makes the connections and services that `text` describes. Raises LoadError, and then changes nothing."""
-    document = LocatedYaml(text)
+    """Creates or updates the connections and services in `text`. Raises LoadError and then changes nothing."""
+    document = YamlDocument(text)
     loading = _Loading(document, timezone.now())
     with transaction.atomic():
         if not document.problems:
@@ -64,9 +64,9 @@ def load_services(text: str, *, filename: str = "") -> LoadResult:
 
 @dataclass
 class _Loading:
-    """One pass over a document, inside a transaction that is undone where the document holds problems."""
+    """Loading of one document, in a transaction that is rolled back if there are problems."""
 
-    document: LocatedYaml
+    document: YamlDocument
     now: datetime
     outcomes: dict[str, list[str]] = field(
         default_factory=lambda: {"created": [], "updated": [], "unchanged": []}
@@ -75,17 +75,17 @@ class _Loading:
     def load(self) -> None:
         root = self.document.value
         if not isinstance(root, Mapping) or not root:
-            self.document.note((), "The file describes nothing; write “connections:” and “services:”.")
+            self.document.note((), "Empty file; write “connections:” and “services:”.")
             return
         for section in root:
             if section not in _SECTIONS:
-                self.document.note((section,), f"There is no such section; known are {', '.join(_SECTIONS)}.")
+                self.document.note((section,), f"Unknown section; known are {', '.join(_SECTIONS)}.")
         for name, data in self._entries(root, "connections"):
-            self._load_entry(("connections", name), f"connection {name}", connection_from, name, data)
+            self._load_entry(("connections", name), f"connection {name}", load_connection, name, data)
         connections = {connection.name: connection for connection in Connection.objects.all()}
         for slug, data in self._entries(root, "services"):
             self._load_entry(
-                ("services", slug), f"service {slug}", service_from, slug, data, connections, self.now
+                ("services", slug), f"service {slug}", load_service, slug, data, connections, self.now
             )
 
     def _entries(self, root: Mapping[str, Any], section: str) -> list[tuple[str, Mapping[str, Any]]]:
@@ -93,11 +93,11 @@ class _Loading:
         if entries is None:
             return []
         if not isinstance(entries, Mapping):
-            self.document.note((section,), "Write names with what they stand for.")
+            self.document.note((section,), "Not a mapping; write names with their settings.")
             return []
         for name, data in entries.items():
             if not isinstance(data, Mapping):
-                self.document.note((section, name), "Write the settings as keys and values.")
+                self.document.note((section, name), "Not a mapping; write the settings as keys and values.")
         return [(name, data) for name, data in entries.items() if isinstance(data, Mapping)]
 
     def _load_entry(self, path: KeyPath, label: str, load: Any, *arguments: Any) -> None:

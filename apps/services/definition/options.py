@@ -1,289 +1,273 @@
-"""The options of sources, destinations and runs: read from JSON, YAML or a form, and validated exactly.
+"""Options of sources, destinations and runs. Each option is defined here, once.
 
-Every error is a ValidationError by key ("page_size", "pagination.type") that says why and what to write.
+The settings form, the JSON Schema, the reference in the handbook and the validation follow from these models.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, Literal
 
 from django.core.exceptions import ValidationError
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext
+from django.utils.translation import gettext_noop as _
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from apps.services.definition.option_values import Expression, OptionValues
-from apps.services.models import Connection, Service
+from apps.services.definition.option_types import (
+    DestinationFile,
+    Expression,
+    Headers,
+    HttpPath,
+    JMESPath,
+    Options,
+    Parameters,
+    SourceFile,
+    Text,
+    WholeNumber,
+    read_options,
+)
+from apps.services.models import Connection
 
 MAX_PAGE_SIZE = 100_000
-FORMATS = ("json", "ndjson", "csv")
-METHODS = ("POST", "PUT", "PATCH")
-_FORMAT_OF_SUFFIX = {".json": "json", ".ndjson": "ndjson", ".jsonl": "ndjson", ".csv": "csv"}
-_PLACEHOLDER = re.compile(r"\{[^{}]*\}?|\}")
+type Format = Literal["json", "ndjson", "csv"]
+_FORMAT_BY_SUFFIX: dict[str, Format] = {
+    ".json": "json",
+    ".ndjson": "ndjson",
+    ".jsonl": "ndjson",
+    ".csv": "csv",
+}
 
 
-@dataclass(frozen=True)
-class SinglePage:
+class SinglePage(Options):
     """One request fetches everything."""
 
-
-@dataclass(frozen=True)
-class PageNumbers:
-    """`?page=1`, `?page=2` … up to a page that is empty or short."""
-
-    page_param: str
-    # Empty: the size is not sent, and only an empty page is the end.
-    size_param: str
-    first: int
+    type: Literal["none"] = "none"
 
 
-@dataclass(frozen=True)
-class Offsets:
-    """`?offset=0`, `?offset=100` … up to a page that is empty or short."""
+class PageNumbers(Options):
+    """`?page=1`, `?page=2` … up to an empty or short page."""
 
-    offset_param: str
-    size_param: str
+    type: Literal["page"] = "page"
+    page_param: Text = Field(
+        "page", title=_("Page parameter"), description=_("Parameter with the page number.")
+    )
+    size_param: Text = Field(
+        "",
+        title=_("Size parameter"),
+        description=_("Parameter with the page size. Empty: the size is not sent."),
+    )
+    first: WholeNumber = Field(
+        1, ge=0, le=10**9, title=_("First page"), description=_("Number of the first page.")
+    )
 
 
-@dataclass(frozen=True)
-class Cursors:
-    """Each answer holds the cursor of the next page; none, or an empty one, is the end."""
+class Offsets(Options):
+    """`?offset=0`, `?offset=100` … up to an empty or short page."""
 
-    cursor: Expression
-    param: str
-    size_param: str
+    type: Literal["offset"] = "offset"
+    offset_param: Text = Field(
+        "offset", title=_("Offset parameter"), description=_("Parameter with the offset.")
+    )
+    size_param: Text = Field(
+        "limit",
+        title=_("Size parameter"),
+        description=_("Parameter with the page size. Empty: the size is not sent."),
+    )
 
 
-@dataclass(frozen=True)
-class Links:
-    """Each answer's Link header names the next page as rel=next."""
+class Cursors(Options):
+    """Each response contains the cursor of the next page; a missing or empty one ends the pull."""
 
-    size_param: str
+    type: Literal["cursor"] = "cursor"
+    cursor: JMESPath = Field(
+        title=_("Cursor"), description=_("JMESPath to the cursor of the next page, such as meta.next.")
+    )
+    param: Text = Field("cursor", title=_("Cursor parameter"), description=_("Parameter with the cursor."))
+    size_param: Text = Field(
+        "",
+        title=_("Size parameter"),
+        description=_("Parameter with the page size. Empty: the size is not sent."),
+    )
+
+
+class Links(Options):
+    """The Link header of each response names the next page as rel=next."""
+
+    type: Literal["link"] = "link"
+    size_param: Text = Field(
+        "",
+        title=_("Size parameter"),
+        description=_("Parameter with the page size. Empty: the size is not sent."),
+    )
 
 
 type Pagination = SinglePage | PageNumbers | Offsets | Cursors | Links
 
-# The keys beside `type` that each kind of pagination knows.
-PAGINATION_KEYS = {
-    "none": (),
-    "page": ("page_param", "size_param", "first"),
-    "offset": ("offset_param", "size_param"),
-    "cursor": ("cursor", "param", "size_param"),
-    "link": ("size_param",),
+
+class HttpSource(Options):
+    """Source of an HTTP connection."""
+
+    path: HttpPath = Field(
+        "", title=_("Path"), description=_("Path below the connection's address, such as /orders.")
+    )
+    records: JMESPath = Field(
+        "@",
+        validate_default=True,
+        title=_("Records"),
+        description=_("JMESPath to the list of records, such as data.items. @ is the response itself."),
+    )
+    id_field: Text = Field(
+        "id",
+        title=_("Id field"),
+        description=_("Field that identifies a record, to run the service for one record."),
+    )
+    page_size: WholeNumber = Field(
+        100, ge=1, le=MAX_PAGE_SIZE, title=_("Page size"), description=_("Records in a page.")
+    )
+    params: Parameters = Field({}, title=_("Parameters"), description=_("Parameters of the query."))
+    headers: Headers = Field({}, title=_("Headers"), description=_("Headers of each request."))
+    pagination: Pagination = Field(
+        SinglePage(),
+        discriminator="type",
+        title=_("Pagination"),
+        description=_("How to request the next page."),
+    )
+
+    @field_validator("pagination", mode="before")
+    @classmethod
+    def _default_type(cls, value: Any) -> Any:
+        return {"type": "none", **value} if isinstance(value, Mapping) else value
+
+
+class FileSource(Options):
+    """Source of a file connection."""
+
+    path: SourceFile = Field(
+        title=_("Path"),
+        description=_("Files below the connection's folder, such as in/*.json, with *, ?, [] and **."),
+    )
+    format: Format = Field(
+        title=_("Format"), description=_("Format of the files. Default: the suffix of the path.")
+    )
+    records: JMESPath = Field(
+        "@",
+        validate_default=True,
+        title=_("Records"),
+        description=_("JMESPath to the list of records in a JSON file."),
+    )
+    id_field: Text = Field(
+        "id",
+        title=_("Id field"),
+        description=_("Field that identifies a record, to run the service for one record."),
+    )
+    page_size: WholeNumber = Field(
+        1000, ge=1, le=MAX_PAGE_SIZE, title=_("Page size"), description=_("Records in a page.")
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _format_of_suffix(cls, data: Any) -> Any:
+        return _with_format(data)
+
+    @field_validator("records")
+    @classmethod
+    def _only_in_json(cls, value: Expression, info: ValidationInfo) -> Expression:
+        if info.data.get("format", "json") != "json" and value.text != "@":
+            raise ValueError(gettext("Each line of NDJSON and CSV is a record; remove this option."))
+        return value
+
+
+class HttpDestination(Options):
+    """Destination of an HTTP connection."""
+
+    path: HttpPath = Field(
+        "", title=_("Path"), description=_("Path below the connection's address, such as /stock.")
+    )
+    method: Literal["POST", "PUT", "PATCH"] = Field(
+        "POST", title=_("Method"), description=_("Method of each request.")
+    )
+    batch_size: WholeNumber = Field(
+        100,
+        ge=1,
+        le=MAX_PAGE_SIZE,
+        title=_("Batch size"),
+        description=_("Records in a request. 1 sends a single record, more send a list."),
+    )
+    params: Parameters = Field({}, title=_("Parameters"), description=_("Parameters of the query."))
+    headers: Headers = Field({}, title=_("Headers"), description=_("Headers of each request."))
+
+
+class FileDestination(Options):
+    """Destination of a file connection."""
+
+    path: DestinationFile = Field(
+        title=_("Path"),
+        description=_(
+            "File below the connection's folder, such as out/{run}-{page}.ndjson, with {run} and {page}."
+        ),
+    )
+    format: Format = Field(
+        title=_("Format"), description=_("Format of the file. Default: the suffix of the path.")
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _format_of_suffix(cls, data: Any) -> Any:
+        return _with_format(data)
+
+
+class RunOptions(Options):
+    """Options of a single run; what is left out is as the service has it."""
+
+    page_size: WholeNumber | None = Field(None, ge=1, le=MAX_PAGE_SIZE, title=_("Page size"))
+    max_attempts: WholeNumber | None = Field(None, ge=1, le=20, title=_("Maximum attempts"))
+    record_id: Text | None = Field(None, title=_("Only the record with this id"))
+
+    @field_validator("record_id", mode="before")
+    @classmethod
+    def _as_text(cls, value: Any) -> Any:
+        if isinstance(value, int) and not isinstance(value, bool):
+            return str(value)
+        return value.strip() or None if isinstance(value, str) else value
+
+
+SOURCES: dict[str, type[HttpSource | FileSource]] = {"http": HttpSource, "file": FileSource}
+DESTINATIONS: dict[str, type[HttpDestination | FileDestination]] = {
+    "http": HttpDestination,
+    "file": FileDestination,
 }
 
 
-@dataclass(frozen=True)
-class HttpSource:
-    path: str
-    # Finds the list of records in an answer.
-    records: Expression
-    id_field: str
-    page_size: int
-    params: Mapping[str, str]
-    headers: Mapping[str, str]
-    pagination: Pagination
+def read_source(kind: str, data: object, *, auth_header: str = "") -> HttpSource | FileSource:
+    """The source options in `data` for a connection of `kind`. Raises ValidationError by key.
 
-
-@dataclass(frozen=True)
-class HttpDestination:
-    path: str
-    method: str
-    # 1 = the record itself is the body; more = a JSON array.
-    batch_size: int
-    params: Mapping[str, str]
-    headers: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class FileSource:
-    # May hold the wildcards *, ?, [] and **.
-    path: str
-    format: str
-    records: Expression
-    id_field: str
-    page_size: int
-
-
-@dataclass(frozen=True)
-class FileDestination:
-    # May hold {run} and {page}.
-    path: str
-    format: str
-
-
-SOURCE_KEYS = {
-    Connection.Kind.HTTP: ("path", "records", "id_field", "page_size", "params", "headers", "pagination"),
-    Connection.Kind.FILE: ("path", "format", "records", "id_field", "page_size"),
-}
-DESTINATION_KEYS = {
-    Connection.Kind.HTTP: ("path", "method", "batch_size", "params", "headers"),
-    Connection.Kind.FILE: ("path", "format"),
-}
-
-
-def source_from(kind: str, data: Mapping[str, object], *, auth_header: str = "") -> HttpSource | FileSource:
-    """The source options in `data`. `auth_header` is the connection's own header, which they may not set.
-
-    Raises ValidationError by key.
+    `auth_header` is the custom header of the connection, which the options must not set.
     """
-    if kind == Connection.Kind.HTTP:
-        return _http_source(OptionValues(data, SOURCE_KEYS[Connection.Kind.HTTP]), auth_header)
-    if kind == Connection.Kind.FILE:
-        return _file_source(OptionValues(data, SOURCE_KEYS[Connection.Kind.FILE]))
-    raise _unknown_kind(kind)
+    return read_options(_model(SOURCES, kind), data, auth_header=auth_header)
 
 
-def destination_from(
-    kind: str, data: Mapping[str, object], *, auth_header: str = ""
-) -> HttpDestination | FileDestination:
-    """The destination options in `data`; see `source_from`. Raises ValidationError by key."""
-    if kind == Connection.Kind.HTTP:
-        return _http_destination(OptionValues(data, DESTINATION_KEYS[Connection.Kind.HTTP]), auth_header)
-    if kind == Connection.Kind.FILE:
-        return _file_destination(OptionValues(data, DESTINATION_KEYS[Connection.Kind.FILE]))
-    raise _unknown_kind(kind)
+def read_destination(kind: str, data: object, *, auth_header: str = "") -> HttpDestination | FileDestination:
+    """The destination options in `data`; see `read_source`."""
+    return read_options(_model(DESTINATIONS, kind), data, auth_header=auth_header)
 
 
-def run_options_from(service: Service, data: Mapping[str, object]) -> dict[str, Any]:
-    """What one run of `service` does otherwise: `page_size`, `max_attempts`, `record_id`, each only if given.
-
-    Values may be texts, as the command line hands them in. Raises ValidationError by key.
-    """
-    values = OptionValues(data, ("page_size", "max_attempts", "record_id"))
-    options: dict[str, Any] = {
-        "page_size": values.whole("page_size", 0, least=1, most=MAX_PAGE_SIZE),
-        "max_attempts": values.whole("max_attempts", 0, least=1, most=20),
-        "record_id": _record_id(values, data.get("record_id")),
-    }
-    values.raise_errors()
-    return {key: value for key, value in options.items() if value}
+def read_run_options(data: object) -> dict[str, Any]:
+    """The options of a single run that are set. Values may be texts. Raises ValidationError by key."""
+    return read_options(RunOptions, data).model_dump(exclude_none=True)
 
 
-def _record_id(values: OptionValues, given: object) -> str:
-    if isinstance(given, int) and not isinstance(given, bool):
-        return str(given)
-    return values.text("record_id").strip()
+def _model[Model](models: Mapping[str, Model], kind: str) -> Model:
+    if kind not in models:
+        known = ", ".join(Connection.Kind.values)
+        message = gettext("Unknown kind of connection “%(kind)s”; known are %(known)s.")
+        raise ValidationError({"connection": [message % {"kind": kind, "known": known}]})
+    return models[kind]
 
 
-def _http_source(values: OptionValues, auth_header: str) -> HttpSource:
-    source = HttpSource(
-        path=_http_path(values),
-        records=values.expression("records", "@"),
-        id_field=values.text("id_field", "id"),
-        page_size=values.whole("page_size", 100, least=1, most=MAX_PAGE_SIZE),
-        params=values.parameters("params"),
-        headers=values.headers("headers", auth_header=auth_header),
-        pagination=_pagination(values),
-    )
-    values.raise_errors()
-    return source
-
-
-def _pagination(values: OptionValues) -> Pagination:
-    data = values.mapping("pagination")
-    every_key = {"type", *(key for keys in PAGINATION_KEYS.values() for key in keys)}
-    of_type = PAGINATION_KEYS.get(str(data.get("type", "none")))
-    known = every_key if of_type is None else {"type", *of_type}
-    own = OptionValues(data, known, heading="pagination.")
-    pagination = _pagination_of_type(own, own.choice("type", tuple(PAGINATION_KEYS), "none"))
-    values.errors.update(own.errors)
-    return pagination
-
-
-def _pagination_of_type(values: OptionValues, kind: str) -> Pagination:
-    if kind == "page":
-        return PageNumbers(
-            page_param=values.text("page_param", "page"),
-            size_param=values.text("size_param"),
-            first=values.whole("first", 1, least=0, most=10**9),
-        )
-    if kind == "offset":
-        return Offsets(values.text("offset_param", "offset"), values.text("size_param", "limit"))
-    if kind == "cursor":
-        return Cursors(
-            cursor=values.expression("cursor", required=True),
-            param=values.text("param", "cursor"),
-            size_param=values.text("size_param"),
-        )
-    if kind == "link":
-        return Links(values.text("size_param"))
-    return SinglePage()
-
-
-def _http_destination(values: OptionValues, auth_header: str) -> HttpDestination:
-    destination = HttpDestination(
-        path=_http_path(values),
-        method=values.choice("method", METHODS, "POST"),
-        batch_size=values.whole("batch_size", 100, least=1, most=MAX_PAGE_SIZE),
-        params=values.parameters("params"),
-        headers=values.headers("headers", auth_header=auth_header),
-    )
-    values.raise_errors()
-    return destination
-
-
-def _http_path(values: OptionValues) -> str:
-    path = values.path("path")
-    if "#" in path or " " in path:
-        values.refuse("path", _("A path holds neither # nor spaces; write %23 and %20."))
-    return path
-
-
-def _file_path(values: OptionValues) -> str:
-    path = values.path("path", required=True)
-    if path.startswith(("/", "~")):
-        values.refuse("path", _("Write the path below the connection's folder, without a leading / or ~."))
-    return path
-
-
-def _file_source(values: OptionValues) -> FileSource:
-    path = _file_path(values)
-    source = FileSource(
-        path=path,
-        format=_format(values, path),
-        records=values.expression("records", "@"),
-        id_field=values.text("id_field", "id"),
-        page_size=values.whole("page_size", 1000, least=1, most=MAX_PAGE_SIZE),
-    )
-    if source.format != "json" and source.records.text != "@":
-        values.refuse("records", _("This is for JSON; a line of NDJSON or CSV is a record. Leave it out."))
-    values.raise_errors()
-    return source
-
-
-def _file_destination(values: OptionValues) -> FileDestination:
-    path = _file_path(values)
-    for placeholder in _PLACEHOLDER.findall(path):
-        if placeholder not in {"{run}", "{page}"}:
-            values.refuse(
-                "path",
-                _("“%(placeholder)s” is not known; use {run} and {page}.") % {"placeholder": placeholder},
-            )
-    if any(character in path for character in "*?["):
-        values.refuse("path", _("A file to be written is named without *, ? and [."))
-    if path.endswith("/"):
-        values.refuse("path", _("This names a folder; end it in a file name such as {run}.json."))
-    destination = FileDestination(path, _format(values, path))
-    values.raise_errors()
-    return destination
-
-
-def _format(values: OptionValues, path: str) -> str:
-    """The named format, or else the one that the file's suffix tells."""
-    told = _FORMAT_OF_SUFFIX.get(PurePosixPath(path).suffix.lower(), "")
-    # A path that was refused has no suffix to tell by; one error is enough.
-    return values.choice("format", FORMATS, told or ("" if path else FORMATS[0]))
-
-
-def _unknown_kind(kind: str) -> ValidationError:
-    return ValidationError(
-        {
-            "connection": [
-                _("“%(kind)s” is no kind of connection; known are %(known)s.")
-                % {"kind": kind, "known": ", ".join(Connection.Kind.values)}
-            ]
-        }
-    )
+def _with_format(data: Any) -> Any:
+    """`data` with the format of the path's suffix, unless it names one."""
+    if not isinstance(data, Mapping) or data.get("format") or not isinstance(data.get("path"), str):
+        return data
+    by_suffix = _FORMAT_BY_SUFFIX.get(PurePosixPath(data["path"]).suffix.lower())
+    return data if by_suffix is None else {**data, "format": by_suffix}

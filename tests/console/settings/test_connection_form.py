@@ -39,13 +39,13 @@ def test_connection_is_saved_with_its_secret_encrypted():
     assert "s3cret" not in connection.secret_encrypted
 
 
-def test_empty_secret_keeps_the_stored_one_and_the_box_forgets_it():
+def test_empty_secret_keeps_the_stored_one_and_the_checkbox_removes_it():
     connection = make_connection(name="shop", auth="bearer", secret="old")
 
     saved(FILLED | {"auth": "bearer"}, connection)
     assert Connection.objects.get().get_secret() == "old"
 
-    saved(FILLED | {"forget_secret": "on"}, connection)
+    saved(FILLED | {"remove_secret": "on"}, connection)
     assert Connection.objects.get().has_secret is False
 
 
@@ -54,18 +54,22 @@ def test_empty_secret_keeps_the_stored_one_and_the_box_forgets_it():
     [
         ({"kind": "queue"}, "kind", "Select a valid choice. queue is not one of the available choices."),
         ({"url": "file:///srv"}, "url", "“file:///srv” does not begin with one of http://, https://."),
-        ({"url": "http:///orders"}, "url", "The address names no host, as in http://127.0.0.1:3000."),
+        (
+            {"url": "http:///orders"},
+            "url",
+            "The address has no host; write one such as http://127.0.0.1:3000.",
+        ),
         (
             {"url": "https://me:pw@shop.example"},
             "url",
-            "An address holds no credentials; enter them as the connection's sign-in.",
+            "Credentials are not allowed in an address; enter them under authentication.",
         ),
         (
             {"auth": "bearer"},
             "secret",
-            "This sign-in needs a secret: enter it, or name the environment variable that holds it.",
+            "Required; enter the secret, or name the environment variable that contains it.",
         ),
-        ({"secret": "x"}, "secret", "Nothing would use it: choose a sign-in, or leave this empty."),
+        ({"secret": "x"}, "secret", "Unused without authentication; choose one, or leave this empty."),
         (
             {"auth": "bearer", "secret": "x", "secret_env": "SHOP_TOKEN"},
             "secret",
@@ -74,42 +78,42 @@ def test_empty_secret_keeps_the_stored_one_and_the_box_forgets_it():
         (
             {"auth": "bearer", "secret": "a\nb"},
             "secret",
-            "It holds line breaks or control characters; enter it without them.",
+            "Line breaks and other control characters are not allowed; remove them.",
         ),
         (
             {"auth": "bearer", "secret_env": "SHOP-TOKEN"},
             "secret_env",
-            "This is no name of a variable; use letters, digits and _, as in SHOP_TOKEN.",
+            "Invalid variable name; use letters, digits and _, as in SHOP_TOKEN.",
         ),
         (
             {"auth": "basic", "secret": "x"},
             "auth_username",
-            "This sign-in needs a user name; enter it.",
+            "Required.",
         ),
         (
             {"auth": "basic", "secret": "x", "auth_username": "a:b"},
             "auth_username",
-            "A user name holds neither colons nor control characters; leave them out.",
+            "Colons and control characters are not allowed; remove them.",
         ),
         (
             {"auth": "header", "secret": "x"},
             "auth_header",
-            "This sign-in needs a header; enter its name, as in X-Api-Key.",
+            "Required.",
         ),
         (
             {"auth": "header", "secret": "x", "auth_header": "X Key: 1"},
             "auth_header",
-            "This is no header name; use letters, digits and hyphens, as in X-Api-Key.",
+            "Invalid header name; use letters, digits and hyphens, as in X-Api-Key.",
         ),
         (
             {"kind": "file", "url": "s3://drop", "auth": "bearer", "secret": "x"},
             "auth",
-            "Files know no such sign-in, only none, and user and password (basic).",
+            "“bearer” is not known; write one of none, basic.",
         ),
         (
             {"connect_timeout": "0"},
             "connect_timeout",
-            "Ensure this value is greater than or equal to 0.1.",
+            "“0.0” is not valid; write a number from 0.1 to 120.",
         ),
     ],
 )
@@ -136,7 +140,7 @@ def test_secret_never_comes_back_in_a_page(admin_client):
     refused = admin_client.post(url, FILLED | BEARER | {"url": "gopher://x"}).content.decode()
 
     for html in (page, refused):
-        assert "A secret is stored." in html
+        assert "A secret is stored and never shown." in html
         assert "s3cret" not in html
         assert connection.secret_encrypted not in html
 
@@ -180,7 +184,7 @@ def test_connections_are_listed_with_their_use_in_four_queries(
     assert counts[used.name] == 2
 
 
-def test_who_may_only_view_sees_no_field_for_a_secret(client):
+def test_user_who_may_only_view_sees_no_field_for_a_secret(client):
     connection = make_connection(auth="bearer", secret="s3cret-of-the-shop")
     client.force_login(make_user(permissions=["services.view_connection"]))
 

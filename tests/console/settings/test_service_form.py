@@ -5,11 +5,11 @@ from django.core.exceptions import ValidationError
 from django.urls import reverse
 from django.utils.translation import override
 
-from apps.console.settings.schedule_preview import schedule_words
+from apps.console.settings.schedule_preview import schedule_text_with_next
 from apps.console.settings.service_form import ServiceForm
 from apps.console.ui.formatting import schedule_text
 from apps.services.definition.loading import load_services
-from apps.services.definition.options import destination_from, source_from
+from apps.services.definition.options import read_destination, read_source
 from apps.services.models import Connection, Service
 from tests.factories import make_connection, make_service, make_user
 
@@ -96,7 +96,7 @@ def test_service_from_yaml_is_the_same_after_its_page_was_saved(slug):
     form.save()
 
     after = Service.objects.get(slug=slug)
-    for side, read in (("source", source_from), ("destination", destination_from)):
+    for side, read in (("source", read_source), ("destination", read_destination)):
         kind = getattr(after, f"{side}_connection").kind
         assert read(kind, getattr(after, f"{side}_options")) == read(kind, getattr(before, f"{side}_options"))
     unchanged = (
@@ -147,26 +147,26 @@ def test_schedule_that_changes_is_planned_anew(form_data):
 @pytest.mark.parametrize(
     ("changed", "field", "reason"),
     [
-        ({"schedule": "* * *"}, "schedule", "has not five fields"),
-        ({"schedule": "0 25 * * *"}, "schedule", "is no cron expression that ever comes round"),
-        ({"schedule": "0 0 30 2 *"}, "schedule", "is no cron expression that ever comes round"),
-        ({"timezone": "Europe/Atlantis"}, "timezone", "is no time zone; write one such as Europe/London"),
+        ({"schedule": "* * *"}, "schedule", "does not have five fields"),
+        ({"schedule": "0 25 * * *"}, "schedule", "is not a valid cron expression"),
+        ({"schedule": "0 0 30 2 *"}, "schedule", "is not a valid cron expression"),
+        ({"timezone": "Europe/Atlantis"}, "timezone", "Unknown time zone “Europe/Atlantis”"),
         ({"max_attempts": "0"}, "max_attempts", "greater than or equal to 1"),
         ({"timeout_seconds": "0"}, "timeout_seconds", "greater than or equal to 1"),
         ({"source_path": "/a/../../b"}, "source_path", "“..” would leave the connection's address"),
-        ({"source_records": "items["}, "source_records", "is no JMESPath expression"),
+        ({"source_records": "items["}, "source_records", "is not a JMESPath expression"),
         ({"source_page_size": "0"}, "source_page_size", "write a whole number from 1 to 100000"),
         ({"source_page_size": "many"}, "source_page_size", "Enter a whole number."),
         ({"source_pagination_type": "book"}, "source_pagination_type", "book is not one of the available"),
-        ({"source_pagination_type": "cursor"}, "source_pagination_cursor", "This is needed."),
+        ({"source_pagination_type": "cursor"}, "source_pagination_cursor", "Required."),
         (
             {"source_pagination_type": "page", "source_pagination_first": "-1"},
             "source_pagination_first",
             "write a whole number from 0",
         ),
-        ({"source_params": "status"}, "source_params", "Line 1 is no pair"),
+        ({"source_params": "status"}, "source_params", "Line 1 is not a pair"),
         ({"source_headers": "Authorization: x"}, "source_headers", "Authorization: Synclog sets this header"),
-        ({"source_headers": "X Y: 1"}, "source_headers", "X Y: This is no header name"),
+        ({"source_headers": "X Y: 1"}, "source_headers", "X Y: Invalid header name"),
         ({"destination_method": "GET"}, "destination_method", "GET is not one of the available choices"),
         ({"destination_batch_size": "0"}, "destination_batch_size", "write a whole number from 1"),
         ({"destination_headers": "Host: x"}, "destination_headers", "Host: Synclog sets this header"),
@@ -182,7 +182,7 @@ def test_service_refuses_bad_input_at_its_field(form_data, changed, field, reaso
     assert not Service.objects.exists()
 
 
-def test_what_does_not_apply_to_a_connection_is_left_out(form_data):
+def test_options_of_other_kinds_are_left_out(form_data):
     drop = Connection.objects.create(name="drop", kind="file", url="s3://drop")
     left_over = {
         "source_pagination_type": "cursor",
@@ -209,12 +209,15 @@ def test_what_does_not_apply_to_a_connection_is_left_out(form_data):
 def test_schedule_is_spelled_out():
     now = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
 
-    assert schedule_words("0 6 * * *", "Europe/London", now) == (
+    assert schedule_text_with_next("0 6 * * *", "Europe/London", now) == (
         "At 06:00; next: Thu 2 Jul 2026, 06:00 in Europe/London."
     )
-    assert schedule_words("", "UTC", now) == "No schedule: it runs when somebody starts it."
+    assert (
+        schedule_text_with_next("", "UTC", now)
+        == "No schedule: the service runs only when somebody starts it."
+    )
     with pytest.raises(ValidationError):
-        schedule_words("0 0 30 2 *", "UTC", now)
+        schedule_text_with_next("0 0 30 2 *", "UTC", now)
 
 
 @pytest.mark.parametrize(
@@ -238,9 +241,9 @@ def test_schedule_is_spelled_out_while_it_is_typed(admin_client, client):
     bad = admin_client.get(url, {"schedule": "*/15", "timezone": "UTC"}).json()
 
     assert good["is_valid"] is True
-    assert good["words"].startswith("Every 15 minutes; next: ")
+    assert good["text"].startswith("Every 15 minutes; next: ")
     assert bad["is_valid"] is False
-    assert bad["words"].startswith("“*/15” has not five fields")
+    assert bad["text"].startswith("“*/15” does not have five fields")
 
 
 def test_settings_page_shows_and_saves_a_service(admin_client, admin_user):
@@ -272,7 +275,7 @@ def test_settings_page_shows_the_faults_of_a_script_in_full(admin_client):
     assert "<b>\n" not in page
 
 
-def test_who_may_only_view_sees_the_settings_as_text(client):
+def test_user_who_may_only_view_sees_the_settings_as_text(client):
     load_services(SERVICES)
     service = Service.objects.get(slug="by-page")
     client.force_login(make_user(permissions=["services.view_service"]))

@@ -340,5 +340,5 @@ def test_unknown_kind_of_connection_is_told(kind):
 
 
 def test_address_with_credentials_in_it_is_refused():
-    with pytest.raises(ConnectorError, match="An address holds no credentials"):
+    with pytest.raises(ConnectorError, match="Credentials are not allowed in an address"):
         pull(connection_to("http://me:pw@127.0.0.1:9"), {})

@@ -1,4 +1,4 @@
-"""Services as YAML: loaded once or many times, wholly or not at all, and every mistake told by line, key, reason."""
+"""Loading of services from YAML: idempotent, all or nothing, every error with line, key and reason."""
 
 import io
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from apps.services.definition.loading import LoadError, LoadResult, load_services
-from apps.services.definition.options import source_from
+from apps.services.definition.options import read_source
 from apps.services.models import Connection, Script, Service
 
 pytestmark = pytest.mark.django_db
@@ -61,7 +61,7 @@ def test_file_of_the_contract_is_loaded():
     assert script is not None
     assert script.source.startswith("def transform(records):\n")
     assert orders.next_run_at is not None
-    assert source_from("http", orders.source_options)
+    assert read_source("http", orders.source_options)
     files = Service.objects.get(slug="nightly-files")
     assert (files.name, files.next_run_at, files.current_script()) == ("Nightly files", None, None)
 
@@ -92,7 +92,7 @@ def test_what_differs_is_updated():
     assert [script.version for script in orders.scripts.order_by("version")] == [1, 2]
 
 
-def test_script_alone_counts_as_an_update_and_may_be_taken_away():
+def test_script_alone_counts_as_an_update_and_can_be_removed():
     load_services(CONTRACT)
     start, end = CONTRACT.index("    script: |"), CONTRACT.index("    destination: {connection: warehouse")
 
@@ -150,22 +150,22 @@ def test_services_may_use_connections_that_are_there_already():
     ("old", "new", "line", "key", "reason"),
     [
         ("kind: file", "kind: carrier-pigeon", 4, "connections.drop.kind", "write one of http, file."),
-        ("secret_env: SHOP_TOKEN", "secrets: x", 2, "connections.shop.auth.secrets", "known are secret,"),
+        ("secret_env: SHOP_TOKEN", "secrets: x", 2, "connections.shop.auth.secrets", "known are secret, secret_env"),
         ("type: bearer", "type: oauth", 2, "connections.shop.auth.type", "write one of none, bearer, basic, header"),
-        (", secret_env: SHOP_TOKEN", "", 2, "connections.shop.auth.secret", "This sign-in needs a secret"),
-        ("bearer", "basic", 2, "connections.shop.auth.username", "This sign-in needs a user name"),
-        ("bearer", "header, header: X Y", 2, "connections.shop.auth.header", "This is no header name"),
-        ("SHOP_TOKEN", "SHOP-TOKEN", 2, "connections.shop.auth.secret_env", "This is no name of a variable"),
+        (", secret_env: SHOP_TOKEN", "", 2, "connections.shop.auth.secret", "Required; enter the secret"),
+        ("bearer", "basic", 2, "connections.shop.auth.username", "Required."),
+        ("bearer", "header, header: X Y", 2, "connections.shop.auth.header", "Invalid header name"),
+        ("SHOP_TOKEN", "SHOP-TOKEN", 2, "connections.shop.auth.secret_env", "Invalid variable name"),
         ("http://127.0.0.1:3001", "ftp://127.0.0.1", 3, "connections.warehouse.base_url", "does not begin with one of"),
         ("file:///srv/drop", "simplecache::file:///srv", 4, "connections.drop.url", "does not begin with one of"),
         ("file:///srv/drop", "file:///srv/../etc", 4, "connections.drop.url", "“..” is not allowed"),
         ("  warehouse:", "  ware house:", 3, "connections.ware house", "letters, numbers, underscores or hyphens"),
-        ("max_attempts: 3", "max_attempt: 3", 17, f"{ORDERS}.max_attempt", "no such option"),
+        ("max_attempts: 3", "max_attempt: 3", 17, f"{ORDERS}.max_attempt", "Unknown option"),
         ("max_attempts: 3", "max_attempts: 0", 17, f"{ORDERS}.max_attempts", "from 1 to 20"),
-        ("*/15 * * * *", "*/15 * * *", 15, f"{ORDERS}.schedule", "has not five fields"),
-        ("*/15 * * * *", "61 * * * *", 15, f"{ORDERS}.schedule", "no cron expression"),
-        ("*/15 * * * *", "0 0 30 2 *", 15, f"{ORDERS}.schedule", "no cron expression"),
-        ("Europe/London", "Europe/Atlantis", 16, f"{ORDERS}.timezone", "is no time zone"),
+        ("*/15 * * * *", "*/15 * * *", 15, f"{ORDERS}.schedule", "does not have five fields"),
+        ("*/15 * * * *", "61 * * * *", 15, f"{ORDERS}.schedule", "not a valid cron expression"),
+        ("*/15 * * * *", "0 0 30 2 *", 15, f"{ORDERS}.schedule", "not a valid cron expression"),
+        ("Europe/London", "Europe/Atlantis", 16, f"{ORDERS}.timezone", "Unknown time zone"),
         ("is_active: true", "is_active: perhaps", 19, f"{ORDERS}.is_active", "write true or false"),
         ("is_active: true", "overlap: pile-up", 19, f"{ORDERS}.overlap", "write one of skip, queue, allow"),
         ("is_active: true", "retry_limit: 21", 19, f"{ORDERS}.retry_limit", "from 0 to 20"),
@@ -173,22 +173,22 @@ def test_services_may_use_connections_that_are_there_already():
         ("is_active: true", "capture_on_failure: 2", 19, f"{ORDERS}.capture_on_failure", "write true or false"),
         ("is_active: true", "log_retention_days: 0", 19, f"{ORDERS}.log_retention_days", "from 1 to 36600"),
         ("is_active: true", "kind: odd", 19, f"{ORDERS}.kind", "write one of integration, reported"),
-        ("is_active: true", "kind: reported", 8, f"{ORDERS}.source", "A reported service runs elsewhere"),
+        ("is_active: true", "kind: reported", 8, f"{ORDERS}.source", "Unknown option; known are"),
         ("def transform", "def transmute", 10, f"{ORDERS}.script", "transform"),
         ("log(", "log((", 10, f"{ORDERS}.script", "Parse error"),
         ("connection: shop", "connection: shoop", 8, f"{ORDERS}.source.connection", "known are drop, shop"),
         ("type: page", "type: pages", 9, f"{ORDERS}.source.pagination.type", "is not known"),
-        ('records: "@"', 'records: "@["', 8, f"{ORDERS}.source.records", "is no JMESPath expression"),
+        ('records: "@"', 'records: "@["', 8, f"{ORDERS}.source.records", "is not a JMESPath expression"),
         ("in/*.json", "../in/*.json", 21, "services.nightly-files.source.path", "would leave"),
-        ("{run}-{page}", "{date}", 22, "services.nightly-files.destination.path", "use {run} and {page}"),
-        ("  nightly-files:", "  orders-to-warehouse:", 20, ORDERS, "stands twice; first on line 6"),
+        ("{run}-{page}", "{date}", 22, "services.nightly-files.destination.path", "use {run}, {page}"),
+        ("  nightly-files:", "  orders-to-warehouse:", 20, ORDERS, "Duplicate key; first on line 6"),
         ("services:", "service:", 5, "service", "known are connections, services"),
         ("is_active: true", "is_active: !!python/object:os.system x", 19, "", "could not determine a constructor"),
         ("is_active: true", "is_active: [", 21, "", "expected"),
         ("is_active: true", "is_active: 2024-13-45", 19, "", "month"),
     ],
 )  # fmt: skip
-def test_mistake_is_told_by_line_key_and_reason_and_nothing_is_loaded(old, new, line, key, reason):
+def test_error_is_reported_with_line_key_and_reason_and_nothing_is_loaded(old, new, line, key, reason):
     with pytest.raises(LoadError) as caught:
         load_services(CONTRACT.replace(old, new, 1), filename="shop.yaml")
 
@@ -198,7 +198,7 @@ def test_mistake_is_told_by_line_key_and_reason_and_nothing_is_loaded(old, new, 
     assert (Connection.objects.count(), Service.objects.count()) == (0, 0)
 
 
-def test_every_mistake_is_told_at_once():
+def test_all_errors_are_reported_at_once():
     with pytest.raises(LoadError) as caught:
         load_services(CONTRACT.replace("max_attempts: 3", "attempts: 3").replace("kind: file", "kind: tape"))
 
@@ -223,7 +223,7 @@ def test_every_mistake_is_told_at_once():
         "d: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: [*d,*d,*d,*d,*d,*d,*d,*d,*d,*d]",
     ],
 )
-def test_text_that_describes_no_services_is_told(text):
+def test_invalid_document_is_refused(text):
     with pytest.raises(LoadError):
         load_services(text)
 
@@ -255,7 +255,7 @@ def test_command_loads_all_files_or_none(tmp_path: Path):
 
 
 @pytest.mark.parametrize("content", [None, b"\xff\xfe\x00"])
-def test_command_tells_of_a_file_that_cannot_be_read(tmp_path: Path, content):
+def test_command_reports_an_unreadable_file(tmp_path: Path, content):
     path = tmp_path / "services.yaml"
     if content is not None:
         path.write_bytes(content)

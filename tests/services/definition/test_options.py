@@ -1,23 +1,20 @@
-"""Options of sources, destinations and runs: what is understood, and how what is not is told."""
+"""Options of sources, destinations and runs: defaults, values, and errors by key."""
 
 import pytest
 from django.core.exceptions import ValidationError
+from django.utils.translation import override
 
 from apps.services.definition.connection_url import validate_address, without_secrets
-from apps.services.definition.option_values import Expression
+from apps.services.definition.option_types import Expression
 from apps.services.definition.options import (
     Cursors,
-    FileDestination,
-    FileSource,
-    HttpDestination,
     HttpSource,
     PageNumbers,
     SinglePage,
-    destination_from,
-    run_options_from,
-    source_from,
+    read_destination,
+    read_run_options,
+    read_source,
 )
-from apps.services.models import Service
 
 
 def errors_of(read, *arguments, **named) -> dict[str, list[str]]:
@@ -27,19 +24,14 @@ def errors_of(read, *arguments, **named) -> dict[str, list[str]]:
 
 
 def test_defaults_of_an_http_source():
-    assert source_from("http", {}) == HttpSource(
-        path="",
-        records=Expression.compile("@"),
-        id_field="id",
-        page_size=100,
-        params={},
-        headers={},
-        pagination=SinglePage(),
-    )
+    source = read_source("http", {})
+
+    assert source == HttpSource()
+    assert (source.records.text, source.page_size, source.pagination) == ("@", 100, SinglePage())
 
 
 def test_every_option_of_an_http_source():
-    source = source_from(
+    source = read_source(
         "http",
         {
             "path": "/orders",
@@ -54,40 +46,82 @@ def test_every_option_of_an_http_source():
 
     assert isinstance(source, HttpSource)
     assert (source.page_size, source.params) == (50, {"open": "true", "since": "2024"})
-    assert source.pagination == PageNumbers("_page", "_limit", 0)
+    assert source.pagination == PageNumbers(page_param="_page", size_param="_limit", first=0)
 
 
 def test_cursor_is_compiled():
-    source = source_from("http", {"pagination": {"type": "cursor", "cursor": "meta.next", "param": "after"}})
+    source = read_source("http", {"pagination": {"type": "cursor", "cursor": "meta.next", "param": "after"}})
 
     assert isinstance(source, HttpSource)
-    assert source.pagination == Cursors(Expression.compile("meta.next"), "after", "")
+    assert isinstance(source.pagination, Cursors)
+    assert source.pagination.cursor == Expression.compile("meta.next")
 
 
 def test_defaults_of_the_others():
-    assert destination_from("http", {}) == HttpDestination("", "POST", 100, {}, {})
-    assert source_from("file", {"path": "in/*.jsonl"}) == FileSource(
-        "in/*.jsonl", "ndjson", Expression.compile("@"), "id", 1000
-    )
-    assert destination_from("file", {"path": "out/{run}-{page}.csv"}) == FileDestination(
-        "out/{run}-{page}.csv", "csv"
-    )
+    assert read_destination("http", {}).model_dump() == {
+        "path": "",
+        "method": "POST",
+        "batch_size": 100,
+        "params": {},
+        "headers": {},
+    }
+    assert read_source("file", {"path": "in/*.jsonl"}).model_dump() == {
+        "path": "in/*.jsonl",
+        "format": "ndjson",
+        "records": "@",
+        "id_field": "id",
+        "page_size": 1000,
+    }
+    assert read_destination("file", {"path": "out/{run}-{page}.csv"}).model_dump() == {
+        "path": "out/{run}-{page}.csv",
+        "format": "csv",
+    }
+
+
+@pytest.mark.parametrize("empty", [None, ""])
+def test_empty_value_means_the_default(empty):
+    assert read_source("http", {"page_size": empty, "records": empty, "pagination": empty}) == HttpSource()
 
 
 def test_unknown_keys_list_the_known_ones():
-    assert errors_of(destination_from, "http", {"pth": "/x"}) == {
-        "pth": ["There is no such option; known are batch_size, headers, method, params, path."]
+    assert errors_of(read_destination, "http", {"pth": "/x"}) == {
+        "pth": ["Unknown option; known are batch_size, headers, method, params, path."]
     }
-    assert errors_of(source_from, "http", {"pagination": {"type": "offset", "cursor": "x"}}) == {
-        "pagination.cursor": ["There is no such option; known are offset_param, size_param, type."]
+    assert errors_of(read_source, "http", {"pagination": {"type": "offset", "cursor": "x"}}) == {
+        "pagination.cursor": ["Unknown option; known are offset_param, size_param, type."]
     }
 
 
 def test_unknown_kind_of_connection():
-    for read in (source_from, destination_from):
+    for read in (read_source, read_destination):
         assert errors_of(read, "carrier-pigeon", {}) == {
-            "connection": ["“carrier-pigeon” is no kind of connection; known are http, file."]
+            "connection": ["Unknown kind of connection “carrier-pigeon”; known are http, file."]
         }
+
+
+@pytest.mark.parametrize(
+    ("data", "key", "message"),
+    [
+        ({"page_size": 0}, "page_size", "“0” is not valid; write a whole number from 1 to 100000."),
+        ({"method": "GET"}, "method", "“GET” is not known; write one of POST, PUT, PATCH."),
+        ({"path": 7}, "path", "Write text, not 7."),
+        ({"params": ["a"]}, "params", "Write names with their values, not ['a']."),
+        (
+            {"path": "/items/{id}"},
+            "path",
+            "Unknown placeholder “{id}”; write %7B and %7D for braces.",
+        ),
+    ],
+)
+def test_message_says_what_is_wrong_and_what_to_do(data, key, message):
+    read = read_destination if "method" in data else read_source
+
+    assert errors_of(read, "http", data) == {key: [message]}
+
+
+def test_messages_are_translated():
+    with override("de"):
+        assert "Unbekannte Option" in errors_of(read_source, "http", {"pth": "/x"})["pth"][0]
 
 
 @pytest.mark.parametrize(
@@ -98,6 +132,8 @@ def test_unknown_kind_of_connection():
         ("path", {"path": "a/%252e%252e/x"}),
         ("path", {"path": "http://evil/x"}),
         ("path", {"path": "a b"}),
+        ("path", {"path": "/items/{id}"}),
+        ("path", {"path": "/items/{"}),
         ("path", {"path": "a#b"}),
         ("path", {"path": "a\\..\\b"}),
         ("path", {"path": "a\r\nX: 1"}),
@@ -126,42 +162,42 @@ def test_unknown_kind_of_connection():
         ("pagination.first", {"pagination": {"type": "page", "first": -1}}),
     ],
 )
-def test_wrong_option_of_an_http_source_is_told_by_its_key(key, data):
-    assert list(errors_of(source_from, "http", data, auth_header="X-Api-Key")) == [key]
+def test_invalid_option_of_an_http_source_is_reported_by_key(key, data):
+    assert list(errors_of(read_source, "http", data, auth_header="X-Api-Key")) == [key]
 
 
 @pytest.mark.parametrize(
     ("key", "read", "data"),
     [
-        ("method", destination_from, {"method": "GET", "path": "x"}),
-        ("batch_size", destination_from, {"batch_size": -1}),
+        ("method", read_destination, {"method": "GET", "path": "x"}),
+        ("batch_size", read_destination, {"batch_size": -1}),
     ],
 )
-def test_wrong_option_of_an_http_destination_is_told_by_its_key(key, read, data):
+def test_invalid_option_of_an_http_destination_is_reported_by_key(key, read, data):
     assert list(errors_of(read, "http", data)) == [key]
 
 
 @pytest.mark.parametrize(
     ("key", "read", "data"),
     [
-        ("path", source_from, {"format": "csv"}),
-        ("path", source_from, {"path": "../x.csv"}),
-        ("path", source_from, {"path": "/x.csv"}),
-        ("path", source_from, {"path": "a::b.csv"}),
-        ("format", source_from, {"path": "x.xlsx"}),
-        ("format", source_from, {"path": "x.csv", "format": "xlsx"}),
-        ("records", source_from, {"path": "x.csv", "records": "a"}),
-        ("path", destination_from, {"path": "{date}.csv"}),
-        ("path", destination_from, {"path": "{run}/"} | {"format": "csv"}),
-        ("path", destination_from, {"path": "*.csv"}),
+        ("path", read_source, {"format": "csv"}),
+        ("path", read_source, {"path": "../x.csv"}),
+        ("path", read_source, {"path": "/x.csv"}),
+        ("path", read_source, {"path": "a::b.csv"}),
+        ("format", read_source, {"path": "x.xlsx"}),
+        ("format", read_source, {"path": "x.csv", "format": "xlsx"}),
+        ("records", read_source, {"path": "x.csv", "records": "a"}),
+        ("path", read_destination, {"path": "{date}.csv"}),
+        ("path", read_destination, {"path": "{run}/"} | {"format": "csv"}),
+        ("path", read_destination, {"path": "*.csv"}),
     ],
 )
-def test_wrong_option_of_files_is_told_by_its_key(key, read, data):
+def test_invalid_option_of_files_is_reported_by_key(key, read, data):
     assert list(errors_of(read, "file", data)) == [key]
 
 
-def test_all_that_is_wrong_is_told_at_once():
-    assert sorted(errors_of(source_from, "http", {"path": "..", "page_size": 0, "x": 1})) == [
+def test_all_errors_are_reported_at_once():
+    assert sorted(errors_of(read_source, "http", {"path": "..", "page_size": 0, "x": 1})) == [
         "page_size",
         "path",
         "x",
@@ -171,17 +207,17 @@ def test_all_that_is_wrong_is_told_at_once():
 def test_run_options_may_be_texts():
     given = {"page_size": "50", "max_attempts": 2, "record_id": " 10045 "}
 
-    assert run_options_from(Service(), given) == {"page_size": 50, "max_attempts": 2, "record_id": "10045"}
-    assert run_options_from(Service(), {"page_size": "", "record_id": None}) == {}
-    assert run_options_from(Service(), {"record_id": 10045}) == {"record_id": "10045"}
+    assert read_run_options(given) == {"page_size": 50, "max_attempts": 2, "record_id": "10045"}
+    assert read_run_options({"page_size": "", "record_id": None}) == {}
+    assert read_run_options({"record_id": 10045}) == {"record_id": "10045"}
 
 
 @pytest.mark.parametrize(
     "given",
     [{"page_size": 0}, {"page_size": 100_001}, {"max_attempts": 21}, {"record_id": ["1"]}, {"pages": 1}],
 )
-def test_wrong_run_option_is_told_by_its_key(given):
-    assert list(errors_of(run_options_from, Service(), given)) == list(given)
+def test_invalid_run_option_is_reported_by_key(given):
+    assert list(errors_of(read_run_options, given)) == list(given)
 
 
 @pytest.mark.parametrize(

@@ -40,13 +40,13 @@ async function describeSchedule(field) {
   try {
     const response = await fetch(url, { signal: asked.signal });
     const answer = await response.json();
-    const words = form.querySelector(".schedule-words");
-    words.textContent = answer.words;
-    words.classList.toggle("is-wrong", !answer.is_valid);
+    const output = form.querySelector(".schedule-text");
+    output.textContent = answer.text;
+    output.classList.toggle("is-wrong", !answer.is_valid);
   } catch (error) {
     if (error.name !== "AbortError") {
       // The words are a courtesy: saving checks the schedule anyway.
-      form.querySelector(".schedule-words").textContent = "";
+      form.querySelector(".schedule-text").textContent = "";
     }
   }
 }

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 from jmespath.exceptions import JMESPathError
 
 from apps.services.connectors.base import ConnectorError, Record
-from apps.services.definition.option_values import Expression
+from apps.services.definition.option_types import Expression
 
 
 def parse_json(data: bytes) -> Any:

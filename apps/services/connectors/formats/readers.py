@@ -11,7 +11,7 @@ from django.conf import settings
 
 from apps.services.connectors.base import ConnectorError, Record
 from apps.services.connectors.formats.documents import parse_json, records_in
-from apps.services.definition.option_values import Expression
+from apps.services.definition.option_types import Expression
 
 CONTENT_TYPES = {"json": "application/json", "ndjson": "application/x-ndjson", "csv": "text/csv"}
 _CHUNK = 64 * 1024

@@ -45,9 +45,9 @@ class Paging:
 
     def first(self) -> PageRequest:
         match self._source.pagination:
-            case PageNumbers(page_param, size_param, first):
+            case PageNumbers(page_param=page_param, size_param=size_param, first=first):
                 return self._numbered(page_param, first, size_param)
-            case Offsets(offset_param, size_param):
+            case Offsets(offset_param=offset_param, size_param=size_param):
                 return self._numbered(offset_param, 0, size_param)
             case Cursors(size_param=size_param) | Links(size_param=size_param):
                 return PageRequest(self._address(self._sized(size_param)))
@@ -57,11 +57,11 @@ class Paging:
     def after(self, request: PageRequest, pulled: Pulled) -> PageRequest | None:
         """The page after `request`, None where that was the last. Raises ConnectorError."""
         match self._source.pagination:
-            case PageNumbers(page_param, size_param):
+            case PageNumbers(page_param=page_param, size_param=size_param):
                 if self._is_last(pulled, size_param):
                     return None
                 return self._numbered(page_param, int(request.position) + 1, size_param)
-            case Offsets(offset_param, size_param):
+            case Offsets(offset_param=offset_param, size_param=size_param):
                 if self._is_last(pulled, size_param):
                     return None
                 return self._numbered(offset_param, int(request.position) + pulled.record_count, size_param)

@@ -9,18 +9,18 @@ from django.db import transaction
 
 from apps.services.definition.loading import LoadError, LoadResult, load_services
 from apps.services.models import Service
-from apps.services.schedule import in_words
+from apps.services.schedule import describe_schedule
 
 
 class Command(BaseCommand):
     help = (
-        "Creates or updates connections and services from a YAML file. Loading the same file again changes nothing; "
-        "a file with a problem changes nothing either, and every problem is named with its line, key and reason."
+        "Creates or updates connections and services from YAML files, all or nothing. Loading the same file again "
+        "changes nothing. Every error is reported with its line, key and reason."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
-            "files", nargs="+", type=Path, metavar="FILE.yaml", help="the files, all or none of them"
+            "files", nargs="+", type=Path, metavar="FILE.yaml", help="YAML file; several may be given"
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -54,4 +54,4 @@ def _schedule_of(slug: str) -> str:
     if not service.schedule:
         return "without a schedule"
     paused = "" if service.is_active else ", not active"
-    return f"runs {in_words(service.schedule)} ({service.timezone}){paused}"
+    return f"runs {describe_schedule(service.schedule)} ({service.timezone}){paused}"

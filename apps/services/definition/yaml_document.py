@@ -1,4 +1,4 @@
-"""YAML that remembers on which line each key stands, read safely and strictly."""
+"""YAML document with the line of each key, read safely and strictly."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import yaml
 
 type KeyPath = tuple[str, ...]
 
-# Aliases make a small file into an endless document.
+# Limits against aliases that expand a small file into a huge document.
 _MAX_NODES = 100_000
 _MAX_DEPTH = 50
 
 
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong on one line of a file."""
+    """An error on one line of a file."""
 
     line: int
-    # Dotted, as in services.orders.source.page_size; empty where the file as a whole is meant.
+    # Dotted, as in services.orders.source.page_size; empty for the whole file.
     key: str
     reason: str
 
@@ -27,10 +27,10 @@ class Problem:
         return f"line {self.line}" + (f", {self.key}" if self.key else "") + f": {self.reason}"
 
 
-class LocatedYaml:
-    """The document of one YAML text: its `value`, the line of each key, and the problems of reading it.
+class YamlDocument:
+    """The `value` of a YAML text, the line of each key, and the problems found while reading.
 
-    Tags that would make objects are problems, as are keys that stand twice and documents after the first.
+    Tags that construct objects, duplicate keys and documents after the first are problems.
     """
 
     def __init__(self, text: str) -> None:
@@ -45,11 +45,9 @@ class LocatedYaml:
                 self.value = self._value_of(loader, root, ())
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
-            self.problems.append(
-                Problem(mark.line + 1 if mark else 1, "", error.problem or "This is no YAML.")
-            )
+            self.problems.append(Problem(mark.line + 1 if mark else 1, "", error.problem or "Invalid YAML."))
         except yaml.YAMLError as error:
-            # A character that no YAML may hold; its line is counted here.
+            # A character that YAML does not allow; the error has no line.
             position = getattr(error, "position", 0) or 0
             self.problems.append(Problem(text.count("\n", 0, position) + 1, "", str(error).splitlines()[0]))
         except RecursionError:
@@ -59,7 +57,7 @@ class LocatedYaml:
                 loader.dispose()
 
     def line_of(self, path: KeyPath) -> int:
-        """The line of the key at `path`, or of the nearest key above it."""
+        """Line of the key at `path`, or of the nearest key above it."""
         while path and path not in self._lines:
             path = path[:-1]
         return self._lines.get(path, 1)
@@ -71,7 +69,7 @@ class LocatedYaml:
         self._node_count += 1
         if self._node_count > _MAX_NODES or len(path) > _MAX_DEPTH:
             raise yaml.MarkedYAMLError(
-                problem="The document is too large or too deep; aliases (*) count each time.",
+                problem="The document is too large or too deep; aliases (*) count each time they are used.",
                 problem_mark=node.start_mark,
             )
         if isinstance(node, yaml.MappingNode):
@@ -92,10 +90,10 @@ class LocatedYaml:
             inner = (*path, str(key))
             line = key_node.start_mark.line + 1
             if isinstance(key, dict | list):
-                self.problems.append(Problem(line, ".".join(path), "A key has to be text."))
+                self.problems.append(Problem(line, ".".join(path), "Invalid key; a key must be text."))
             elif str(key) in mapping:
                 self.problems.append(
-                    Problem(line, ".".join(inner), f"This stands twice; first on line {self._lines[inner]}.")
+                    Problem(line, ".".join(inner), f"Duplicate key; first on line {self._lines[inner]}.")
                 )
             else:
                 self._lines[inner] = line

@@ -1,0 +1,198 @@
+"""Description of a connection, as in a YAML file, and its row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext
+from django.utils.translation import gettext_noop as _
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
+
+from apps.services.definition.connection_url import validate_address
+from apps.services.definition.option_types import (
+    HeaderName,
+    Number,
+    Options,
+    Text,
+    VariableName,
+    read_options,
+)
+from apps.services.definition.rows import Outcome, assign, column, outcome_of, validate
+from apps.services.models import Connection
+from apps.services.secrets import SecretUnavailable, decrypt, encrypt
+
+# Keys of the description whose model field has another name.
+_KEY_OF_FIELD = {
+    "auth": "auth.type",
+    "auth_username": "auth.username",
+    "auth_header": "auth.header",
+    "secret_env": "auth.secret_env",
+    "url": "base_url",
+}
+
+
+def _check_username(value: str) -> str:
+    if ":" in value or not value.isprintable():
+        raise ValueError(gettext("Colons and control characters are not allowed; remove them."))
+    return value
+
+
+class NoAuth(Options):
+    """No authentication."""
+
+    type: Literal["none"] = "none"
+
+
+class _SecretAuth(Options):
+    secret_env: VariableName = Field(
+        "",
+        title=_("Secret from environment variable"),
+        description=_("Variable of the workers with the secret."),
+    )
+    secret: Text = Field(
+        "",
+        title=_("Secret"),
+        description=_("Token or password. It is stored encrypted."),
+        validate_default=True,
+    )
+
+    @field_validator("secret")
+    @classmethod
+    def _check_secret(cls, value: str, info: ValidationInfo) -> str:
+        if value and not value.isprintable():
+            raise ValueError(gettext("Line breaks and control characters are not allowed; remove them."))
+        if value and info.data.get("secret_env"):
+            raise ValueError(gettext("Enter a secret or name a variable, not both."))
+        has_secret = value or "secret_env" not in info.data or info.data["secret_env"]
+        if not has_secret and not (info.context or {}).get("has_stored_secret"):
+            raise ValueError(
+                gettext("Required; enter the secret, or name the environment variable that contains it.")
+            )
+        return value
+
+
+class BearerAuth(_SecretAuth):
+    """Authentication with the header `Authorization: Bearer <secret>`."""
+
+    type: Literal["bearer"] = "bearer"
+
+
+class BasicAuth(_SecretAuth):
+    """Authentication with user name and password (the secret)."""
+
+    type: Literal["basic"] = "basic"
+    username: Annotated[Text, AfterValidator(_check_username)] = Field(title=_("User name"))
+
+
+class HeaderAuth(_SecretAuth):
+    """Authentication with a custom header that contains the secret."""
+
+    type: Literal["header"] = "header"
+    header: HeaderName = Field(title=_("Header name"), description=_("Such as X-Api-Key."))
+
+
+class _ConnectionDescription(Options):
+    connect_timeout: Number = column(Connection, "connect_timeout")
+    read_timeout: Number = column(Connection, "read_timeout")
+
+    @field_validator("auth", mode="before", check_fields=False)
+    @classmethod
+    def _short_form(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return {"type": value}
+        return {"type": "none", **value} if isinstance(value, Mapping) else value
+
+
+def _check_http_address(value: str) -> str:
+    return _checked_address("http", value)
+
+
+def _check_file_address(value: str) -> str:
+    return _checked_address("file", value)
+
+
+def _checked_address(kind: str, value: str) -> str:
+    try:
+        validate_address(kind, value)
+    except ValidationError as error:
+        raise ValueError(" ".join(error.messages)) from None
+    return value
+
+
+class HttpConnection(_ConnectionDescription):
+    """Connection to an HTTP API."""
+
+    kind: Literal["http"]
+    base_url: Annotated[Text, AfterValidator(_check_http_address)] = Field(
+        title=_("Base URL"),
+        description=_("Address that paths are appended to, such as https://shop.example/api."),
+    )
+    auth: NoAuth | BearerAuth | BasicAuth | HeaderAuth = Field(
+        NoAuth(), discriminator="type", title=_("Authentication")
+    )
+
+
+class FileConnection(_ConnectionDescription):
+    """Connection to a folder: on this host, on a server, or in a bucket."""
+
+    kind: Literal["file"]
+    url: Annotated[Text, AfterValidator(_check_file_address)] = Field(
+        title=_("URL"),
+        description=_("Address of the folder: file:///srv/drop, s3://bucket/prefix, sftp://host/folder."),
+    )
+    auth: NoAuth | BasicAuth = Field(NoAuth(), discriminator="type", title=_("Authentication"))
+
+
+type ConnectionDescription = HttpConnection | FileConnection
+CONNECTIONS: dict[str, type[ConnectionDescription]] = {"http": HttpConnection, "file": FileConnection}
+
+
+def load_connection(name: str, data: Mapping[str, Any]) -> Outcome:
+    """Creates or updates the connection `name`. Raises ValidationError by key of `data`."""
+    connection = Connection.objects.filter(name=name).first() or Connection(name=name)
+    description = read_connection(data, has_stored_secret=bool(connection.secret_encrypted))
+    auth: Any = description.auth
+    fields = {
+        "kind": description.kind,
+        "url": description.base_url if isinstance(description, HttpConnection) else description.url,
+        "connect_timeout": description.connect_timeout,
+        "read_timeout": description.read_timeout,
+        "auth": auth.type,
+        "auth_username": getattr(auth, "username", ""),
+        "auth_header": getattr(auth, "header", ""),
+        "secret_env": getattr(auth, "secret_env", ""),
+        "secret_encrypted": "" if isinstance(auth, NoAuth) else _encrypted(connection, auth),
+    }
+    outcome = outcome_of(connection, changed=assign(connection, fields))
+    validate(connection, _KEY_OF_FIELD)
+    if outcome != "unchanged":
+        connection.save()
+    return outcome
+
+
+def read_connection(data: Mapping[str, Any], *, has_stored_secret: bool = False) -> ConnectionDescription:
+    """`data` as the description of its kind. `url` is another name of `base_url`. Raises ValidationError by key."""
+    kind = data.get("kind")
+    if not isinstance(kind, str) or kind not in CONNECTIONS:
+        message = gettext("“%(kind)s” is not known; write one of %(known)s.")
+        raise ValidationError({"kind": [message % {"kind": kind or "", "known": ", ".join(CONNECTIONS)}]})
+    if kind == "http" and "url" in data and "base_url" not in data:
+        data = {("base_url" if key == "url" else key): value for key, value in data.items()}
+    return read_options(CONNECTIONS[kind], data, has_stored_secret=has_stored_secret)
+
+
+def _encrypted(connection: Connection, auth: _SecretAuth) -> str:
+    """The encrypted secret for the row; the stored text if the secret has not changed."""
+    if auth.secret_env:
+        return ""
+    if not auth.secret:
+        return connection.secret_encrypted
+    try:
+        if connection.secret_encrypted and decrypt(connection.secret_encrypted) == auth.secret:
+            return connection.secret_encrypted
+    except SecretUnavailable:
+        # The key has changed: the secret is encrypted anew.
+        pass
+    return encrypt(auth.secret)

@@ -1,0 +1,89 @@
+"""Reference of all options, as the Markdown page of the handbook."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+from annotated_types import Ge, Le
+from pydantic.fields import FieldInfo
+
+from apps.services.definition.connections import FileConnection, HttpConnection
+from apps.services.definition.option_types import Options, is_whole_number, union_members
+from apps.services.definition.options import FileDestination, FileSource, HttpDestination, HttpSource
+from apps.services.definition.services import IntegrationService, ReportedService
+
+_INTRODUCTION = """\
+# Options
+
+Every option of connections and services, with its default. An option without a default is required.
+"""
+_MODELS: dict[str, type[Options]] = {
+    "Connection of kind http": HttpConnection,
+    "Connection of kind file": FileConnection,
+    "Source of an HTTP connection": HttpSource,
+    "Source of a file connection": FileSource,
+    "Destination of an HTTP connection": HttpDestination,
+    "Destination of a file connection": FileDestination,
+    "Service": IntegrationService,
+    "Service of kind reported": ReportedService,
+}
+
+
+def option_reference() -> str:
+    """Markdown with one table for each group of options."""
+    parts = [_INTRODUCTION]
+    for title, model in _MODELS.items():
+        rows = [row for name, info in model.model_fields.items() for row in _rows(name, info)]
+        table = ["| option | value | default | meaning |", "|---|---|---|---|", *rows]
+        parts.append("\n".join([f"## {title}", "", *table, ""]))
+    return "\n".join(parts)
+
+
+def _rows(name: str, info: FieldInfo) -> list[str]:
+    """The row of an option; for a union a row for each option of each member."""
+    if not info.discriminator:
+        return [_row(name, info)]
+    members = union_members(info)
+    rows = [
+        f"| `{name}.type` | {', '.join(f'`{tag}`' for tag in members)} | `none` | {info.description or ''} |"
+    ]
+    for tag, member in members.items():
+        rows += [
+            _row(f"{name}.{key}", nested, suffix=f" ({tag})")
+            for key, nested in sorted(
+                member.model_fields.items(), key=lambda item: item[0] in ("secret_env", "secret")
+            )
+            if key != "type"
+        ]
+    return list(dict.fromkeys(rows))
+
+
+def _row(name: str, info: FieldInfo, suffix: str = "") -> str:
+    default = "" if info.is_required() else _default(info.default)
+    return f"| `{name}`{suffix} | {_value(info)} | {default} | {info.description or info.title or ''} |"
+
+
+def _default(value: Any) -> str:
+    if isinstance(value, bool):
+        value = str(value).lower()
+    return f"`{value}`" if value not in (None, "", {}) else "empty"
+
+
+def _value(info: FieldInfo) -> str:
+    """Type and bounds in words."""
+    annotation: Any = getattr(info.annotation, "__value__", info.annotation)
+    if (choices := get_args(annotation)) and all(isinstance(choice, str) for choice in choices):
+        return ", ".join(f"`{choice}`" for choice in choices)
+    bounds: list[Any] = [
+        bound.ge if isinstance(bound, Ge) else bound.le
+        for bound in info.metadata
+        if isinstance(bound, Ge | Le)
+    ]
+    if bounds:
+        kind = "whole number" if is_whole_number(info) else "number"
+        return f"{kind} from {min(bounds):g} to {max(bounds):.0f}" if len(bounds) > 1 else kind
+    if isinstance(info.default, dict) or "dict" in str(annotation):
+        return "names and values"
+    if "Flag" in str(info.annotation):
+        return "true or false"
+    return "JMESPath" if "JMESPath" in str(info.annotation) else "text"

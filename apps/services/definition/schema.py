@@ -1,0 +1,49 @@
+"""JSON Schema of a service file, for editors that complete and check it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Field, create_model
+
+from apps.services.definition.connections import FileConnection, HttpConnection
+from apps.services.definition.option_types import Options, Text
+from apps.services.definition.options import FileDestination, FileSource, HttpDestination, HttpSource
+from apps.services.definition.services import IntegrationService, ReportedService
+
+
+def service_file_schema() -> dict[str, Any]:
+    """JSON Schema 2020-12 of a file for `load_services`."""
+    service: Any = create_model(
+        "Service",
+        __base__=IntegrationService,
+        source=(_with_connection(HttpSource) | _with_connection(FileSource), ...),
+        destination=(_with_connection(HttpDestination) | _with_connection(FileDestination), ...),
+    )
+    connection = Annotated[HttpConnection | FileConnection, Field(discriminator="kind")]
+    file = create_model(
+        "ServiceFile",
+        __base__=Options,
+        connections=(dict[str, connection], Field({}, description="Connections by name.")),
+        services=(dict[str, service | ReportedService], Field({}, description="Services by slug.")),
+    )
+    schema = file.model_json_schema()
+    for definition in schema["$defs"].values():
+        # The suffix of the path gives the format; `auth: bearer` is short for `auth: {type: bearer}`.
+        if "format" in definition.get("required", ()):
+            definition["required"].remove("format")
+        for option in definition.get("properties", {}).values():
+            # Pydantic gives the bounds of a nullable number under its own names.
+            for part in option.get("anyOf", ()):
+                for ours, standard in (("ge", "minimum"), ("le", "maximum")):
+                    if ours in part:
+                        part[standard] = part.pop(ours)
+        if auth := definition.get("properties", {}).get("auth"):
+            names = [*auth.pop("discriminator")["mapping"]]
+            auth["oneOf"].append({"type": "string", "enum": names})
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def _with_connection(model: type[Options]) -> Any:
+    connection = Field(description="Name of the connection.")
+    return create_model(f"{model.__name__}Options", __base__=model, connection=(Text, connection))

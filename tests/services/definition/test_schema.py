@@ -1,0 +1,63 @@
+"""JSON Schema of service files: valid files pass, invalid ones fail."""
+
+import json
+from io import StringIO
+
+import pytest
+import yaml
+from django.core.management import call_command
+from jsonschema import Draft202012Validator
+
+from tests.services.definition.test_loading import CONTRACT
+
+
+@pytest.fixture(scope="module")
+def validator() -> Draft202012Validator:
+    output = StringIO()
+    call_command("service_schema", stdout=output)
+    schema = json.loads(output.getvalue())
+    Draft202012Validator.check_schema(schema)
+    return Draft202012Validator(schema)
+
+
+def test_contract_example_is_valid(validator: Draft202012Validator) -> None:
+    assert list(validator.iter_errors(yaml.safe_load(CONTRACT))) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "connections: {shop: {kind: http, base_url: 'http://h', auth: bearer}}",
+        "services: {a: {source: {connection: c, path: x.csv}, destination: {connection: c, path: out.json}}}",
+        "services: {a: {kind: reported, name: A}}",
+    ],
+)
+def test_short_forms_are_valid(validator: Draft202012Validator, text: str) -> None:
+    assert list(validator.iter_errors(yaml.safe_load(text))) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("kind: file", "kind: tape"),
+        ("type: bearer", "type: oauth"),
+        ("max_attempts: 3", "max_attempt: 3"),
+        ("max_attempts: 3", "max_attempts: 0"),
+        ("page_size: 100", "page_size: many"),
+        ("type: page", "type: pages"),
+        ("connection: shop, ", ""),
+        ("services:", "service:"),
+    ],
+)
+def test_invalid_file_is_refused(validator: Draft202012Validator, old: str, new: str) -> None:
+    document = yaml.safe_load(CONTRACT.replace(old, new, 1))
+
+    assert not validator.is_valid(document)
+
+
+def test_options_are_described(validator: Draft202012Validator) -> None:
+    definitions = validator.schema["$defs"]
+
+    properties = definitions["HttpSourceOptions"]["properties"]
+    assert properties["page_size"]["default"] == 100
+    assert all("description" in option for option in properties.values())
