@@ -10,7 +10,8 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 from pydantic.fields import FieldInfo
 
-from apps.services.definition.option_types import Options, is_whole_number, union_members
+from apps.services.definition.option_errors import is_whole_number, union_members
+from apps.services.definition.option_types import Options
 from apps.services.definition.options import DESTINATIONS, SOURCES
 
 # Labels of choices, which are names of formats and types.

@@ -11,14 +11,8 @@ from django.utils.translation import gettext_noop as _
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from apps.services.definition.connection_url import validate_address
-from apps.services.definition.option_types import (
-    HeaderName,
-    Number,
-    Options,
-    Text,
-    VariableName,
-    read_options,
-)
+from apps.services.definition.option_errors import read_options
+from apps.services.definition.option_types import HeaderName, Number, Options, Text, VariableName
 from apps.services.definition.rows import Outcome, assign, column, outcome_of, validate
 from apps.services.models import Connection
 from apps.services.secrets import SecretUnavailable, decrypt, encrypt

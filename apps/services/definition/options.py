@@ -14,6 +14,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_noop as _
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from apps.services.definition.option_errors import read_options
 from apps.services.definition.option_types import (
     DestinationFile,
     Expression,
@@ -25,7 +26,6 @@ from apps.services.definition.option_types import (
     SourceFile,
     Text,
     WholeNumber,
-    read_options,
 )
 from apps.services.models import Connection
 

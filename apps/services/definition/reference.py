@@ -8,7 +8,8 @@ from annotated_types import Ge, Le
 from pydantic.fields import FieldInfo
 
 from apps.services.definition.connections import FileConnection, HttpConnection
-from apps.services.definition.option_types import Options, is_whole_number, union_members
+from apps.services.definition.option_errors import is_whole_number, union_members
+from apps.services.definition.option_types import Options
 from apps.services.definition.options import FileDestination, FileSource, HttpDestination, HttpSource
 from apps.services.definition.services import IntegrationService, ReportedService
 

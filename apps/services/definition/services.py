@@ -11,7 +11,8 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_noop as _
 from pydantic import AfterValidator, Field
 
-from apps.services.definition.option_types import Flag, Options, Text, WholeNumber, read_options, shorten
+from apps.services.definition.option_errors import read_options
+from apps.services.definition.option_types import Flag, Options, Text, WholeNumber, shorten
 from apps.services.definition.options import read_destination, read_source
 from apps.services.definition.rows import Outcome, assign, column, outcome_of, validate
 from apps.services.models import Connection, Service
