@@ -1,7 +1,7 @@
 from functools import partial
 from typing import Any
 
-from django.contrib.admin import AdminSite
+from django.contrib.admin import AdminSite, ModelAdmin
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver, path
@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from apps.console.help.page import help_page
 from apps.console.home.page import home_context
 from apps.console.ui.help_links import help_url
+from apps.console.ui.lookups import with_guarded_lookups
 from apps.console.ui.navigation import navigation
 
 
@@ -24,6 +25,9 @@ class SynclogAdminSite(AdminSite):
     empty_value_display = "–"
     # Ours stands in its place.
     enable_nav_sidebar = False
+
+    def register(self, model_or_iterable: Any, admin_class: Any = None, **options: Any) -> None:
+        super().register(model_or_iterable, with_guarded_lookups(admin_class or ModelAdmin), **options)
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
         context = super().each_context(request)

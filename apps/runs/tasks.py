@@ -55,7 +55,7 @@ def check_broker(timeout: float = 2) -> None:
         connection.ensure_connection(max_retries=1, interval_start=0, timeout=timeout)
 
 
-def answering_workers(timeout: float) -> list[str]:
+def responding_workers(timeout: float) -> list[str]:
     """The names of the workers that answer within `timeout` seconds."""
     return sorted(current_app.control.inspect(timeout=timeout).ping() or {})
 

@@ -195,11 +195,11 @@ def _add(response: HttpResponseBase, headers: Mapping[str, str]) -> None:
 
 
 def _gone(payload: Any) -> PayloadUnreadable:
-    """Why it can no longer be read, as far as the row says; what the row calls stored is not in the store."""
+    """The error for a payload that can no longer be read. A stored payload is missing from the store."""
     if payload.state in ("expired", "deleted") and payload.expires_at:
         return PayloadUnreadable(
             _("The payload expired at %(time)s.") % {"time": timestamp(payload.expires_at)}
         )
     if payload.state == "deleted":
         return PayloadUnreadable(_("The payload was deleted."))
-    return PayloadUnreadable(_("The payload is not in the store: it was lost, or has expired just now."))
+    return PayloadUnreadable(_("The payload is missing from the payload store."))

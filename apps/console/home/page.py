@@ -30,8 +30,8 @@ def home_context(user: Any) -> dict[str, Any]:
     services = list(late_services(user, now)[:MOST_ROWS])
     waiting = list(waiting_runs(user, now)[:MOST_ROWS])
     paused = list(paused_services(user)[:MOST_ROWS])
-    findings = run_checks()
-    problems = [finding for finding in findings if not finding.is_ok]
+    check_results = run_checks()
+    problems = [result for result in check_results if not result.is_ok]
     open_runs = Run.objects.open().visible_to(user).exclude(pk__in=[run.pk for run in waiting])
     failed = {run.service_id for run in failing}
     told = failed | {service.pk for service in (*paused, *services)}
@@ -42,7 +42,7 @@ def home_context(user: Any) -> dict[str, Any]:
         "waiting_runs": waiting,
         "paused_services": [service for service in paused if service.pk not in failed],
         "open_runs": open_runs.select_related("service", "started_by").order_by("-id")[:MOST_ROWS],
-        "findings": sorted(findings, key=lambda finding: finding.is_ok),
+        "check_results": sorted(check_results, key=lambda result: result.is_ok),
         "is_any_told": bool(told),
         "other_services": _other_services(user, told),
     }

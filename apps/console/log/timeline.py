@@ -1,4 +1,4 @@
-"""How long a run spent in each step: a bar drawn on the server, with the same in words beneath it."""
+"""Time that a run spent in each step, as a bar with a legend."""
 
 from __future__ import annotations
 
@@ -12,36 +12,33 @@ from django.utils.translation import gettext as _
 from apps.console.ui.formatting import duration_text
 from apps.runs.models import Run, Step
 
-# The units of the drawing, across; it stretches to the width of the page.
+# Units of the drawing; it stretches to the width of the page.
 _WIDTH = 1000
-# Every part can be seen, however short.
-_LEAST = 4
+# Width of the shortest part, so that it stays visible.
+_MIN_WIDTH = 4
 
 
 def timeline_html(run: Run, now: datetime) -> SafeString:
-    """The bar and its words; nothing where no step has been timed.
-
-    Pages go through pull, script and push in turn, so each part is the sum of its turns.
-    """
+    """Bar and legend; empty if no step was timed. Each part is the sum over all pages."""
     parts = _parts(run, now)
     if not parts:
         return SafeString("")
-    words = [(name, label, duration_text(timedelta(seconds=seconds))) for name, label, seconds in parts]
+    legend = [(name, label, duration_text(timedelta(seconds=seconds))) for name, label, seconds in parts]
     return format_html(
         '<svg class="timeline" viewBox="0 0 {} 10" preserveAspectRatio="none" role="img" aria-label="{}">{}</svg>'
-        '<ul class="timeline-words" aria-hidden="true">{}</ul>',
+        '<ul class="timeline-legend" aria-hidden="true">{}</ul>',
         _WIDTH,
         _("Time in each step: %(steps)s")
-        % {"steps": ", ".join(f"{label} {duration}" for _name, label, duration in words)},
+        % {"steps": ", ".join(f"{label} {duration}" for _name, label, duration in legend)},
         format_html_join(
             "", '<rect class="timeline-{}" x="{}" y="0" width="{}" height="10"></rect>', _bars(parts)
         ),
-        format_html_join("", '<li><i class="timeline-{}"></i>{} <b>{}</b></li>', words),
+        format_html_join("", '<li><i class="timeline-{}"></i>{} <b>{}</b></li>', legend),
     )
 
 
 def _parts(run: Run, now: datetime) -> list[tuple[str, str, float]]:
-    """Name, label and seconds of each step that took time, and of what lay between them."""
+    """Name, label and seconds of each step, and of the time outside of the steps."""
     timed = run.step_seconds if isinstance(run.step_seconds, dict) else {}
     parts = [
         (step.slug, str(step.label).capitalize(), float(timed[step.slug]))
@@ -52,18 +49,18 @@ def _parts(run: Run, now: datetime) -> list[tuple[str, str, float]]:
         return parts
     whole = ((run.finished_at or now) - run.started_at).total_seconds()
     rest = whole - sum(seconds for _name, _label, seconds in parts)
-    # Less is rounding, and in a run that goes on the step that is under way.
+    # Less is rounding; in a running run it is the current step.
     if not run.is_open and rest > whole / 50:
-        parts.append(("rest", _("Around them"), rest))
+        parts.append(("rest", _("Other"), rest))
     return parts
 
 
 def _bars(parts: list[tuple[str, str, float]]) -> list[tuple[str, str, str]]:
     whole = sum(seconds for _name, _label, seconds in parts)
-    space = _WIDTH - _LEAST * len(parts)
+    space = _WIDTH - _MIN_WIDTH * len(parts)
     bars, left = [], 0.0
     for name, _label, seconds in parts:
-        width = _LEAST + space * seconds / whole
+        width = _MIN_WIDTH + space * seconds / whole
         bars.append((name, f"{left:.1f}", f"{max(width - 2, 1):.1f}"))
         left += width
     return bars

@@ -1,4 +1,4 @@
-"""How the console says times, durations, sizes and counts."""
+"""Formatting of times, durations, sizes and counts."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ _NOTHING = "–"
 
 
 def duration_text(duration: timedelta | None) -> str:
-    """How long something took: "36.5 s" under a minute, then "2:44" and "1:02:03"; a dash for None."""
+    """Duration as "12 ms", "36.5 s", "2:44" or "1:02:03"; a dash for None."""
     if duration is None:
         return _NOTHING
     seconds = max(duration.total_seconds(), 0.0)
+    if 0 < seconds < 1:
+        return _("%(count)d ms") % {"count": max(1, int(seconds * 1000))}
     if seconds < 59.95:
         return _("%(seconds)s s") % {"seconds": number_format(seconds, 1)}
     minutes, rest = divmod(int(seconds), 60)

@@ -1,4 +1,4 @@
-"""Looks at everything that Synclog needs, and says in a sentence each what it finds."""
+"""Health checks of everything that Synclog needs, with one sentence for each result."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from botocore.config import Config
 from django.conf import settings
 from django.core.files.base import ContentFile
 from django.core.files.storage import FileSystemStorage, storages
-from django.db import connection
+from django.db import DatabaseError, InterfaceError, connection
+from django.db.migrations.executor import MigrationExecutor
 from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -29,25 +30,27 @@ from apps.runs.clock import database_now
 from apps.runs.log.spool import Spool, spooled_runs
 from apps.runs.models import Run, Tick
 from apps.runs.payloads.expiry import expiry_lag
-from apps.runs.tasks import answering_workers, check_broker
+from apps.runs.tasks import check_broker, responding_workers
 
 logger = logging.getLogger(__name__)
 
-# Beyond these something is wrong: the scheduler ticks every ten seconds; a spool goes with the end of its run;
-# expired payloads go within a minute; leases and schedules bear a clock that is a little off.
-LONGEST_SILENCE = timedelta(seconds=60)
-LONGEST_ORPHAN = timedelta(minutes=5)
-LONGEST_EXPIRY_LAG = timedelta(minutes=15)
-FURTHEST_CLOCK = timedelta(seconds=5)
-LEAST_FREE_BYTES = 100 * 1024 * 1024
+# Limits beyond which a check fails. The scheduler ticks every 10 s; a spool is removed at the end of its run; expired
+# payloads are deleted within a minute.
+MAX_TICK_AGE = timedelta(seconds=60)
+MAX_ORPHAN_AGE = timedelta(minutes=5)
+MAX_EXPIRY_LAG = timedelta(minutes=15)
+MAX_CLOCK_DIFFERENCE = timedelta(seconds=5)
+MIN_FREE_BYTES = 100 * 1024 * 1024
+# Runs that started within this time tell which hosts execute runs.
+HOSTS_SINCE = timedelta(hours=1)
 
-# A probe that waits for long is no answer.
+# Short timeouts: a health check must not hang.
 _QUICK = Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 1})
 
 
 @dataclass(frozen=True)
-class Finding:
-    """What one check found; `name` is fixed, `label` and `detail` are for people."""
+class CheckResult:
+    """Result of one check; `name` is stable, `label` and `detail` are translated."""
 
     name: str
     is_ok: bool
@@ -58,90 +61,104 @@ class Finding:
         return str(_CHECKS[self.name][0])
 
 
-class _Unwell(Exception):
-    """What is wrong, in one sentence."""
+class _CheckFailed(Exception):
+    """A check failed; the message says why, in one sentence."""
 
 
-def run_checks(*, is_thorough: bool = False) -> list[Finding]:
-    """All checks in a fixed order, each whatever the others find.
+def run_checks(*, is_thorough: bool = False) -> list[CheckResult]:
+    """Results of all checks in a fixed order.
 
-    Quick enough for a page; with `is_thorough` the workers are asked to answer, and the payload store to take
-    an object, give it back and delete it: seconds.
+    Fast enough for a page. With `is_thorough`, workers are pinged, and an object is written to the payload store,
+    read back and deleted: this takes seconds.
     """
-    return [_finding(name, check, is_thorough) for name, (_label, check) in _CHECKS.items()]
+    if is_thorough and _lacks_migrations():
+        # Every other check would fail for this reason alone.
+        return [CheckResult("database", False, _("Migrations are missing; run “manage.py migrate”."))]
+    return [_run_check(name, check, is_thorough) for name, (_label, check) in _CHECKS.items()]
 
 
 def check_database() -> None:
-    """Raises DatabaseError or InterfaceError where the database does not answer."""
+    """Raises DatabaseError or InterfaceError if the database does not respond."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1")
 
 
+def _lacks_migrations() -> bool:
+    """Whether migrations are missing; False if the database does not respond."""
+    try:
+        executor = MigrationExecutor(connection)
+    except (DatabaseError, InterfaceError):
+        return False
+    return bool(executor.migration_plan(executor.loader.graph.leaf_nodes()))
+
+
 def check_payload_store() -> None:
-    """Raises an error of the store where it cannot be reached; writes nothing."""
+    """Raises an error of the store if it is unreachable; writes nothing."""
     store: Any = _quick_store()
     if isinstance(store, S3Storage):
         store.connection.meta.client.head_bucket(Bucket=store.bucket_name)
     elif isinstance(store, FileSystemStorage):
         folder = Path(store.location)
         while not folder.exists():
-            # It is made with the first payload.
+            # The first payload creates it.
             folder = folder.parent
         if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
             raise NotADirectoryError(f"Files cannot be written to {folder}")
 
 
-def _finding(name: str, check: Callable[[bool], str], is_thorough: bool) -> Finding:
+def _run_check(name: str, check: Callable[[bool], str], is_thorough: bool) -> CheckResult:
     try:
-        return Finding(name, True, check(is_thorough))
-    except _Unwell as problem:
-        return Finding(name, False, str(problem))
-    # Whatever keeps it from answering, it is down; addresses and passwords stay in the process's log.
+        return CheckResult(name, True, check(is_thorough))
+    except _CheckFailed as error:
+        return CheckResult(name, False, str(error))
+    # Any error means that it is down. Details may contain addresses and passwords: they go to the log only.
     except Exception as error:
-        logger.warning("Doctor: the check of the %s failed", name, exc_info=True)
-        return Finding(name, False, _("Does not answer (%(error)s).") % {"error": type(error).__name__})
+        logger.warning("Health check %s failed", name, exc_info=True)
+        return CheckResult(name, False, _("Does not respond (%(error)s).") % {"error": type(error).__name__})
 
 
-def _look_at_database(_is_thorough: bool) -> str:
+def _check_database(_is_thorough: bool) -> str:
     started = time.monotonic()
     check_database()
-    return _("%(vendor)s answers in %(ms)d ms.") % {
+    return _("%(vendor)s responds in %(ms)d ms.") % {
         "vendor": connection.display_name,
         "ms": (time.monotonic() - started) * 1000,
     }
 
 
-def _look_at_broker(_is_thorough: bool) -> str:
+def _check_broker(_is_thorough: bool) -> str:
     check_broker()
-    return _("Can be reached.")
+    return _("Reachable.")
 
 
-def _look_at_workers(is_thorough: bool) -> str:
+def _check_workers(is_thorough: bool) -> str:
     if is_thorough:
-        names = answering_workers(timeout=2)
+        names = responding_workers(timeout=2)
         if not names:
-            raise _Unwell(_("No worker answers: are they started?"))
-        return _("%(count)d answer: %(names)s.") % {"count": len(names), "names": ", ".join(names)}
+            raise _CheckFailed(_("No worker responds; start the workers."))
+        return _("%(count)d respond: %(names)s.") % {"count": len(names), "names": ", ".join(names)}
     waiting = Run.objects.unclaimed().filter(queued_at__lt=Now() - timedelta(minutes=2)).count()
     if waiting:
-        raise _Unwell(_("%(count)d runs wait for longer than two minutes.") % {"count": waiting})
-    return _("No run waits for long.")
+        raise _CheckFailed(
+            _("%(count)d runs have been waiting for over two minutes; check the workers.")
+            % {"count": waiting}
+        )
+    return _("No run has been waiting for long.")
 
 
-def _look_at_scheduler(_is_thorough: bool) -> str:
+def _check_scheduler(_is_thorough: bool) -> str:
     ticked_at = Tick.objects.filter(name="queue_due_runs").values_list("ticked_at", flat=True).first()
     if ticked_at is None:
-        raise _Unwell(_("It has never ticked: are beat and the housekeeping worker started?"))
+        raise _CheckFailed(_("Has never run; start beat and the housekeeping worker."))
     silence = database_now() - ticked_at
-    if silence > LONGEST_SILENCE:
-        raise _Unwell(
-            _("Its last tick is %(age)s old: do beat and the housekeeping worker run?")
-            % {"age": _in_words(silence)}
+    if silence > MAX_TICK_AGE:
+        raise _CheckFailed(
+            _("Last ran %(age)s ago; check beat and the housekeeping worker.") % {"age": _duration(silence)}
         )
-    return _("Its last tick is %(age)s old.") % {"age": _in_words(silence)}
+    return _("Last ran %(age)s ago.") % {"age": _duration(silence)}
 
 
-def _look_at_spool(_is_thorough: bool) -> str:
+def _check_spool(_is_thorough: bool) -> str:
     folder: Path = settings.SPOOL_DIR
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder):
@@ -153,17 +170,21 @@ def _look_at_spool(_is_thorough: bool) -> str:
         try:
             state = Spool(run_id).path.stat()
         except FileNotFoundError:
-            # Its run has ended since.
+            # Its run has ended in the meantime.
             continue
         size += state.st_size
-        orphans += run_id not in still_open and time.time() - state.st_mtime > LONGEST_ORPHAN.total_seconds()
+        orphans += run_id not in still_open and time.time() - state.st_mtime > MAX_ORPHAN_AGE.total_seconds()
     if orphans:
-        raise _Unwell(
-            _("%(count)d spools of runs that have ended were not shipped; see the housekeeping worker's log.")
+        raise _CheckFailed(
+            _(
+                "%(count)d logs of ended runs are not in the database yet; see the log of the housekeeping worker."
+            )
             % {"count": orphans}
         )
-    if free < LEAST_FREE_BYTES:
-        raise _Unwell(_("Its disk has only %(free)d MiB left.") % {"free": free // 2**20})
+    if free < MIN_FREE_BYTES:
+        raise _CheckFailed(
+            _("Only %(free)d MiB left on its disk; free some space.") % {"free": free // 2**20}
+        )
     return _("%(count)d logs, %(size).1f MiB; %(free).1f GiB free.") % {
         "count": len(run_ids),
         "size": size / 2**20,
@@ -171,27 +192,43 @@ def _look_at_spool(_is_thorough: bool) -> str:
     }
 
 
-def _look_at_payload_store(is_thorough: bool) -> str:
+def _check_payload_store(is_thorough: bool) -> str:
     check_payload_store()
+    _check_that_hosts_share_the_store()
     if not is_thorough:
-        return _("Can be reached.")
+        return _("Reachable.")
     store = _quick_store()
     content = uuid.uuid4().hex.encode()
     key = store.save(f"payloads/probe/{content.decode()}", ContentFile(content))
     try:
         with store.open(key, "rb") as file:
             if file.read() != content:
-                raise _Unwell(_("It gives back other bytes than it took."))
+                raise _CheckFailed(_("Read back different data than was written."))
     finally:
         store.delete(key)
-    return _("Takes an object, gives it back and deletes it.")
+    return _("Writes, reads and deletes an object.")
 
 
-def _look_at_clock(_is_thorough: bool) -> str:
+def _check_that_hosts_share_the_store() -> None:
+    """Raises _CheckFailed if several hosts execute runs while payloads are in a local folder."""
+    if isinstance(storages["payloads"], S3Storage):
+        return
+    started = Run.objects.filter(started_at__gte=Now() - HOSTS_SINCE).exclude(worker="")
+    hosts = sorted(
+        {worker.partition(":")[0] for worker in started.values_list("worker", flat=True).distinct()}
+    )
+    if len(hosts) > 1:
+        raise _CheckFailed(
+            _("A local folder, but several hosts execute runs: %(hosts)s. Use S3 (AWS_STORAGE_BUCKET_NAME).")
+            % {"hosts": ", ".join(hosts)}
+        )
+
+
+def _check_clock(_is_thorough: bool) -> str:
     difference = abs(database_now() - timezone.now())
-    if difference > FURTHEST_CLOCK:
-        raise _Unwell(
-            _("This host and the database differ by %(seconds).1f s; lines would bear wrong times.")
+    if difference > MAX_CLOCK_DIFFERENCE:
+        raise _CheckFailed(
+            _("This host and the database differ by %(seconds).1f s; synchronize the clocks.")
             % {"seconds": difference.total_seconds()}
         )
     return _("This host and the database agree within %(seconds).1f s.") % {
@@ -199,15 +236,15 @@ def _look_at_clock(_is_thorough: bool) -> str:
     }
 
 
-def _look_at_expiry(_is_thorough: bool) -> str:
+def _check_expiry(_is_thorough: bool) -> str:
     lag = expiry_lag()
     if not lag:
-        return _("No expired payload is left.")
-    if lag > LONGEST_EXPIRY_LAG:
-        raise _Unwell(
-            _("A payload that expired %(age)s ago is still in the store.") % {"age": _in_words(lag)}
+        return _("No expired payload is waiting for deletion.")
+    if lag > MAX_EXPIRY_LAG:
+        raise _CheckFailed(
+            _("A payload that expired %(age)s ago is still in the payload store.") % {"age": _duration(lag)}
         )
-    return _("The oldest expired payload is %(age)s over its time.") % {"age": _in_words(lag)}
+    return _("The oldest expired payload has been waiting for %(age)s.") % {"age": _duration(lag)}
 
 
 def _quick_store() -> Any:
@@ -219,7 +256,7 @@ def _quick_store() -> Any:
     return storages.create_storage({**parameters, "OPTIONS": options})
 
 
-def _in_words(span: timedelta) -> str:
+def _duration(span: timedelta) -> str:
     seconds = int(span.total_seconds())
     if seconds < 120:
         return _("%(count)d s") % {"count": seconds}
@@ -229,12 +266,12 @@ def _in_words(span: timedelta) -> str:
 
 
 _CHECKS: dict[str, tuple[Any, Callable[[bool], str]]] = {
-    "database": (gettext_lazy("Database"), _look_at_database),
-    "broker": (gettext_lazy("Broker"), _look_at_broker),
-    "workers": (gettext_lazy("Workers"), _look_at_workers),
-    "scheduler": (gettext_lazy("Scheduler"), _look_at_scheduler),
-    "spool": (gettext_lazy("Log spool"), _look_at_spool),
-    "payload_store": (gettext_lazy("Payload store"), _look_at_payload_store),
-    "clock": (gettext_lazy("Clock"), _look_at_clock),
-    "expiry": (gettext_lazy("Expiry"), _look_at_expiry),
+    "database": (gettext_lazy("Database"), _check_database),
+    "broker": (gettext_lazy("Broker"), _check_broker),
+    "workers": (gettext_lazy("Workers"), _check_workers),
+    "scheduler": (gettext_lazy("Scheduler"), _check_scheduler),
+    "spool": (gettext_lazy("Log spool"), _check_spool),
+    "payload_store": (gettext_lazy("Payload store"), _check_payload_store),
+    "clock": (gettext_lazy("Clock"), _check_clock),
+    "expiry": (gettext_lazy("Expiry"), _check_expiry),
 }

@@ -66,8 +66,8 @@ def gauges(now: datetime) -> Iterator[Gauge]:
     )
     yield _gauge(
         "synclog_check_ok",
-        "Whether a check of the doctor finds nothing wrong.",
-        [({"check": finding.name}, finding.is_ok) for finding in run_checks()],
+        "Whether a health check of the doctor passes.",
+        [({"check": result.name}, result.is_ok) for result in run_checks()],
     )
 
 

@@ -1,7 +1,8 @@
-"""Hands out what is kept, while it may be read."""
+"""Reading of payloads until they expire."""
 
 from __future__ import annotations
 
+import logging
 from datetime import timedelta
 from typing import IO, Any
 
@@ -14,18 +15,20 @@ from apps.runs.models import Payload
 from apps.runs.payloads.encoding import ZSTD, DecodedStream
 from apps.runs.payloads.object_store import is_missing, object_size, s3_client
 
-# How long an address of the store's own works.
-_LONGEST_LINK = timedelta(seconds=60)
+logger = logging.getLogger(__name__)
+
+# Validity of a presigned URL.
+_MAX_LINK_AGE = timedelta(seconds=60)
 
 
 class PayloadGone(Exception):
-    """The payload can no longer be read: expired, deleted, or not to be found in the store."""
+    """The payload can no longer be read: it has expired, was deleted, or its object is missing."""
 
 
 def open_payload(payload: Payload, *, first: int = 0) -> IO[bytes]:
-    """A stream over the original bytes from number `first` on, counted from 0; the caller closes it.
+    """Stream of the original bytes from offset `first`; the caller closes it.
 
-    Whether it may still be read is for the database's clock to say. Raises PayloadGone.
+    Expiry is decided by the clock of the database. Raises PayloadGone; a payload without an object becomes lost.
     """
     _check_readable(payload)
     try:
@@ -33,31 +36,30 @@ def open_payload(payload: Payload, *, first: int = 0) -> IO[bytes]:
             return DecodedStream(_open_object(payload.key, 0), first=first)  # type: ignore[return-value] # It reads.
         return _open_object(payload.key, first)
     except FileNotFoundError:
-        raise PayloadGone("The payload is not in the store.") from None
+        raise _mark_lost(payload) from None
     except ClientError as error:
         if is_missing(error):
-            raise PayloadGone("The payload is not in the store.") from None
+            raise _mark_lost(payload) from None
         raise
 
 
 def direct_link(payload: Payload, *, disposition: str, content_type: str) -> str | None:
-    """An address of the store's own for these bytes: 60 s at the most, and never past the payload's time.
+    """Presigned URL of the bytes, valid for at most 60 s and not beyond the expiry of the payload.
 
-    None where the store has none to give, or keeps other bytes than those that were given to it.
-    Raises PayloadGone.
+    None if the store has no such URLs or stores the payload compressed. Raises PayloadGone.
     """
     store: Any = storages["payloads"]
     if not isinstance(store, S3Storage) or payload.encoding:
         return None
     left = _check_readable(payload)
-    # A whole second less, because that is how exactly the store counts.
-    seconds = int(min(_LONGEST_LINK, left - timedelta(seconds=1)).total_seconds())
+    # One second less, because the store counts in whole seconds.
+    seconds = int(min(_MAX_LINK_AGE, left - timedelta(seconds=1)).total_seconds())
     if seconds < 1:
         return None
     try:
         object_size(payload.key)
     except FileNotFoundError:
-        raise PayloadGone("The payload is not in the store.") from None
+        raise _mark_lost(payload) from None
     link: str = s3_client(store).generate_presigned_url(
         "get_object",
         Params={
@@ -73,7 +75,7 @@ def direct_link(payload: Payload, *, disposition: str, content_type: str) -> str
 
 
 def _check_readable(payload: Payload) -> timedelta:
-    """How long it may still be read; without end while its run goes on. Raises PayloadGone."""
+    """Time until the payload expires; timedelta.max while its run is open. Raises PayloadGone."""
     rows = Payload.objects.listed().with_state().annotate(now=Now()).filter(pk=payload.pk)
     current = rows.values("state", "expires_at", "now").first()
     if current is None or current["state"] != "stored":
@@ -82,11 +84,18 @@ def _check_readable(payload: Payload) -> timedelta:
     return expires_at - current["now"] if expires_at else timedelta.max
 
 
+def _mark_lost(payload: Payload) -> PayloadGone:
+    """Sets the status of a payload whose object is missing; returns the error to raise."""
+    if Payload.objects.filter(pk=payload.pk, status=Payload.Status.STORED).update(status=Payload.Status.LOST):
+        logger.warning("Payload %s of run %d has no object in the store", payload.pk, payload.run_id)
+    return PayloadGone("The payload is missing from the payload store.")
+
+
 def _open_object(key: str, first: int) -> IO[bytes]:
     store: Any = storages["payloads"]
     stream: IO[bytes]
     if isinstance(store, S3Storage):
-        # As it comes over the wire: django-storages would first fetch the whole object into memory.
+        # Streamed: django-storages would load the whole object into memory first.
         part = {"Range": f"bytes={first}-"} if first else {}
         stream = s3_client(store).get_object(Bucket=store.bucket_name, Key=key, **part)["Body"]
         return stream

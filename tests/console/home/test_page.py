@@ -9,16 +9,16 @@ from pytest_django import DjangoAssertNumQueries
 
 from apps.console.home import page as home_page
 from apps.runs.models import Run
-from apps.runs.monitoring.doctor import Finding
+from apps.runs.monitoring.doctor import CheckResult
 from tests.factories import make_run, make_service, make_user
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture(autouse=True)
-def findings(monkeypatch: pytest.MonkeyPatch) -> list[Finding]:
+def check_results(monkeypatch: pytest.MonkeyPatch) -> list[CheckResult]:
     """What the checks find: all well, unless a test adds to it. The doctor's own tests show that they look."""
-    found = [Finding("database", True, "It answers.")]
+    found = [CheckResult("database", True, "It answers.")]
     monkeypatch.setattr(home_page, "run_checks", lambda: found)
     return found
 
@@ -81,15 +81,15 @@ def test_run_that_waits_for_the_one_before_or_for_its_hour_is_not_late(staff: Cl
     assert staff.get("/admin/").context["waiting_runs"] == []
 
 
-def test_paused_service_and_failed_check_are_told(staff: Client, findings: list[Finding]) -> None:
+def test_paused_service_and_failed_check_are_told(staff: Client, check_results: list[CheckResult]) -> None:
     make_service(name="Tired", is_active=False, paused_at=timezone.now(), pause_after_failures=3)
-    findings.append(Finding("broker", False, "Does not answer."))
+    check_results.append(CheckResult("broker", False, "Does not respond."))
 
     text = page(staff)
 
     assert "1 schedule paused · 1 check fails" in text
     assert "turned off after 3 failures in a row" in text
-    assert text.index("Does not answer.") < text.index("It answers.")
+    assert text.index("Does not respond.") < text.index("It answers.")
 
 
 def test_paused_service_stands_once_beside_its_failure_where_there_is_one(staff: Client) -> None:

@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 import time
 from datetime import timedelta
 
@@ -14,6 +16,7 @@ from apps.runs.log.spool import Spool
 from apps.runs.models import Payload, Run, Tick
 from apps.runs.monitoring import doctor
 from apps.runs.monitoring.doctor import run_checks
+from tests.documents import ROOT
 from tests.factories import make_payload, make_run
 
 pytestmark = pytest.mark.django_db
@@ -21,8 +24,8 @@ NAMES = ["database", "broker", "workers", "scheduler", "spool", "payload_store",
 
 
 @pytest.fixture(autouse=True)
-def well(settings, tmp_path, monkeypatch):
-    """Nothing is wrong; workers and broker are none that these tests start."""
+def healthy_installation(settings, tmp_path, monkeypatch):
+    """A healthy installation; workers and broker are stubs, because these tests start none."""
     settings.SPOOL_DIR = tmp_path / "spool"
     settings.STORAGES = settings.STORAGES | {
         "payloads": {
@@ -31,12 +34,12 @@ def well(settings, tmp_path, monkeypatch):
         }
     }
     monkeypatch.setattr(doctor, "check_broker", lambda: None)
-    monkeypatch.setattr(doctor, "answering_workers", lambda timeout: ["runs@here"])
+    monkeypatch.setattr(doctor, "responding_workers", lambda timeout: ["runs@here"])
     Tick.note("queue_due_runs", queued=0)
 
 
 def failed(**how):
-    return {finding.name: finding.detail for finding in run_checks(**how) if not finding.is_ok}
+    return {result.name: result.detail for result in run_checks(**how) if not result.is_ok}
 
 
 def spool_of(run, *, age=timedelta()):
@@ -49,14 +52,14 @@ def spool_of(run, *, age=timedelta()):
 
 
 @pytest.mark.parametrize("is_thorough", [False, True])
-def test_each_check_is_told_in_a_sentence_where_all_is_well(is_thorough):
-    findings = run_checks(is_thorough=is_thorough)
+def test_each_check_passes_with_a_sentence(is_thorough):
+    results = run_checks(is_thorough=is_thorough)
 
-    assert [finding.name for finding in findings] == NAMES
-    assert all(finding.is_ok and finding.label and finding.detail.endswith(".") for finding in findings)
+    assert [result.name for result in results] == NAMES
+    assert all(result.is_ok and result.label and result.detail.endswith(".") for result in results)
 
 
-def test_the_command_prints_a_line_each_and_fails_where_one_fails(capsys):
+def test_command_prints_one_line_per_check_and_fails_if_one_fails(capsys):
     call_command("doctor", no_color=True)
 
     lines = capsys.readouterr().out.splitlines()
@@ -64,42 +67,42 @@ def test_the_command_prints_a_line_each_and_fails_where_one_fails(capsys):
     assert all(line.startswith("ok     ") for line in lines)
 
     Tick.objects.all().delete()
-    with pytest.raises(CommandError, match=r"Not well: Scheduler\."):
+    with pytest.raises(CommandError, match=r"Failed checks: Scheduler\."):
         call_command("doctor", no_color=True)
-    assert "FAILED Scheduler: It has never ticked" in capsys.readouterr().out
+    assert "FAILED Scheduler: Has never run" in capsys.readouterr().out
 
 
-def test_a_broker_that_is_away_is_told_without_its_address(monkeypatch):
+def test_unreachable_broker_is_reported_without_its_address(monkeypatch):
     def fail():
         raise OperationalError("redis://:hunter2@10.0.0.7:6379")
 
     monkeypatch.setattr(doctor, "check_broker", fail)
 
-    assert failed() == {"broker": "Does not answer (OperationalError)."}
+    assert failed() == {"broker": "Does not respond (OperationalError)."}
 
 
-def test_workers_that_do_not_answer_are_told(monkeypatch):
-    monkeypatch.setattr(doctor, "answering_workers", lambda timeout: [])
+def test_missing_workers_are_reported(monkeypatch):
+    monkeypatch.setattr(doctor, "responding_workers", lambda timeout: [])
 
     assert list(failed(is_thorough=True)) == ["workers"]
     assert failed() == {}
 
 
-def test_runs_that_nobody_takes_are_told():
+def test_waiting_runs_are_reported():
     make_run(
         status=Run.Status.QUEUED, queued_at=Now() - timedelta(minutes=3), sent_at=Now() - timedelta(minutes=2)
     )
 
-    assert failed() == {"workers": "1 runs wait for longer than two minutes."}
+    assert failed() == {"workers": "1 runs have been waiting for over two minutes; check the workers."}
 
 
-def test_a_scheduler_that_fell_silent_is_told():
+def test_silent_scheduler_is_reported():
     Tick.objects.update(ticked_at=Now() - timedelta(minutes=5, seconds=1))
 
-    assert failed() == {"scheduler": "Its last tick is 5 min old: do beat and the housekeeping worker run?"}
+    assert failed() == {"scheduler": "Last ran 5 min ago; check beat and the housekeeping worker."}
 
 
-def test_the_housekeeping_leaves_ticks():
+def test_housekeeping_notes_its_runs():
     Tick.objects.all().delete()
 
     for job in ("queue_due_runs", "close_lost_runs", "delete_expired_payloads", "prune_logs"):
@@ -113,30 +116,30 @@ def test_the_housekeeping_leaves_ticks():
     }
 
 
-def test_an_old_spool_of_a_run_that_has_ended_is_told():
+def test_old_spool_of_an_ended_run_is_reported():
     spool_of(make_run(), age=timedelta(minutes=6))
     spool_of(make_run(status=Run.Status.RUNNING), age=timedelta(minutes=6))
     spool_of(make_run())
 
     assert failed() == {
-        "spool": "1 spools of runs that have ended were not shipped; see the housekeeping worker's log."
+        "spool": "1 logs of ended runs are not in the database yet; see the log of the housekeeping worker."
     }
 
 
-def test_a_spool_folder_that_cannot_be_written_is_told(settings, tmp_path):
+def test_unwritable_spool_folder_is_reported(settings, tmp_path):
     (tmp_path / "file").write_text("")
     settings.SPOOL_DIR = tmp_path / "file" / "spool"
 
-    assert failed() == {"spool": "Does not answer (NotADirectoryError)."}
+    assert failed() == {"spool": "Does not respond (NotADirectoryError)."}
 
 
-def test_a_full_disk_is_told(monkeypatch):
-    monkeypatch.setattr(doctor, "LEAST_FREE_BYTES", 10**18)
+def test_full_disk_is_reported(monkeypatch):
+    monkeypatch.setattr(doctor, "MIN_FREE_BYTES", 10**18)
 
     assert list(failed()) == ["spool"]
 
 
-def test_a_payload_store_that_changes_what_it_takes_is_told(monkeypatch):
+def test_payload_store_that_changes_data_is_reported(monkeypatch):
     save = FileSystemStorage.save
     monkeypatch.setattr(
         FileSystemStorage,
@@ -144,11 +147,11 @@ def test_a_payload_store_that_changes_what_it_takes_is_told(monkeypatch):
         lambda self, name, content: save(self, name, type(content)(b"other")),
     )
 
-    assert failed(is_thorough=True) == {"payload_store": "It gives back other bytes than it took."}
+    assert failed(is_thorough=True) == {"payload_store": "Read back different data than was written."}
     assert storages["payloads"].listdir("payloads/probe") == ([], [])
 
 
-def test_a_real_bucket_is_probed_and_left_as_it_was(s3_payloads, s3_server, settings):
+def test_real_bucket_is_probed_and_left_unchanged(s3_payloads, s3_server, settings):
     assert failed(is_thorough=True) == {}
     assert s3_server.client().list_objects_v2(Bucket=s3_payloads)["KeyCount"] == 0
 
@@ -157,10 +160,10 @@ def test_a_real_bucket_is_probed_and_left_as_it_was(s3_payloads, s3_server, sett
         "payloads": store | {"OPTIONS": store["OPTIONS"] | {"bucket_name": "no-such-bucket"}}
     }
 
-    assert failed() == {"payload_store": "Does not answer (ClientError)."}
+    assert failed() == {"payload_store": "Does not respond (ClientError)."}
 
 
-def test_a_clock_that_is_off_is_told(monkeypatch):
+def test_wrong_clock_is_reported(monkeypatch):
     monkeypatch.setattr(doctor, "database_now", lambda: timezone.now() - timedelta(seconds=30))
     Tick.objects.update(ticked_at=Now() - timedelta(seconds=30))
 
@@ -168,8 +171,42 @@ def test_a_clock_that_is_off_is_told(monkeypatch):
 
 
 @pytest.mark.parametrize(("minutes", "names"), [(14, []), (16, ["expiry"])])
-def test_expired_payloads_that_stay_are_told(minutes, names):
+def test_expired_payloads_that_stay_are_reported(minutes, names):
     make_payload(expires_at=timezone.now() - timedelta(minutes=minutes))
     make_payload(expires_at=timezone.now() - timedelta(days=1), status=Payload.Status.LOST)
 
     assert list(failed()) == names
+
+
+def test_local_payload_folder_with_several_hosts_is_reported():
+    for worker in ("alpha:1", "alpha:2"):
+        make_run(worker=worker)
+    assert failed() == {}
+
+    make_run(worker="beta:1")
+
+    assert failed() == {
+        "payload_store": "A local folder, but several hosts execute runs: alpha, beta. "
+        "Use S3 (AWS_STORAGE_BUCKET_NAME)."
+    }
+
+
+def test_database_without_migrations_is_one_clear_failure(tmp_path):
+    environment = {
+        "PATH": os.environ["PATH"],
+        "SYNCLOG_DATA_DIR": str(tmp_path),
+        "DATABASE_URL": f"sqlite:///{tmp_path / 'empty.sqlite3'}",
+    }
+
+    done = subprocess.run(
+        [sys.executable, "manage.py", "doctor"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 1
+    assert done.stdout.splitlines() == ["FAILED Database: Migrations are missing; run “manage.py migrate”."]
+    assert "Traceback" not in done.stderr

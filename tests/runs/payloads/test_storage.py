@@ -11,6 +11,7 @@ from apps.runs.payloads import expiry
 from apps.runs.payloads.expiry import delete_expired_payloads, set_expiry
 from apps.runs.payloads.reading import PayloadGone, open_payload
 from apps.runs.payloads.storage import PayloadNotKept, keep_payload
+from tests.factories import make_run
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -183,3 +184,14 @@ def test_a_full_disk_is_said_in_words(run, settings, tmp_path):
 
     with pytest.raises(PayloadNotKept, match="the payload store did not take it"):
         keep(run)
+
+
+def test_payload_whose_object_is_missing_becomes_lost_when_it_is_read(store):
+    payload = keep(make_run(store_pull=True))
+    store.delete(payload.key)
+
+    with pytest.raises(PayloadGone, match="missing from the payload store"):
+        open_payload(payload)
+
+    payload.refresh_from_db()
+    assert payload.status == Payload.Status.LOST

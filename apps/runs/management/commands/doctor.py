@@ -7,18 +7,18 @@ from apps.runs.monitoring.doctor import run_checks
 
 class Command(BaseCommand):
     help = (
-        "Check the database, the broker, the workers, the scheduler, the log spool of this host, the payload "
-        "store, the clock and the expiry of payloads: one line each. The exit code is 1 if any check fails."
+        "Checks the database, the broker, the workers, the scheduler, the log spool of this host, the payload "
+        "store, the clock and the expiry of payloads, one line each. The exit code is 1 if a check fails."
     )
-    # It is there to say what is wrong, also where Django itself would refuse to go on.
+    # The command must run even if Django's own checks fail.
     requires_system_checks = ()
 
     def handle(self, *args: Any, **options: Any) -> None:
-        findings = run_checks(is_thorough=True)
-        for finding in findings:
-            style = self.style.SUCCESS if finding.is_ok else self.style.ERROR
-            word = style("ok    " if finding.is_ok else "FAILED")
-            self.stdout.write(f"{word} {finding.label}: {finding.detail}")
-        failed = [finding.label for finding in findings if not finding.is_ok]
+        results = run_checks(is_thorough=True)
+        for result in results:
+            style = self.style.SUCCESS if result.is_ok else self.style.ERROR
+            word = style("ok    " if result.is_ok else "FAILED")
+            self.stdout.write(f"{word} {result.label}: {result.detail}")
+        failed = [result.label for result in results if not result.is_ok]
         if failed:
-            raise CommandError(f"Not well: {', '.join(failed)}.")
+            raise CommandError(f"Failed checks: {', '.join(failed)}.")

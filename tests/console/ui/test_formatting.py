@@ -1,0 +1,25 @@
+from datetime import timedelta
+
+import pytest
+
+from apps.console.ui.formatting import duration_text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (None, "–"),
+        (0, "0.0 s"),
+        (0.0004, "1 ms"),
+        (0.012, "12 ms"),
+        (0.5, "500 ms"),
+        (0.999, "999 ms"),
+        (36.54, "36.5 s"),
+        (164, "2:44"),
+        (3723, "1:02:03"),
+    ],
+)
+def test_duration_is_shown_in_the_largest_fitting_unit(seconds: float | None, text: str) -> None:
+    duration = None if seconds is None else timedelta(seconds=seconds)
+
+    assert duration_text(duration) == text
