@@ -1,4 +1,4 @@
-# Everything runs in .venv, made from the locked requirements by the first command that needs it.
+# Everything runs in .venv, which the first command creates from the locked requirements.
 
 WANTED := python$(shell cat .python-version)
 PYTHON ?= $(shell for python in $(WANTED) python3 python3.14 python3.13 python3.12 \
@@ -7,15 +7,22 @@ PYTHON ?= $(shell for python in $(WANTED) python3 python3.14 python3.13 python3.
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: run test check bench faults lock clean
+.PHONY: run test coverage check bench faults lock clean
 
 run: .venv/runtime
 	@$(BIN)/python manage.py run_demo
 
+# ONLY=tests/console runs a part of the suite.
 test: .venv/development
-	@$(BIN)/python -m tests
+	@$(BIN)/python -m tests $(ONLY)
 
-# The settings make folders and a key, also for the type checker.
+# Line and branch coverage of apps/, without the processes that tests start.
+coverage: .venv/development
+	@rm -f .coverage
+	@$(BIN)/python -m tests --cov --cov-append --cov-report= $(ONLY)
+	@$(BIN)/coverage report --skip-covered --sort=cover
+
+# The settings create folders and a key, also for the type checker.
 check: export SYNCLOG_DATA_DIR = .venv/check
 check: .venv/development
 	@$(BIN)/ruff check .
@@ -28,11 +35,11 @@ check: .venv/development
 bench: .venv/development
 	@$(BIN)/python -m tests.benchmarks $(ONLY)
 
-# Breaks everything that can break, for a quarter of an hour; SEED=17 for the order of another time.
+# Breaks everything that can break, for a quarter of an hour; SEED=17 repeats an order.
 faults: .venv/development
 	@$(BIN)/python -m tests.faults $(SEED)
 
-# Compiles the locked requirements anew, with the hash of every file and no address.
+# Compiles the locked requirements, with the hash of every file and without addresses.
 lock: .venv/development
 	uv pip compile pyproject.toml --universal --python-version 3.12 --generate-hashes --upgrade \
 		--no-header --quiet --output-file requirements.txt
@@ -45,7 +52,7 @@ clean:
 .venv/made:
 	@test -n "$(PYTHON)" || { echo "Synclog needs Python 3.12 or newer, and .python-version asks for $(WANTED); \
 	none was found. Install it, or name it: make PYTHON=/path/to/python $(MAKECMDGOALS)" >&2; exit 1; }
-	@"$(PYTHON)" -m venv --clear .venv || { echo "$(PYTHON) cannot make a virtual environment; \
+	@"$(PYTHON)" -m venv --clear .venv || { echo "$(PYTHON) cannot create a virtual environment; \
 	on Debian: apt install python3-venv" >&2; exit 1; }
 	@touch $@
 

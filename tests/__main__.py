@@ -1,8 +1,8 @@
-"""`make test`: the suite on PostgreSQL, and what depends on the database once more on SQLite.
+"""`make test`: the suite on PostgreSQL, and the tests of database code again on SQLite.
 
     python -m tests [arguments of pytest]
 
-Ends with the summary of both, and non-zero if either failed.
+Ends with the summary of both runs, and non-zero if either failed.
 """
 
 import os
@@ -14,44 +14,51 @@ from collections import Counter
 from pathlib import Path
 from xml.etree import ElementTree
 
-# What pytest says of a run that found nothing to do: with a selection, one of the two may.
-NOTHING_COLLECTED = 5
+# Exit code of pytest if it found no tests: with a selection, one of the two runs may have none.
+NO_TESTS = 5
+# Tests of what never reaches vendor-specific SQL: connectors, scripts, forms and the demo.
+POSTGRESQL_ONLY = (
+    "tests/test_credentials_matrix.py",
+    "tests/services/connectors",
+    "tests/services/sandbox",
+    "tests/console/settings",
+    "tests/demo",
+)
 
 
 def main(arguments: list[str]) -> int:
-    began = time.monotonic()
+    started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="synclog-reports-") as folder:
         reports = [Path(folder) / "postgresql.xml", Path(folder) / "sqlite.xml"]
         codes = [
             _pytest("--database=postgresql", f"--junit-xml={reports[0]}", *arguments),
             _pytest(
                 *("--database=sqlite", "--only-with-database", f"--junit-xml={reports[1]}"),
-                # Who may do what is asked of every route, and no database answers it otherwise.
-                "--ignore=tests/test_credentials_matrix.py",
+                *(f"--ignore={path}" for path in POSTGRESQL_ONLY),
                 *arguments,
             ),
         ]
-        counts = sum((_counted(report) for report in reports), Counter[str]())
-    print(_summary(counts, time.monotonic() - began), flush=True)
-    ran = [code for code in codes if code != NOTHING_COLLECTED]
-    return max(ran) if ran else NOTHING_COLLECTED
+        counts = sum((_counts(report) for report in reports), Counter[str]())
+    print(_summary(counts, time.monotonic() - started), flush=True)
+    ran = [code for code in codes if code != NO_TESTS]
+    return max(ran) if ran else NO_TESTS
 
 
 def _pytest(*arguments: str) -> int:
-    # One more than there are processors: many tests wait for processes that they started.
-    workers = min(os.cpu_count() or 2, 4) + 1
+    # More workers than processors: many tests wait for processes that they started.
+    workers = min(os.cpu_count() or 2, 4) + 2
     return subprocess.run(
         [sys.executable, "-m", "pytest", f"--numprocesses={workers}", "--dist=worksteal", *arguments],
         check=False,
     ).returncode
 
 
-def _counted(report: Path) -> Counter[str]:
-    """How many tests ended in which way, from pytest's report; empty where it did not come to write one."""
+def _counts(report: Path) -> Counter[str]:
+    """Number of tests by outcome, from the report of pytest; empty if it wrote none."""
     if not report.exists():
         return Counter()
     counts = Counter[str]()
-    # Written by pytest a moment ago, so it is no stranger's XML.
+    # Written by pytest a moment ago, so it is trusted XML.
     for suite in ElementTree.parse(report).getroot().iter("testsuite"):  # noqa: S314
         numbers = {name: int(suite.get(name, "0")) for name in ("tests", "failures", "errors", "skipped")}
         counts["failed"] += numbers["failures"]
@@ -64,7 +71,7 @@ def _counted(report: Path) -> Counter[str]:
 
 
 def _summary(counts: Counter[str], seconds: float) -> str:
-    """Both runs in one line, in pytest's own words."""
+    """Both runs in one line, in the format of pytest."""
     parts = [f"{counts[name]} {name}" for name in ("failed", "passed", "skipped", "errors") if counts[name]]
     text = f" {', '.join(parts) or 'no tests ran'} in {seconds:.2f}s "
     return text.center(100, "=")

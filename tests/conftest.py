@@ -19,7 +19,10 @@ _MISSING = "is not installed"
 DATABASE_FIXTURES = {"db", "transactional_db", "live_server"}
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    # The long tests first, so that no worker begins one when the others are done; the order is random otherwise.
+    items.sort(key=lambda item: not (item.get_closest_marker("stack") or item.get_closest_marker("browser")))
     if config.getoption("only_with_database"):
         kept = [item for item in items if _depends_on_database(item)]
         config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])

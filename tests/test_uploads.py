@@ -1,4 +1,4 @@
-"""Large files on their way from a reporter through gunicorn into the payload store."""
+"""Uploads of large files from a reporter through gunicorn into the payload store."""
 
 import hashlib
 import logging
@@ -17,8 +17,9 @@ from tests.stack import Stack
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(240)]
 
 MIB = 1024 * 1024
-MOST_MIB = 300
-MOST_GROWTH_MIB = 20
+MAX_MIB = 96
+MAX_GROWTH_MIB = 20
+LARGE_MIB = 72
 
 
 class WebStack(Stack):
@@ -31,7 +32,7 @@ class WebStack(Stack):
 @pytest.fixture(scope="module", params=["files", "S3"])
 def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
     with ExitStack() as servers:
-        environment = {"SYNCLOG_MAX_PAYLOAD_MIB": str(MOST_MIB)}
+        environment = {"SYNCLOG_MAX_PAYLOAD_MIB": str(MAX_MIB)}
         if request.param == "S3":
             s3 = servers.enter_context(S3Server())
             environment |= s3.env | {"AWS_STORAGE_BUCKET_NAME": s3.create_bucket()}
@@ -77,15 +78,15 @@ def put(stack: Stack, token: str, run: int, name: str, body: Any) -> requests.Re
 @pytest.mark.parametrize("noise", [True, False], ids=["noise", "text"])
 def test_large_file_costs_the_server_no_memory_either_way(stack, token, run, noise):
     digest = hashlib.sha256()
-    for block in blocks(256, noise=noise):
+    for block in blocks(LARGE_MIB, noise=noise):
         digest.update(block)
     [worker] = children_of(stack.process("web").pid)
-    warm = put(stack, token, run, "smaller", blocks(32, noise=noise)).json()
+    warm = put(stack, token, run, "smaller", blocks(16, noise=noise)).json()
     stack.get(warm["download_url"], token)
 
     with peak_mib(worker) as peak:
         before = peak[0]
-        response = put(stack, token, run, "large", blocks(256, noise=noise))
+        response = put(stack, token, run, "large", blocks(LARGE_MIB, noise=noise))
         payload = response.json()
         with stack.get(payload["download_url"], token, stream=True) as download:
             returned = hashlib.sha256()
@@ -93,14 +94,14 @@ def test_large_file_costs_the_server_no_memory_either_way(stack, token, run, noi
                 returned.update(block)
 
     assert response.status_code == 201
-    assert (payload["size"], payload["sha256"]) == (256 * MIB, digest.hexdigest())
+    assert (payload["size"], payload["sha256"]) == (LARGE_MIB * MIB, digest.hexdigest())
     assert returned.hexdigest() == digest.hexdigest()
-    assert peak[0] - before <= MOST_GROWTH_MIB
+    assert peak[0] - before <= MAX_GROWTH_MIB
 
 
 def test_file_that_is_too_large_is_413_and_leaves_nothing(stack, token, run):
-    declared = put(stack, token, run, "declared", b"x" * (MOST_MIB * MIB + 1))
-    in_chunks = put(stack, token, run, "in chunks", blocks(MOST_MIB + 1, noise=False))
+    declared = put(stack, token, run, "declared", b"x" * (MAX_MIB * MIB + 1))
+    in_chunks = put(stack, token, run, "in chunks", blocks(MAX_MIB + 1, noise=False))
 
     kept = stack.get("payloads/", token, params={"run": run}).json()["results"]
     assert [answer.status_code for answer in (declared, in_chunks)] == [413, 413]
@@ -112,7 +113,7 @@ def test_file_that_is_too_large_is_413_and_leaves_nothing(stack, token, run):
 def test_reporter_goes_on_without_a_file_that_is_too_large(stack, token, tmp_path, caplog):
     large = tmp_path / "large"
     with large.open("wb") as file:
-        file.truncate((MOST_MIB + 1) * MIB)
+        file.truncate((MAX_MIB + 1) * MIB)
 
     with (
         caplog.at_level(logging.WARNING),

@@ -39,7 +39,7 @@ def test_no_answer_is_undocumented_and_none_is_5xx(live_server, settings, tmp_pa
                 "--header",
                 f"Authorization: Bearer {secret}",
             ),
-            *("--max-examples", "3", "--generation-deterministic"),
+            *("--max-examples", "1", "--generation-deterministic"),
             *("--continue-on-failure", "--no-shrink"),
         ],
         cwd=tmp_path,
