@@ -23,10 +23,13 @@ DATABASE_FIXTURES = {"db", "transactional_db", "live_server"}
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     # The long tests first, so that no worker begins one when the others are done; the order is random otherwise.
     items.sort(key=lambda item: not (item.get_closest_marker("stack") or item.get_closest_marker("browser")))
+    selected = items
+    if config.getoption("database") == "sqlite":
+        selected = [item for item in selected if not item.get_closest_marker("postgresql")]
     if config.getoption("only_with_database"):
-        kept = [item for item in items if _depends_on_database(item)]
-        config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
-        items[:] = kept
+        selected = [item for item in selected if _depends_on_database(item)]
+    config.hook.pytest_deselected(items=[item for item in items if item not in set(selected)])
+    items[:] = selected
 
 
 def _depends_on_database(item: pytest.Item) -> bool:

@@ -202,7 +202,8 @@ def open_sockets():
     return {link for link in links if str(link).startswith("socket:")}
 
 
-@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has one writer at a time")
+# SQLite has one writer at a time.
+@pytest.mark.postgresql
 def test_workers_side_by_side_delete_each_object_once(store, monkeypatch):
     for _ in range(60):
         make_payload(expires_at=timezone.now())
