@@ -8,7 +8,7 @@ from django import forms
 from django.contrib.auth import get_user_model
 from django.utils.translation import gettext_lazy as _
 
-from apps.api.lifetimes import DEFAULT_DAYS, DEFAULT_SCOPES, MOST_DAYS
+from apps.api.lifetimes import DEFAULT_DAYS, DEFAULT_SCOPES, MAX_DAYS
 from apps.api.models import ApiToken
 from apps.services.models import Service
 
@@ -32,7 +32,7 @@ class TokenForm(forms.ModelForm):  # type: ignore[type-arg]  # It takes no param
         help_text=_("With none, all that its user may see."),
     )
     days = forms.IntegerField(
-        label=_("Valid for (days)"), min_value=1, max_value=MOST_DAYS, initial=DEFAULT_DAYS
+        label=_("Valid for (days)"), min_value=1, max_value=MAX_DAYS, initial=DEFAULT_DAYS
     )
 
     class Meta:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from apps.api.models import LONGEST_LIFE, ApiToken
+from apps.api.models import MAX_LIFETIME, ApiToken
 
 DEFAULT_DAYS = 90
-MOST_DAYS = LONGEST_LIFE.days
+MAX_DAYS = MAX_LIFETIME.days
 # Reporting runs is for systems that execute them elsewhere, and figures are for monitoring; most are neither.
 DEFAULT_SCOPES = [
     scope.value

@@ -23,7 +23,7 @@ PREFIX = "synclog_"
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _RANDOM_LENGTH = 43
 _CHECKSUM_LENGTH = 6
-LONGEST_LIFE = timedelta(days=365)
+MAX_LIFETIME = timedelta(days=365)
 # How long before its end a token is told of.
 WARNING_TIME = timedelta(days=14)
 
@@ -148,7 +148,7 @@ class ApiToken(models.Model):
 
         Raises ValueError where it would live for more than a year.
         """
-        if expires_at > timezone.now() + LONGEST_LIFE + timedelta(minutes=1):
+        if expires_at > timezone.now() + MAX_LIFETIME + timedelta(minutes=1):
             raise ValueError("A token lives for a year at the most.")
         token = cls(user=user, name=name, scopes=sorted(scopes), expires_at=expires_at)
         secret = token.set_new_secret()

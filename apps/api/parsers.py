@@ -21,7 +21,7 @@ class BoundedJSONParser(BaseParser):
     """JSON of at most 64 KiB. No JSONParser by descent: that one's bodies are held to Django's own limit."""
 
     media_type = JSONParser.media_type
-    most_bytes = 64 * 1024
+    max_bytes = 64 * 1024
 
     def parse(
         self,
@@ -29,7 +29,7 @@ class BoundedJSONParser(BaseParser):
         media_type: str | None = None,
         parser_context: Mapping[str, Any] | None = None,
     ) -> Any:
-        body = bounded(stream, self.most_bytes)
+        body = bounded(stream, self.max_bytes)
         try:
             return JSONParser().parse(BytesIO(body), media_type, parser_context)
         except RecursionError:
@@ -42,7 +42,7 @@ class BoundedJSONParser(BaseParser):
 class LinesJSONParser(BoundedJSONParser):
     """The lines of a log as one JSON document."""
 
-    most_bytes = 8 * _MIB
+    max_bytes = 8 * _MIB
 
 
 class NdjsonParser(BaseParser):
@@ -56,7 +56,7 @@ class NdjsonParser(BaseParser):
         media_type: str | None = None,
         parser_context: Mapping[str, Any] | None = None,
     ) -> dict[str, list[Any]]:
-        text = bounded(stream, LinesJSONParser.most_bytes).decode(errors="surrogateescape")
+        text = bounded(stream, LinesJSONParser.max_bytes).decode(errors="surrogateescape")
         lines = []
         for number, line in enumerate(text.split("\n"), 1):
             if not line or line.isspace():
@@ -74,10 +74,10 @@ class AnyParser(BaseParser):
     media_type = "*/*"
 
 
-def bounded(stream: IO[Any], most_bytes: int) -> bytes:
-    """The whole body. Raises BodyTooLarge where that is more than `most_bytes`."""
-    body: bytes = stream.read(most_bytes + 1)
-    if len(body) > most_bytes:
-        size = f"{most_bytes // _MIB} MiB" if most_bytes >= _MIB else f"{most_bytes // 1024} KiB"
+def bounded(stream: IO[Any], max_bytes: int) -> bytes:
+    """The whole body. Raises BodyTooLarge where that is more than `max_bytes`."""
+    body: bytes = stream.read(max_bytes + 1)
+    if len(body) > max_bytes:
+        size = f"{max_bytes // _MIB} MiB" if max_bytes >= _MIB else f"{max_bytes // 1024} KiB"
         raise BodyTooLarge(_("The body may hold %(size)s at most.") % {"size": size})
     return body

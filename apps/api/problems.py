@@ -104,7 +104,7 @@ class PayloadTooLarge(Problem):
     title = "The payload is larger than what is kept of one"
 
 
-class PayloadNotStored(Problem):
+class PayloadStoreUnavailable(Problem):
     status_code = HTTPStatus.SERVICE_UNAVAILABLE
     slug = "payload-not-stored"
     title = "The payload could not be stored"

@@ -20,7 +20,7 @@ from apps.api.serializers import LEVEL_NAMES, LEVELS, STEP_NAMES, STEPS, KnownKe
 from apps.runs.models import Level, Step
 from apps.runs.reported.reporting import ReportedLine
 
-MOST_LINES = 10_000
+MAX_LINES = 10_000
 ENDS = ("succeeded", "failed", "cancelled")
 _KEYS = {"sequence", "logged_at", "level", "step", "message"}
 _YEARS = range(1969, 3001)
@@ -93,10 +93,10 @@ def reported_lines(data: Any) -> list[ReportedLine]:
     if not isinstance(data, Mapping) or set(data) != {"lines"} or not isinstance(data["lines"], list):
         raise ValidationError({"lines": [_("Send NDJSON, or {“lines”: […]} and nothing else.")]})
     given = data["lines"]
-    if len(given) > MOST_LINES:
+    if len(given) > MAX_LINES:
         raise BodyTooLarge(
             _("There are %(count)d lines; at most %(most)d are taken at once.")
-            % {"count": len(given), "most": MOST_LINES}
+            % {"count": len(given), "most": MAX_LINES}
         )
     now = timezone.now()
     return [_line(item, index, now) for index, item in enumerate(given)]

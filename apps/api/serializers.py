@@ -21,7 +21,7 @@ from apps.api.fields import (
     timestamp,
     unknown_key,
 )
-from apps.runs.log.reading import MOST_LINES, Line, LineFilter
+from apps.runs.log.reading import MAX_LINES, Line, LineFilter
 from apps.runs.models import Level, Payload, Run, Step
 from apps.services.definition.options import MAX_PAGE_SIZE
 from apps.services.models import Service
@@ -207,7 +207,7 @@ class LogQuerySerializer(LineFilterSerializer):
     """Which lines are wanted, from where on, and how many at the most."""
 
     after = WholeNumberField(least=0, required=False, default=0)
-    limit = WholeNumberField(least=1, most=MOST_LINES, required=False, default=500)
+    limit = WholeNumberField(least=1, most=MAX_LINES, required=False, default=500)
 
 
 def line_filter(given: Mapping[str, Any]) -> LineFilter:

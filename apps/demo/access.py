@@ -10,7 +10,7 @@ from pathlib import Path
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from apps.api.lifetimes import MOST_DAYS, expiry
+from apps.api.lifetimes import MAX_DAYS, expiry
 from apps.api.models import ApiToken, digest
 
 USERNAME = "demo"
@@ -54,7 +54,7 @@ def _token(user: User, kept: str | None) -> str:
         return kept
     scopes = [str(scope) for scope in ApiToken.Scope]
     _row, token = ApiToken.issue(
-        user=user, name=TOKEN_NAME, scopes=scopes, expires_at=expiry(MOST_DAYS, timezone.now())
+        user=user, name=TOKEN_NAME, scopes=scopes, expires_at=expiry(MAX_DAYS, timezone.now())
     )
     return token
 

@@ -34,7 +34,7 @@ def only_one_start(lock: Path) -> Iterator[None]:
 
 
 def ensure_port_is_free(host: str, port: int) -> None:
-    """Raises StartError unless this process could listen there."""
+    """Raises StartError unless this process could bind_thread there."""
     try:
         socket.create_server((host, port)).close()
     except OSError as error:

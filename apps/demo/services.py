@@ -18,7 +18,7 @@ HEALTHY, SLOW, FAILING = "demo-orders", "demo-meter-readings", "demo-invoices"
 
 
 def load_demo_services(source_url: str, destination_url: str) -> None:
-    """Creates the services unless they are there, and tells their connections where the systems listen."""
+    """Creates the services unless they are there, and tells their connections where the systems bind_thread."""
     if Service.objects.filter(slug__in=(HEALTHY, SLOW, FAILING)).count() < 3:
         text = Template(SERVICES_FILE.read_text()).substitute(
             source_url=source_url, destination_url=destination_url

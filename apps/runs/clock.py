@@ -1,4 +1,4 @@
-"""The one clock that all hosts share: the database's."""
+"""The clock of the database, which all hosts share."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from django.utils import timezone
 
 
 def database_now() -> datetime:
-    """What time it is, as the database has it. SQLite has no clock of its own but this host's."""
+    """Current time of the database. SQLite uses the clock of this host."""
     if connection.vendor != "postgresql":
         return timezone.now()
     with connection.cursor() as cursor:

@@ -1,4 +1,4 @@
-"""Everything that Celery runs, and the bell that is rung for it; no other module knows Celery."""
+"""Celery tasks and the notification of workers; the only module that knows Celery."""
 
 from __future__ import annotations
 
@@ -27,73 +27,74 @@ from apps.services.models import Service
 
 logger = logging.getLogger(__name__)
 
-# A request must not wait for a broker that is away: the sweeper sends the run again.
+# A request must not wait for the broker: unclaimed runs are sent again.
 _GIVE_UP_SOON = {"max_retries": 1, "interval_start": 0, "interval_max": 0.2}
 
 
 def start_run(service: Service, **how: Any) -> Run:
-    """Queue a run and ring the bell once it is committed; the keywords are those of `queue_run`.
+    """Queues a run and notifies the workers once it is committed; the keywords are those of `queue_run`.
 
-    Raises ValidationError with the faulty fields.
+    Raises ValidationError with the invalid fields.
     """
     run = queue.queue_run(service, **how)
-    transaction.on_commit(partial(ring, run.pk))
+    transaction.on_commit(partial(notify_workers, run.pk))
     return run
 
 
-def ring(run_id: int) -> None:
-    """Tell the workers that a run waits; where the broker is away the sweeper tells them again."""
+def notify_workers(run_id: int) -> None:
+    """Notifies the workers about a queued run; if the broker is away, the run is sent again later."""
     try:
         execute_run.apply_async(kwargs={"run_id": run_id}, retry_policy=_GIVE_UP_SOON)
     except (OperationalError, OSError) as error:
-        logger.warning("Run %d waits: the broker cannot be reached (%s)", run_id, type(error).__name__)
+        logger.warning("Run %d waits: the broker is unreachable (%s)", run_id, type(error).__name__)
 
 
 def check_broker(timeout: float = 2) -> None:
-    """Raises OperationalError or OSError where the broker cannot be reached within `timeout` seconds."""
+    """Raises OperationalError or OSError if the broker is not reachable within `timeout` seconds."""
     with current_app.connection_for_write(connect_timeout=timeout) as connection:
         connection.ensure_connection(max_retries=1, interval_start=0, timeout=timeout)
 
 
 def responding_workers(timeout: float) -> list[str]:
-    """The names of the workers that answer within `timeout` seconds."""
+    """Names of the workers that respond within `timeout` seconds."""
     return sorted(current_app.control.inspect(timeout=timeout).ping() or {})
 
 
 def worker_name() -> str:
-    """Who executes, for people: host and process."""
+    """Name of this worker: host and process."""
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
 @worker_ready.connect
-def recover_runs(**_signal: Any) -> None:
-    """As soon as a worker starts: what another left behind on this host."""
+def close_runs_of_dead_workers(**_signal: Any) -> None:
+    """At the start of a worker, closes runs that a dead worker on this host left."""
     try:
         lost_runs.close_lost_runs(worker=worker_name())
     except (DatabaseError, InterfaceError) as error:
-        logger.warning("Lost runs wait for the next sweep: the database is away (%s)", type(error).__name__)
+        logger.warning("Lost runs wait: the database is unreachable (%s)", type(error).__name__)
     finally:
-        # The processes of the pool that are forked later must not inherit them.
+        # Processes that are forked later must not inherit them.
         connections.close_all()
         close_connections()
 
 
 @worker_shutting_down.connect
-def give_grace(**_signal: Any) -> None:
-    """Celery waits for the runs that go on, however long they take; so they are told until when they may."""
+def begin_shutdown(**_signal: Any) -> None:
+    """Starts the grace period: Celery itself waits for running runs without a limit."""
     worker_shutdown.announce()
 
 
 @shared_task(name="synclog.runs.execute")
 def execute_run(*, run_id: int) -> None:
     executor.execute_run(run_id, worker=worker_name())
-    lost_runs.take_up_spools()
+    lost_runs.ship_leftover_spools()
 
 
-def _once_in_a_while(job: Callable[[], None]) -> Callable[[], None]:
-    """Of the messages that piled up while no worker was there, the first does the work of all.
+def _skip_if_recent(job: Callable[[], None]) -> Callable[[], None]:
+    """Skips a job that ran recently: of messages that piled up, the first does the work of all.
 
-    The pause is short, for it begins when the job is done, and a job may take nearly as long as until the next one.
+    The interval is a tenth of the schedule, because it begins when the job ends, and a job may take nearly as long
+    as its schedule.
     """
     schedule: dict[str, dict[str, Any]] = settings.CELERY_BEAT_SCHEDULE
     seconds = {entry["task"]: entry["schedule"] for entry in schedule.values()}
@@ -108,37 +109,37 @@ def _once_in_a_while(job: Callable[[], None]) -> Callable[[], None]:
 
 
 @shared_task(name="synclog.housekeeping.queue_due_runs")
-@_once_in_a_while
+@_skip_if_recent
 def queue_due_runs() -> None:
     slots = queue.queue_due_runs(database_now())
-    for run_id in [*(run.pk for run in slots.queued), *queue.take_waiting()]:
-        ring(run_id)
+    for run_id in [*(run.pk for run in slots.queued), *queue.release_waiting_runs()]:
+        notify_workers(run_id)
     Tick.note("queue_due_runs", queued=len(slots.queued), skipped=slots.skipped)
 
 
 @shared_task(name="synclog.housekeeping.close_lost_runs")
-@_once_in_a_while
+@_skip_if_recent
 def close_lost_runs() -> None:
     closed = lost_runs.close_lost_runs(worker=worker_name())
-    sent_again = queue.send_again()
+    sent_again = queue.resend_unclaimed_runs()
     for run_id in sent_again:
-        ring(run_id)
+        notify_workers(run_id)
     Tick.note("close_lost_runs", closed=closed, sent_again=len(sent_again))
 
 
 @shared_task(name="synclog.housekeeping.delete_expired_payloads")
-@_once_in_a_while
+@_skip_if_recent
 def delete_expired_payloads() -> None:
     Tick.note("delete_expired_payloads", **asdict(expiry.delete_expired_payloads()))
 
 
 @shared_task(name="synclog.housekeeping.reconcile_payloads")
-@_once_in_a_while
+@_skip_if_recent
 def reconcile_payloads() -> None:
     Tick.note("reconcile_payloads", **asdict(reconciliation.reconcile_payloads(database_now())))
 
 
 @shared_task(name="synclog.housekeeping.prune_logs")
-@_once_in_a_while
+@_skip_if_recent
 def prune_logs() -> None:
     Tick.note("prune_logs", **asdict(retention.prune_logs(settings.LOG_RETENTION)))

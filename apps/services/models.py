@@ -291,7 +291,7 @@ class Service(models.Model):
         self.next_run_at = next_slot(self.schedule, self.timezone, after=now) if self.schedule else None
 
     def set_active(self, is_active: bool, now: datetime) -> None:
-        """Turns the schedule on or off. Slots that passed while it was off are not repeated."""
+        """Turns the schedule on or off. QueuedSlots that passed while it was off are not repeated."""
         self.is_active = is_active
         if is_active:
             self.paused_at = None

@@ -41,6 +41,6 @@ def broker_messages(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     def note(*, kwargs: dict[str, int], **_options: Any) -> None:
         rung.append(kwargs["run_id"])
 
-    ring: Callable[..., None] = note
-    monkeypatch.setattr("apps.runs.tasks.execute_run.apply_async", ring)
+    notify_workers: Callable[..., None] = note
+    monkeypatch.setattr("apps.runs.tasks.execute_run.apply_async", notify_workers)
     return rung

@@ -15,7 +15,7 @@ from apps.api.models import ApiToken
 from apps.runs.models import Payload, PayloadRead
 from apps.runs.payloads.audit import record_read
 from apps.runs.payloads.reading import open_payload
-from apps.runs.payloads.storage import keep_payload
+from apps.runs.payloads.storage import store_payload
 from tests.api.conftest import body_of
 from tests.factories import make_payload, make_run, make_user
 from tests.faults.proxy import proxy
@@ -34,7 +34,7 @@ def store(request):
 
 def compressed():
     run = make_run()
-    payload = keep_payload(
+    payload = store_payload(
         run, kind="pull", name="a.json", content_type="text/x", stream=io.BytesIO(ORDERS), sequence=1
     )
     assert payload.encoding == "zstd"

@@ -259,7 +259,7 @@ def test_whole_log_can_be_narrowed_and_may_be_empty(client, run, extension):
 
 
 def test_whole_log_is_read_in_batches(client, run, monkeypatch, django_assert_num_queries):
-    monkeypatch.setattr("apps.runs.log.reading.MOST_LINES", 1000)
+    monkeypatch.setattr("apps.runs.log.reading.MAX_LINES", 1000)
     make_log_entries(run, 2500)
 
     # The token, the run, three batches with their payloads, and the end.

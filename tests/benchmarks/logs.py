@@ -10,7 +10,7 @@ from itertools import batched, count
 
 from django.db import connection, transaction
 
-from apps.runs.log.context import hush, listen
+from apps.runs.log.context import bind_thread, unbind
 from apps.runs.log.handler import RunLogHandler
 from apps.runs.log.run_log import RunLog
 from apps.runs.log.shipper import Shipper
@@ -75,11 +75,11 @@ def say_in_run(secrets: Iterable[str] = (SECRET,), spool_class: type[Spool] = Sp
     spool = spool_class(next(_free_runs))
     spool.open()
     handler = RunLogHandler(1, spool, sequence=0, secrets=secrets)
-    voice = listen(handler)
+    binding = bind_thread(handler)
     try:
         return _microseconds_a_call()
     finally:
-        hush(voice)
+        unbind(binding)
         spool.close()
         spool.remove()
 

@@ -48,7 +48,7 @@ def visible_delay() -> Figure:
         reader = threading.Thread(target=_read, args=(web.port, run.pk, secret, seen))
         reader.start()
         with RunLog(run, token) as log:
-            _say(said)
+            _log(said)
             log.seal()
             reader.join()
     delays = sorted(shown - said_at for said_at, shown in zip(said, seen, strict=True))
@@ -83,7 +83,7 @@ def idle_poll() -> Figure:
     return min(figures.values(), key=lambda figure: figure.value)
 
 
-def _say(said: list[float]) -> None:
+def _log(said: list[float]) -> None:
     """A line a millisecond, each said at a moment that is noted."""
     began = time.perf_counter()
     for number in range(LINES_A_SECOND * SECONDS):

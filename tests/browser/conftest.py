@@ -62,7 +62,7 @@ def new_page(browser: Browser, problems: list[str], live_server: Any) -> Iterato
         contexts.append(context)
         context.set_default_timeout(PATIENCE)
         context.add_init_script(REPORT_VIOLATIONS)
-        context.on("console", lambda message: _note(message, problems))
+        context.on("console", lambda message: _record_batch(message, problems))
         context.on("weberror", lambda error: problems.append(str(error.error)))
         return context.new_page()
 
@@ -99,6 +99,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.browser)
 
 
-def _note(message: ConsoleMessage, problems: list[str]) -> None:
+def _record_batch(message: ConsoleMessage, problems: list[str]) -> None:
     if message.type == "error":
         problems.append(f"{message.text} ({message.location.get('url', '')})")

@@ -77,7 +77,7 @@ def test_axe_finds_what_is_wrong(page: Page) -> None:
 
 
 def test_whole_journey_by_keyboard_alone(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("apps.runs.tasks.ring", lambda run_id: None)
+    monkeypatch.setattr("apps.runs.tasks.notify_workers", lambda run_id: None)
     make_service(name="Orders to warehouse")
     make_user("ada", password="a long enough secret", is_superuser=True)
     keys = page.keyboard

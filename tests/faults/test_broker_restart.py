@@ -19,7 +19,7 @@ def test_workers_outlive_a_broker_that_is_restarted() -> None:
 
         wait_until(lambda: succeeded(there, run_id), there.stack.last_words)
         assert judge_run(there, run_id).broken == []
-        # More than one worker has processes for: both must still listen.
+        # More than one worker has processes for: both must still bind_thread.
         after = [wait_until(lambda: there.start_run("steady"), there.stack.last_words) for _run in range(4)]
         for each in after:
             wait_until(lambda run_id=each: succeeded(there, run_id), there.stack.last_words, patience=120)

@@ -29,7 +29,7 @@ from apps.api.schema import answers
 from apps.api.views.base import ApiView
 from apps.api.visibility import visible_payloads
 from apps.runs.models import Payload
-from apps.runs.payloads.audit import AuditedStream, note_read, record_read
+from apps.runs.payloads.audit import AuditedStream, record_direct_read, record_read
 from apps.runs.payloads.reading import PayloadGone, direct_link, open_payload
 
 # Read at once where the kernel cannot send the file by itself: from S3, and for a range. A quarter of it costs the
@@ -100,7 +100,7 @@ def _redirected(request: Request, payload: Payload, headers: Mapping[str, str]) 
     )
     if link is None:
         return None
-    note_read(payload, **_reader(request))
+    record_direct_read(payload, **_reader(request))
     return HttpResponseRedirect(link, headers={"Cache-Control": headers["Cache-Control"]})
 
 

@@ -26,7 +26,7 @@ from apps.api.problems import (
     LengthRequired,
     LinesMissing,
     PayloadNameTaken,
-    PayloadNotStored,
+    PayloadStoreUnavailable,
     PayloadTooLarge,
     RunHasEnded,
     RunIsNotReported,
@@ -45,7 +45,7 @@ from apps.api.views.base import ApiView
 from apps.api.views.logs import LogView
 from apps.api.visibility import visible_payloads, visible_runs
 from apps.runs.models import Payload, Run
-from apps.runs.payloads.storage import PayloadNotKept
+from apps.runs.payloads.storage import PayloadNotStored
 from apps.runs.reported import reporting
 
 SEQUENCE_HEADER = "X-Log-Sequence"
@@ -163,7 +163,7 @@ class ReportedPayloadView(_ReportView):
     def put(self, request: Request, pk: int, kind: str, name: str) -> Response:
         run = self.get_run()
         with _refusals():
-            payload, is_new = reporting.keep_reported_payload(
+            payload, is_new = reporting.store_reported_payload(
                 run,
                 request.user,
                 kind=_kind(kind),
@@ -215,7 +215,7 @@ def _refusals() -> Iterator[None]:
         yield
     except reporting.NotReported:
         raise RunIsNotReported(_("Only runs of reported services are reported.")) from None
-    except reporting.NotTheReporter:
+    except reporting.WrongReporter:
         raise RunOfAnotherReporter(_("Report with a token of the user who opened the run.")) from None
     except reporting.ReportEnded as error:
         raise RunHasEnded(
@@ -236,8 +236,8 @@ def _refusals() -> Iterator[None]:
             _("At most %(most)g MiB of one payload are kept (SYNCLOG_MAX_PAYLOAD_MIB).")
             % {"most": settings.MAX_PAYLOAD_BYTES / 2**20}
         ) from None
-    except PayloadNotKept as error:
-        raise PayloadNotStored(str(error), headers={"Retry-After": "5"}) from None
+    except PayloadNotStored as error:
+        raise PayloadStoreUnavailable(str(error), headers={"Retry-After": "5"}) from None
 
 
 def _kind(given: str) -> str:

@@ -15,7 +15,7 @@ from apps.runs.monitoring.doctor import run_checks
 from apps.services.models import Service
 
 # Rows of each list; what goes beyond is found in the lists of their own.
-MOST_ROWS = 20
+MAX_ROWS = 20
 # A slot that passed so long ago, or a run that waits so long for a worker, is late.
 SLOT_PATIENCE = timedelta(minutes=2)
 QUEUE_PATIENCE = timedelta(seconds=60)
@@ -26,10 +26,10 @@ def home_context(user: Any) -> dict[str, Any]:
     if not user.has_perm("runs.view_run"):
         return {}
     now = timezone.now()
-    failing = list(failing_runs(user)[:MOST_ROWS])
-    services = list(late_services(user, now)[:MOST_ROWS])
-    waiting = list(waiting_runs(user, now)[:MOST_ROWS])
-    paused = list(paused_services(user)[:MOST_ROWS])
+    failing = list(failing_runs(user)[:MAX_ROWS])
+    services = list(late_services(user, now)[:MAX_ROWS])
+    waiting = list(waiting_runs(user, now)[:MAX_ROWS])
+    paused = list(paused_services(user)[:MAX_ROWS])
     check_results = run_checks()
     problems = [result for result in check_results if not result.is_ok]
     open_runs = Run.objects.open().visible_to(user).exclude(pk__in=[run.pk for run in waiting])
@@ -41,7 +41,7 @@ def home_context(user: Any) -> dict[str, Any]:
         "late_services": services,
         "waiting_runs": waiting,
         "paused_services": [service for service in paused if service.pk not in failed],
-        "open_runs": open_runs.select_related("service", "started_by").order_by("-id")[:MOST_ROWS],
+        "open_runs": open_runs.select_related("service", "started_by").order_by("-id")[:MAX_ROWS],
         "check_results": sorted(check_results, key=lambda result: result.is_ok),
         "is_any_told": bool(told),
         "other_services": _other_services(user, told),
@@ -90,7 +90,7 @@ def paused_services(user: Any) -> QuerySet[Service]:
 
 
 def _other_services(user: Any, told: set[int]) -> list[dict[str, Any]]:
-    services = list(Service.objects.visible_to(user).exclude(pk__in=told).order_by("name")[:MOST_ROWS])
+    services = list(Service.objects.visible_to(user).exclude(pk__in=told).order_by("name")[:MAX_ROWS])
     recent = recent_runs([service.pk for service in services])
     return [
         {
@@ -111,5 +111,5 @@ def _verdict(failing: int, late: int, paused: int, problems: int) -> list[str]:
         (problems, ngettext("%(count)s check fails", "%(count)s checks fail", problems)),
     )
     return [
-        words % {"count": f"{count}+" if count >= MOST_ROWS else count} for count, words in phrases if count
+        words % {"count": f"{count}+" if count >= MAX_ROWS else count} for count, words in phrases if count
     ]

@@ -13,7 +13,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 from apps.console.payloads.links import curl_line, payload_words
-from apps.console.payloads.preview_text import MOST_BYTES, preview_of
+from apps.console.payloads.preview_text import MAX_BYTES, preview_of
 from apps.console.ui.ansi import message_html
 from apps.console.ui.formatting import size_text
 
@@ -27,7 +27,7 @@ def payload_preview(request: HttpRequest, site: AdminSite, payload: Any, stream:
         notes.insert(
             0,
             _("These are the first %(part)s of %(size)s; the download has all of it.")
-            % {"part": f"{MOST_BYTES // 1024} KiB", "size": size_text(payload.size)},
+            % {"part": f"{MAX_BYTES // 1024} KiB", "size": size_text(payload.size)},
         )
     context = {
         **site.each_context(request),
@@ -49,6 +49,6 @@ def _beginning(stream: IO[bytes]) -> tuple[bytes, bool]:
     """At most 256 KiB, and whether that is all; some stores hand out less at once than they were asked for."""
     data = b""
     with closing(stream):
-        while len(data) <= MOST_BYTES and (part := stream.read(MOST_BYTES + 1 - len(data))):
+        while len(data) <= MAX_BYTES and (part := stream.read(MAX_BYTES + 1 - len(data))):
             data += part
-    return data[:MOST_BYTES], len(data) <= MOST_BYTES
+    return data[:MAX_BYTES], len(data) <= MAX_BYTES

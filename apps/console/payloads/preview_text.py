@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from django.utils.translation import gettext as _
 
 # Of a file, so much is read.
-MOST_BYTES = 256 * 1024
+MAX_BYTES = 256 * 1024
 # Of what was read, so much is shown: nothing that a browser would labour at.
 _MOST_ROWS = 1000
 _MOST_COLUMNS = 60
@@ -123,7 +123,7 @@ def indented(text: str) -> str:
 
 
 def _new_line(depth: int) -> str:
-    # Bounded, or a file of opening brackets alone would become a page of blanks.
+    # SizeLimitedStream, or a file of opening brackets alone would become a page of blanks.
     return "\n" + "  " * min(depth, _MOST_INDENT)
 
 

@@ -25,7 +25,7 @@ from apps.console.log.page import log_feed, log_page
 from apps.console.log.run_status import FEED_COLUMNS
 from apps.console.payloads.links import payload_words
 from apps.console.payloads.preview import payload_preview
-from apps.console.payloads.preview_text import MOST_BYTES
+from apps.console.payloads.preview_text import MAX_BYTES
 from apps.console.runs.hold import HeldFilter, hold_page
 from apps.console.summary.page import run_menu, shown_duration
 from apps.console.ui.badges import status_badge, trigger_text
@@ -220,7 +220,7 @@ class RunAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # It takes no parame
         """The beginning of a payload on a page of its own; 410 once it may no longer be read."""
         payload = self._payload(request, run_id, payload_id)
         try:
-            stream = self._audited(request, payload, min(payload.size or 0, MOST_BYTES))
+            stream = self._audited(request, payload, min(payload.size or 0, MAX_BYTES))
         except PayloadGone:
             return self._gone(request, payload)
         return payload_preview(request, self.admin_site, payload, stream)

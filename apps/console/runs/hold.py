@@ -19,7 +19,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from apps.runs.models import Run
-from apps.runs.payloads.hold import LONGEST_HOLD, hold_run, release_run
+from apps.runs.payloads.hold import MAX_HOLD, hold_run, release_run
 
 _USUAL_HOLD = timedelta(days=14)
 
@@ -79,7 +79,7 @@ def hold_page(request: HttpRequest, site: AdminSite, run: Run) -> HttpResponse:
         "run": run,
         "form": form,
         "is_held": run.held_until is not None and run.held_until > now,
-        "longest": LONGEST_HOLD.days,
+        "longest": MAX_HOLD.days,
         "history": LogEntry.objects.filter(
             content_type__app_label="runs", content_type__model="run", object_id=str(run.pk)
         ).select_related("user")[:20],

@@ -20,9 +20,9 @@ from apps.services.models import Service
 
 LENGTHS = (7, 30, 90)
 DEFAULT_LENGTH = 30
-MOST_DAYS = 366
+MAX_DAYS = 366
 # Adding up goes no further, so that the page stays quick for a service that runs every few seconds.
-MOST_ADDED = 50_000
+MAX_AGGREGATED = 50_000
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class DayRange:
         if asked == "custom":
             first, last = _day_from(query.get("first", "")), _day_from(query.get("last", "")) or today
             if first is not None and first <= last:
-                return cls(max(first, last - timedelta(days=MOST_DAYS - 1)), last, None)
+                return cls(max(first, last - timedelta(days=MAX_DAYS - 1)), last, None)
         length = int(asked) if asked in map(str, LENGTHS) else DEFAULT_LENGTH
         return cls(today - timedelta(days=length - 1), today, length)
 
@@ -65,11 +65,11 @@ class Transactions:
 
 
 def daily_transactions(service: Service, wanted: DayRange) -> Transactions:
-    """Each day in the reader's time zone; one query over `run_service_started`, bounded by MOST_ADDED."""
+    """Each day in the reader's time zone; one query over `run_service_started`, bounded by MAX_AGGREGATED."""
     since, until = _midnight(wanted.first), _midnight(wanted.last + timedelta(days=1))
     of_range = Run.objects.filter(service=service, started_at__gte=since, started_at__lt=until)
-    # Where there are more, adding up begins at the start of the newest but MOST_ADDED.
-    beyond = of_range.order_by("-started_at").values("started_at")[MOST_ADDED : MOST_ADDED + 1]
+    # Where there are more, adding up begins at the start of the newest but MAX_AGGREGATED.
+    beyond = of_range.order_by("-started_at").values("started_at")[MAX_AGGREGATED : MAX_AGGREGATED + 1]
     rows = (
         of_range.filter(started_at__gte=Coalesce(Subquery(beyond), Value(since)))
         .order_by()
@@ -84,7 +84,7 @@ def daily_transactions(service: Service, wanted: DayRange) -> Transactions:
     found = {row["day"]: _day(row) for row in rows}
     dates = (wanted.first + timedelta(days=number) for number in range((wanted.last - wanted.first).days + 1))
     days = [found.get(day, Day(day)) for day in dates]
-    return Transactions(days, sum(day.run_count for day in days) <= MOST_ADDED)
+    return Transactions(days, sum(day.run_count for day in days) <= MAX_AGGREGATED)
 
 
 def _day(row: Mapping[str, Any]) -> Day:

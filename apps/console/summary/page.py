@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from apps.console.summary.chart import draw_chart
-from apps.console.summary.daily_transactions import LENGTHS, MOST_ADDED, DayRange, daily_transactions
+from apps.console.summary.daily_transactions import LENGTHS, MAX_AGGREGATED, DayRange, daily_transactions
 from apps.console.summary.run_list import PAGE_SIZE, RunPage, RunQuestion, list_runs
 from apps.console.ui.badges import flow_html, next_run_html
 from apps.console.ui.filters import DEFAULT_PERIOD, PERIODS
@@ -127,13 +127,13 @@ class SummaryLinks:
 
     def kept_by_period(self) -> list[tuple[str, str]]:
         """What the form of the custom period hands on."""
-        return self._kept("period", "from", "to")
+        return self._tail_lines("period", "from", "to")
 
     def kept_by_range(self) -> list[tuple[str, str]]:
         """What the form of the custom range hands on."""
-        return self._kept("days", "first", "last")
+        return self._tail_lines("days", "first", "last")
 
-    def _kept(self, *own: str) -> list[tuple[str, str]]:
+    def _tail_lines(self, *own: str) -> list[tuple[str, str]]:
         return [(key, value) for key, value in self.parameters().items() if value and key not in own]
 
     def ranges(self) -> list[tuple[str, str, bool]]:
@@ -192,7 +192,7 @@ def _chart(service: Service, wanted: DayRange) -> dict[str, Any]:
     return {
         "days": days[::-1],
         "chart_is_whole": found.is_whole,
-        "most_added": MOST_ADDED,
+        "most_added": MAX_AGGREGATED,
         "totals": {
             "pulled": sum(day.pulled_count for day in days),
             "pushed": sum(day.pushed_count for day in days),

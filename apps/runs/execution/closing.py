@@ -1,4 +1,4 @@
-"""Closes runs that nobody executes any more: the last lines go straight into the table, with the end itself."""
+"""Ends runs that no worker executes: the last lines and the end are written in one transaction."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Count
 
-from apps.runs.execution.finalization import finish_run, plan_aftermath
+from apps.runs.execution.finalization import finish_run, plan_follow_up
 from apps.runs.log.bulk_insert import write_lines
 from apps.runs.log.spool import format_line, time_text
 from apps.runs.models import Level, LogEntry, Run, Step
@@ -29,29 +29,31 @@ def close_run(
     missing: str = "",
     checksum: int | None = None,
 ) -> None:
-    """End a run under its lease, with `message` as a last line.
+    """Ends a run under its lease, with `message` as its last line.
 
-    `counters` are columns that whoever executed it left behind; `missing` says why the log may want lines;
-    `checksum` is that of the lines before. Raises LeaseLost.
+    `counters` are columns that the former worker left; `missing` says why lines may be missing; `checksum` is the
+    checksum of the lines before. Raises LeaseLost.
     """
-    aftermath = plan_aftermath(run, status, may_retry=may_retry)
+    follow_up = plan_follow_up(run, status, may_retry=may_retry)
     with transaction.atomic():
-        chunk = append_lines(run, [(level, message), *aftermath.lines])
+        chunk = append_lines(run, [(level, message), *follow_up.lines])
         outcome = {**(counters or {}), **stored_counts(run)}
         if level is Level.ERROR and not outcome.get("error"):
             outcome |= {
                 "error": message[:500],
-                "error_sequence": outcome["line_count"] - len(aftermath.lines),
+                "error_sequence": outcome["line_count"] - len(follow_up.lines),
             }
         if missing:
             outcome |= {"is_complete": False, "lost_reason": missing[:200]}
         if checksum is not None:
             outcome["log_checksum"] = zlib.crc32(chunk, checksum)
-        finish_run(run, token, status, aftermath, **outcome)
+        finish_run(run, token, status, follow_up, **outcome)
 
 
 def append_lines(run: Run, lines: Sequence[tuple[Level, str]]) -> bytes:
-    """Write lines of the last step behind those that the table has; their bytes as in a spool."""
+    """Appends lines of the step "finish" to the log in the database; returns their bytes in the format of the
+    spool.
+    """
     first = newest_sequence(run) + 1
     now = time_text(time.time())
     chunk = b"".join(
@@ -63,11 +65,11 @@ def append_lines(run: Run, lines: Sequence[tuple[Level, str]]) -> bytes:
 
 
 def stored_counts(run: Run) -> dict[str, Any]:
-    """What the table holds of the log, as columns of Run: lines, warnings, errors, and the first error."""
+    """Columns of Run that follow from the stored lines: lines, warnings, errors, and the first error."""
     lines = LogEntry.objects.filter(run_id=run.pk)
     by_level = dict(lines.values_list("level").annotate(count=Count("sequence")))
     stored = sum(by_level.values())
-    # What the disk did not take has no number, and was told by whoever executed the run.
+    # Lines that the disk did not take have no number; the worker has counted them.
     [(told, reason)] = Run.objects.filter(pk=run.pk).values_list("lost_line_count", "lost_reason")
     lost = max(newest_sequence(run) - stored, told)
     counts: dict[str, Any] = {
@@ -85,6 +87,6 @@ def stored_counts(run: Run) -> dict[str, Any]:
 
 
 def newest_sequence(run: Run) -> int:
-    """The number of the last line that the table has; 0 where there is none."""
+    """Number of the last line in the database, 0 if there is none."""
     newest = LogEntry.objects.filter(run_id=run.pk).order_by("-sequence").values_list("sequence", flat=True)
     return newest.first() or 0

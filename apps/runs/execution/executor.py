@@ -1,4 +1,4 @@
-"""Executes a run: claims it, pulls, puts through the script, pushes, and ends it, whatever happens."""
+"""Execution of a run by a worker: claim, pipeline, finalization."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from django.db import DatabaseError, InterfaceError, connection
 from apps.runs.execution import worker_shutdown
 from apps.runs.execution.closing import close_run
 from apps.runs.execution.finalization import end_run
-from apps.runs.execution.interruption import RunCancelled, RunStopped, TooManyRefused, WorkerLeaves
+from apps.runs.execution.interruption import RunCancelled, RunStopped, TooManyRefused, WorkerShutdown
 from apps.runs.execution.pipeline import Pipeline
 from apps.runs.execution.supervision import supervise
 from apps.runs.log.handler import Echo
 from apps.runs.log.run_log import RunLog
 from apps.runs.log.shipper import LeaseLost
 from apps.runs.models import Level, Run, Step
-from apps.runs.payloads.capture import discard_captured, is_smooth, keep_captured
+from apps.runs.payloads.capture import discard_captured, is_clean, store_captured
 from apps.services.connectors.base import ConnectorError
 from apps.services.models import Connection
 from apps.services.sandbox import ScriptError
@@ -32,21 +32,21 @@ from apps.services.secrets import SecretUnavailable
 
 logger = logging.getLogger(__name__)
 
-# In seconds: for how long a run that has failed may take to store what was held back, and one that is to end now.
-EVIDENCE_WITHIN = 60.0
-EVIDENCE_IN_A_HURRY = 1.5
+# Seconds for storing captured payloads after a failure, and if the run must end at once.
+CAPTURE_TIMEOUT = 60.0
+URGENT_CAPTURE_TIMEOUT = 1.5
 
 
 def execute_run(run_id: int, *, worker: str, echo: Echo | None = None) -> Run | None:
-    """Claim and execute a queued run; the run as it ended, or None where it is not ours to execute.
+    """Claims and executes a queued run. Returns the run as it ended, None if another worker has it or takes it
+    over.
 
-    `echo` is told each line as it is logged. Returns None too where the lease was lost on the way: the run
-    then belongs to whoever closes lost runs.
+    `echo` is called with each line that is logged.
     """
     try:
         run, token = _claim(run_id, worker)
     except (DatabaseError, InterfaceError) as error:
-        logger.warning("Run %d waits: the database cannot be reached (%s)", run_id, type(error).__name__)
+        logger.warning("Run %d waits: the database is unreachable (%s)", run_id, type(error).__name__)
         connection.close()
         return None
     if run is None or token is None:
@@ -59,12 +59,12 @@ def execute_run(run_id: int, *, worker: str, echo: Echo | None = None) -> Run | 
         with log:
             ending = _run_pipeline(run, log)
             log.step = Step.FINISH
-            if not is_smooth(ending.status, log.counters()):
-                _keep_evidence(run, log, ending)
+            if not is_clean(ending.status, log.counters()):
+                _store_captured_payloads(run, log, ending)
             _log_end(log, ending.status)
             end_run(run, token, log, ending.status, may_retry=ending.may_retry)
     except LeaseLost:
-        logger.warning("Run %s: the lease was lost, and whoever closes lost runs has it now", run_id)
+        logger.warning("Run %s: the lease was lost; the run will be closed as lost", run_id)
         return None
     discard_captured(run.pk)
     run.refresh_from_db()
@@ -74,9 +74,9 @@ def execute_run(run_id: int, *, worker: str, echo: Echo | None = None) -> Run | 
 @dataclass(frozen=True)
 class _Ending:
     status: Run.Status
-    # Whether it may end otherwise if it is run again.
+    # Whether a retry may end differently.
     may_retry: bool = True
-    # Whether somebody waits for the end.
+    # Whether a person or a supervisor is waiting for the end.
     is_urgent: bool = False
 
 
@@ -89,7 +89,7 @@ def _claim(run_id: int, worker: str) -> tuple[Run | None, uuid.UUID | None]:
         .first()
     )
     if run is None:
-        logger.warning("Run %d was to be executed, but there is no such run", run_id)
+        logger.warning("Run %d cannot be executed: not found", run_id)
         return None, None
     token = run.claim(worker)
     if token is not None:
@@ -98,8 +98,8 @@ def _claim(run_id: int, worker: str) -> tuple[Run | None, uuid.UUID | None]:
 
 
 def _end_without_log(run: Run, token: uuid.UUID, error: OSError) -> Run:
-    """Fail a run whose log cannot be spooled: it must not do what nobody could read about."""
-    message = f"The log's spool on {run.worker} cannot be written: {error.strerror or error}"
+    """Fails a run whose log cannot be written: nothing must happen without a log."""
+    message = f"The log spool on {run.worker} cannot be written: {error.strerror or error}"
     logger.error("Run %d: %s", run.pk, message)
     close_run(run, token, Run.Status.FAILED, Level.ERROR, message)
     run.refresh_from_db()
@@ -107,17 +107,17 @@ def _end_without_log(run: Run, token: uuid.UUID, error: OSError) -> Run:
 
 
 def _run_pipeline(run: Run, log: RunLog) -> _Ending:
-    """Run it to its end, and say in the log why it ended where that was not as hoped."""
+    """Executes the pipeline and logs why it ended, unless it succeeded."""
     _log_start(run)
     pipeline = Pipeline(run, log)
     try:
-        supervise(pipeline.execute, pipeline.check, pipeline.leave_behind)
+        supervise(pipeline.execute, pipeline.check, pipeline.abandon)
     except LeaseLost:
         raise
     except RunCancelled as error:
         logger.warning("%s", error)
         return _Ending(Run.Status.CANCELLED, is_urgent=True)
-    except WorkerLeaves as error:
+    except WorkerShutdown as error:
         logger.error("%s", error)  # noqa: TRY400 - an expected failure, told in full by its message
         return _Ending(Run.Status.LOST, is_urgent=True)
     except TooManyRefused as error:
@@ -126,27 +126,25 @@ def _run_pipeline(run: Run, log: RunLog) -> _Ending:
     except (ConnectorError, ScriptError, SecretUnavailable, RunStopped) as error:
         logger.error("%s", error)  # noqa: TRY400 - an expected failure, told in full by its message
         return _Ending(Run.Status.FAILED)
-    # Whatever it is, the run must end, and its log must say why.
+    # Any error must end the run and be logged.
     except Exception:
-        logger.exception("The run met an error in Synclog itself")
+        logger.exception("Internal error in Synclog")
         return _Ending(Run.Status.FAILED)
     return _Ending(Run.Status.SUCCEEDED)
 
 
-def _keep_evidence(run: Run, log: RunLog, ending: _Ending) -> None:
-    """Store the payloads that were held back, unless the store takes too long over it."""
+def _store_captured_payloads(run: Run, log: RunLog, ending: _Ending) -> None:
+    """Stores the captured payloads, unless the payload store takes too long."""
     started = time.monotonic()
 
     def check() -> None:
         log.check_lease()
-        is_urgent = ending.is_urgent or log.cancel_requested or worker_shutdown.is_grace_over()
-        if time.monotonic() - started > (EVIDENCE_IN_A_HURRY if is_urgent else EVIDENCE_WITHIN):
-            raise RunStopped(
-                "Not all payloads that were held back are kept: the payload store takes too long"
-            )
+        is_urgent = ending.is_urgent or log.cancel_requested or worker_shutdown.is_grace_period_over()
+        if time.monotonic() - started > (URGENT_CAPTURE_TIMEOUT if is_urgent else CAPTURE_TIMEOUT):
+            raise RunStopped("Not all captured payloads are stored: the payload store takes too long")
 
     try:
-        supervise(partial(keep_captured, run), check, log.hush_others, patience=0)
+        supervise(partial(store_captured, run), check, log.detach_other_threads, patience=0)
     except RunStopped as error:
         logger.warning("%s", error)
 
@@ -155,24 +153,25 @@ def _log_start(run: Run) -> None:
     service = run.service
     by = f" by {run.started_by}" if run.started_by else ""
     if run.retry_of_id:
-        by += f", again after run {run.retry_of_id}"
+        by += f", retry of run {run.retry_of_id}"
     logger.info("Run %d of %s, started%s (%s)", run.pk, service.name, by, run.get_trigger_display().lower())
     if run.scheduled_for and run.started_at and run.started_at - run.scheduled_for > timedelta(minutes=2):
-        logger.warning("The slot was %s: the run is late", f"{run.scheduled_for:%Y-%m-%d %H:%M} UTC")
+        logger.warning("The run is late: its slot was %s", f"{run.scheduled_for:%Y-%m-%d %H:%M} UTC")
     if run.options:
         logger.info(
-            "For this run only: %s", ", ".join(f"{key} = {value}" for key, value in run.options.items())
+            "Options for this run only: %s",
+            ", ".join(f"{key} = {value}" for key, value in run.options.items()),
         )
     if run.is_dry_run:
         logger.info("Dry run: nothing is pushed")
     if run.stores:
-        logger.info("Payloads are stored: %s", ", ".join(run.stores))
+        logger.info("Payloads to store: %s", ", ".join(run.stores))
     if run.script:
         logger.info("Custom script: version %d", run.script.version)
 
 
 def _log_end(log: RunLog, status: Run.Status) -> None:
-    """At level info however it ended, so that what went wrong is counted once."""
+    """Logs the outcome at level info, so that errors are counted once."""
     log.step = Step.FINISH
     counters = log.counters()
     warnings, errors = counters["warning_count"], counters["error_count"]
@@ -190,11 +189,11 @@ def _log_end(log: RunLog, status: Run.Status) -> None:
 
 
 def _secrets_of(run: Run) -> Iterable[str]:
-    """What is to be hidden in the log; a secret that cannot be had cannot be said either."""
+    """Secrets to mask in the log. A secret that is not available cannot appear there."""
     for system in (run.service.source_connection, run.service.destination_connection):
         with suppress(SecretUnavailable):
             if system is not None and (secret := system.get_secret()):
                 yield secret
                 if system.auth == Connection.Auth.BASIC:
-                    # As the header has it, RFC 7617.
+                    # As in the header, RFC 7617.
                     yield b64encode(f"{system.auth_username}:{secret}".encode()).decode()

@@ -1,4 +1,4 @@
-"""Ends runs: seals the log, lets the payloads expire, and sees to what follows a failure."""
+"""Finalization of runs: seals the log, sets the expiry of payloads, plans retries."""
 
 from __future__ import annotations
 
@@ -20,70 +20,69 @@ from apps.services.models import Service
 
 logger = logging.getLogger(__name__)
 
-# The pause before the first retry, which doubles with each, and the longest.
-FIRST_RETRY = timedelta(seconds=60)
-LONGEST_RETRY = timedelta(hours=1)
+# Pause before the first retry, doubled with each further one, and its maximum.
+FIRST_RETRY_PAUSE = timedelta(seconds=60)
+MAX_RETRY_PAUSE = timedelta(hours=1)
 
 FAILURES = (Run.Status.FAILED, Run.Status.LOST)
 
 
 @dataclass(frozen=True)
-class Aftermath:
-    """What follows the end of a run: a retry after a while, or none; the schedule turned off, or not."""
+class FollowUp:
+    """What follows the end of a run: a retry after a pause, or the schedule turned off, or nothing."""
 
     retry_after: timedelta | None = None
     pauses: bool = False
-    # For the log of the run.
+    # Lines for the log of the run.
     lines: tuple[tuple[Level, str], ...] = ()
 
 
-def plan_aftermath(run: Run, status: Run.Status, *, may_retry: bool = True) -> Aftermath:
-    """What is to follow when `run` ends so.
+def plan_follow_up(run: Run, status: Run.Status, *, may_retry: bool = True) -> FollowUp:
+    """Decides what follows when `run` ends with `status`.
 
-    A failed or lost run is run again where its service allows it: not a dry run, not one that was to be
-    cancelled, and not one that would end the same way (`may_retry`). A service whose schedule is turned off by
-    this very failure waits for a person instead.
+    A failed or lost run is retried if its service allows it, unless it was a dry run, was to be cancelled, or would
+    end the same way (`may_retry`). If this failure turns the schedule off, there is no retry.
     """
     if status not in FAILURES or run.is_dry_run:
-        return Aftermath()
+        return FollowUp()
     service = Service.objects.get(pk=run.service_id)
-    if _is_one_too_many(run, service):
+    if _reaches_failure_limit(run, service):
         line = (
-            f"The schedule is turned off: {service.pause_after_failures} runs in a row failed. "
-            "Turn it on again once the cause is mended."
+            f"Schedule turned off after {service.pause_after_failures} consecutive failures. Turn it on "
+            "again once the cause is fixed."
         )
-        return Aftermath(pauses=True, lines=((Level.WARNING, line),))
+        return FollowUp(pauses=True, lines=((Level.WARNING, line),))
     is_unwanted = not may_retry or Run.objects.filter(pk=run.pk).exclude(cancel_requested_at=None).exists()
     if is_unwanted or run.attempt > service.retry_limit or service.kind == Service.Kind.REPORTED:
-        return Aftermath()
+        return FollowUp()
     pause = retry_pause(run.attempt)
-    line = f"It is run again in {pause.total_seconds():.0f} s: retry {run.attempt} of {service.retry_limit}"
-    return Aftermath(retry_after=pause, lines=((Level.INFO, line),))
+    line = f"Retry {run.attempt} of {service.retry_limit} in {pause.total_seconds():.0f} s"
+    return FollowUp(retry_after=pause, lines=((Level.INFO, line),))
 
 
 def retry_pause(attempt: int) -> timedelta:
-    """How long the retry of the run that was attempt number `attempt`, counted from 1, waits."""
+    """Pause before the retry of attempt number `attempt`, counted from 1."""
     doublings = min(max(attempt - 1, 0), 16)
-    return min(FIRST_RETRY * (1 << doublings), LONGEST_RETRY)
+    return min(FIRST_RETRY_PAUSE * (1 << doublings), MAX_RETRY_PAUSE)
 
 
 def end_run(run: Run, token: uuid.UUID, log: RunLog, status: Run.Status, *, may_retry: bool = True) -> None:
-    """Seal the log and end the run; tries again while the database is away and the lease lasts.
+    """Seals the log and ends the run; repeats while the database is away and the lease lasts.
 
-    How it ended is first noted beside the spool, so that it is known even where the lease runs out meanwhile.
-    Raises LeaseLost where the run was taken from us.
+    The outcome is first recorded beside the spool, so that it is known even if the lease runs out. Raises
+    LeaseLost.
     """
-    log.note_end(status, may_retry=may_retry)
-    aftermath = None
+    log.record_end(status, may_retry=may_retry)
+    follow_up = None
     while True:
         try:
-            if aftermath is None:
-                aftermath = plan_aftermath(run, status, may_retry=may_retry)
-                for level, line in aftermath.lines:
+            if follow_up is None:
+                follow_up = plan_follow_up(run, status, may_retry=may_retry)
+                for level, line in follow_up.lines:
                     logger.log(level, "%s", line)
             seal = log.seal()
             with turn(), transaction.atomic():
-                finish_run(run, token, status, aftermath, **(log.counters() | seal.columns()))
+                finish_run(run, token, status, follow_up, **(log.counters() | seal.columns()))
             log.remove_spool()
         except (DatabaseError, InterfaceError):
             connection.close()
@@ -94,18 +93,18 @@ def end_run(run: Run, token: uuid.UUID, log: RunLog, status: Run.Status, *, may_
 
 
 def finish_run(
-    run: Run, token: uuid.UUID, status: Run.Status, aftermath: Aftermath, **outcome: object
+    run: Run, token: uuid.UUID, status: Run.Status, follow_up: FollowUp, **outcome: object
 ) -> None:
-    """End the run with all that follows, in the caller's transaction. Raises LeaseLost where it is not ours.
+    """Ends the run in the caller's transaction, together with what follows. Raises LeaseLost.
 
-    The end is one conditional UPDATE, so a run is ended once, and has one retry at the most.
+    One conditional UPDATE decides: a run ends once and has at most one retry.
     """
     if not run.finish(token, status, **outcome):
         raise LeaseLost
     set_expiry(run, settings.PAYLOAD_RETENTION)
-    if aftermath.pauses:
+    if follow_up.pauses:
         Service.objects.active().filter(pk=run.service_id).update(is_active=False, paused_at=Now())
-    if aftermath.retry_after is not None:
+    if follow_up.retry_after is not None:
         Run.objects.create(
             service=run.service,
             script=run.service.current_script(),
@@ -117,12 +116,12 @@ def finish_run(
             store_push=run.store_push,
             store_script=run.store_script,
             attempt=run.attempt + 1,
-            due_at=Now() + aftermath.retry_after,
+            due_at=Now() + follow_up.retry_after,
         )
 
 
-def _is_one_too_many(run: Run, service: Service) -> bool:
-    """Whether the runs before this one failed, too, and so many that the schedule is to be turned off."""
+def _reaches_failure_limit(run: Run, service: Service) -> bool:
+    """Whether this is the failure after which the schedule is turned off."""
     most = service.pause_after_failures
     if not most or not service.is_active:
         return False

@@ -1,20 +1,20 @@
-"""Why a run is stopped before its end."""
+"""Reasons for which a run is stopped before its end."""
 
 
 class RunStopped(Exception):
-    """A limit of the run was reached; the message says which, for its log."""
+    """A limit of the run was reached; the message is for the log."""
 
 
 class TooManyRefused(RunStopped):
-    """The destination refused more records than a run may have; it would refuse the same ones again."""
+    """The destination refused too many records; a retry would be refused as well."""
 
 
-class LeftBehind(Exception):
-    """The run has gone on to its end without the thread that this is raised in: it must do nothing more."""
+class RunAbandoned(Exception):
+    """The run has ended without this thread, which must not do anything more."""
 
 
-class WorkerLeaves(Exception):
-    """The worker is being stopped, and the run would take longer than it may."""
+class WorkerShutdown(Exception):
+    """The worker is shutting down, and the run takes longer than the grace period."""
 
 
 class RunCancelled(Exception):

@@ -1,4 +1,4 @@
-"""What a run does: page by page from the source, through the script, to the destination."""
+"""The steps of a run: pull, script and push, page by page."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from django.conf import settings
 
 from apps.runs.execution import worker_shutdown
 from apps.runs.execution.interruption import (
-    LeftBehind,
+    RunAbandoned,
     RunCancelled,
     RunStopped,
     TooManyRefused,
-    WorkerLeaves,
+    WorkerShutdown,
 )
 from apps.runs.execution.replay import Replay
 from apps.runs.log.run_log import RunLog
 from apps.runs.models import Payload, Run, Step
 from apps.runs.payloads.capture import Capture
-from apps.runs.payloads.size_limit import Bounded
-from apps.runs.payloads.storage import PayloadNotKept, keep_payload
+from apps.runs.payloads.size_limit import SizeLimitedStream
+from apps.runs.payloads.storage import PayloadNotStored, store_payload
 from apps.services.connectors import open_destination, open_source
 from apps.services.connectors.base import Body, ConnectorError, Delivery, Page, Record, RunFacts, Source
 from apps.services.sandbox import Sandbox
@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 
 class Pipeline:
-    """One run on its way; holds one page at a time, however many there are."""
+    """Pipeline of one run; holds one page at a time."""
 
     def __init__(self, run: Run, log: RunLog) -> None:
         self._run = run
@@ -50,11 +50,11 @@ class Pipeline:
         self._is_left_behind = False
 
     def execute(self) -> None:
-        """Raises ConnectorError, ScriptError, SecretUnavailable, and what `check` raises."""
+        """Raises ConnectorError, ScriptError, SecretUnavailable, and the errors of `check`."""
         try:
             self._execute()
         except ConnectorError as error:
-            # Kept for the line that tells the error, which is the next.
+            # Stored for the next line, which is the one with the error.
             kind = Payload.Kind.PUSH if self._log.step == Step.PUSH else Payload.Kind.PULL
             for problem in self._keep(
                 kind, "failed", _bodies(request=error.request, response=error.response)
@@ -89,17 +89,17 @@ class Pipeline:
                 for delivery in destination.finish():
                     self._pushed(delivery)
 
-    def leave_behind(self) -> None:
-        """The run goes on to its end while `execute` hangs in another thread: should it wake up, it stops there."""
+    def abandon(self) -> None:
+        """Marks the pipeline as abandoned while `execute` hangs in another thread: when it wakes up, it stops."""
         self._is_left_behind = True
-        self._log.hush_others()
+        self._log.detach_other_threads()
         for break_off in self._facts.when_left:
             break_off()
 
     def check(self) -> None:
-        """Raises where the run is to stop: cancelled, out of time, no longer ours, or its worker leaves.
+        """Raises if the run must stop.
 
-        RunCancelled, RunStopped, LeaseLost, WorkerLeaves; LeftBehind where it has been stopped already.
+        RunCancelled, RunStopped, LeaseLost or WorkerShutdown; RunAbandoned if it was stopped already.
         """
         self._stop_if_left_behind()
         self._log.check_lease()
@@ -107,24 +107,24 @@ class Pipeline:
             raise RunCancelled("Cancelled by request")
         if time.monotonic() > self._deadline:
             raise RunStopped(
-                f"Timed out: the service's limit is {self._run.service.timeout_seconds} s. "
-                "Raise it in the service's settings, or pull less at once."
+                f"Timed out: the limit of the service is {self._run.service.timeout_seconds} s. Raise it "
+                "in the settings of the service, or pull less in one run."
             )
-        if worker_shutdown.is_grace_over():
-            raise WorkerLeaves(
+        if worker_shutdown.is_grace_period_over():
+            raise WorkerShutdown(
                 f"Run lost: its worker {self._run.worker} was stopped, and the run did not end within the "
-                f"{settings.GRACE_SECONDS} s that it was given (SYNCLOG_GRACE_SECONDS)"
+                f"grace period of {settings.GRACE_SECONDS} s (SYNCLOG_GRACE_SECONDS)"
             )
 
     def _stop_if_left_behind(self) -> None:
         if self._is_left_behind:
-            raise LeftBehind
+            raise RunAbandoned
 
     def _pulled(self, page: Page) -> list[Record]:
         records = page.records
         self._log.pulled_count += len(records)
         problems = self._keep(Payload.Kind.PULL, f"page-{page.number:05d}", _bodies(body=page.body))
-        _say(f"Pulled page {page.number}: {_records(len(records))} from {page.origin}", problems=problems)
+        _log(f"Pulled page {page.number}: {_records(len(records))} from {page.origin}", problems=problems)
         wanted = self._run.options.get("record_id")
         if wanted is None:
             return records
@@ -133,21 +133,25 @@ class Pipeline:
             record for record in records if isinstance(record, dict) and str(record.get(id_field)) == wanted
         ]
         logger.info(
-            "Of page %d only %s = %s goes on: %s", page.number, id_field, wanted, _records(len(found))
+            "Of page %d only the record with %s = %s continues: %s",
+            page.number,
+            id_field,
+            wanted,
+            _records(len(found)),
         )
         return found
 
     def _scripted(self, script: Sandbox, page: int, records: list[Record]) -> list[Record]:
         self._log.step = Step.SCRIPT
         name = f"page-{page:05d}"
-        # Kept before the call: it is needed most when the call fails.
+        # Stored before the call, because it is needed if the call fails.
         problems = self._keep(Payload.Kind.SCRIPT, name, self._as_json("input", records))
-        _say(f"Script called with {_records(len(records))} of page {page}", problems=problems)
+        _log(f"Script called with {_records(len(records))} of page {page}", problems=problems)
         before = time.monotonic()
         returned: list[Record] = script.transform(records, self.check)
         milliseconds = (time.monotonic() - before) * 1000
         problems = self._keep(Payload.Kind.SCRIPT, name, self._as_json("output", returned))
-        _say(f"Script returned {_records(len(returned))} in {milliseconds:.0f} ms", problems=problems)
+        _log(f"Script returned {_records(len(returned))} in {milliseconds:.0f} ms", problems=problems)
         return returned
 
     def _pushed(self, delivery: Delivery) -> None:
@@ -160,7 +164,7 @@ class Pipeline:
             outcome = f"{_records(delivery.refused)} refused: {delivery.refusal}"
         name = f"page-{delivery.page:05d}-batch-{delivery.batch:05d}"
         problems = self._keep(Payload.Kind.PUSH, name, bodies)
-        _say(f"{delivery.outcome}, {outcome}", level=level, problems=problems)
+        _log(f"{delivery.outcome}, {outcome}", level=level, problems=problems)
         self._refused_count += delivery.refused
         if self._refused_count > settings.MAX_REFUSED_RECORDS:
             raise TooManyRefused(
@@ -169,22 +173,24 @@ class Pipeline:
             )
 
     def _as_json(self, role: str, records: list[Record]) -> list[tuple[str, Body]]:
-        if not self._keeps(Payload.Kind.SCRIPT):
+        if not self._stores(Payload.Kind.SCRIPT):
             return []
         data = json.dumps(records, ensure_ascii=False, indent=1).encode()
         return [(role, Body.of_bytes(data, "application/json", ".json"))]
 
     def _keep(self, kind: Payload.Kind, name: str, bodies: Sequence[tuple[str, Body]]) -> list[str]:
-        """Keep the bodies, if this run does so, for the line that is logged next; what could not be kept."""
+        """Stores the bodies for the line that is logged next, if this run stores such payloads; returns what
+        failed.
+        """
         problems = []
-        for role, body in bodies if self._keeps(kind) else ():
+        for role, body in bodies if self._stores(kind) else ():
             self._stop_if_left_behind()
             suffix = "" if role == "body" else f"-{role}"
             full_name = f"{kind}-{name}{suffix}{body.extension}"
             bounded = None
             try:
                 with body.open() as stream:
-                    bounded = Bounded(stream, settings.MAX_PAYLOAD_BYTES)
+                    bounded = SizeLimitedStream(stream, settings.MAX_PAYLOAD_BYTES)
                     self._store(
                         kind,
                         name=full_name,
@@ -192,25 +198,25 @@ class Pipeline:
                         stream=cast("BinaryIO", bounded),
                         sequence=self._log.next_sequence,
                     )
-            except PayloadNotKept as error:
-                reason = bounded.excuse if bounded is not None and bounded.is_exceeded else str(error)
-                problems.append(f"{full_name} could not be kept: {reason}")
+            except PayloadNotStored as error:
+                reason = bounded.reason if bounded is not None and bounded.is_exceeded else str(error)
+                problems.append(f"{full_name} could not be stored: {reason}")
         self._stop_if_left_behind()
         return problems
 
-    def _keeps(self, kind: Payload.Kind) -> bool:
-        """Whether this run keeps such payloads, or holds them back until it is known how it ends."""
+    def _stores(self, kind: Payload.Kind) -> bool:
+        """Whether this run stores or captures such payloads."""
         return kind in self._run.stores or self._capture is not None
 
     def _store(self, kind: Payload.Kind, **what: Any) -> None:
         if kind in self._run.stores:
-            keep_payload(self._run, kind=kind, **what)
+            store_payload(self._run, kind=kind, **what)
         elif self._capture is not None:
             self._capture.add(kind=kind, **what)
 
 
 def _source_of(run: Run, facts: RunFacts) -> Source:
-    """The service's source, or the stored pages of the run that this one replays."""
+    """The source of the service, or the stored pages of the run that is replayed."""
     return Replay(run.service, run.replay_of, facts) if run.replay_of else open_source(run.service, facts)
 
 
@@ -218,8 +224,8 @@ def _bodies(**roles: Body | None) -> list[tuple[str, Body]]:
     return [(role, body) for role, body in roles.items() if body is not None]
 
 
-def _say(message: str, *, level: int = logging.INFO, problems: Sequence[str]) -> None:
-    """Log a line; with what could not be kept it is a warning at least."""
+def _log(message: str, *, level: int = logging.INFO, problems: Sequence[str]) -> None:
+    """Logs a line; if a payload could not be stored, at least as a warning."""
     if problems:
         level = max(level, logging.WARNING)
     logger.log(level, "%s", ". ".join((message, *problems)))

@@ -1,4 +1,4 @@
-"""Puts runs into the queue, which is the table of runs: for a person, a token, or the schedule."""
+"""Queue of runs: starts by a person, a token or the schedule."""
 
 from __future__ import annotations
 
@@ -35,15 +35,14 @@ def queue_run(
     retry_of: Run | None = None,
     replay_of: Run | None = None,
 ) -> Run:
-    """A new queued run. With an idempotency key that this user gave before for the service: that run.
+    """Creates a queued run, or returns the run that this user started for the service with the same idempotency
+    key.
 
-    With `replay_of` its pages are the stored pull payloads of that run. Raises ValidationError with the faulty
+    With `replay_of` the pages are the stored pull payloads of that run. Raises ValidationError with the invalid
     fields: `store`, `options`, `replay_of`.
     """
     if service.kind == Service.Kind.REPORTED:
-        raise ValidationError(
-            {"service": _("It runs elsewhere and reports here; it cannot be started from here.")}
-        )
+        raise ValidationError({"service": _("The service runs elsewhere; start it there.")})
     unknown = sorted(set(store) - set(Payload.Kind.values))
     if unknown:
         raise ValidationError(
@@ -80,33 +79,32 @@ def queue_run(
 
 
 @dataclass
-class Slots:
-    """What one tick did: the runs that it queued, and how many slots it left out."""
+class QueuedSlots:
+    """Result of one scheduler tick: queued runs and the number of skipped slots."""
 
     queued: list[Run] = field(default_factory=list)
     skipped: int = 0
 
 
-def queue_due_runs(now: datetime) -> Slots:
-    """A queued run for each active service whose slot has come; of several missed slots only the latest.
+def queue_due_runs(now: datetime) -> QueuedSlots:
+    """Queues a run for each active service whose slot has passed; of several missed slots only the latest.
 
-    A slot that comes while a run of the service is open is left out where the service wants that (`overlap`).
-    Two schedulers at once are harmless: one of them moves the service on to its next slot, and the slot is
-    unique in the database.
+    A slot is skipped if a run of the service is open and its `overlap` says so. Several schedulers are harmless:
+    one of them moves the service to its next slot, and a slot is unique in the database.
     """
-    slots = Slots()
+    slots = QueuedSlots()
     for service in Service.objects.due(now).filter(kind=Service.Kind.INTEGRATION):
         try:
             _take_slot(service, now, slots)
-        # One service must not keep the others from their time.
+        # An error of one service must not delay the others.
         except Exception:
-            logger.exception("Schedule: the slot of the service %s could not be queued", service.slug)
+            logger.exception("Schedule: the slot of service %s could not be queued", service.slug)
     if slots.queued or slots.skipped:
         logger.info("Schedule: %d runs queued, %d slots skipped", len(slots.queued), slots.skipped)
     return slots
 
 
-def _take_slot(service: Service, now: datetime, slots: Slots) -> None:
+def _take_slot(service: Service, now: datetime, slots: QueuedSlots) -> None:
     due_at = service.next_run_at
     slot = last_slot(service.schedule, service.timezone, now=now) or due_at
     service.plan_next_run(now)
@@ -116,7 +114,7 @@ def _take_slot(service: Service, now: datetime, slots: Slots) -> None:
             return
         if service.overlap == Service.Overlap.SKIP and _has_open_run(service, slot):
             logger.warning(
-                "Schedule: %s skips its slot of %s, for a run of it is still open", service.slug, slot
+                "Schedule: %s skips its slot of %s, because a run is still open", service.slug, slot
             )
             slots.skipped += 1
             return
@@ -133,13 +131,13 @@ def _has_open_run(service: Service, slot: datetime | None) -> bool:
     return Run.objects.open().filter(service=service).exclude(scheduled_for=slot).exists()
 
 
-def take_waiting() -> list[int]:
-    """Runs whose waiting is over: a retry that is due, a slot whose service has no other run any more."""
+def release_waiting_runs() -> list[int]:
+    """Runs that need no longer wait: retries that are due, and slots whose service has no other open run."""
     return _note_sent(Run.objects.newly_claimable())
 
 
-def send_again() -> list[int]:
-    """The queued runs that no worker took within a minute, noted as sent now: their message may be gone."""
+def resend_unclaimed_runs() -> list[int]:
+    """Queued runs that no worker claimed within a minute, marked as sent again: their message may be lost."""
     return _note_sent(Run.objects.unclaimed())
 
 

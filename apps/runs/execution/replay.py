@@ -1,4 +1,4 @@
-"""Runs that take the stored pull payloads of an earlier run for their source, instead of asking it again."""
+"""Replay: runs whose source is the stored pull payloads of an earlier run."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from apps.services.connectors.formats.readers import read_records
 from apps.services.definition.options import FileSource, HttpSource, read_source
 from apps.services.models import Service
 
-# How the pages of a run are named; what a failed pull left behind is named otherwise.
+# Names of the pages of a run; responses of failed pulls have other names.
 _PAGES = "pull-page-"
 
 
 def check_replay(service: Service, original: Run) -> None:
-    """Raises ValidationError by `replay_of` unless the pages of `original` are there to be taken again."""
+    """Raises ValidationError for `replay_of` unless the stored pages of `original` can be read."""
     if original.service_id != service.pk:
-        raise _refusal(_("Run %(run)s is of another service.") % {"run": original.pk})
+        raise _refusal(_("Run %(run)s belongs to another service.") % {"run": original.pk})
     if original.is_open:
-        raise _refusal(_("Run %(run)s is still going on.") % {"run": original.pk})
+        raise _refusal(_("Run %(run)s is still open.") % {"run": original.pk})
     pages = [payload.state for payload in _pages_of(original)]
     if not pages:
         raise _refusal(_("Run %(run)s stored no pull payloads.") % {"run": original.pk})
@@ -43,7 +43,7 @@ def check_replay(service: Service, original: Run) -> None:
 
 
 class Replay:
-    """A source whose pages are the stored ones of `original`, read by the service's options as they are now."""
+    """Source with the stored pages of `original`, read with the current options of the service."""
 
     def __init__(self, service: Service, original: Run, facts: RunFacts) -> None:
         self._original = original
@@ -59,7 +59,7 @@ class Replay:
         pass
 
     def pages(self) -> Iterator[Page]:
-        """Raises ConnectorError, also where a page has expired since the run was started."""
+        """Raises ConnectorError, also if a page has expired since the start of the run."""
         numbers = count(1)
         for payload in _pages_of(self._original):
             self._facts.check()
@@ -99,11 +99,11 @@ def _pages_of(original: Run) -> PayloadQuerySet:
 def _options_of(service: Service) -> HttpSource | FileSource:
     connection = service.source_connection
     if connection is None:
-        raise ConnectorError("A reported service runs elsewhere: there is nothing to pull here.")
+        raise ConnectorError("A reported service runs elsewhere; there is nothing to pull.")
     try:
         return read_source(connection.kind, service.source_options, auth_header=connection.custom_header)
     except ValidationError as error:
-        raise ConnectorError(f"The source of the service {service.slug} is not usable: {error}") from None
+        raise ConnectorError(f"The source of service {service.slug} is invalid: {error}") from None
 
 
 def _body_of(payload: Payload) -> Body:

@@ -1,4 +1,4 @@
-"""Works on what may hang in a thread of its own, so that a run that is to stop goes on to its end without it."""
+"""Supervision: runs work that may hang in a thread of its own, so that the run can end without it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from django.db import connections
 
 logger = logging.getLogger(__name__)
 
-# In seconds: how often one looks whether the run is to stop, and how long the work may take to notice it itself.
+# Seconds between checks, and time for the work to notice the stop itself.
 LOOK_EVERY = 0.25
 PATIENCE = 1.5
 THREAD = "supervised"
@@ -27,11 +27,11 @@ def supervise[Result](
     *,
     patience: float = PATIENCE,
 ) -> Result:
-    """What `work` returns or raises; it runs in another thread, with the context variables of this one.
+    """Runs `work` in another thread with the context of this one; returns its result or raises its error.
 
-    `check` is called every quarter of a second, and raises where the work is to stop. It then has `patience`
-    seconds to do so by itself. If it hangs for longer it is left behind: `leave` is called, which must see to it
-    that the work does no more harm when it wakes up, and the error of `check` goes on to the caller.
+    `check` is called every quarter of a second and raises if the work must stop. The work then has `patience`
+    seconds to stop by itself. If it hangs longer, it is abandoned: `abandon` is called, which must prevent any
+    effect when the work wakes up, and the error of `check` is raised.
     """
     outcome: Future[Result] = Future()
     thread = Thread(target=copy_context().run, args=(_carry_out, work, outcome), name=THREAD, daemon=True)
@@ -44,7 +44,7 @@ def supervise[Result](
             thread.join(patience)
             if thread.is_alive():
                 leave()
-                logger.debug("What was under way did not stop, and is left behind:\n%s", _place_of(thread))
+                logger.debug("The current operation did not stop and is abandoned:\n%s", _position_of(thread))
                 raise
     return outcome.result()
 
@@ -58,7 +58,7 @@ def _carry_out[Result](work: Callable[[], Result], outcome: Future[Result]) -> N
         connections.close_all()
 
 
-def _place_of(thread: Thread) -> str:
-    """Where the thread is, as the end of a traceback."""
+def _position_of(thread: Thread) -> str:
+    """Position of the thread, as the end of a traceback."""
     frame = sys._current_frames().get(thread.ident or 0)
     return "".join(traceback.format_stack(frame, limit=8)).rstrip() if frame else "(nowhere)"

@@ -1,4 +1,4 @@
-"""Whether the worker is being stopped, and for how long its runs may still go on."""
+"""Worker shutdown state and the remaining grace period."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ import time
 
 from django.conf import settings
 
-# When the worker was told to stop, on the clock that only goes forward; 0 = it was not. Memory that the processes
-# that it forks share.
+# Monotonic time when the shutdown began, 0 = not yet. Shared memory, which forked processes see as well.
 _told_at = memoryview(mmap.mmap(-1, 8)).cast("d")
 
 
 def announce() -> None:
-    """The worker was told to stop: from now on its runs have settings.GRACE_SECONDS left."""
+    """Starts the grace period: the runs of this worker have settings.GRACE_SECONDS left."""
     _told_at[0] = _told_at[0] or time.monotonic()
 
 
-def is_grace_over() -> bool:
-    """Whether what still runs is to be broken off, so that the worker is gone in time."""
+def is_grace_period_over() -> bool:
+    """Whether runs that are still open must be stopped now."""
     return bool(_told_at[0]) and time.monotonic() > _told_at[0] + settings.GRACE_SECONDS

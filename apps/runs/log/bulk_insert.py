@@ -1,4 +1,4 @@
-"""Writes lines of a spool into the table, by the quickest way that the database has."""
+"""Bulk insert of log lines, in the fastest way of each database."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _COLUMNS = "run_id, sequence, logged_at, level, step, message"
 
 
 def write_lines(chunk: bytes) -> None:
-    """Insert the lines of a chunk of a spool; to be called within a transaction.
+    """Inserts the lines of a spool chunk within the caller's transaction.
 
-    COPY takes the spool's own format as it is. Elsewhere the lines are parsed for `executemany`.
+    COPY takes the format of the spool unchanged; SQLite gets parsed lines with `executemany`.
     """
     table = connection.ops.quote_name(LogEntry._meta.db_table)
     with connection.cursor() as cursor:

@@ -1,55 +1,55 @@
-"""Which run the current thread works for, so that lines go to its log and to no other."""
+"""Log context: binds threads to the log of the run that they work for."""
 
 import logging
 from contextvars import ContextVar
 from typing import TextIO
 
 
-class Voice:
-    """What the threads of a run speak with; nobody hears it once `handler` is none."""
+class LogBinding:
+    """Binding of threads to a log; without `handler` their lines are dropped."""
 
     def __init__(self, handler: logging.Handler) -> None:
         self.handler: logging.Handler | None = handler
 
 
-current_voice: ContextVar[Voice | None] = ContextVar("current_voice", default=None)
+current_binding: ContextVar[LogBinding | None] = ContextVar("current_binding", default=None)
 
 
-class _ToRuns(logging.Handler):
-    """Hands what is said within a run to the run's own handler.
+class _RunDispatcher(logging.Handler):
+    """Passes records to the handler of the run that the current thread works for.
 
-    It stays at the root logger. Were each run's handler there, each line would ask all of them, and when one were
-    taken away, `logging` would now and then pass over another that had a line coming just then.
+    It stays on the root logger. With one handler per run there, each line would pass all of them, and removing one
+    could make `logging` skip another.
     """
 
     def handle(self, record: logging.LogRecord) -> bool:
-        voice = current_voice.get()
-        # Looked up once, for another thread may hush the voice just now.
-        handler = voice.handler if voice is not None else None
+        binding = current_binding.get()
+        # Read once, because another thread may unbind at any moment.
+        handler = binding.handler if binding is not None else None
         return handler is not None and handler.handle(record)
 
 
 class OutsideRunsHandler(logging.StreamHandler[TextIO]):
-    """Writes what is not said within a run: lines of runs are rows, with their secrets hidden."""
+    """Writes lines outside of runs to a stream: lines of runs are stored in the database, with masked secrets."""
 
     def handle(self, record: logging.LogRecord) -> bool:
-        # Not a filter, which is asked later and would cost each line of a run half a microsecond.
-        return current_voice.get() is None and super().handle(record)
+        # Not a filter: it would cost each line of a run half a microsecond.
+        return current_binding.get() is None and super().handle(record)
 
 
-_to_runs = _ToRuns()
+_run_dispatcher = _RunDispatcher()
 
 
-def listen(handler: logging.Handler) -> Voice:
-    """Let this thread, and those that take its context along, speak to the handler until its voice is hushed."""
-    logging.getLogger().addHandler(_to_runs)
-    voice = Voice(handler)
-    current_voice.set(voice)
-    return voice
+def bind_thread(handler: logging.Handler) -> LogBinding:
+    """Binds this thread, and threads that inherit its context, to the handler."""
+    logging.getLogger().addHandler(_run_dispatcher)
+    binding = LogBinding(handler)
+    current_binding.set(binding)
+    return binding
 
 
-def hush(voice: Voice) -> None:
-    """From here on nobody hears who speaks with the voice."""
-    voice.handler = None
-    if current_voice.get() is voice:
-        current_voice.set(None)
+def unbind(binding: LogBinding) -> None:
+    """Detaches all threads of the binding: their lines are dropped from now on."""
+    binding.handler = None
+    if current_binding.get() is binding:
+        current_binding.set(None)

@@ -1,7 +1,7 @@
-"""Reads the log of a run: pages, tails and the whole, each one index range of (run_id, sequence).
+"""Reads the log of a run: pages, the tail, and the whole log, each as one index range of (run_id, sequence).
 
-Whoever writes lines counts them on the run in the same transaction. So the row of the run, read before its lines,
-knows how far they reach: one who has them all is told so without a look at the lines.
+Lines and the counters of the run are written in the same transaction. So the run, read before its lines, tells how
+many there are: an idle poll needs no query of lines.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from django.db.models import QuerySet
 
 from apps.runs.models import Level, LogEntry, Payload, Run, Step
 
-# Lines that one page may hold, and those that are read at once when the whole log is streamed.
-MOST_LINES = 5000
+# Lines of the largest page, and lines that are read at once when the whole log is streamed.
+MAX_LINES = 5000
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of a log, with the payloads that arose there."""
+    """One line with the payloads that belong to it."""
 
     sequence: int
     logged_at: datetime
@@ -32,7 +32,7 @@ class Line:
 
 @dataclass(frozen=True)
 class LineFilter:
-    """Which lines are wanted; empty = all. `text` is found anywhere in the message, whatever its case."""
+    """Filter of lines; empty = all. `text` matches anywhere in the message, ignoring case."""
 
     levels: Collection[Level] = ()
     steps: Collection[Step] = ()
@@ -52,9 +52,10 @@ EVERYTHING = LineFilter()
 
 
 def lines_after(run: Run, after: int, limit: int, wanted: LineFilter = EVERYTHING) -> list[Line]:
-    """Up to `limit` lines with a sequence above `after`, in order, of those that the run had when it was read.
+    """Up to `limit` lines with a sequence above `after`, in order, limited to lines that existed when the run was
+    read.
 
-    No query where there are none.
+    No query if there are none.
     """
     most = _most(run)
     if after >= most:
@@ -63,7 +64,7 @@ def lines_after(run: Run, after: int, limit: int, wanted: LineFilter = EVERYTHIN
 
 
 def lines_before(run: Run, before: int, limit: int, wanted: LineFilter = EVERYTHING) -> list[Line]:
-    """Up to `limit` lines with a sequence below `before`: the last such, in order."""
+    """The last `limit` lines with a sequence below `before`, in order."""
     return _read(run, wanted.apply(_log(run).filter(sequence__lt=before)).order_by("-sequence")[:limit])[::-1]
 
 
@@ -73,15 +74,15 @@ def latest_lines(run: Run, limit: int, wanted: LineFilter = EVERYTHING) -> list[
 
 
 def all_lines(run: Run, wanted: LineFilter = EVERYTHING) -> Iterator[Line]:
-    """The whole log up to now, read in batches, so that memory stays flat however long it is."""
+    """All lines so far, read in batches, so that memory stays constant."""
     after = 0
-    while lines := _lines_after(run, after, MOST_LINES, wanted):
+    while lines := _lines_after(run, after, MAX_LINES, wanted):
         yield from lines
         after = lines[-1].sequence
 
 
 def last_sequence(run: Run) -> int:
-    """The number of the latest line when the run was read, 0 where there was none; no query unless lines were lost."""
+    """Number of the latest line when the run was read, 0 if there is none; needs a query only if lines were lost."""
     if not run.lost_line_count:
         return run.line_count
     known = _log(run).filter(sequence__lte=_most(run))
@@ -89,7 +90,7 @@ def last_sequence(run: Run) -> int:
 
 
 def _most(run: Run) -> int:
-    """No line had a higher number when the run was read; where some were lost, numbers go beyond the count."""
+    """Upper bound of the line numbers when the run was read: lost lines have numbers as well."""
     return run.line_count + run.lost_line_count
 
 
@@ -111,7 +112,7 @@ def _read(run: Run, lines: QuerySet[LogEntry]) -> list[Line]:
 
 
 def _payloads_at(run: Run, sequences: list[int]) -> dict[int, list[Payload]]:
-    """The payloads at these lines, with their `state`; no query where the run keeps none."""
+    """Payloads by line, with their `state`; no query if the run stores none."""
     if not sequences or not run.stores:
         return {}
     first, last = min(sequences), max(sequences)

@@ -1,4 +1,4 @@
-"""The log of a run in the making: opened by whoever holds the lease, sealed at the end."""
+"""The log of a running run: opened by the holder of the lease, sealed at the end."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
-from apps.runs.log.context import Voice, hush, listen
+from apps.runs.log.context import LogBinding, bind_thread, unbind
 from apps.runs.log.handler import Echo, RunLogHandler
 from apps.runs.log.shipper import LeaseLost, Shipper
 from apps.runs.log.spool import Spool
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Seal:
-    """What is known of a log once its last line was shipped."""
+    """Result of sealing: what is known about a log after its last line was shipped."""
 
     line_count: int
     lost_line_count: int
@@ -35,7 +35,7 @@ class Seal:
         return self.lost_line_count == 0
 
     def columns(self) -> dict[str, Any]:
-        """The same as columns of Run."""
+        """The seal as columns of Run."""
         return {
             "line_count": self.line_count,
             "lost_line_count": self.lost_line_count,
@@ -47,13 +47,13 @@ class Seal:
 
 
 class RunLog:
-    """Within its `with` block, what this thread logs by `logging` becomes lines of the run's log.
+    """Within its `with` block, what this thread logs becomes lines of the run.
 
-    The counters `pulled_count` and `pushed_count` may be set at will and reach the run with the next batch.
-    A log can be taken up where a dead worker left it: the spool and the database say where that is.
+    The counters `pulled_count` and `pushed_count` can be set at any time and reach the run with the next batch. The
+    log continues where a dead worker left it, according to spool and database.
     """
 
-    _voice: Voice
+    _voice: LogBinding
 
     def __init__(
         self, run: Run, token: uuid.UUID, *, secrets: Iterable[str] = (), echo: Echo | None = None
@@ -66,7 +66,7 @@ class RunLog:
             self._spool.open()
             sequence = max(self._spool.last_sequence(), _newest_sequence(run))
         except BaseException:
-            # Nobody else could take it up for as long as this process lives.
+            # While this process lives, nobody else could continue it.
             self._spool.close()
             raise
         self._shipper = Shipper(run, token, self._spool, self.counters)
@@ -83,7 +83,7 @@ class RunLog:
         self._handler.warning_count, self._handler.error_count = run.warning_count, run.error_count
 
     def __enter__(self) -> Self:
-        self._voice = listen(self._handler)
+        self._voice = bind_thread(self._handler)
         self._shipper.start()
         return self
 
@@ -111,12 +111,12 @@ class RunLog:
 
     @property
     def seconds(self) -> float:
-        """For how long the log has been open."""
+        """Seconds since the log was opened."""
         return time.monotonic() - self._opened_at
 
     @property
     def next_sequence(self) -> int:
-        """The number that the next line of this thread gets; beyond the limit, that of the last before it."""
+        """Number of the next line of this thread; beyond the limit, of the line before it."""
         return self._handler.next_place
 
     @property
@@ -125,11 +125,11 @@ class RunLog:
         return self._shipper.cancel_requested
 
     def check_lease(self) -> None:
-        """Raises LeaseLost where the run is no longer ours to work for."""
+        """Raises LeaseLost if the run no longer belongs to this worker."""
         self._shipper.check()
 
     def counters(self) -> dict[str, Any]:
-        """The columns of Run that change while it goes on."""
+        """Columns of Run that change while the run is open."""
         counters: dict[str, Any] = {
             "pulled_count": self.pulled_count,
             "pushed_count": self.pushed_count,
@@ -138,7 +138,7 @@ class RunLog:
             "step_seconds": self._seconds_by_step(),
         }
         if self._handler.lost_count:
-            # Should this worker die, nobody else knows of them.
+            # Recorded on disk in case this worker dies.
             counters |= {
                 "lost_line_count": self._handler.lost_count,
                 "lost_reason": self._handler.lost_reason[:200],
@@ -148,23 +148,23 @@ class RunLog:
             counters |= {"error": message[:500], "error_sequence": sequence}
         return counters
 
-    def hush_others(self) -> None:
-        """From here on only this thread is heard, whoever else worked for the run before."""
-        hush(self._voice)
-        self._voice = listen(self._handler)
+    def detach_other_threads(self) -> None:
+        """Drops all further lines of other threads that worked for the run."""
+        unbind(self._voice)
+        self._voice = bind_thread(self._handler)
 
-    def note_end(self, status: Run.Status, *, may_retry: bool) -> None:
-        """Keep on disk how the run ended, for whoever closes it if the database never hears it from us."""
+    def record_end(self, status: Run.Status, *, may_retry: bool) -> None:
+        """Records on disk how the run ended, in case the database does not learn it from this worker."""
         end = {"status": status, "may_retry": may_retry, "counters": self.counters()}
         try:
-            self._spool.note_end(end)
+            self._spool.record_end(end)
         except OSError as error:
-            logger.warning("How the run ended could not be kept on disk: %s", error.strerror)
+            logger.warning("The outcome of the run could not be recorded on disk: %s", error.strerror)
 
     def seal(self) -> Seal:
-        """Ship the last lines and compare; from here on nothing that is logged becomes a line of the run.
+        """Ships the last lines and compares the counts; from here on nothing is added to the log.
 
-        May be called again where the database went away. Raises LeaseLost where the run was taken from us.
+        May be called again after a database error. Raises LeaseLost.
         """
         self._detach()
         self._fold_tail()
@@ -182,7 +182,7 @@ class RunLog:
         try:
             self._spool.fold(tail)
         except OSError as error:
-            # They stay beside the spool, where they are no use to anybody.
+            # They stay beside the spool, where nothing reads them.
             self._handler.lost_count += self._handler.last_sequence - self._spool.last_sequence()
             self._handler.lost_reason = f"the spool could not be written: {error.strerror}"
 
@@ -193,10 +193,10 @@ class RunLog:
         return {step.slug: round(spent, 3) for step, spent in seconds.items() if spent}
 
     def _detach(self) -> None:
-        hush(self._voice)
+        unbind(self._voice)
 
     def remove_spool(self) -> None:
-        """Once the run's end is committed, the database holds everything."""
+        """Removes the spool once the end of the run is committed."""
         self._spool.remove()
 
 

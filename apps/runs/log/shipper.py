@@ -1,4 +1,4 @@
-"""Ships a run's spool into the database while the run goes on, and keeps the run's lease."""
+"""Shipper: writes the spool of a run to the database while the run is open, and renews its lease."""
 
 from __future__ import annotations
 
@@ -21,33 +21,31 @@ from apps.runs.models.run import LEASE
 
 logger = logging.getLogger(__name__)
 
-# All in seconds: between two looks at the spool; between two heartbeats, which renew the lease and read whether
-# the run is to be cancelled; between two tries of a database that is away; and without a renewal until the
-# worker must stop.
+# In seconds: interval of shipping; interval of the heartbeat, which renews the lease and reads cancel requests;
+# interval of retries while the database is away; time without a renewal after which the worker must stop.
 SHIP_EVERY = 0.25
-BEAT_EVERY = 4.0
+HEARTBEAT_INTERVAL = 4.0
 RETRY_EVERY = 1.0
 STOP_AFTER = 45.0
-# That all shippers of a process write in a second: of many runs each waits longer, and ships more at once.
+# Batches a second of all shippers in a process: with many runs each waits longer and ships more at once.
 MOST_BATCHES = 100
-# Threads of a process that write at a time: a hundred would wait for the interpreter after each answer of the
-# database, and keep every transaction open for so long. And the seconds after which none waits any more, for those
-# whose turn it is may hang.
+# Threads of a process that write at the same time. A hundred would wait for the interpreter after each response of
+# the database, with open transactions. After the timeout nobody waits, because those in front may hang.
 MOST_AT_ONCE = 4
-LONGEST_WAIT = 1.0
+MAX_WAIT = 1.0
 
 _at_work: set[Shipper] = set()
 _turns = threading.BoundedSemaphore(MOST_AT_ONCE)
 
 
 class LeaseLost(Exception):
-    """The run belongs to somebody else by now, or its lease could not be renewed: write nothing more."""
+    """The run belongs to somebody else, or its lease could not be renewed: nothing more may be written."""
 
 
 @contextmanager
 def turn() -> Iterator[None]:
-    """Waits until few others of the process write, or for LONGEST_WAIT: no run holds up others for good."""
-    is_ours = _turns.acquire(timeout=LONGEST_WAIT)
+    """Waits until few other threads of the process write, at most MAX_WAIT: no run blocks others for good."""
+    is_ours = _turns.acquire(timeout=MAX_WAIT)
     try:
         yield
     finally:
@@ -56,10 +54,10 @@ def turn() -> Iterator[None]:
 
 
 class Shipper:
-    """A thread of its own with a database connection of its own.
+    """A thread with a database connection of its own.
 
-    `counters` is asked for the run's counters at each batch: they are written in the same transaction as the
-    lines, by the same UPDATE that proves the lease.
+    `counters` returns the counters of the run for each batch: they are written in the same transaction as the
+    lines, by the UPDATE that proves the lease.
     """
 
     def __init__(
@@ -83,19 +81,19 @@ class Shipper:
         self._thread.start()
 
     def wake(self) -> None:
-        """Ship now rather than at the next look at the spool."""
+        """Ships now instead of at the next interval."""
         self._woken.set()
 
     def check(self) -> None:
-        """Raises LeaseLost where the run is no longer ours to work for."""
+        """Raises LeaseLost if the run no longer belongs to this worker."""
         if self._lease_lost or time.monotonic() - self._renewed_at > STOP_AFTER:
             raise LeaseLost
 
     def finish(self) -> None:
-        """Stop the thread, then ship what is left; waits for a database that is away while the lease lasts.
+        """Stops the thread and ships the rest; waits for the database while the lease lasts.
 
-        May be called without `start`, by whoever ships what another left. Raises LeaseLost where that was in
-        vain: the spool stays, for whoever closes the run.
+        May be called without `start` to ship the spool of another worker. Raises LeaseLost; the spool stays for
+        whoever closes the run.
         """
         self._stopping.set()
         self.wake()
@@ -107,7 +105,7 @@ class Shipper:
                 while self._ship():
                     pass
             except (DataError, IntegrityError):
-                # No time will mend that.
+                # Waiting does not help.
                 raise
             except (DatabaseError, InterfaceError) as error:
                 self._retry_later(error)
@@ -119,13 +117,14 @@ class Shipper:
         beaten_at = time.monotonic()
         _at_work.add(self)
         try:
-            while not self._rest(max(SHIP_EVERY, len(_at_work) / MOST_BATCHES)):
+            while not self._wait(max(SHIP_EVERY, len(_at_work) / MOST_BATCHES)):
                 try:
-                    # What has been said meanwhile waits for the next look, so that each batch is worth its cost.
+                    # Lines that were logged in the meantime wait for the next interval, so that each batch is worth
+                    # its cost.
                     until = self._spool.size
                     while self._offset < until and self._ship() and not self._stopping.is_set():
                         pass
-                    if time.monotonic() - beaten_at > BEAT_EVERY:
+                    if time.monotonic() - beaten_at > HEARTBEAT_INTERVAL:
                         self._beat()
                         beaten_at = time.monotonic()
                 except (DatabaseError, InterfaceError) as error:
@@ -137,15 +136,15 @@ class Shipper:
             _at_work.discard(self)
             connection.close()
 
-    def _rest(self, seconds: float) -> bool:
-        """Wait until there is much to ship, or for so long; whether it is time to stop."""
+    def _wait(self, seconds: float) -> bool:
+        """Waits until there is enough to ship or the interval is over; returns whether to stop."""
         self._woken.wait(seconds)
         self._woken.clear()
         return self._stopping.is_set()
 
     @turn()
     def _ship(self) -> bool:
-        """Write the next batch of lines; False where there is none. Raises LeaseLost, DatabaseError."""
+        """Writes the next batch of lines; False if there is none. Raises LeaseLost, DatabaseError."""
         if not self._position_known:
             self._find_position()
         chunk = self._spool.read(self._offset)
@@ -154,7 +153,7 @@ class Shipper:
         last_sequence = _last_sequence(chunk)
         before = time.monotonic()
         with transaction.atomic():
-            # After an error nobody knows whether the batch was committed.
+            # After an error it is unknown whether the batch was committed.
             self._position_known = False
             self._prove_lease(line_count=last_sequence, **self._counters())
             write_lines(chunk)
@@ -167,8 +166,8 @@ class Shipper:
     @turn()
     def _beat(self) -> None:
         before = time.monotonic()
-        # Each batch renews it, too.
-        if before - self._renewed_at > BEAT_EVERY:
+        # Each batch renews the lease as well.
+        if before - self._renewed_at > HEARTBEAT_INTERVAL:
             self._prove_lease(**self._counters())
             self._renewed_at = before
         self.cancel_requested = Run.objects.filter(pk=self._run.pk).exclude(cancel_requested_at=None).exists()
@@ -178,7 +177,7 @@ class Shipper:
             raise LeaseLost
 
     def _find_position(self) -> None:
-        """Skip what the database has: its highest sequence is the one truth about what was shipped."""
+        """Skips the lines in the database: the highest sequence there tells what was shipped."""
         newest = LogEntry.objects.filter(run_id=self._run.pk).aggregate(newest=Max("sequence"))["newest"] or 0
         while self._shipped_sequence < newest and (chunk := self._spool.read(self._offset)):
             for line in chunk.splitlines(keepends=True):

@@ -1,8 +1,8 @@
-"""The spool: one append-only file a run, where a line is safe as soon as its logging call returns.
+"""Spool: an append-only file per run, in which a line is safe when its logging call returns.
 
-It is written in the text format of PostgreSQL's COPY, so that the shipper can hand it over without reading
-it: run, sequence, time, level, step and message, parted by tabs, a line each; a tab, line feed or backslash
-within a message is escaped by a backslash.
+It has the text format of PostgreSQL's COPY, so that the shipper can pass it on without parsing: run, sequence,
+time, level, step and message, separated by tabs, one line each. Tab, line feed and backslash within a message are
+escaped.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ _ESCAPED = str.maketrans({"\\": "\\\\", "\n": "\\n", "\t": "\\t"})
 _ESCAPE_SEQUENCE = re.compile(r"\\(.)")
 _UNESCAPED = {"n": "\n", "t": "\t", "\\": "\\"}
 
-# Bytes that are read, and so shipped, at once.
+# Bytes that are read and shipped at once.
 CHUNK_BYTES = 1024 * 1024
-# Bytes that the count of lost lines takes on the disk from the beginning, so that a full one takes it too.
+# Bytes reserved on disk for the number of lost lines, so that it can be written on a full disk.
 _LOSSES_BYTES = 512
 
 
 class SpoolLine(NamedTuple):
-    """One line as it stands in the spool, and as a row takes it; `logged_at` is UTC without a zone."""
+    """One line of the spool; `logged_at` is UTC without a zone."""
 
     run_id: int
     sequence: int
@@ -50,24 +50,24 @@ def escape(message: str) -> str:
 
 
 def format_line(run_id: int, sequence: int, logged_at: str, level: int, step: int, message: str) -> bytes:
-    """One line as it stands in the spool; `logged_at` as `time_text` writes it."""
+    """A line in the format of the spool; `logged_at` as `time_text` formats it."""
     return f"{run_id}\t{sequence}\t{logged_at}\t{level:d}\t{step:d}\t{escape(message)}\n".encode()
 
 
 def time_text(seconds: float) -> str:
-    """A time since the epoch as the spool writes it: in UTC, with microseconds."""
+    """Time since the epoch in the format of the spool: UTC with microseconds."""
     whole = int(seconds)
     text = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(whole))
     return f"{text}.{int((seconds - whole) * 1_000_000):06d}+00"
 
 
 def sequence_of(line: bytes) -> int:
-    """The number of a line. Raises ValueError where it is none."""
+    """Number of a line. Raises ValueError if the line is invalid."""
     return int(line.partition(b"\t")[2].partition(b"\t")[0])
 
 
 def renumbered(chunk: bytes, first: int) -> bytes:
-    """The lines of a chunk, numbered from `first` on."""
+    """The lines of a chunk, renumbered from `first`."""
     parts = (line.split(b"\t", 2) for line in chunk.splitlines(keepends=True))
     return b"".join(
         b"%b\t%d\t%b" % (run_id, sequence, rest) for sequence, (run_id, _old, rest) in enumerate(parts, first)
@@ -75,7 +75,7 @@ def renumbered(chunk: bytes, first: int) -> bytes:
 
 
 def parse_lines(chunk: bytes) -> Iterator[SpoolLine]:
-    """The lines of a chunk that ends with a line feed."""
+    """Parses the lines of a chunk that ends with a line feed."""
     for text in chunk.decode().split("\n")[:-1]:
         run_id, sequence, logged_at, level, step, message = text.split("\t", 5)
         if "\\" in message:
@@ -84,40 +84,40 @@ def parse_lines(chunk: bytes) -> Iterator[SpoolLine]:
 
 
 class Spool:
-    """The file of one run. Whoever holds its lock is its one writer; the lock goes with the process.
+    """Spool file of one run. The process that holds its lock is its only writer; the lock ends with the process.
 
-    Beside it stands what the disk did not take (`.lost`), and may stand how the run ended (`.end`), and the latest
-    lines of a log that outgrew its limit.
+    Files beside it hold the number of lost lines (`.lost`), the outcome of the run (`.end`), and the latest lines
+    of a log beyond its limit.
     """
 
     def __init__(self, run_id: int) -> None:
         self.path: Path = settings.SPOOL_DIR / f"run-{run_id}.spool"
-        # Whether we hold the lock.
+        # Whether this process holds the lock.
         self.is_ours = False
-        # Lines left out between the head and the tail of a log that outgrew its limit.
+        # Lines left out between head and tail of a log beyond its limit.
         self.omitted_count = 0
         self._descriptor: int | None = None
         self._losses: int | None = None
-        # Bytes written, all of whole lines.
+        # Bytes of complete lines.
         self.size = 0
 
     def open(self) -> None:
-        """Open for appending; a line that a crash left half written is taken away.
+        """Opens the file for appending and removes an incomplete last line.
 
-        Raises OSError where that cannot be, BlockingIOError where another process writes it.
+        Raises OSError, BlockingIOError if another process writes it.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         self._begin()
         self._losses = os.open(self._losses_path, os.O_RDWR | os.O_CREAT, 0o600)
-        # Its place is taken now, while the disk has room.
-        self.note_losses(*(self.losses() or (0, "")))
+        # Reserves its space now, while the disk has room.
+        self.record_losses(*(self.losses() or (0, "")))
 
-    def take_up(self) -> bool:
-        """Open what another process left; False where that process lives: then it is only to be read.
+    def adopt(self) -> bool:
+        """Opens the spool of another process; False if that process lives, then the spool is read-only.
 
-        Raises OSError, FileNotFoundError where there is none.
+        Raises OSError, FileNotFoundError if there is none.
         """
         self._descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND)
         try:
@@ -134,40 +134,40 @@ class Spool:
         os.ftruncate(self._opened(), self.size)
 
     def fold(self, tail: Tail | None) -> None:
-        """Append the latest lines of a log that outgrew its limit, behind a line that says how many are left out.
+        """Appends the latest lines of a log beyond its limit, after a line that says how many are left out.
 
-        May be broken off, and done again.
+        May be interrupted and repeated.
         """
         if tail is None:
             return
         self.omitted_count = tail.omitted_count
         done = self.last_sequence() - tail.head
-        for sequence, line in enumerate(tail.closing_lines(), tail.head + 1):
+        for sequence, line in enumerate(tail.lines_after_head(), tail.head + 1):
             if sequence - tail.head > done:
                 self.append(renumbered(line, sequence))
 
-    def note_end(self, end: dict[str, Any]) -> None:
-        """Keep beside the spool how the run ended, until the database knows. Raises OSError."""
+    def record_end(self, end: dict[str, Any]) -> None:
+        """Records beside the spool how the run ended. Raises OSError."""
         draft = self.path.with_suffix(".end-draft")
         draft.write_text(json.dumps(end))
         draft.replace(self.path.with_suffix(".end"))
 
     def end(self) -> dict[str, Any] | None:
-        """What `note_end` kept; None where it kept nothing."""
+        """The recorded outcome of the run, None if there is none."""
         try:
             end: dict[str, Any] = json.loads(self.path.with_suffix(".end").read_text())
         except (OSError, ValueError):
             return None
         return end
 
-    def note_losses(self, count: int, reason: str) -> None:
-        """Keep beside the spool how many lines the disk did not take, and why. Raises OSError."""
+    def record_losses(self, count: int, reason: str) -> None:
+        """Records beside the spool how many lines the disk did not take, and why. Raises OSError."""
         if self._losses is not None:
             note = json.dumps([count, reason[: _LOSSES_BYTES // 8]])
             os.pwrite(self._losses, note.ljust(_LOSSES_BYTES).encode(), 0)
 
     def losses(self) -> tuple[int, str] | None:
-        """What `note_losses` kept; None where no line was lost, as far as is known."""
+        """The recorded number of lost lines and the reason, None if no line was lost."""
         try:
             count, reason = json.loads(self._losses_path.read_text())
         except (OSError, ValueError):
@@ -175,14 +175,14 @@ class Spool:
         return (count, reason) if count else None
 
     def append(self, line: bytes) -> None:
-        """Write one line, whole or not at all. Raises OSError where the disk does not take it."""
+        """Appends one line completely or not at all. Raises OSError."""
         append_whole(self._opened(), line, self.size)
         self.size += len(line)
 
     def read(self, offset: int) -> bytes:
-        """Whole lines from `offset` on, about CHUNK_BYTES of them; empty where there are no more."""
+        """Complete lines from `offset`, about CHUNK_BYTES of them; empty at the end."""
         chunk = os.pread(self._opened(), CHUNK_BYTES, offset)
-        # A line is bounded far below what is read at once, so there is a whole one if there is any.
+        # A line is much shorter than a chunk, so a chunk contains a complete line if there is one.
         return chunk[: chunk.rfind(b"\n") + 1]
 
     def chunks(self) -> Iterator[bytes]:
@@ -199,7 +199,7 @@ class Spool:
         return value
 
     def last_sequence(self) -> int:
-        """The number of the last whole line; 0 where there is none."""
+        """Number of the last complete line, 0 if there is none."""
         last = b""
         for chunk in self.chunks():
             last = chunk
@@ -216,15 +216,15 @@ class Spool:
             self._losses = None
 
     def remove(self) -> None:
-        """Take the file away, and what stands beside it; whoever has it open can still read it."""
+        """Removes the spool and the files beside it; a process that has it open can still read it."""
         self.path.unlink(missing_ok=True)
         self.path.with_suffix(".end").unlink(missing_ok=True)
         self._losses_path.unlink(missing_ok=True)
         for beside in self.path.parent.glob(f"{self.path.stem}.tail-*"):
             beside.unlink(missing_ok=True)
 
-    def set_aside(self) -> None:
-        """Keep a file that cannot be shipped, for people to look at."""
+    def quarantine(self) -> None:
+        """Renames a damaged file so that it is not shipped but can be inspected."""
         with suppress(OSError):
             self.path.rename(self.path.with_suffix(".unreadable"))
 
@@ -242,7 +242,7 @@ class Spool:
 
 
 def spooled_runs() -> list[int]:
-    """The runs that have a spool on this host."""
+    """Numbers of the runs that have a spool on this host."""
     folder: Path = settings.SPOOL_DIR
     numbers = (path.stem.removeprefix("run-") for path in folder.glob("run-*.spool"))
     return sorted(int(number) for number in numbers if number.isdecimal())

@@ -1,4 +1,4 @@
-"""What becomes of a message before it is stored: secrets hidden, control characters shown, length bounded."""
+"""Cleaning of messages before they are stored: secrets masked, control characters visible, length limited."""
 
 from __future__ import annotations
 
@@ -8,36 +8,36 @@ import re
 from collections.abc import Callable, Iterable
 from urllib.parse import quote, quote_plus
 
-# Bytes of UTF-8 that one line may hold, the marker of a cut left out.
-MOST_BYTES = 32 * 1024
+# Bytes of UTF-8 in one line, without the marker of a cut.
+MAX_BYTES = 32 * 1024
 HIDDEN = "••••"
-# Shorter secrets are not looked for: hiding every "a" would ruin the log and protect nothing.
-_SHORTEST_SECRET = 4
+# Shorter secrets are not masked: replacing every "a" would ruin the log and protect nothing.
+_MIN_SECRET_LENGTH = 4
 
-# All that is not stored as given. Colours (ESC[…m), tabs and line feeds are; lone surrogates stand for
-# bytes that were no UTF-8.
+# Characters that are replaced. Colours (ESC[…m), tabs and line feeds are stored; lone surrogates represent invalid
+# UTF-8.
 _UNCLEAN = re.compile(r"\x1b\[[0-9;:]*m|[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _PERCENT = re.compile("%[0-9A-F]{2}")
 
 
 def clean(message: str) -> str:
-    """The message with control characters made visible, invalid UTF-8 escaped, and cut to MOST_BYTES."""
-    # Most messages are printable from end to end, which is soon seen.
+    """The message with visible control characters and escaped invalid UTF-8, cut to MAX_BYTES."""
+    # Most messages are printable throughout, which is fast to check.
     if not message.isprintable():
         message = _UNCLEAN.sub(_visible, message.replace("\r\n", "\n"))
-    # A character takes at most four bytes: only long messages need to be measured.
-    return _cut(message) if len(message) > MOST_BYTES // 4 else message
+    # A character takes at most four bytes: only long messages must be measured.
+    return _cut(message) if len(message) > MAX_BYTES // 4 else message
 
 
 def masker(secrets: Iterable[str]) -> Callable[[str], str] | None:
-    """A function that hides each secret in a message, however it is written; None where there is none.
+    """A function that masks each secret in every spelling; None without secrets.
 
-    The forms: as it is, URL-encoded, JSON-escaped, and base64 (with any neighbours before or after it).
+    Spellings: plain, URL-encoded, JSON-escaped, and Base64 (at any position within other data).
     """
-    forms = {form for secret in secrets if len(secret) >= _SHORTEST_SECRET for form in _forms(secret)}
+    forms = {form for secret in secrets if len(secret) >= _MIN_SECRET_LENGTH for form in _forms(secret)}
     if not forms:
         return None
-    # The longest first, so that no secret is left half hidden by a shorter one within it.
+    # Longest first, so that a shorter secret within a longer one leaves no rest.
     pattern = re.compile("|".join(re.escape(form) for form in sorted(forms, key=len, reverse=True)))
     return lambda message: pattern.sub(HIDDEN, message)
 
@@ -60,9 +60,9 @@ def _visible(match: re.Match[str]) -> str:
 
 def _cut(message: str) -> str:
     data = message.encode()
-    if len(data) <= MOST_BYTES:
+    if len(data) <= MAX_BYTES:
         return message
-    kept = data[:MOST_BYTES].decode(errors="ignore")
+    kept = data[:MAX_BYTES].decode(errors="ignore")
     return f"{kept} … [{len(data) - len(kept.encode()):,} bytes cut]"
 
 
@@ -71,15 +71,15 @@ def _forms(secret: str) -> set[str]:
     forms = {secret, quote(secret, safe=""), quote(secret), quote_plus(secret)}
     forms |= {json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], repr(secret)[1:-1]}
     for shift in range(3):
-        # Base64 turns three bytes into four characters: by its place among the bytes around it a secret has
-        # three spellings, of which the first and last characters depend on its neighbours.
+        # Base64 turns three bytes into four characters: depending on its position a secret has three spellings, whose
+        # first and last characters depend on the neighbouring bytes.
         for encode in (base64.b64encode, base64.urlsafe_b64encode):
             spelling = encode(b"\0" * shift + data).decode().rstrip("=")
             start = (0, 2, 3)[shift]
             end = len(spelling) - (1 if (len(data) + shift) % 3 else 0)
-            if end - start >= _SHORTEST_SECRET:
+            if end - start >= _MIN_SECRET_LENGTH:
                 forms.add(spelling[start:end])
-    # A value within a value: a JSON document that is a string of another, base64 in a URL.
+    # Nested values: a JSON document in a string of another, Base64 in a URL.
     forms |= {json.dumps(form)[1:-1] for form in forms} | {quote(form, safe="") for form in forms}
-    # Some write %2f where others write %2F.
+    # Some programs write %2f, others %2F.
     return forms | {_PERCENT.sub(lambda match: match.group().lower(), form) for form in forms}

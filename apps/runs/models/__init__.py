@@ -1,4 +1,4 @@
-"""What happened: runs, the lines of their logs, and the payloads that they kept."""
+"""Runs, log lines, payloads and housekeeping jobs."""
 
 from apps.runs.models.log_entry import Level, LogEntry, Step
 from apps.runs.models.payload import Payload

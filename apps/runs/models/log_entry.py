@@ -9,7 +9,7 @@ from apps.runs.models.run import Run
 
 
 class Level(models.IntegerChoices):
-    """The levels of the standard library's logging; critical is stored as error."""
+    """Levels of the logging module; critical is stored as error."""
 
     DEBUG = logging.DEBUG, _("debug")
     INFO = logging.INFO, _("info")
@@ -18,12 +18,12 @@ class Level(models.IntegerChoices):
 
     @property
     def slug(self) -> str:
-        """The name in the API: "debug", "info", "warning", "error"."""
+        """Name in the API: "debug", "info", "warning", "error"."""
         return self.name.lower()
 
 
 class Step(models.IntegerChoices):
-    """The part of a run that a line belongs to, in the order of the parts."""
+    """Step of a run that a line belongs to, in order."""
 
     START = 1, _("start")
     PULL = 2, _("pull")
@@ -33,15 +33,15 @@ class Step(models.IntegerChoices):
 
     @property
     def slug(self) -> str:
-        """The name in the API: "start", "pull", "script", "push", "finish"."""
+        """Name in the API: "start", "pull", "script", "push", "finish"."""
         return self.name.lower()
 
 
 class LogEntry(models.Model):
-    """One line of a run's log; `sequence` counts 1, 2, 3 … without gaps within the run."""
+    """One line of the log of a run; `sequence` counts 1, 2, 3 … without gaps."""
 
     pk = models.CompositePrimaryKey("run_id", "sequence")
-    # No constraint in the database: it would look the run up once a line, and retention deletes both.
+    # No database constraint: it would look up the run for each line, and retention deletes both.
     run = models.ForeignKey(
         Run, models.DO_NOTHING, related_name="log_entries", db_constraint=False, db_index=False
     )

@@ -11,31 +11,31 @@ from django.utils.translation import gettext_lazy as _
 from apps.runs.models.run import Run
 from apps.services.models import Service
 
-_STILL_THERE = "The payload's object may still be in the store; let it expire first."
+_STILL_THERE = "The object of the payload may still be in the payload store; let it expire first."
 
 
 class PayloadQuerySet(models.QuerySet["Payload"]):
     def visible_to(self, user: Any) -> Self:
-        """The payloads of the services that `user` may know of, which are looked up at once.
+        """Payloads of the services that `user` may see.
 
-        The planner is told them one by one: only so does it know whether their payloads are rare among all.
+        The services are listed one by one: only then does the planner know how rare their payloads are.
         """
         if user.is_active and user.is_superuser:
-            # All of them, see RunQuerySet.
+            # See RunQuerySet.
             return self
         return self.filter(service__in=list(Service.objects.visible_to(user).values_list("pk", flat=True)))
 
     def listed(self) -> Self:
-        """What the API and the console show: everything but uploads that have not come to their end."""
+        """Payloads that the API and the console show: all except incomplete uploads."""
         return self.exclude(status=Payload.Status.PENDING)
 
     def with_state(self) -> Self:
-        """Adds `state` by the database's clock: stored, expired, deleted or lost."""
+        """Adds `state` by the clock of the database: stored, expired, deleted or lost."""
         return self.annotate(
             state=Case(
                 When(status=Payload.Status.DELETED, then=Value("deleted")),
                 When(status=Payload.Status.LOST, then=Value("lost")),
-                # It never was whole, and what there may be of it is being deleted.
+                # An incomplete upload; what exists of it is being deleted.
                 When(status=Payload.Status.DELETING, sha256="", then=Value("lost")),
                 When(Q(status=Payload.Status.DELETING) | Q(expires_at__lte=Now()), then=Value("expired")),
                 default=Value("stored"),
@@ -44,7 +44,7 @@ class PayloadQuerySet(models.QuerySet["Payload"]):
         )
 
     def expired(self) -> Self:
-        """What the clean-up is to delete now, oldest first."""
+        """Payloads that the clean-up must delete now, oldest first."""
         return self.filter(
             Q(next_delete_at=None) | Q(next_delete_at__lte=Now()),
             status__in=(Payload.Status.STORED, Payload.Status.DELETING),
@@ -52,11 +52,11 @@ class PayloadQuerySet(models.QuerySet["Payload"]):
         ).order_by("expires_at")
 
     def with_object(self) -> Self:
-        """Those whose object is in the store, or may be."""
+        """Payloads whose object is in the store, or may be."""
         return self.exclude(status__in=Payload.WITHOUT_OBJECT)
 
     def delete(self) -> tuple[int, dict[str, int]]:
-        """Refuses with ProtectedError while an object may be in the store: the row is all that knows of it."""
+        """Raises ProtectedError while an object may be in the store: only the row knows about it."""
         remaining: set[models.Model] = set(self.with_object()[:100])
         if remaining:
             raise models.ProtectedError(_STILL_THERE, remaining)
@@ -67,58 +67,58 @@ class PayloadQuerySet(models.QuerySet["Payload"]):
 
 
 class Payload(models.Model):
-    """One file that passed through a run: a pulled page, a script's input or output, a push or its response."""
+    """A file that passed through a run: a pulled page, input or output of the script, a push or its response."""
 
     class Kind(models.TextChoices):
         PULL = "pull", _("pull")  # As the source sent it.
-        SCRIPT = "script", _("script")  # Into the script, or out of it.
-        PUSH = "push", _("push")  # To the destination, or its answer.
+        SCRIPT = "script", _("script")  # Input or output of the script.
+        PUSH = "push", _("push")  # A request to the destination, or its response.
 
     class Status(models.TextChoices):
-        PENDING = "pending", _("Pending")  # The row is there, the object perhaps.
-        STORED = "stored", _("Stored")  # The object is there, whole.
-        DELETING = "deleting", _("Deleting")  # Unreadable; the object goes next, or again.
-        DELETED = "deleted", _("Deleted")  # The object is gone; the row is the record.
-        LOST = "lost", _("Lost")  # There should be an object, and there is none.
+        PENDING = "pending", _("Pending")  # The row exists, the object perhaps.
+        STORED = "stored", _("Stored")  # The object is complete.
+        DELETING = "deleting", _("Deleting")  # Unreadable; the object is being deleted.
+        DELETED = "deleted", _("Deleted")  # The object is deleted; the row content as the record.
+        LOST = "lost", _("Lost")  # The object is missing.
 
     WITHOUT_OBJECT = (Status.DELETED, Status.LOST)
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
 
     run = models.ForeignKey(Run, models.PROTECT, related_name="payloads", verbose_name=_("run"))
-    # Its run's, which never changes: so that a list need not look up the run of each payload to leave it out.
+    # Copy of the service of the run, so that lists need no join.
     service = models.ForeignKey(
         Service,
         models.PROTECT,
         related_name="+",
-        # An index below begins with it.
+        # The first column of an index below.
         db_index=False,
         editable=False,
         verbose_name=_("service"),
     )
-    # The line of the log at which the file arose.
+    # Log line at which the file arose.
     sequence = models.PositiveBigIntegerField(_("line"), null=True, blank=True)
 
     kind = models.CharField(_("kind"), max_length=10, choices=Kind)
     name = models.CharField(_("name"), max_length=255)
     content_type = models.CharField(_("content type"), max_length=100)
-    # Where the object is in the store; made by the server, never of the name.
+    # Key of the object in the store, created by the server.
     key = models.CharField(max_length=200, unique=True)
 
     status = models.CharField(_("status"), max_length=10, choices=Status, default=Status.PENDING)
     size = models.PositiveBigIntegerField(_("size (bytes)"), null=True, blank=True)
-    # How the object is kept: "" as it is, "zstd" compressed; size and digest are those of the original.
+    # Encoding of the object: "" or "zstd". Size and digest are those of the original.
     encoding = models.CharField(max_length=10, blank=True)
     sha256 = models.CharField(_("SHA-256"), max_length=64, blank=True)
 
     created_at = models.DateTimeField(_("created"), db_default=Now())
-    # Null while the run goes on; then its end plus the retention.
+    # End of the run plus retention; null while the run is open.
     expires_at = models.DateTimeField(_("expires"), null=True, blank=True)
     deleted_at = models.DateTimeField(_("deleted"), null=True, blank=True)
 
-    # What the clean-up could not delete: how often, why, and when it tries again.
+    # Failed deletions: attempts, reason, and time of the next attempt.
     delete_attempts = models.PositiveIntegerField(_("attempts to delete"), default=0)
-    delete_error = models.CharField(_("why it could not be deleted"), max_length=500, blank=True)
+    delete_error = models.CharField(_("last deletion error"), max_length=500, blank=True)
     next_delete_at = models.DateTimeField(null=True, blank=True)
 
     # Set by with_state().
@@ -142,9 +142,9 @@ class Payload(models.Model):
         indexes = [
             # The log feed: WHERE run_id = … AND sequence BETWEEN … AND ….
             models.Index(fields=["run", "sequence"], name="payload_run_sequence"),
-            # The API's list, newest first.
+            # The list of the API, newest first.
             models.Index(fields=["-created_at", "-id"], name="payload_latest"),
-            # The same for a token or a user who sees few services; see migration 0005 for how the planner chooses.
+            # The same for users who see few services; migration 0005 explains how the planner chooses.
             models.Index(fields=["service", "-created_at", "-id"], name="payload_service_latest"),
             # The clean-up: WHERE status IN (…) AND expires_at <= now ORDER BY expires_at LIMIT 1000.
             models.Index(
@@ -156,7 +156,7 @@ class Payload(models.Model):
         return self.name
 
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
-        """Refuses with ProtectedError while an object may be in the store: the row is all that knows of it."""
+        """Raises ProtectedError while an object may be in the store: only the row knows about it."""
         if Payload.objects.with_object().filter(pk=self.pk).exists():
             raise models.ProtectedError(_STILL_THERE, {self})
         return super().delete(*args, **kwargs)

@@ -9,18 +9,18 @@ from apps.runs.models.payload import Payload
 
 
 class PayloadRead(models.Model):
-    """One reading of a payload: who, by which token, from where, and how it ended; written before the first byte."""
+    """One read of a payload: who, with which token, from where, and how it ended. Written before the first byte."""
 
     class Outcome(models.TextChoices):
-        STARTED = "started", _("Started")  # Bytes go out, or the process died.
-        COMPLETE = "complete", _("Complete")  # All that was asked for went out.
-        BROKEN = "broken", _("Broken off")  # The reader went away, or the store failed.
+        STARTED = "started", _("Started")  # Bytes are being sent, or the process died.
+        COMPLETE = "complete", _("Complete")  # Everything was sent.
+        BROKEN = "broken", _("Interrupted")  # The client disconnected, or the store failed.
 
     payload = models.ForeignKey(Payload, models.CASCADE, related_name="reads", verbose_name=_("payload"))
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+", verbose_name=_("user")
     )
-    # Name and beginning of the token; empty = a person in the console.
+    # Name and prefix of the token; empty = a person in the console.
     token = models.CharField(_("token"), max_length=130, blank=True)
     address = models.GenericIPAddressField(_("address"), null=True, blank=True)
 
@@ -32,7 +32,7 @@ class PayloadRead(models.Model):
         verbose_name = _("payload read")
         verbose_name_plural = _("payload reads")
         indexes = [
-            # The readers of a payload, latest first.
+            # The access log of a payload, latest first.
             models.Index(fields=["payload", "-read_at"], name="payload_read_latest"),
         ]
 

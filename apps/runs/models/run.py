@@ -13,21 +13,21 @@ from django.utils.translation import gettext_lazy as _
 from apps.services.models import Script, Service
 from apps.services.user_access import hidden_service_ids
 
-# How long a worker owns a run without a word from it; the heartbeat renews it every 10 s.
+# Time that a worker owns a run without a heartbeat; the heartbeat renews it every 10 s.
 LEASE = timedelta(seconds=60)
-# What nobody asked for by hand: slots of the schedule, and retries that wait for their time.
-AUTOMATIC = Q(trigger="schedule") | Q(trigger="retry", due_at__isnull=False)
+# Runs that nobody started by hand: slots of the schedule, and retries that wait for their time.
+IS_AUTOMATIC = Q(trigger="schedule") | Q(trigger="retry", due_at__isnull=False)
 IS_OPEN = Q(status__in=["queued", "running"])
-WARNED = Q(warning_count__gt=0)
-# What the summary adds up and filters by; in its index, so that it need not read the rows of many thousand runs.
-ADDED_UP = ("status", "trigger", "warning_count", "error_count", "pulled_count", "pushed_count")
+HAS_WARNINGS = Q(warning_count__gt=0)
+# Columns that the summary aggregates and filters; its index contains them, so that it reads no rows.
+SUMMARY_COLUMNS = ("status", "trigger", "warning_count", "error_count", "pulled_count", "pushed_count")
 
 
 class RunQuerySet(models.QuerySet["Run"]):
     def visible_to(self, user: Any) -> Self:
-        """The runs of the services that `user` may know of."""
+        """Runs of the services that `user` may see."""
         if user.is_active and user.is_superuser:
-            # All of them. A subquery over all services would lead the planner away from the indexes.
+            # No condition: it would lead the planner away from the indexes.
             return self
         if not user.is_active or not user.has_perm("services.view_service"):
             return self.none()
@@ -42,50 +42,50 @@ class RunQuerySet(models.QuerySet["Run"]):
         return self.filter(status=Run.Status.RUNNING)
 
     def started_since(self, cutoff: datetime) -> Self:
-        """Started at or after `cutoff`. What is queued counts by the time it was queued."""
+        """Started at or after `cutoff`; queued runs count by the time they were queued."""
         return self.filter(Q(started_at__gte=cutoff) | Q(started_at=None, queued_at__gte=cutoff))
 
     def lost(self) -> Self:
-        """Running by name, but the lease ran out by the database's clock."""
+        """Running runs whose lease has expired by the clock of the database."""
         return self.running().filter(lease_until__lt=Now())
 
     def claimable(self) -> Self:
-        """Queued, due, and with no run of the service going on that they have to wait for."""
+        """Queued and due, without an open run of the service that they must wait for."""
         others = Run.objects.running().filter(service=OuterRef("service"))
         return self.filter(Q(due_at=None) | Q(due_at__lte=Now()), status=Run.Status.QUEUED).exclude(
-            AUTOMATIC & ~Q(service__overlap=Service.Overlap.ALLOW) & Exists(others)
+            IS_AUTOMATIC & ~Q(service__overlap=Service.Overlap.ALLOW) & Exists(others)
         )
 
     def unclaimed(self) -> Self:
-        """Not claimed for a minute, and not sent to the broker within it: the message may be gone."""
+        """Not claimed within a minute after being sent to the broker: the message may be lost."""
         return self.claimable().filter(sent_at__lt=Now() - timedelta(seconds=60))
 
     def newly_claimable(self) -> Self:
-        """Sent to the broker in vain: only since then they became due, or the run before them ended."""
+        """Sent to the broker before they could be claimed: they became due, or the run before them ended."""
         ended_since = Run.objects.filter(service=OuterRef("service"), finished_at__gte=OuterRef("sent_at"))
-        return self.claimable().filter(AUTOMATIC, Q(due_at__gt=F("sent_at")) | Exists(ended_since))
+        return self.claimable().filter(IS_AUTOMATIC, Q(due_at__gt=F("sent_at")) | Exists(ended_since))
 
 
 class Run(models.Model):
-    """One run (sync) of a service: who started it, how it went, what it counted."""
+    """One run (sync) of a service: trigger, status, times and counters."""
 
     class Status(models.TextChoices):
         QUEUED = "queued", _("Queued")  # Waits for a worker.
         RUNNING = "running", _("Running")  # A worker holds its lease.
-        SUCCEEDED = "succeeded", _("Succeeded")  # Came to its end, perhaps with warnings.
+        SUCCEEDED = "succeeded", _("Succeeded")  # Reached its end, perhaps with warnings.
         FAILED = "failed", _("Failed")  # Stopped by an error.
         CANCELLED = "cancelled", _("Cancelled")  # Stopped by a person.
         LOST = "lost", _("Lost")  # Its worker died.
 
     class Trigger(models.TextChoices):
-        MANUAL = "manual", _("Manual")  # A person, in the admin or on the command line.
-        SCHEDULE = "schedule", _("Schedule")  # The scheduler's tick.
-        API = "api", _("API")  # A token.
-        RETRY = "retry", _("Retry")  # Takes up another run, `retry_of`.
+        MANUAL = "manual", _("Manual")  # A person, in the console or on the command line.
+        SCHEDULE = "schedule", _("Schedule")  # The scheduler.
+        API = "api", _("API")  # A client with a token.
+        RETRY = "retry", _("Retry")  # Repeats another run, `retry_of`.
 
     OPEN = (Status.QUEUED, Status.RUNNING)
 
-    # Several indexes below begin with it; one of its own would only be written.
+    # Several indexes below begin with this column.
     service = models.ForeignKey(
         Service, models.PROTECT, related_name="runs", db_index=False, verbose_name=_("service")
     )
@@ -93,7 +93,7 @@ class Run(models.Model):
     retry_of = models.ForeignKey(
         "self", models.SET_NULL, null=True, blank=True, related_name="retries", verbose_name=_("retry of")
     )
-    # The run whose stored pull payloads stand in for the source.
+    # Run whose stored pull payloads are the source.
     replay_of = models.ForeignKey(
         "self", models.SET_NULL, null=True, blank=True, related_name="replays", verbose_name=_("replay of")
     )
@@ -107,12 +107,12 @@ class Run(models.Model):
         related_name="+",
         verbose_name=_("started by"),
     )
-    # The slot of the schedule; null for runs that somebody started.
+    # Slot of the schedule; null for runs that somebody started.
     scheduled_for = models.DateTimeField(_("scheduled for"), null=True, blank=True)
     # Given by an API client, so that a repeated request starts one run.
     idempotency_key = models.CharField(max_length=200, null=True, blank=True)  # noqa: DJ001 - null = none given
 
-    # The source's own options as changed for this run: page_size, max_attempts, record_id.
+    # Options of the source that differ for this run: page_size, max_attempts, record_id.
     options = models.JSONField(_("options"), default=dict, blank=True)
     store_pull = models.BooleanField(_("Store pull payloads"), default=False)
     store_push = models.BooleanField(_("Store push payloads"), default=False)
@@ -121,11 +121,11 @@ class Run(models.Model):
 
     status = models.CharField(_("status"), max_length=10, choices=Status, default=Status.QUEUED)
     queued_at = models.DateTimeField(_("queued"), db_default=Now())
-    # 1, and one more with each automatic retry.
+    # 1, plus one for each automatic retry.
     attempt = models.PositiveSmallIntegerField(_("attempt"), default=1)
-    # Not to be claimed before; null = at once.
+    # Not to be claimed earlier; null = at once.
     due_at = models.DateTimeField(_("due"), null=True, blank=True)
-    # When the broker's bell was last rung.
+    # Time when the workers were last notified.
     sent_at = models.DateTimeField(db_default=Now())
     started_at = models.DateTimeField(_("started"), null=True, blank=True)
     finished_at = models.DateTimeField(_("finished"), null=True, blank=True)
@@ -134,7 +134,7 @@ class Run(models.Model):
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
     )
 
-    # Who executes it. Every write of the worker proves the token first.
+    # The worker. Each of its writes proves the token first.
     lease_token = models.UUIDField(null=True, blank=True)
     lease_until = models.DateTimeField(null=True, blank=True)
     worker = models.CharField(_("worker"), max_length=200, blank=True)
@@ -143,14 +143,14 @@ class Run(models.Model):
     pushed_count = models.PositiveBigIntegerField(_("pushed"), default=0)
     warning_count = models.PositiveBigIntegerField(_("warnings"), default=0)
     error_count = models.PositiveBigIntegerField(_("errors"), default=0)
-    # The first error, in one sentence, and the line where it stands.
+    # First error in one sentence, and its line.
     error = models.TextField(_("error"), blank=True)
     error_sequence = models.PositiveBigIntegerField(null=True, blank=True)
 
-    # Seconds spent in each step: {"pull": 1.5, "script": 0.2, "push": 3.1}.
+    # Seconds in each step: {"pull": 1.5, "script": 0.2, "push": 3.1}.
     step_seconds = models.JSONField(_("time in each step"), default=dict, blank=True)
 
-    # Kept longer than others, payloads and log: until when, why, by whom.
+    # Hold: until when, why and by whom log and payloads are retained.
     held_until = models.DateTimeField(_("held until"), null=True, blank=True)
     hold_reason = models.CharField(_("reason for the hold"), max_length=500, blank=True)
     held_by = models.ForeignKey(
@@ -162,14 +162,14 @@ class Run(models.Model):
         verbose_name=_("held by"),
     )
 
-    # The log's seal: how many lines there are, whether that is all of them, and if not, why.
+    # Seal of the log: number of lines, whether they are complete, and the reason if not.
     line_count = models.PositiveBigIntegerField(_("lines"), default=0)
     is_complete = models.BooleanField(_("log complete"), default=False)
     lost_line_count = models.PositiveBigIntegerField(_("lines lost"), default=0)
     lost_reason = models.CharField(max_length=200, blank=True)
-    # Lines left out on purpose, from the middle of a log that grew beyond its limit.
+    # Lines left out from the middle of a log beyond its limit.
     omitted_line_count = models.PositiveBigIntegerField(_("lines left out"), default=0)
-    # CRC-32 of the spool's bytes; null until sealed.
+    # CRC-32 of the spool; null until sealed.
     log_checksum = models.PositiveBigIntegerField(null=True, blank=True)
 
     objects = RunQuerySet.as_manager()
@@ -196,25 +196,29 @@ class Run(models.Model):
             ),
         ]
         indexes = [
-            # The summary: WHERE service_id = … AND started_at >= … ORDER BY started_at DESC, added up from it alone.
-            models.Index(fields=["service", "-started_at", *ADDED_UP], name="run_service_started"),
+            # The summary: WHERE service_id = … AND started_at >= … ORDER BY started_at DESC, aggregated from the
+            # index alone.
+            models.Index(fields=["service", "-started_at", *SUMMARY_COLUMNS], name="run_service_started"),
             # The same over all services.
             models.Index(fields=["started_at"], name="run_started"),
             # The summary by status, and the last run of a service.
             models.Index(fields=["service", "status", "-started_at"], name="run_service_status_started"),
-            # The summary by trigger, and of runs with warnings: rare ones are found among millions.
+            # The summary by trigger, and by runs with warnings: rare ones among millions.
             models.Index(fields=["service", "trigger", "-started_at"], name="run_service_trigger_started"),
-            models.Index("service", F("started_at").desc(), name="run_service_warned", condition=WARNED),
-            # A service's latest runs by number: WHERE service_id = … ORDER BY id DESC LIMIT 20.
+            models.Index(
+                "service", F("started_at").desc(), name="run_service_warned", condition=HAS_WARNINGS
+            ),
+            # Latest runs of a service by number: WHERE service_id = … ORDER BY id DESC LIMIT 20.
             models.Index(fields=["service", "-id"], name="run_service_latest"),
-            # The API's lists by status or trigger, newest first; most runs succeed by schedule, and are soon found.
+            # Lists of the API by status or trigger, newest first; successful scheduled runs are frequent and found
+            # without an index.
             models.Index(
                 "status", F("id").desc(), name="run_status_latest", condition=~Q(status="succeeded")
             ),
             models.Index(
                 "trigger", F("id").desc(), name="run_trigger_latest", condition=~Q(trigger="schedule")
             ),
-            # The sweeper and the home page: WHERE status IN ('queued', 'running').
+            # Lost runs and the home page: WHERE status IN ('queued', 'running').
             models.Index(fields=["status", "lease_until"], name="run_open", condition=IS_OPEN),
         ]
 
@@ -222,7 +226,9 @@ class Run(models.Model):
         return _("Run %(number)s") % {"number": self.pk}
 
     def claim(self, worker: str) -> uuid.UUID | None:
-        """Take the run for execution: its lease token; None where it is taken, not due, or waits for another run."""
+        """Claims the run for execution and returns the lease token; None if it is claimed already, not due, or must
+        wait.
+        """
         token = uuid.uuid4()
         with transaction.atomic():
             if self.is_automatic and not self._may_start():
@@ -239,28 +245,30 @@ class Run(models.Model):
         return token if claimed else None
 
     def _may_start(self) -> bool:
-        """Whether the service lets the run start now; its row stays locked, so that no other starts meanwhile."""
+        """Whether the service allows the run to start now; locks its row, so that no other run starts at the same
+        time.
+        """
         service = Service.objects.select_for_update(no_key=True).only("overlap").get(pk=self.service_id)
         others = Run.objects.running().filter(service=service)
         return service.overlap == Service.Overlap.ALLOW or not others.exists()
 
     def take_over(self, worker: str) -> uuid.UUID | None:
-        """Take the lease of a run that lost its worker, to close it: None where somebody was quicker."""
+        """Takes over the lease of a run that lost its worker; None if somebody else was faster."""
         token = uuid.uuid4()
         mine = {"lease_token": token, "lease_until": Now() + LEASE, "worker": worker}
         return token if Run.objects.lost().filter(pk=self.pk).update(**mine) else None
 
     def count(self, token: uuid.UUID, **counters: Any) -> bool:
-        """Write counters while the run goes on; False where the lease is no longer ours."""
+        """Writes counters of a running run; False if the lease is lost."""
         return bool(self._leased(token).update(**counters))
 
     def finish(self, token: uuid.UUID, status: Run.Status, **outcome: Any) -> bool:
-        """End the run under its lease; False where the lease is no longer ours, and nothing is written."""
+        """Ends the run under its lease; False and no change if the lease is lost."""
         ended = {"status": status, "finished_at": Now(), "lease_token": None, "lease_until": None}
         return bool(self._leased(token).update(**ended, **outcome))
 
     def request_cancel(self, user: Any = None) -> bool:
-        """Ask a running run to stop, end a queued one at once; False where it has ended already."""
+        """Asks a running run to stop, ends a queued one at once; False if it has ended already."""
         ended = Run.objects.filter(pk=self.pk, status=Run.Status.QUEUED).update(
             status=Run.Status.CANCELLED,
             finished_at=Now(),
@@ -285,19 +293,19 @@ class Run(models.Model):
 
     @property
     def is_automatic(self) -> bool:
-        """Whether nobody asked for it by hand: a slot of the schedule, or a retry that waits for its time."""
+        """Whether nobody started it by hand: a slot of the schedule, or a retry that waits for its time."""
         is_retry = self.trigger == self.Trigger.RETRY and self.due_at is not None
         return is_retry or self.trigger == self.Trigger.SCHEDULE
 
     @property
     def duration(self) -> timedelta | None:
-        """From start to finish; None while it has not done both."""
+        """Time from start to end; None if it has not ended."""
         if self.started_at is None or self.finished_at is None:
             return None
         return self.finished_at - self.started_at
 
     @property
     def stores(self) -> tuple[str, ...]:
-        """The kinds of payload that this run keeps: of "pull", "script", "push"."""
+        """Kinds of payload that this run stores: "pull", "script", "push"."""
         switches = {"pull": self.store_pull, "script": self.store_script, "push": self.store_push}
         return tuple(kind for kind, is_on in switches.items() if is_on)

@@ -9,11 +9,11 @@ from django.utils.translation import gettext_lazy as _
 
 
 class Tick(models.Model):
-    """The last time that one job of the housekeeping came to its end, and what it did."""
+    """Last run of a housekeeping job, with its counts."""
 
     name = models.CharField(_("job"), max_length=50, primary_key=True)
-    ticked_at = models.DateTimeField(_("last done"), db_default=Now())
-    outcome = models.JSONField(_("what it did"), default=dict)
+    ticked_at = models.DateTimeField(_("last run"), db_default=Now())
+    outcome = models.JSONField(_("result"), default=dict)
 
     class Meta:
         verbose_name = _("tick")
@@ -24,10 +24,10 @@ class Tick(models.Model):
 
     @classmethod
     def is_fresh(cls, name: str, age: timedelta) -> bool:
-        """Whether the job `name` was done less than `age` ago, by the database's clock."""
+        """Whether the job `name` ran less than `age` ago, by the clock of the database."""
         return cls.objects.filter(name=name, ticked_at__gt=Now() - age, ticked_at__lte=Now()).exists()
 
     @classmethod
     def note(cls, name: str, **outcome: Any) -> None:
-        """The job `name` has just been done, with these counts."""
+        """Records that the job `name` has just run, with these counts."""
         cls.objects.update_or_create(name=name, defaults={"ticked_at": Now(), "outcome": outcome})

@@ -1,4 +1,4 @@
-"""The figures by which operators see whether Synclog keeps up, in the text format of Prometheus."""
+"""Metrics for operators in the text format of Prometheus."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from apps.runs.payloads.expiry import expiry_lag
 
 
 class Gauge(NamedTuple):
-    """A figure that goes up and down, once for each set of labels."""
+    """A gauge with one value for each set of labels."""
 
     name: str
     help: str
@@ -23,41 +23,41 @@ class Gauge(NamedTuple):
 
 
 def metrics_text() -> str:
-    """All figures, as `text/plain; version=0.0.4`."""
+    """All metrics as `text/plain; version=0.0.4`."""
     return "".join(line + "\n" for gauge in gauges(database_now()) for line in _lines(gauge))
 
 
 def gauges(now: datetime) -> Iterator[Gauge]:
-    """What is queued, what runs, what has expired, when each job of the housekeeping was done, what is down."""
+    """Queued and running runs, expired payloads, last housekeeping runs and failed checks."""
     counts: dict[str, int] = dict(Run.objects.open().values_list("status").annotate(number=Count("pk")))
     by_status = [({"status": str(status)}, counts.get(status, 0)) for status in Run.OPEN]
-    yield _gauge("synclog_open_runs", "Runs that are queued or running.", by_status)
+    yield _gauge("synclog_open_runs", "Queued and running runs.", by_status)
     queued = Run.objects.claimable().aggregate(at=Min("queued_at"))["at"]
     yield _gauge(
         "synclog_queue_age_seconds",
-        "For how long the oldest run that no other holds up has waited for a worker.",
+        "Age of the oldest run that waits for a worker.",
         [({}, _seconds(now, queued))],
     )
     yield _gauge(
         "synclog_expiry_lag_seconds",
-        "For how long the oldest expired payload has still been in the store.",
+        "Time since the oldest expired payload in the store expired.",
         [({}, expiry_lag().total_seconds())],
     )
     refused = Payload.objects.filter(status=Payload.Status.DELETING).exclude(delete_error="").count()
     yield _gauge(
         "synclog_undeletable_payloads",
-        "Expired payloads that the store has refused to delete so far.",
+        "Expired payloads that the store refused to delete so far.",
         [({}, refused)],
     )
     ticks = list(Tick.objects.order_by("name"))
     yield _gauge(
         "synclog_job_age_seconds",
-        "How long ago a job of the housekeeping was last done; queue_due_runs tells of the scheduler.",
+        "Time since the last run of a housekeeping job; queue_due_runs is the scheduler.",
         [({"job": tick.name}, _seconds(now, tick.ticked_at)) for tick in ticks],
     )
     yield _gauge(
         "synclog_job_outcome",
-        "What a job of the housekeeping counted when it was last done.",
+        "Counts of the last run of a housekeeping job.",
         [
             ({"job": tick.name, "outcome": name}, count)
             for tick in ticks
@@ -83,6 +83,6 @@ def _lines(gauge: Gauge) -> Iterator[str]:
     yield f"# HELP {gauge.name} {gauge.help}"
     yield f"# TYPE {gauge.name} gauge"
     for labels, value in gauge.samples:
-        # The words are our own: nothing in them is to be escaped.
+        # The help texts are constant and need no escaping.
         told = ",".join(f'{name}="{word}"' for name, word in labels.items())
         yield f"{gauge.name}{{{told}}} {float(value)!r}" if told else f"{gauge.name} {float(value)!r}"

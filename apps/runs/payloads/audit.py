@@ -1,4 +1,4 @@
-"""Notes who reads a payload: that somebody does, before the first byte; how it ended, after the last."""
+"""Access log of payloads: a row before the first byte, its outcome after the last."""
 
 from __future__ import annotations
 
@@ -22,22 +22,24 @@ def record_read(
     token: object = "",
     expected: int | None = None,
 ) -> AuditedStream:
-    """Note that `user` is about to read, and how it ended once the stream that is returned is closed.
+    """Records that `user` reads the payload; closing the returned stream records the outcome.
 
-    `expected` bytes are all that is asked for; by default the whole payload. `token` is empty for a person in the
-    console; what is no address (a socket file) is noted as none.
+    `expected` is the number of requested bytes, by default all. `token` is empty for a person in the console; an
+    invalid address (a socket file) is stored as null.
     """
     try:
-        read = note_read(payload, user=user, address=address, token=token)
+        read = record_direct_read(payload, user=user, address=address, token=token)
     except Error:
-        # Nobody reads what cannot be noted.
+        # No read without a record.
         stream.close()
         raise
     return AuditedStream(stream, read, expected=payload.size or 0 if expected is None else expected)
 
 
-def note_read(payload: Payload, *, user: Any, address: str | None, token: object = "") -> PayloadRead:
-    """The row alone, for a reader whom the store itself will hand the bytes: how that ends is not known here."""
+def record_direct_read(
+    payload: Payload, *, user: Any, address: str | None, token: object = ""
+) -> PayloadRead:
+    """Records a read through a presigned URL, whose outcome is unknown here."""
     try:
         known = str(ip_address(address or ""))
     except ValueError:
@@ -55,9 +57,9 @@ def note_read(payload: Payload, *, user: Any, address: str | None, token: object
 
 
 class AuditedStream:
-    """A stream of `expected` bytes that says in the row, when it is closed, how many of them went out.
+    """Stream of `expected` bytes that records on close how many of them were sent.
 
-    What the kernel sends by itself (sendfile) never comes by here; the place in the file tells how far it came.
+    With sendfile the kernel sends the bytes; the position of the file tells how many.
     """
 
     def __init__(self, stream: IO[bytes], read: PayloadRead, *, expected: int) -> None:
@@ -70,7 +72,7 @@ class AuditedStream:
         self._first = stream.tell() if self._has_place else 0
 
     def __getattr__(self, name: str) -> Any:
-        # What the stream has, so that a server finds out what it may do with it: fileno, tell, seek.
+        # Attributes of the stream by which a server finds out what it supports: fileno, tell, seek.
         return getattr(self._stream, name)
 
     def read(self, size: int = -1) -> bytes:
@@ -92,5 +94,5 @@ class AuditedStream:
                 byte_count=self._counted,
             )
         except Error:
-            # The bytes are out; the row goes on saying that the reading began.
-            logger.exception("How the reading %d ended could not be noted", self._read.pk)
+            # The bytes are sent; the row stays at "started".
+            logger.exception("The outcome of read %d could not be recorded", self._read.pk)

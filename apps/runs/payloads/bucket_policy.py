@@ -1,4 +1,4 @@
-"""What the bucket itself is told, as the safety net beneath the clean-up."""
+"""Lifecycle and policy of the bucket, as a safety net for the clean-up."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import math
 from datetime import timedelta
 from typing import Any
 
-from apps.runs.payloads.hold import LONGEST_HOLD
+from apps.runs.payloads.hold import MAX_HOLD
 from apps.runs.payloads.object_store import FOLDER
 
-# The longest that a run may take: an object is stored as early as that before its time begins.
+# Maximum duration of a run: an object may be stored that long before its retention begins.
 _LONGEST_RUN = timedelta(days=7)
 
 
 def lifecycle_rules(retention: timedelta) -> dict[str, Any]:
-    """The bucket's lifecycle, for `aws s3api put-bucket-lifecycle-configuration`.
+    """Lifecycle of the bucket, for `aws s3api put-bucket-lifecycle-configuration`.
 
-    S3 counts days from the upload and knows nothing of holds, so the rule waits for the longest of both.
+    S3 counts days from the upload and does not know holds, so the rule waits for the longest hold.
     """
-    days = math.ceil((retention + _LONGEST_RUN + LONGEST_HOLD) / timedelta(days=1))
+    days = math.ceil((retention + _LONGEST_RUN + MAX_HOLD) / timedelta(days=1))
     return {
         "Rules": [
             {
@@ -39,7 +39,7 @@ def lifecycle_rules(retention: timedelta) -> dict[str, Any]:
 
 
 def tls_policy(bucket: str) -> dict[str, Any]:
-    """The bucket's policy, for `aws s3api put-bucket-policy`: nothing is sent in the clear."""
+    """Policy of the bucket, for `aws s3api put-bucket-policy`: no unencrypted requests."""
     return {
         "Version": "2012-10-17",
         "Statement": [

@@ -1,7 +1,7 @@
-"""Holds payloads back on the worker's disk until it is known whether the run went wrong, and they are needed.
+"""Capture of payloads on the worker's disk until it is known whether the run fails.
 
-A folder a run beside the spool: for each payload a file with its bytes, and then one that tells what it is. The
-second makes it whole, so what a crash interrupts is left out.
+A folder per run beside the spool: for each payload a file with its bytes and one with its metadata. The second one
+makes it complete, so an interrupted capture is ignored.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from apps.runs.clock import database_now
 from apps.runs.models import Payload, Run
 from apps.runs.payloads.expiry import set_expiry
 from apps.runs.payloads.object_store import FOLDER, object_size
-from apps.runs.payloads.storage import PayloadNotKept, keep_payload
+from apps.runs.payloads.storage import PayloadNotStored, store_payload
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ _TRIGGERS = (Run.Trigger.SCHEDULE, Run.Trigger.RETRY)
 
 @dataclass(frozen=True)
 class CapturedPayload:
-    """What is known of a payload that is held back; its bytes are in the file beside."""
+    """Metadata of a captured payload; its bytes are in the file beside it."""
 
     id: str
     kind: str
@@ -44,7 +44,7 @@ class CapturedPayload:
 
 
 class Capture:
-    """The payloads of one run that are held back: the latest of them, as far as the budget goes."""
+    """Captured payloads of one run: the latest ones within the size limit."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
@@ -55,11 +55,11 @@ class Capture:
 
     @classmethod
     def of(cls, run: Run) -> Capture | None:
-        """For a run whose service wants that, and which nobody watches; None for others."""
+        """Capture for a scheduled run of a service with `capture_on_failure`, None for others."""
         return cls(run) if run.service.capture_on_failure and run.trigger in _TRIGGERS else None
 
     def add(self, *, kind: str, name: str, content_type: str, stream: BinaryIO, sequence: int) -> None:
-        """Hold one payload back for the line `sequence`. Raises PayloadNotKept where the disk does not take it."""
+        """Captures one payload for line `sequence`. Raises PayloadNotStored if the disk is full."""
         self._number += 1
         body = self._folder / f"{self._number:08d}.body"
         try:
@@ -68,16 +68,16 @@ class Capture:
                 shutil.copyfileobj(stream, file)
                 size = file.tell()
             facts = CapturedPayload(str(uuid.uuid4()), kind, name, content_type, sequence, size)
-            _describe(body.with_suffix(".json"), facts)
+            _write_metadata(body.with_suffix(".json"), facts)
         except OSError as error:
             body.unlink(missing_ok=True)
-            raise PayloadNotKept(f"it could not be held back: {error.strerror}") from error
+            raise PayloadNotStored(f"it could not be captured: {error.strerror}") from error
         self._held.append((body, size))
         self._size += size
-        self._keep_within_budget()
+        self._drop_oldest()
 
-    def _keep_within_budget(self) -> None:
-        """Drop the oldest, which are the furthest from what went wrong."""
+    def _drop_oldest(self) -> None:
+        """Drops the oldest payloads, which are furthest from the failure."""
         while self._size > settings.CAPTURE_BYTES and self._held:
             body, size = self._held.pop(0)
             self._size -= size
@@ -86,38 +86,38 @@ class Capture:
             dropped.write_text(str(int(dropped.read_text()) + 1 if dropped.exists() else 1))
 
 
-def is_smooth(status: Run.Status, counters: Mapping[str, Any]) -> bool:
-    """Whether a run that ends so needs no evidence: no failure, no warning, no error."""
+def is_clean(status: Run.Status, counters: Mapping[str, Any]) -> bool:
+    """Whether a run ended without failure, warning and error, so that its payloads are not needed."""
     went_wrong = status in (Run.Status.FAILED, Run.Status.LOST)
     return not (went_wrong or counters.get("warning_count") or counters.get("error_count"))
 
 
-def keep_captured(run: Run) -> None:
-    """Store what was held back, each payload at its line, and say so in the log; what is stored is held no more.
+def store_captured(run: Run) -> None:
+    """Stores the captured payloads, each at its line, and logs it.
 
-    May be called again where it was interrupted: what is stored is not stored twice.
+    May be repeated after an interruption: nothing is stored twice.
     """
     folder = _folder_of(run.pk)
     if not folder.exists():
         return
-    held = [(described, _facts_in(described)) for described in sorted(folder.glob("*.json"))]
-    # The log looks for payloads only in runs that keep some.
+    held = [(described, _read_metadata(described)) for described in sorted(folder.glob("*.json"))]
+    # The log looks for payloads only in runs that store some.
     Run.objects.filter(pk=run.pk).update(**{f"store_{facts.kind}": True for _described, facts in held})
     kept, problems = 0, []
     for described, facts in held:
         try:
             _keep(run, facts, described.with_suffix(".body"))
-        except PayloadNotKept as error:
-            problems.append(f"{facts.name} could not be kept: {error}")
+        except PayloadNotStored as error:
+            problems.append(f"{facts.name} could not be stored: {error}")
         else:
             kept += 1
     dropped = folder / "dropped"
     logger.info(
-        "The run did not go smoothly: %d payloads that were held back are kept, each at its line", kept
+        "Captured payloads stored because the run had failures or warnings: %d, each at its line", kept
     )
     if dropped.exists():
         logger.warning(
-            "Of the payloads that were held back, the first %s are gone: all were more than %d MiB "
+            "The first %s captured payloads were dropped: together they exceeded %d MiB "
             "(SYNCLOG_CAPTURE_MIB)",
             dropped.read_text(),
             settings.CAPTURE_BYTES // (1024 * 1024),
@@ -127,23 +127,23 @@ def keep_captured(run: Run) -> None:
 
 
 def discard_captured(run_id: int) -> None:
-    """Throw away what is still held back for a run that has ended."""
+    """Discards the captured payloads of a run that has ended."""
     shutil.rmtree(_folder_of(run_id), ignore_errors=True)
 
 
-def move_captured(run_id: int, *, since: int, by: int) -> None:
-    """Let what is held back from line `since` on stand `by` lines further down, as those lines now do."""
+def shift_captured(run_id: int, *, since: int, by: int) -> None:
+    """Moves payloads captured at line `since` or later by `by` lines, as their lines were moved."""
     for described in _folder_of(run_id).glob("*.json"):
-        facts = _facts_in(described)
+        facts = _read_metadata(described)
         if facts.sequence >= since:
-            _describe(described, replace(facts, sequence=facts.sequence + by))
+            _write_metadata(described, replace(facts, sequence=facts.sequence + by))
 
 
-def settle_orphaned_captures() -> None:
-    """Keep what crashes left behind where its run went wrong, and throw away the rest.
+def resolve_orphaned_captures() -> None:
+    """Stores captured payloads that a crash left if their run failed, and discards the rest.
 
-    Such a folder is left where a run was closed on another host. While the store is away it waits, as long as what
-    it holds could still be read.
+    A folder is left if a run was closed on another host. While the payload store is away it waits until the
+    payloads would have expired.
     """
     for folder in _folders():
         run_id = int(folder.name.removeprefix("run-").removesuffix(".captured"))
@@ -151,26 +151,26 @@ def settle_orphaned_captures() -> None:
         if run is not None and run.is_open:
             continue
         with suppress(FileNotFoundError, BlockingIOError), (folder / "lock").open("w") as lock:
-            # Another process of this host may be at it.
+            # Another process of this host may be at work on it.
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if run is not None and _is_evidence(run):
-                if not _store_answers():
+            if run is not None and _is_needed(run):
+                if not _store_responds():
                     return
-                keep_captured(run)
+                store_captured(run)
                 set_expiry(run, settings.PAYLOAD_RETENTION)
             discard_captured(run_id)
 
 
-def _is_evidence(run: Run) -> bool:
-    """Whether the run went wrong, and so lately that its payloads may still be read."""
+def _is_needed(run: Run) -> bool:
+    """Whether the run failed or warned so recently that its payloads could still be read."""
     counters = {"warning_count": run.warning_count, "error_count": run.error_count}
-    return not is_smooth(Run.Status(run.status), counters) and (
+    return not is_clean(Run.Status(run.status), counters) and (
         run.finished_at is not None and run.finished_at + settings.PAYLOAD_RETENTION > database_now()
     )
 
 
-def _store_answers() -> bool:
-    """Whether the payload store can be asked for anything at all."""
+def _store_responds() -> bool:
+    """Whether the payload store responds."""
     try:
         object_size(f"{FOLDER}probe")
     except (FileNotFoundError, ClientError):
@@ -180,14 +180,14 @@ def _store_answers() -> bool:
     return True
 
 
-def _describe(described: Path, facts: CapturedPayload) -> None:
-    """Write the facts, all of them or none: half of them would keep the run from ending. Raises OSError."""
+def _write_metadata(described: Path, facts: CapturedPayload) -> None:
+    """Writes the metadata completely or not at all: a partial file would block the end of the run. Raises OSError."""
     draft = described.with_suffix(".draft")
     draft.write_text(json.dumps(asdict(facts)))
     draft.replace(described)
 
 
-def _facts_in(described: Path) -> CapturedPayload:
+def _read_metadata(described: Path) -> CapturedPayload:
     return CapturedPayload(**json.loads(described.read_text()))
 
 
@@ -196,18 +196,18 @@ def _keep(run: Run, facts: CapturedPayload, body: Path) -> None:
         is_new = not Payload.objects.filter(pk=facts.id).exists()
         try:
             with body.open("rb") as stream:
-                keep_payload(
+                store_payload(
                     run,
                     kind=facts.kind,
                     name=facts.name,
                     content_type=facts.content_type,
                     stream=stream,
                     sequence=facts.sequence,
-                    # An upload that a crash interrupted has its row, which ends as lost.
+                    # An interrupted upload has its own row, which ends as lost.
                     payload_id=uuid.UUID(facts.id) if is_new else None,
                 )
         except OSError as error:
-            raise PayloadNotKept(f"it could not be read again: {error.strerror}") from error
+            raise PayloadNotStored(f"it could not be read: {error.strerror}") from error
     _drop(body)
 
 

@@ -1,4 +1,4 @@
-"""Keeps what can be compressed compressed (zstd), and gives the original bytes back, from any of them on."""
+"""Compression of payloads (zstd), and reading of the original bytes from any offset."""
 
 from __future__ import annotations
 
@@ -9,49 +9,45 @@ import zstandard
 
 ZSTD = "zstd"
 
-# What is looked at to tell whether a body is worth compressing, and what is read at once.
+# Size of the sample that decides about compression, and of a read.
 _BLOCK_BYTES = 256 * 1024
-# Below this an object costs its metadata, whatever is in it.
+# Smaller objects cost their metadata whatever their content is.
 _WORTH_BYTES = 512
-# A trial must save this part at least: what is compressed already (images, archives) does not.
+# Minimum saving of the sample; images and archives do not reach it.
 _WORTH_PART = 0.1
 
 
 class Readable(Protocol):
-    """All that is asked of a stream that goes to the store."""
+    """Interface of a stream that is uploaded."""
 
     def read(self, size: int = -1, /) -> bytes: ...
 
 
-class Replayed:
-    """A stream whose first block was looked at, and is read all the same.
+class PeekedStream:
+    """Stream whose first block was peeked at and is read again.
 
-    It reads as much as is asked for while there is any: boto3 takes fewer bytes for the end of the stream, and
-    fetches the rest into memory.
+    It returns as many bytes as requested while there are any: boto3 takes a short read for the end of the stream.
     """
 
     def __init__(self, first: bytes, rest: Readable) -> None:
         self._first = io.BytesIO(first)
-        self._rest = rest
+        self._wait = rest
 
     def read(self, size: int = -1, /) -> bytes:
-        # Block by block, for a server may hold several copies of as much as is asked of it.
+        # Block by block, because a server may hold several copies of a requested block.
         whole = io.BytesIO()
         missing = size - whole.write(self._first.read(size))
         while (size < 0 or missing > 0) and (
-            block := self._rest.read(min(missing, _BLOCK_BYTES) if size >= 0 else _BLOCK_BYTES)
+            block := self._wait.read(min(missing, _BLOCK_BYTES) if size >= 0 else _BLOCK_BYTES)
         ):
             missing -= whole.write(block)
         return whole.getvalue()
 
 
 def encode(stream: Readable) -> tuple[str, Readable]:
-    """The encoding that pays for these bytes, and a stream of them in it: "zstd", or "" for as they are.
-
-    The memory that it takes does not depend on how much the stream holds.
-    """
+    """Encoding that pays off for these bytes, "zstd" or "", and the encoded stream. Uses constant memory."""
     first = stream.read(_BLOCK_BYTES)
-    whole = Replayed(first, stream)
+    whole = PeekedStream(first, stream)
     trial = zstandard.ZstdCompressor(level=1).compress(first)
     if len(first) < _WORTH_BYTES or len(trial) > len(first) * (1 - _WORTH_PART):
         return "", whole
@@ -60,7 +56,7 @@ def encode(stream: Readable) -> tuple[str, Readable]:
 
 
 class DecodedStream(io.RawIOBase):
-    """The original bytes of a compressed object, from number `first` on; closing it closes the object's stream."""
+    """The original bytes of a compressed object from offset `first`; closing it closes the stream of the object."""
 
     def __init__(self, source: IO[bytes], *, first: int = 0) -> None:
         super().__init__()
@@ -68,7 +64,7 @@ class DecodedStream(io.RawIOBase):
         self._decoded = zstandard.ZstdDecompressor().stream_reader(
             source, read_size=_BLOCK_BYTES, read_across_frames=True
         )
-        # Compressed bytes have no places: what comes before is decompressed and dropped.
+        # Compressed data cannot be sought: the bytes before are decompressed and dropped.
         while first > 0 and (skipped := self._decoded.read(min(first, _BLOCK_BYTES))):
             first -= len(skipped)
 

@@ -1,6 +1,6 @@
-"""Deletes expired payloads: first marked, so that nobody reads what is going, then the objects, then noted.
+"""Deletion of expired payloads in two phases: mark as deleting, delete the objects, record the result.
 
-It may be killed between any two of these: what is marked and not noted is taken up again when its lease is over.
+It may be killed at any point: marked payloads are taken again when their lease has expired.
 """
 
 from __future__ import annotations
@@ -18,29 +18,30 @@ from django.db.models import Case, F, Q, Subquery, Value, When
 from django.db.models.functions import Coalesce, Greatest, Now
 
 from apps.runs.models import Payload, Run
-from apps.runs.payloads.object_store import MOST_KEYS, delete_objects
+from apps.runs.payloads.object_store import MAX_KEYS, delete_objects
 
 logger = logging.getLogger(__name__)
 
-# How long one worker has for a batch before another may take it up.
+# Time that a worker has for a batch before another one may take it.
 _BATCH_LEASE = timedelta(minutes=5)
 _LONGEST_BACKOFF = timedelta(hours=1)
 
 
 @dataclass
 class Deletion:
-    """What one clean-up did: objects deleted, and objects that could not be, for now."""
+    """Result of one clean-up: deleted objects and failures."""
 
     deleted: int = 0
     failed: int = 0
 
 
 def set_expiry(run: Run, retention: timedelta) -> None:
-    """Let the payloads of a run that has just ended expire, held ones later; in the transaction that ends it.
+    """Sets the expiry of the payloads of a run that has just ended, in the same transaction; held ones expire
+    later.
 
-    What was being uploaded is not whole: the clean-up deletes it, and it is lost.
+    Incomplete uploads are deleted by the clean-up and become lost.
     """
-    # Most runs keep nothing, and to put the UPDATE together takes several times as long as to ask.
+    # Most runs store nothing, and asking is several times cheaper than the UPDATE.
     if not run.payloads.exists():
         return
     ended = Run.objects.filter(pk=run.pk)
@@ -60,7 +61,7 @@ def set_expiry(run: Run, retention: timedelta) -> None:
 
 
 def expiry_lag() -> timedelta:
-    """For how long the oldest expired object has been there; zero where there is none."""
+    """Time since the oldest expired object in the store expired; zero if there is none."""
     waiting = Payload.objects.filter(
         status__in=(Payload.Status.STORED, Payload.Status.DELETING), expires_at__lte=Now()
     )
@@ -72,49 +73,49 @@ def expiry_lag() -> timedelta:
     return lag
 
 
-def delete_expired_payloads(*, most_seconds: float = 45) -> Deletion:
-    """Delete what has expired, oldest first, in batches of 1,000, until none is left or the time is over.
+def delete_expired_payloads(*, max_seconds: float = 45) -> Deletion:
+    """Deletes expired payloads, oldest first, in batches of 1,000, until none is left or the time is over.
 
-    Several may do so side by side. While the store deletes one batch, the database notes the one before and marks
-    the one after. Where the store refuses a whole batch, the rest waits for the next time.
+    Several workers may do this at once. While the store deletes one batch, the database records the previous and
+    marks the next one. If the store refuses a whole batch, the rest waits for the next run.
     """
     total = Deletion()
-    until = time.monotonic() + most_seconds
+    until = time.monotonic() + max_seconds
     under_way: tuple[list[Payload], Future[dict[str, str]]] | None = None
     with ThreadPoolExecutor(1, "delete-objects") as pool:
         while True:
-            batch = _take_batch() if time.monotonic() < until else []
+            batch = _claim_batch() if time.monotonic() < until else []
             following = None
             if batch:
                 keys = [payload.key for payload in batch]
                 following = batch, pool.submit(delete_objects, keys)
-            if under_way is not None and not _note(total, *under_way):
+            if under_way is not None and not _record_batch(total, *under_way):
                 until = 0
             under_way = following
             if under_way is None:
                 break
     if total.deleted or total.failed:
         level = logging.WARNING if total.failed else logging.INFO
-        logger.log(level, "Expired payloads: %d deleted, %d could not be", total.deleted, total.failed)
+        logger.log(level, "Expired payloads: %d deleted, %d failed", total.deleted, total.failed)
     return total
 
 
-def _note(total: Deletion, batch: list[Payload], deletion: Future[dict[str, str]]) -> bool:
-    """Wait for the deletion of a batch, and write down how it went; whether anything of it was deleted."""
+def _record_batch(total: Deletion, batch: list[Payload], deletion: Future[dict[str, str]]) -> bool:
+    """Waits for the deletion of a batch and records the result; returns whether anything was deleted."""
     failed = deletion.result()
-    total.deleted += _note_deleted(batch, failed)
+    total.deleted += _record_deleted(batch, failed)
     total.failed += len(failed)
-    _note_failed(batch, failed)
+    _record_failed(batch, failed)
     return len(failed) < len(batch)
 
 
-def _take_batch() -> list[Payload]:
-    """Mark the next batch as being deleted: from here on it cannot be read, and no other worker takes it."""
+def _claim_batch() -> list[Payload]:
+    """Marks the next batch as deleting: it becomes unreadable, and no other worker takes it."""
     with transaction.atomic():
         batch = list(
             Payload.objects.expired()
             .select_for_update(skip_locked=True)
-            .only("key", "delete_attempts", "sha256")[:MOST_KEYS]
+            .only("key", "delete_attempts", "sha256")[:MAX_KEYS]
         )
         Payload.objects.filter(pk__in=[payload.pk for payload in batch]).update(
             status=Payload.Status.DELETING,
@@ -124,11 +125,11 @@ def _take_batch() -> list[Payload]:
     return batch
 
 
-def _note_deleted(batch: list[Payload], failed: dict[str, str]) -> int:
-    """Write down what is gone; how many, less those that another worker wrote down meanwhile."""
+def _record_deleted(batch: list[Payload], failed: dict[str, str]) -> int:
+    """Records deleted payloads; returns their number without those that another worker recorded."""
     noted = 0
     deleted = [payload for payload in batch if payload.key not in failed]
-    # What never was whole is lost, not deleted.
+    # An incomplete upload is lost, not deleted.
     for status, is_whole in ((Payload.Status.DELETED, True), (Payload.Status.LOST, False)):
         ids = [payload.pk for payload in deleted if bool(payload.sha256) is is_whole]
         if ids:
@@ -138,8 +139,8 @@ def _note_deleted(batch: list[Payload], failed: dict[str, str]) -> int:
     return noted
 
 
-def _note_failed(batch: list[Payload], failed: dict[str, str]) -> None:
-    """Write down why, and when to try again; in one statement for all that failed in the same way."""
+def _record_failed(batch: list[Payload], failed: dict[str, str]) -> None:
+    """Records why the deletion failed and when to retry, one statement per reason."""
     alike: dict[tuple[str, int], list[UUID]] = defaultdict(list)
     for payload in batch:
         if payload.key in failed:
@@ -151,5 +152,5 @@ def _note_failed(batch: list[Payload], failed: dict[str, str]) -> None:
 
 
 def _backoff(attempts: int) -> timedelta:
-    """One minute, doubled with each attempt that failed, an hour at the most."""
+    """One minute, doubled with each failed attempt, at most an hour."""
     return min(timedelta(minutes=2 ** min(attempts, 10)), _LONGEST_BACKOFF)

@@ -1,4 +1,4 @@
-"""Keeps a run longer than others, its payloads and its log: with a reason, until a day, by a person."""
+"""Hold: retains the log and the payloads of a run until a date, with a reason."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from django.utils.translation import ngettext
 
 from apps.runs.models import Payload, Run
 
-# Evidence is looked at within weeks; what is needed for longer is to be fetched and kept elsewhere.
-LONGEST_HOLD = timedelta(days=90)
+# Evidence is examined within weeks; what is needed longer must be downloaded.
+MAX_HOLD = timedelta(days=90)
 
 
 def hold_run(run: Run, user: Any, until: datetime, reason: str, *, now: datetime) -> None:
-    """Keep the run's log, and those of its payloads that have not expired, until `until`; noted in the history.
+    """Holds the log and the unexpired payloads of the run until `until`; recorded in the history.
 
-    Held already, it is held until then instead. Raises ValidationError with the faulty fields: `until`, `reason`.
+    A second hold replaces the first. Raises ValidationError with the invalid fields: `until`, `reason`.
     """
     reason = reason.strip()
     errors = {}
-    if not now < until <= now + LONGEST_HOLD:
-        days = LONGEST_HOLD.days
+    if not now < until <= now + MAX_HOLD:
+        days = MAX_HOLD.days
         errors["until"] = ngettext(
             "Choose a time within the next %(days)s day.",
             "Choose a time within the next %(days)s days.",
             days,
         ) % {"days": days}
     if not 0 < len(reason) <= 500:
-        errors["reason"] = _("Say why, in at most 500 characters.")
+        errors["reason"] = _("Give a reason of at most 500 characters.")
     if errors:
         raise ValidationError(errors)
     message = _("Held until %(until)s: %(reason)s") % {
@@ -45,14 +45,14 @@ def hold_run(run: Run, user: Any, until: datetime, reason: str, *, now: datetime
 
 
 def release_run(run: Run, user: Any) -> None:
-    """End the hold: what would have expired by now expires at once. A run that is not held stays as it is."""
+    """Ends the hold: what would have expired by now expires at once. No effect on a run that is not held."""
     if run.held_until is not None:
-        _change_hold(run, user, _("Released from its hold"), held_until=None, hold_reason="", held_by=None)
+        _change_hold(run, user, _("Hold released"), held_until=None, hold_reason="", held_by=None)
 
 
 def _change_hold(run: Run, user: Any, message: str, **hold: Any) -> None:
     with transaction.atomic():
-        # Whoever deletes old runs looks at them under the same lock.
+        # Retention locks the same row.
         locked = Run.objects.select_for_update().get(pk=run.pk)
         for name, value in hold.items():
             setattr(locked, name, value)
@@ -60,7 +60,7 @@ def _change_hold(run: Run, user: Any, message: str, **hold: Any) -> None:
         locked.save(update_fields=list(hold))
         if locked.finished_at is not None:
             usual = locked.finished_at + settings.PAYLOAD_RETENTION
-            # What has expired stays expired.
+            # Expired payloads stay expired.
             run.payloads.filter(status=Payload.Status.STORED, expires_at__gt=Now()).update(
                 expires_at=max(usual, locked.held_until or usual)
             )

@@ -1,4 +1,4 @@
-"""The objects in the payload store, beneath the rows: how big, which there are, and away with them."""
+"""Objects in the payload store: size, list and deletion."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 from django.core.files.storage import storages
 from storages.backends.s3 import S3Storage
 
-# What one DeleteObjects call takes.
-MOST_KEYS = 1000
-# Where all objects are.
+# Maximum number of keys in a DeleteObjects call.
+MAX_KEYS = 1000
+# Prefix of all objects.
 FOLDER = "payloads/"
 
-# How servers say that they do not know DeleteObjects.
+# Error codes of servers without DeleteObjects.
 _NO_BATCHES = {"NotImplemented", "MalformedXML", "MethodNotAllowed", "UnsupportedOperation", "501", "405"}
 _MISSING = {"404", "NoSuchKey", "NotFound", "NoSuchUpload"}
 
@@ -30,7 +30,7 @@ class StoredObject(NamedTuple):
 
 
 def object_size(key: str) -> int:
-    """Bytes of the object, as the store tells it. Raises FileNotFoundError, and what the store raises."""
+    """Size of the object in bytes. Raises FileNotFoundError, and errors of the store."""
     store: Any = storages["payloads"]
     if not isinstance(store, S3Storage):
         size: int = store.size(key)
@@ -44,24 +44,24 @@ def object_size(key: str) -> int:
 
 
 def is_missing(error: ClientError) -> bool:
-    """Whether S3 says that there is no such object."""
+    """Whether the error means that the object does not exist."""
     return error.response["Error"]["Code"] in _MISSING
 
 
 def s3_client(store: S3Storage) -> Any:
-    """The client of all threads of this process: one of its own would cost each thread 0.1 s of CPU time."""
+    """The client that all threads of the process share: a new one costs 0.1 s of CPU time."""
     return store.bucket.meta.client
 
 
 def close_connections() -> None:
-    """Hang up on the store; who asks it next connects anew. A process that is forked must not inherit any."""
+    """Closes all connections to the store; the next request opens new ones. A forked process must not inherit any."""
     store: Any = storages["payloads"]
     if isinstance(store, S3Storage):
         s3_client(store).close()
 
 
 def delete_objects(keys: Sequence[str]) -> dict[str, str]:
-    """Delete up to MOST_KEYS objects; those that are not there count as deleted.
+    """Deletes up to MAX_KEYS objects; missing ones count as deleted.
 
     Returns the keys that could not be deleted, each with the reason.
     """
@@ -79,7 +79,7 @@ def delete_objects(keys: Sequence[str]) -> dict[str, str]:
                 keys, lambda key: client.delete_object(Bucket=store.bucket_name, Key=key)
             )
         return dict.fromkeys(keys, error.response["Error"]["Code"])
-    # Whatever went wrong, it went wrong for all of them, and is tried again later.
+    # The error concerns all keys; they are retried later.
     except Exception as error:  # noqa: BLE001
         return dict.fromkeys(keys, type(error).__name__)
     return {
@@ -103,7 +103,7 @@ def _delete_one_by_one(keys: Sequence[str], delete: Callable[[str], object]) -> 
 
 
 def list_objects() -> Iterator[StoredObject]:
-    """All objects of the store, in no order that is relied on."""
+    """All objects of the store in any order."""
     store: Any = storages["payloads"]
     if isinstance(store, S3Storage):
         pages = (
@@ -119,14 +119,14 @@ def list_objects() -> Iterator[StoredObject]:
     for folder, _folders, names in (root / FOLDER).walk():
         for name in names:
             path = folder / name
-            # Deleted meanwhile: it is no object any more.
+            # Deleted in the meantime.
             with suppress(FileNotFoundError):
                 modified_at = datetime.fromtimestamp(path.stat().st_mtime, UTC)
                 yield StoredObject(path.relative_to(root).as_posix(), modified_at)
 
 
 def abandoned_uploads(before: datetime) -> Iterator[tuple[str, str]]:
-    """Uploads in parts that began before and never ended: key and upload. Only S3 knows such."""
+    """Multipart uploads that began before a time and never ended: key and upload id. Only S3 has them."""
     store: Any = storages["payloads"]
     if not isinstance(store, S3Storage):
         return
@@ -142,7 +142,7 @@ def abandoned_uploads(before: datetime) -> Iterator[tuple[str, str]]:
 
 
 def abort_upload(key: str, upload: str) -> None:
-    """Throw the parts of an upload away; one that is gone is none to throw away."""
+    """Aborts a multipart upload; a missing one is ignored."""
     store: Any = storages["payloads"]
     try:
         s3_client(store).abort_multipart_upload(Bucket=store.bucket_name, Key=key, UploadId=upload)
@@ -152,12 +152,12 @@ def abort_upload(key: str, upload: str) -> None:
 
 
 def remove_empty_folders(before: datetime) -> None:
-    """Files leave their folders behind; those that nobody has written to since `before` go."""
+    """Removes empty folders that were not changed since `before`."""
     store: Any = storages["payloads"]
     if isinstance(store, S3Storage):
         return
     for folder, _folders, _names in (Path(store.location) / FOLDER).walk(top_down=False):
-        # Not empty, or gone already.
+        # Not empty, or removed already.
         with suppress(OSError):
             if folder.stat().st_mtime < before.timestamp():
                 folder.rmdir()

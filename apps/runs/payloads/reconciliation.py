@@ -1,4 +1,4 @@
-"""Compares rows and objects, both ways, and settles what a crash between the two left behind."""
+"""Reconciliation: compares rows and objects in both directions and repairs what a crash left."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from django.db.models.functions import Now
 
 from apps.runs.models import Payload, Run
 from apps.runs.payloads.object_store import (
-    MOST_KEYS,
+    MAX_KEYS,
     StoredObject,
     abandoned_uploads,
     abort_upload,
@@ -26,43 +26,43 @@ from apps.runs.payloads.object_store import (
 
 logger = logging.getLogger(__name__)
 
-# What is younger may be on its way: an upload whose row is not seen yet, a row whose object is not.
+# Younger objects and rows may belong to an upload that is still running.
 _YOUNG = timedelta(hours=1)
-# An upload in parts that takes longer than this has been given up.
+# A longer multipart upload is abandoned.
 _LONGEST_UPLOAD = timedelta(days=1)
 
 
 @dataclass
 class Reconciliation:
-    """What did not match: objects that no row stands for, rows whose object is gone, and uploads given up."""
+    """What did not match: objects without a row, rows without an object, abandoned uploads."""
 
     objects_without_row: int = 0
     rows_without_object: int = 0
     abandoned_uploads: int = 0
-    # Of runs that have ended: rows that waited for their object, and rows that would never have expired.
+    # Rows of ended runs that were incomplete or would never expire.
     stale_rows: int = 0
-    # Objects that should have been deleted now, and could not be.
+    # Objects that could not be deleted.
     failed: int = 0
 
 
 def reconcile_payloads(now: datetime, *, dry_run: bool = False) -> Reconciliation:
-    """Settle what does not match; with `dry_run` only count it. Raises what the store raises when it is away.
+    """Repairs what does not match; with `dry_run` only counts it. Raises errors of the store.
 
-    What it holds in memory is a key for each payload in the store: about 150 bytes.
+    Memory: one key of about 150 bytes for each payload in the store.
     """
     found = Reconciliation()
     found.stale_rows = _settle_stale_rows(dry_run=dry_run)
-    # Before the objects are listed: what is stored meanwhile is listed, and not missed.
+    # Read before the objects are listed: what is stored in the meantime is listed, not missing.
     expected = set(
         Payload.objects.filter(status=Payload.Status.STORED, created_at__lt=Now() - _YOUNG).values_list(
             "key", flat=True
         )
     )
-    for listed in batched(list_objects(), MOST_KEYS):
+    for listed in batched(list_objects(), MAX_KEYS):
         expected.difference_update(entry.key for entry in listed)
         _delete_orphans(found, _orphans(listed, now - _YOUNG), dry_run=dry_run)
-    for keys in batched(sorted(expected), MOST_KEYS):
-        found.rows_without_object += _note_lost(keys, dry_run=dry_run)
+    for keys in batched(sorted(expected), MAX_KEYS):
+        found.rows_without_object += _mark_missing_lost(keys, dry_run=dry_run)
     for key, upload in abandoned_uploads(now - _LONGEST_UPLOAD):
         found.abandoned_uploads += 1
         if not dry_run:
@@ -75,7 +75,7 @@ def reconcile_payloads(now: datetime, *, dry_run: bool = False) -> Reconciliatio
 
 
 def _settle_stale_rows(*, dry_run: bool) -> int:
-    """Rows of runs that have ended, as the end of their run would have left them."""
+    """Rows of ended runs in the state that the end of their run should have left."""
     ended = Payload.objects.exclude(run__status__in=Run.OPEN)
     pending = ended.filter(status=Payload.Status.PENDING, created_at__lt=Now() - _YOUNG)
     endless = ended.filter(status=Payload.Status.STORED, expires_at=None)
@@ -87,7 +87,7 @@ def _settle_stale_rows(*, dry_run: bool) -> int:
 
 
 def _orphans(listed: Iterable[StoredObject], before: datetime) -> Iterator[str]:
-    """The keys of old objects that no row stands for."""
+    """Keys of old objects without a row."""
     old = [entry.key for entry in listed if entry.modified_at < before]
     known = set(Payload.objects.with_object().filter(key__in=old).values_list("key", flat=True))
     return (key for key in old if key not in known)
@@ -103,8 +103,8 @@ def _delete_orphans(found: Reconciliation, orphans: Iterable[str], *, dry_run: b
             logger.warning("An object without a row %s: %s", failed.get(key, "was deleted"), key)
 
 
-def _note_lost(keys: Iterable[str], *, dry_run: bool) -> int:
-    """Rows whose object is not there, unless it has been deleted meanwhile as it should; how many."""
+def _mark_missing_lost(keys: Iterable[str], *, dry_run: bool) -> int:
+    """Marks rows without an object as lost, unless they were deleted in the meantime; returns their number."""
     rows = Payload.objects.filter(
         Q(expires_at=None) | Q(expires_at__gt=Now()), key__in=keys, status=Payload.Status.STORED
     )

@@ -1,4 +1,4 @@
-"""Keeps what is stored of one file within a limit."""
+"""Limits the stored size of a payload."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from typing import BinaryIO
 
 
 class TooLarge(Exception):
-    """A file is larger than what is kept."""
+    """A file exceeds the size limit."""
 
 
-class Bounded:
-    """A stream that may be read up to a number of bytes. `read` raises TooLarge beyond it."""
+class SizeLimitedStream:
+    """Stream that may be read up to a number of bytes; `read` raises TooLarge beyond it."""
 
     closed = False
 
-    def __init__(self, stream: BinaryIO, most_bytes: int) -> None:
+    def __init__(self, stream: BinaryIO, max_bytes: int) -> None:
         self._stream = stream
-        self._most_bytes = most_bytes
+        self._max_bytes = max_bytes
         self._read = 0
 
     def read(self, size: int = -1, /) -> bytes:
@@ -28,8 +28,9 @@ class Bounded:
 
     @property
     def is_exceeded(self) -> bool:
-        return self._read > self._most_bytes
+        return self._read > self._max_bytes
 
     @property
-    def excuse(self) -> str:
-        return f"it is larger than {self._most_bytes / 2**20:g} MiB, the most of one payload (SYNCLOG_MAX_PAYLOAD_MIB)"
+    def reason(self) -> str:
+        limit = f"{self._max_bytes / 2**20:g} MiB"
+        return f"it is larger than {limit}, the limit of one payload (SYNCLOG_MAX_PAYLOAD_MIB)"

@@ -1,6 +1,6 @@
-"""Keeps what passes through a run: the row first, then the object, then the row's word that it is whole.
+"""Storage of payloads: first the row, then the object, then the confirmation in the row.
 
-Whatever fails in between, the row knows that there may be an object, and the clean-up looks for it.
+If anything fails in between, the row tells that there may be an object, and the clean-up looks for it.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from apps.runs.payloads.object_store import delete_objects, object_size
 logger = logging.getLogger(__name__)
 
 
-class PayloadNotKept(Exception):
-    """The store did not take a payload; the message says why, for the log of the run."""
+class PayloadNotStored(Exception):
+    """A payload could not be stored; the message says why, for the log of the run."""
 
 
 class _Incomplete(Exception):
-    """The store holds another number of bytes than it was sent."""
+    """The store holds a different number of bytes than it was sent."""
 
 
 class _Measured:
-    """A stream that is read once, and hashed and measured as it goes by."""
+    """Stream that is hashed and measured while it is read once."""
 
     closed = False
 
@@ -53,7 +53,7 @@ class _Measured:
         return False
 
 
-def keep_payload(
+def store_payload(
     run: Run,
     *,
     kind: str,
@@ -63,7 +63,7 @@ def keep_payload(
     sequence: int | None,
     payload_id: uuid.UUID | None = None,
 ) -> Payload:
-    """Store what `stream` holds, and say at which line of the log it arose. Raises PayloadNotKept."""
+    """Stores the content of `stream` for a line of the log. Raises PayloadNotStored."""
     payload = Payload(
         id=payload_id or uuid.uuid4(),
         run=run,
@@ -78,24 +78,24 @@ def keep_payload(
         payload.save(force_insert=True)
     except Error as error:
         connection.close_if_unusable_or_obsolete()
-        raise PayloadNotKept(f"the database did not take it: {type(error).__name__}") from error
+        raise PayloadNotStored(f"the database did not respond: {type(error).__name__}") from error
     try:
         original, encoding = _upload(payload.key, stream)
-    # The store is foreign code with errors of its own, and none of them may end the run.
+    # The store raises errors of its own, and none of them may end the run.
     except Exception as error:
         logger.debug("Payload %s was not stored", payload.pk, exc_info=True)
         _give_up(payload)
-        raise PayloadNotKept(_reason(error)) from error
+        raise PayloadNotStored(_reason(error)) from error
     try:
         _settle(payload, original, encoding)
     except Error as error:
         connection.close_if_unusable_or_obsolete()
-        raise PayloadNotKept(f"the database did not take it: {type(error).__name__}") from error
+        raise PayloadNotStored(f"the database did not respond: {type(error).__name__}") from error
     return payload
 
 
 def _upload(key: str, stream: BinaryIO) -> tuple[_Measured, str]:
-    """Send the bytes, and compare what the store has of them. Raises _Incomplete, and what the store raises."""
+    """Uploads the bytes and compares the stored size. Raises _Incomplete, and errors of the store."""
     original = _Measured(stream)
     encoding, encoded = encode(original)
     sent = _Measured(encoded)
@@ -106,7 +106,7 @@ def _upload(key: str, stream: BinaryIO) -> tuple[_Measured, str]:
 
 
 def _settle(payload: Payload, original: _Measured, encoding: str) -> None:
-    """Let the row say that its object is whole, unless the run has ended meanwhile. Raises PayloadNotKept."""
+    """Confirms in the row that the object is complete, unless the run has ended. Raises PayloadNotStored."""
     finished_at = Run.objects.filter(pk=payload.run_id).values("finished_at")
     payload.status, payload.encoding = Payload.Status.STORED, encoding
     payload.size, payload.sha256 = original.size, original.sha256.hexdigest()
@@ -118,13 +118,13 @@ def _settle(payload: Payload, original: _Measured, encoding: str) -> None:
         expires_at=Subquery(finished_at) + settings.PAYLOAD_RETENTION,
     )
     if not settled:
-        # The clean-up may have looked for it before it was there.
+        # The clean-up may have looked for it before it existed.
         delete_objects([payload.key])
-        raise PayloadNotKept("the run had ended before it was whole")
+        raise PayloadNotStored("the run ended before the upload was complete")
 
 
 def _give_up(payload: Payload) -> None:
-    """Nobody knows how much of it the store has: it is deleted now, or else by the clean-up."""
+    """Deletes what the store has of the object, now or by the clean-up."""
     failed = delete_objects([payload.key])
     rows = Payload.objects.filter(pk=payload.pk, status=Payload.Status.PENDING)
     try:
@@ -133,19 +133,19 @@ def _give_up(payload: Payload) -> None:
         else:
             rows.update(status=Payload.Status.LOST)
     except Error:
-        # The row stays pending, and is settled when the run ends.
+        # The row stays pending until the run ends.
         connection.close_if_unusable_or_obsolete()
 
 
 def _new_key(run: Run) -> str:
-    """Where the object goes; the name that was given from outside is no part of it."""
+    """Key of the object; the given name is not part of it."""
     return f"payloads/{timezone.now():%Y/%m/%d}/{run.pk}/{uuid.uuid4().hex}"
 
 
 def _reason(error: Exception) -> str:
-    """In words for support staff; addresses and keys of the store are none of their business."""
+    """The reason for support staff, without addresses and keys of the store."""
     if isinstance(error, _Incomplete):
-        return "the payload store has not all of it"
+        return "the payload store has not received all of it"
     if isinstance(error, OSError) and error.strerror:
-        return f"the payload store did not take it: {error.strerror}"
-    return f"the payload store did not take it: {type(error).__name__}"
+        return f"the payload store failed: {error.strerror}"
+    return f"the payload store failed: {type(error).__name__}"

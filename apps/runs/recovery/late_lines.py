@@ -1,4 +1,4 @@
-"""Adds lines that turn up after their run was closed: behind its last line, so that none is lost or doubled."""
+"""Late lines: lines that arrive after their run was closed are appended to its log."""
 
 from __future__ import annotations
 
@@ -13,21 +13,22 @@ from apps.runs.execution.closing import append_lines, newest_sequence, stored_co
 from apps.runs.log.bulk_insert import write_lines
 from apps.runs.log.spool import Spool, parse_lines, renumbered, sequence_of
 from apps.runs.models import Level, LogEntry, Run
-from apps.runs.payloads.capture import move_captured
+from apps.runs.payloads.capture import shift_captured
 
 logger = logging.getLogger(__name__)
 
 
 def add_late_lines(run_id: int, spool: Spool) -> int:
-    """Add the lines of the spool that the table has not, renumbered, and mend the seal; how many.
+    """Appends the lines of the spool that are not in the database, renumbered, and updates the seal; returns their
+    number.
 
-    Where the spool tells that a run which was closed as lost had come to its end, the run says so from now on.
+    If the spool records that a lost run had reached its end, the run gets that status.
     """
     with transaction.atomic():
         run = Run.objects.select_for_update().filter(pk=run_id).first()
         if run is None:
             logger.warning(
-                "A spool of %d lines is of run %d, which is no more", spool.last_sequence(), run_id
+                "A spool of %d lines belongs to run %d, which does not exist", spool.last_sequence(), run_id
             )
             return 0
         if run.is_open:
@@ -44,20 +45,20 @@ def add_late_lines(run_id: int, spool: Spool) -> int:
         elif has_lost_more:
             changes = stored_counts(run)
         elif run.lost_reason and not run.lost_line_count:
-            # It was not known whether there were more; now it is.
+            # The spool shows that no line is missing.
             changes = {"is_complete": True, "lost_reason": ""}
         if changes and spool.omitted_count:
             changes["omitted_line_count"] = spool.omitted_count
-        changes |= _true_end(run, spool)
+        changes |= _recorded_outcome(run, spool)
         Run.objects.filter(pk=run.pk).update(**changes)
     if count:
-        move_captured(run_id, since=first, by=moved_by)
-        logger.warning("Run %d: %d lines came late, and were added", run_id, count)
+        shift_captured(run_id, since=first, by=moved_by)
+        logger.warning("Run %d: %d late lines were added", run_id, count)
     return count
 
 
 def _note_losses(run: Run, spool: Spool) -> bool:
-    """Let the run tell of the lines that the disk did not take, if it does not yet."""
+    """Adds the lines that the disk did not take to the count of the run."""
     count, reason = spool.losses() or (0, "")
     if count <= run.lost_line_count:
         return False
@@ -66,7 +67,7 @@ def _note_losses(run: Run, spool: Spool) -> bool:
 
 
 def _first_late(run: Run, spool: Spool) -> tuple[int | None, int]:
-    """Where the first line begins that the table has not, and its number; None where it has all."""
+    """Offset and number of the first line that is not in the database; None if all are there."""
     offset = 0
     for chunk in spool.chunks():
         lines = list(parse_lines(chunk))
@@ -87,9 +88,9 @@ def _stored(run: Run, first: int, last: int) -> dict[int, tuple[str, str]]:
 
 
 def _append(run: Run, spool: Spool, offset: int, count: int) -> int:
-    """Write the lines from `offset` on behind the last; the checksum of the whole."""
+    """Appends the lines from `offset`; returns the checksum of the whole log."""
     lines = "line" if count == 1 else "lines"
-    notice = f"{count:,} {lines} that the worker had logged before came late, and follow here"
+    notice = f"{count:,} {lines} arrived late from the worker and follow here"
     checksum = zlib.crc32(append_lines(run, [(Level.WARNING, notice)]), run.log_checksum or 0)
     for chunk in _renumbered_from(spool, offset, newest_sequence(run) + 1):
         write_lines(chunk)
@@ -105,8 +106,8 @@ def _renumbered_from(spool: Spool, offset: int, first: int) -> Iterator[bytes]:
         first = sequence_of(chunk[chunk.rfind(b"\n", 0, -1) + 1 :]) + 1
 
 
-def _true_end(run: Run, spool: Spool) -> dict[str, Any]:
-    """How the run ended if its worker knows better, as columns of Run; a retry that waits is called off."""
+def _recorded_outcome(run: Run, spool: Spool) -> dict[str, Any]:
+    """Outcome that the worker recorded, as columns of Run; a waiting retry is cancelled."""
     end = spool.end()
     if end is None or run.status != Run.Status.LOST:
         return {}

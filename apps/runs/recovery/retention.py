@@ -1,4 +1,4 @@
-"""Deletes logs and runs that are older than they are kept, in short transactions; runs that are held stay."""
+"""Retention: deletes old runs and their logs in short transactions; held runs stay."""
 
 from __future__ import annotations
 
@@ -18,36 +18,35 @@ from apps.services.models import Service
 
 logger = logging.getLogger(__name__)
 
-# Lines that one transaction deletes: so many that looking at the runs again each time costs little, and so few that it
-# takes a tenth of a second. On SQLite nobody else writes meanwhile.
+# Lines per transaction: enough that checking the runs again is cheap, few enough that it takes a tenth of a second.
+# On SQLite nobody else can write meanwhile.
 LINES_AT_ONCE = 100_000 if connection.vendor == "postgresql" else 50_000
-# Runs that one transaction deletes.
+# Runs per transaction.
 _RUNS_AT_ONCE = 500
-# Runs that are looked up at once; the rest is for the next time.
-_MOST_RUNS = 100_000
+# Runs that are looked up at once; the rest waits for the next run.
+_MAX_RUNS = 100_000
 
 
 @dataclass
 class Pruning:
-    """What was deleted."""
+    """Number of deleted runs and lines."""
 
     runs: int = 0
     lines: int = 0
 
 
-def prune_logs(retention: timedelta, *, most_seconds: float = 600, dry_run: bool = False) -> Pruning:
-    """Delete the runs that ended longer ago than they are kept, with their logs, oldest first.
+def prune_logs(retention: timedelta, *, max_seconds: float = 600, dry_run: bool = False) -> Pruning:
+    """Deletes runs that ended longer ago than their retention, with their logs, oldest first.
 
-    They are kept for `retention`, or what their service says, and while they are held or an object of theirs is
-    in the payload store. What `most_seconds` are too short for is deleted next time. With `dry_run` nothing is
-    deleted, and all of it counted.
+    The retention is that of the service or `retention`; held runs and runs with an object in the payload store
+    stay. What does not fit into `max_seconds` is deleted next time. With `dry_run` everything is only counted.
     """
     old = _old_runs(retention)
     if dry_run:
         counts = old.aggregate(runs=Count("pk"), lines=Sum("line_count"))
         return Pruning(counts["runs"], counts["lines"] or 0)
     pruning = Pruning()
-    until = time.monotonic() + most_seconds
+    until = time.monotonic() + max_seconds
     for batch in _batches(old):
         pruning.lines += _delete_lines(batch, old)
         pruning.runs += _delete_runs(batch, old)
@@ -59,13 +58,13 @@ def prune_logs(retention: timedelta, *, most_seconds: float = 600, dry_run: bool
 
 
 def _old_runs(retention: timedelta) -> RunQuerySet:
-    """The runs that may be deleted, by the clock of the database whenever they are asked for."""
+    """Runs that may be deleted, by the clock of the database at the time of the query."""
     own = set(Service.objects.values_list("log_retention_days", flat=True))
     days = sorted(number for number in own if number is not None)
     old = Q(service__log_retention_days=None, finished_at__lt=Now() - retention)
     for number in days:
         old |= Q(service__log_retention_days=number, finished_at__lt=Now() - timedelta(days=number))
-    # The same again in terms of an index: a run starts before it ends.
+    # The same condition in terms of an index: a run starts before it ends.
     shortest = min([retention, *(timedelta(days=number) for number in days)])
     began = Q(started_at__lt=Now() - shortest) | Q(started_at=None)
     with_object = Payload.objects.with_object().filter(run=OuterRef("pk"))
@@ -77,10 +76,10 @@ def _old_runs(retention: timedelta) -> RunQuerySet:
 
 
 def _batches(old: RunQuerySet) -> Iterator[list[int]]:
-    """The numbers of old runs, oldest first, that have about LINES_AT_ONCE lines together, or one run of more."""
+    """Numbers of old runs, oldest first, with about LINES_AT_ONCE lines together, or one run with more."""
     batch: list[int] = []
     lines = 0
-    oldest = old.order_by("pk").values_list("pk", "line_count")[:_MOST_RUNS]
+    oldest = old.order_by("pk").values_list("pk", "line_count")[:_MAX_RUNS]
     for number, line_count in list(oldest):
         if batch and (lines + line_count > LINES_AT_ONCE or len(batch) == _RUNS_AT_ONCE):
             yield batch
@@ -92,9 +91,9 @@ def _batches(old: RunQuerySet) -> Iterator[list[int]]:
 
 
 def _delete_lines(batch: list[int], old: RunQuerySet) -> int:
-    """Delete the logs of these runs, of a long one by ranges of its sequence; how many lines.
+    """Deletes the logs of these runs, a long one in ranges of its sequence; returns the number of lines.
 
-    Each transaction locks the runs first and looks again, so that a run which has just been held keeps the rest.
+    Each transaction locks the runs and checks them again: a run that was just held keeps the rest.
     """
     deleted = 0
     for part in _parts(batch):
@@ -107,12 +106,12 @@ def _delete_lines(batch: list[int], old: RunQuerySet) -> int:
 
 
 def _parts(batch: list[int]) -> Iterator[Q]:
-    """What to delete at once: of several runs all lines, as they are few together; of one a range after the other."""
+    """What to delete at once: all lines of several runs, or one range after another of a single run."""
     if len(batch) > 1:
         yield Q()
         return
     lines = LogEntry.objects.filter(run_id__in=batch)
-    # One by one: SQLite finds an end by the index, but reads all lines when it is asked for both.
+    # Separate queries: SQLite finds one end by the index, but scans all lines for both.
     first, last = (lines.aggregate(end=end("sequence"))["end"] for end in (Min, Max))
     if last is not None:
         for start in range(first, last + 1, LINES_AT_ONCE):
@@ -128,6 +127,6 @@ def _delete_runs(batch: list[int], old: RunQuerySet) -> int:
 
 
 def _still_old(batch: list[int], old: RunQuerySet) -> list[int]:
-    """Those of the batch that may still be deleted; nobody can hold them until the transaction has ended."""
+    """Runs of the batch that may still be deleted; locked, so that nobody can hold them meanwhile."""
     locked = old.filter(pk__in=batch).select_for_update(of=("self",))
     return list(locked.values_list("pk", flat=True))

@@ -1,4 +1,4 @@
-"""Records runs that happen elsewhere, as their reporters tell of them: lines, files, and the end."""
+"""Reports of runs that happen elsewhere: lines, files and the result."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from apps.runs.log.spool import escape
 from apps.runs.log.text import clean
 from apps.runs.models import Level, Payload, Run, Step
 from apps.runs.payloads.expiry import set_expiry
-from apps.runs.payloads.size_limit import Bounded, TooLarge
-from apps.runs.payloads.storage import PayloadNotKept, keep_payload
+from apps.runs.payloads.size_limit import SizeLimitedStream, TooLarge
+from apps.runs.payloads.storage import PayloadNotStored, store_payload
 from apps.services.models import Service
 
-# How long a reporter may be silent before its run is lost; every report renews it.
+# Time without a report after which a run is lost; every report renews it.
 REPORT_LEASE = timedelta(minutes=5)
-# Begins `Run.worker` while the run is its reporter's; whoever closes lost runs writes another name there.
+# Prefix of `Run.worker` while the run belongs to its reporter; closing a lost run writes another name.
 _REPORTER = "reporter "
 # Seconds between two renewals during a long upload, and bytes that are hashed at once.
 _RENEW_EVERY = 60
@@ -33,15 +33,15 @@ _BLOCK_BYTES = 256 * 1024
 
 
 class NotReported(Exception):
-    """The run is executed here, so nobody reports it."""
+    """Synclog executes the run itself, so nobody can report it."""
 
 
-class NotTheReporter(Exception):
-    """The run was opened by another user."""
+class WrongReporter(Exception):
+    """Another user opened the run."""
 
 
 class ReportEnded(Exception):
-    """The run has ended, or was silent for too long; `status` is what it is now."""
+    """The run has ended or was silent for too long; `status` is its current status."""
 
     def __init__(self, status: str) -> None:
         super().__init__(status)
@@ -49,7 +49,7 @@ class ReportEnded(Exception):
 
 
 class LogGap(Exception):
-    """Lines are missing before those that were reported; `expected` is the number of the next one."""
+    """Lines are missing before the reported ones; `expected` is the number of the next line."""
 
     def __init__(self, expected: int) -> None:
         super().__init__(expected)
@@ -57,7 +57,7 @@ class LogGap(Exception):
 
 
 class PayloadExists(Exception):
-    """Another file is kept under this kind and name; `payload` is its row."""
+    """Another file is stored under this kind and name; `payload` is its row."""
 
     def __init__(self, payload: Payload) -> None:
         super().__init__(payload.pk)
@@ -65,11 +65,11 @@ class PayloadExists(Exception):
 
 
 class PayloadTooLarge(Exception):
-    """The file is larger than what is kept of one."""
+    """The file exceeds the size limit of a payload."""
 
 
 class ReportedLine(NamedTuple):
-    """One line as the reporter numbered it."""
+    """One line with the number that the reporter gave it."""
 
     sequence: int
     logged_at: datetime
@@ -86,7 +86,7 @@ def open_reported_run(
     is_dry_run: bool = False,
     idempotency_key: str | None = None,
 ) -> Run:
-    """A new running run of a reported service. With a key that this user gave before for it: that run."""
+    """Creates a running run of a reported service, or returns the run that this user opened with the same key."""
     run = Run(
         service=service,
         trigger=Run.Trigger.API,
@@ -111,10 +111,10 @@ def open_reported_run(
 
 
 def append_lines(run: Run, user: Any, lines: Sequence[ReportedLine]) -> Run:
-    """Write those lines that the log has not yet, and renew the lease; the run as it then is.
+    """Appends the lines that the log does not have yet, and renews the lease; returns the run.
 
-    Lines that are there already are passed over, so a batch can be repeated, whole or in part. Raises LogGap
-    where a line before them is missing, and ReportEnded; then nothing is written.
+    Existing lines are skipped, so that a batch can be repeated. Raises LogGap if a line before them is missing, and
+    ReportEnded; then nothing is written.
     """
     _check_reporter(run, user)
     with transaction.atomic():
@@ -130,29 +130,29 @@ def append_lines(run: Run, user: Any, lines: Sequence[ReportedLine]) -> Run:
     return current
 
 
-def keep_reported_payload(
+def store_reported_payload(
     run: Run, user: Any, *, kind: str, name: str, content_type: str, stream: BinaryIO, sequence: int | None
 ) -> tuple[Payload, bool]:
-    """Keep a file under its kind and name; its row, and whether it is new. The same bytes again change nothing.
+    """Stores a file under its kind and name; returns its row and whether it is new.
 
-    Raises PayloadExists where other bytes are kept there, PayloadTooLarge, ReportEnded, and PayloadNotKept.
+    The same bytes again change nothing. Raises PayloadExists, PayloadTooLarge, ReportEnded, and PayloadNotStored.
     """
     _check_reporter(run, user)
     with transaction.atomic():
         current = _locked(run)
         _check_open(current)
-        # The log looks for payloads only in runs that keep some.
+        # The log looks for payloads only in runs that store some.
         _renew(current, **{f"store_{kind}": True})
     namesakes = run.payloads.filter(kind=kind, name=name, status=Payload.Status.STORED)
-    bounded = Bounded(cast("BinaryIO", _RenewingStream(stream, run)), settings.MAX_PAYLOAD_BYTES)
+    bounded = SizeLimitedStream(cast("BinaryIO", _RenewingStream(stream, run)), settings.MAX_PAYLOAD_BYTES)
     source = cast("BinaryIO", bounded)
     try:
         if (kept := namesakes.first()) is not None:
             return _same(kept, _digest(source)), False
-        payload = keep_payload(
+        payload = store_payload(
             run, kind=kind, name=name, content_type=content_type, stream=source, sequence=sequence
         )
-    except (TooLarge, PayloadNotKept):
+    except (TooLarge, PayloadNotStored):
         if bounded.is_exceeded:
             raise PayloadTooLarge from None
         raise
@@ -164,7 +164,7 @@ def keep_reported_payload(
         elif _is_reporters(current):
             _renew(current)
         if first.pk != payload.pk:
-            # Two uploads of one name side by side: the later one goes, with the next clean-up.
+            # Of two simultaneous uploads of one name the later one is deleted by the next clean-up.
             Payload.objects.filter(pk=payload.pk).update(expires_at=Now())
     return (payload, True) if first.pk == payload.pk else (_same(first, payload.sha256), False)
 
@@ -172,9 +172,9 @@ def keep_reported_payload(
 def finish_reported_run(
     run: Run, user: Any, *, status: str, pulled_count: int, pushed_count: int, error: str
 ) -> Run:
-    """End the run, seal its log and let its payloads expire; told again, it says the same.
+    """Ends the run, seals its log and sets the expiry of its payloads; repeating it changes nothing.
 
-    Raises ReportEnded where it ended otherwise.
+    Raises ReportEnded if the run ended with another status.
     """
     _check_reporter(run, user)
     error = clean(error).partition("\n")[0][:500]
@@ -204,11 +204,11 @@ def _check_reporter(run: Run, user: Any) -> None:
     if run.service.kind != Service.Kind.REPORTED:
         raise NotReported
     if run.started_by_id != user.pk:
-        raise NotTheReporter
+        raise WrongReporter
 
 
 def _locked(run: Run) -> Run:
-    """The run as it is now; who else reports it waits until the transaction ends."""
+    """The run, locked until the transaction ends."""
     return Run.objects.select_for_update().get(pk=run.pk)
 
 
@@ -220,7 +220,7 @@ def _check_open(run: Run) -> None:
     if run.status != Run.Status.RUNNING:
         raise ReportEnded(run.status)
     if not _is_reporters(run):
-        # Whoever closes lost runs is about to end it.
+        # The run is about to be closed as lost.
         raise ReportEnded(Run.Status.LOST)
 
 
@@ -229,7 +229,7 @@ def _renew(run: Run, **columns: Any) -> None:
 
 
 def _write(run: Run, lines: Sequence[ReportedLine]) -> None:
-    """Insert the lines, which must follow those that are there, and count them on the run."""
+    """Inserts the lines, which must follow the existing ones, and counts them on the run."""
     rows = []
     expected = run.line_count + 1
     warnings = errors = 0
@@ -263,7 +263,7 @@ def _write(run: Run, lines: Sequence[ReportedLine]) -> None:
 
 
 class _RenewingStream:
-    """A body that is read as it comes; reading it is a report, which renews the lease."""
+    """Request body whose reading renews the lease."""
 
     def __init__(self, stream: BinaryIO, run: Run) -> None:
         self._stream = stream

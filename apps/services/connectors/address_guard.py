@@ -58,7 +58,7 @@ def refuse_unless_host_allowed(host: str) -> None:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
         return
-    for *_rest, address in found:
+    for *_wait, address in found:
         refuse_unless_allowed(host, str(address[0]))
 
 

@@ -16,8 +16,8 @@ logger = logging.getLogger(__name__)
 # In seconds: the first pause, which doubles with each attempt; the longest of ours; the longest asked for by the
 # other system that is granted; how often a pause looks whether the run is to stop.
 FIRST_PAUSE = 0.5
-LONGEST_PAUSE = 30.0
-LONGEST_RETRY_AFTER = 120.0
+MAX_PAUSE = 30.0
+MAX_RETRY_AFTER = 120.0
 SLICE = 0.25
 
 _random = random.SystemRandom()
@@ -76,7 +76,7 @@ def retry_after_in(header: str | None, *, now: datetime | None = None) -> float 
         )
     except (ValueError, OverflowError):
         return None
-    return min(max(seconds, 0.0), LONGEST_RETRY_AFTER)
+    return min(max(seconds, 0.0), MAX_RETRY_AFTER)
 
 
 def _seconds_until(date: str, now: datetime) -> float:
@@ -86,4 +86,4 @@ def _seconds_until(date: str, now: datetime) -> float:
 
 def _pause_before(attempt: int) -> float:
     """Doubling, and jittered so that many runs do not come back at the same moment."""
-    return min(FIRST_PAUSE * 2.0 ** (attempt - 2), LONGEST_PAUSE) * _random.uniform(0.5, 1.0)
+    return min(FIRST_PAUSE * 2.0 ** (attempt - 2), MAX_PAUSE) * _random.uniform(0.5, 1.0)

@@ -103,9 +103,9 @@ class Watch:
         self.stopped = ""
         self._most_memory = self._memory.held() + self.limits.memory_bytes
         # Should the timers not get through: the system ends the process.
-        most_seconds = int(time.process_time() + self.limits.cpu_seconds) + 2
+        max_seconds = int(time.process_time() + self.limits.cpu_seconds) + 2
         hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
-        resource.setrlimit(resource.RLIMIT_CPU, (most_seconds, hard))
+        resource.setrlimit(resource.RLIMIT_CPU, (max_seconds, hard))
         signal.setitimer(signal.ITIMER_PROF, self.limits.cpu_seconds)
         signal.setitimer(signal.ITIMER_REAL, self.limits.wall_seconds)
         try:

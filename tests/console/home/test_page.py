@@ -113,7 +113,7 @@ def test_run_that_nobody_takes_stands_once(staff: Client) -> None:
 
 
 def test_full_list_says_that_there_may_be_more(staff: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(home_page, "MOST_ROWS", 2)
+    monkeypatch.setattr(home_page, "MAX_ROWS", 2)
     for _number in range(3):
         make_run(status=Run.Status.FAILED)
 

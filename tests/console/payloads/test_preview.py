@@ -9,7 +9,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from apps.console.payloads.preview_text import MOST_BYTES, Preview, indented, preview_of
+from apps.console.payloads.preview_text import MAX_BYTES, Preview, indented, preview_of
 from apps.runs.models import Payload, PayloadRead
 from tests.factories import make_payload, make_run, make_user
 
@@ -56,11 +56,11 @@ def test_invalid_json_is_shown_as_it_is_and_said_to_be_so() -> None:
     ]
 
 
-@pytest.mark.parametrize("data", [b"[" * MOST_BYTES, b'{"a":' * (MOST_BYTES // 5)])
+@pytest.mark.parametrize("data", [b"[" * MAX_BYTES, b'{"a":' * (MAX_BYTES // 5)])
 def test_json_of_brackets_alone_stays_bounded(data: bytes) -> None:
     shown = preview(data, "application/json")
 
-    assert len(shown.text) < 60 * MOST_BYTES
+    assert len(shown.text) < 60 * MAX_BYTES
     assert shown.notes != []
 
 
@@ -152,7 +152,7 @@ def test_preview_of_a_large_file_shows_its_beginning_and_says_so(staff: Client) 
 
     text = response.content.decode()
     assert "These are the first 256 KiB of 540.0 kB; the download has all of it." in text
-    assert len(text) < 10 * MOST_BYTES
+    assert len(text) < 10 * MAX_BYTES
     assert "no-store" in response["Cache-Control"]
 
 

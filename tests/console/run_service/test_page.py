@@ -15,7 +15,7 @@ SWITCHES = ("store_pull", "store_push", "store_script", "dry_run")
 @pytest.fixture(autouse=True)
 def silent_bell(monkeypatch: pytest.MonkeyPatch) -> None:
     """No broker: the row in the table is what counts."""
-    monkeypatch.setattr("apps.runs.tasks.ring", lambda run_id: None)
+    monkeypatch.setattr("apps.runs.tasks.notify_workers", lambda run_id: None)
 
 
 @pytest.fixture

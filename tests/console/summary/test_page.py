@@ -254,7 +254,7 @@ def test_days_of_the_chart_are_chosen(staff: Client) -> None:
 def test_chart_of_very_many_runs_says_that_only_the_newest_are_added_up(
     staff: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("apps.console.summary.daily_transactions.MOST_ADDED", 3)
+    monkeypatch.setattr("apps.console.summary.daily_transactions.MAX_AGGREGATED", 3)
     service = make_service()
     for minutes in range(3):
         make_run_ago(service, timedelta(minutes=minutes), pulled_count=1)

@@ -26,7 +26,7 @@ ENDLESS = "def transform(records):\n    for i in range(1000000000):\n        pas
 @pytest.fixture(autouse=True)
 def folders(settings, tmp_path, monkeypatch):
     settings.SPOOL_DIR = tmp_path / "spool"
-    monkeypatch.setattr("apps.runs.log.shipper.BEAT_EVERY", 0.2)
+    monkeypatch.setattr("apps.runs.log.shipper.HEARTBEAT_INTERVAL", 0.2)
 
 
 @pytest.fixture

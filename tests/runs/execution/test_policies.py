@@ -10,8 +10,8 @@ from django.utils import timezone
 
 from apps.runs import tasks
 from apps.runs.execution.executor import execute_run
-from apps.runs.execution.finalization import end_run, plan_aftermath, retry_pause
-from apps.runs.execution.queue import queue_due_runs, queue_run, send_again, take_waiting
+from apps.runs.execution.finalization import end_run, plan_follow_up, retry_pause
+from apps.runs.execution.queue import queue_due_runs, queue_run, release_waiting_runs, resend_unclaimed_runs
 from apps.runs.log.run_log import RunLog
 from apps.runs.models import LogEntry, Run, Tick
 from apps.runs.recovery.lost_runs import close_lost_runs
@@ -106,10 +106,10 @@ def test_a_slot_waits_for_the_open_run_unless_runs_may_overlap(overlap, may_star
     assert (slot.claim("worker") is not None) is may_start
     if not may_start:
         Run.objects.filter(pk=slot.pk).update(sent_at=Now() - timedelta(hours=1))
-        assert (send_again(), take_waiting()) == ([], [])
+        assert (resend_unclaimed_runs(), release_waiting_runs()) == ([], [])
         assert going_on.finish(going_on.lease_token, Run.Status.SUCCEEDED)
-        assert take_waiting() == [slot.pk]
-        assert take_waiting() == []
+        assert release_waiting_runs() == [slot.pk]
+        assert release_waiting_runs() == []
         assert slot.claim("worker") is not None
 
 
@@ -166,12 +166,12 @@ def test_a_failed_run_has_one_retry_with_its_switches_and_options(status):
 def test_a_retry_is_rung_for_once_when_its_time_has_come():
     run = end(queue_run(make_service(retry_limit=1), trigger=Run.Trigger.API), "failed")
     [retry] = run.retries.all()
-    assert (take_waiting(), send_again()) == ([], [])
+    assert (release_waiting_runs(), resend_unclaimed_runs()) == ([], [])
     Run.objects.filter(pk=retry.pk).update(
         due_at=Now() - timedelta(seconds=1), sent_at=Now() - timedelta(seconds=59)
     )
 
-    assert (take_waiting(), take_waiting()) == ([retry.pk], [])
+    assert (release_waiting_runs(), release_waiting_runs()) == ([retry.pk], [])
     assert retry.claim("worker") is not None
 
 
@@ -252,7 +252,7 @@ def test_a_success_in_between_starts_the_count_anew():
     for status in ("failed", "succeeded"):
         make_run(service, status=status)
 
-    assert plan_aftermath(slot_of(service), Run.Status.FAILED).pauses is False
+    assert plan_follow_up(slot_of(service), Run.Status.FAILED).pauses is False
 
 
 def test_turning_the_schedule_on_again_ends_the_pause():

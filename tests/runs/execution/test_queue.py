@@ -4,7 +4,7 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.db.models.functions import Now
 
-from apps.runs.execution.queue import Slots, queue_due_runs, queue_run, send_again
+from apps.runs.execution.queue import QueuedSlots, queue_due_runs, queue_run, resend_unclaimed_runs
 from apps.runs.models import Run
 from apps.services.models import Service
 from tests.factories import make_service, make_user
@@ -76,7 +76,7 @@ def test_a_due_slot_is_queued_once_however_many_schedulers(scheduled):
     Service.objects.update(next_run_at=NOON + timedelta(minutes=15))
     second = queue_due_runs(now)
 
-    assert second == Slots()
+    assert second == QueuedSlots()
     assert (run.trigger, run.scheduled_for) == ("schedule", NOON + timedelta(minutes=15))
     scheduled.refresh_from_db()
     assert scheduled.next_run_at == NOON + timedelta(minutes=30)
@@ -90,18 +90,18 @@ def test_of_missed_slots_only_the_latest_runs(scheduled):
 
 
 def test_nothing_is_queued_before_its_time_or_while_inactive(scheduled):
-    assert queue_due_runs(NOON + timedelta(minutes=14)) == Slots()
+    assert queue_due_runs(NOON + timedelta(minutes=14)) == QueuedSlots()
 
     scheduled.set_active(False, NOON)
 
-    assert queue_due_runs(NOON + timedelta(hours=1)) == Slots()
+    assert queue_due_runs(NOON + timedelta(hours=1)) == QueuedSlots()
 
 
 def test_slots_that_passed_while_inactive_are_not_caught_up(scheduled):
     scheduled.set_active(False, NOON)
     scheduled.set_active(True, NOON + timedelta(hours=3, minutes=1))
 
-    assert queue_due_runs(NOON + timedelta(hours=3, minutes=2)) == Slots()
+    assert queue_due_runs(NOON + timedelta(hours=3, minutes=2)) == QueuedSlots()
     assert scheduled.next_run_at == NOON + timedelta(hours=3, minutes=15)
 
 
@@ -111,5 +111,5 @@ def test_a_run_that_nobody_took_is_sent_again_once_a_minute():
     queue_run(service, trigger=Run.Trigger.MANUAL)
     Run.objects.filter(pk=waiting.pk).update(sent_at=Now() - timedelta(seconds=61))
 
-    assert send_again() == [waiting.pk]
-    assert send_again() == []
+    assert resend_unclaimed_runs() == [waiting.pk]
+    assert resend_unclaimed_runs() == []

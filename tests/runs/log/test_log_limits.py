@@ -12,7 +12,7 @@ from apps.runs.execution.finalization import end_run
 from apps.runs.log.run_log import RunLog
 from apps.runs.log.spool import Spool
 from apps.runs.models import LogEntry, Run
-from apps.runs.recovery.lost_runs import close_lost_runs, take_up_spools
+from apps.runs.recovery.lost_runs import close_lost_runs, ship_leftover_spools
 from tests.factories import make_service
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -145,7 +145,7 @@ def test_what_a_full_disk_keeps_from_being_folded_comes_once_there_is_room(run, 
     assert (run.status, run.is_complete) == ("lost", False)
     assert run.lost_reason == "the spool on here cannot be read: No space left on device"
 
-    take_up_spools()
+    ship_leftover_spools()
 
     run.refresh_from_db()
     assert stored(run)[-1] == "line 100"

@@ -14,7 +14,7 @@ from apps.runs.execution.queue import queue_run
 from apps.runs.log.run_log import RunLog
 from apps.runs.log.spool import Spool
 from apps.runs.models import Run
-from apps.runs.recovery.lost_runs import close_lost_runs, take_up_spools
+from apps.runs.recovery.lost_runs import close_lost_runs, ship_leftover_spools
 from tests.factories import make_service
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -73,7 +73,7 @@ def test_they_are_told_late_where_the_run_was_closed_elsewhere(run, monkeypatch)
     assert told(run)[:3] == ("lost", False, 0)
 
     folder.rename(settings.SPOOL_DIR)
-    take_up_spools()
+    ship_leftover_spools()
 
     assert told(run) == ("lost", False, 2, "the spool could not be written: No space left on device")
     assert list(settings.SPOOL_DIR.iterdir()) == []
@@ -86,4 +86,4 @@ def test_spool_that_could_not_be_opened_to_the_end_is_not_kept_from_others(run, 
             RunLog(run, run.lease_token)
 
     with closing(Spool(run.pk)) as spool:
-        assert spool.take_up()
+        assert spool.adopt()

@@ -14,7 +14,7 @@ from django.db.models.functions import Now
 
 from apps.runs.execution.finalization import end_run
 from apps.runs.log import context, shipper
-from apps.runs.log.context import current_voice
+from apps.runs.log.context import current_binding
 from apps.runs.log.run_log import RunLog
 from apps.runs.log.shipper import LeaseLost
 from apps.runs.log.spool import Spool
@@ -169,7 +169,7 @@ def test_nothing_is_heard_after_the_block_also_after_an_error(claimed):
 
 def test_voice_that_is_hushed_while_a_line_is_on_its_way_breaks_nothing():
     class HushedJustNow:
-        """As another thread's `hush` makes it, right after it was seen with a handler."""
+        """As another thread's `unbind` makes it, right after it was seen with a handler."""
 
         handlers = [None, logging.NullHandler()]
 
@@ -178,10 +178,10 @@ def test_voice_that_is_hushed_while_a_line_is_on_its_way_breaks_nothing():
             return self.handlers.pop()
 
     def speak():
-        current_voice.set(HushedJustNow())
+        current_binding.set(HushedJustNow())
         logger.info("said")
 
-    logging.getLogger().addHandler(context._to_runs)
+    logging.getLogger().addHandler(context._run_dispatcher)
 
     copy_context().run(speak)
 
@@ -209,7 +209,7 @@ def test_no_line_is_passed_over_while_another_run_ends(claimed):
 
 
 def test_few_runs_of_a_process_write_at_a_time(monkeypatch):
-    monkeypatch.setattr(shipper, "LONGEST_WAIT", 60)
+    monkeypatch.setattr(shipper, "MAX_WAIT", 60)
     is_writing = threading.Event()
 
     def write():
@@ -276,7 +276,7 @@ def test_whoever_lost_the_lease_writes_nothing(claimed):
 
 
 def test_a_request_to_cancel_reaches_the_worker(claimed, monkeypatch):
-    monkeypatch.setattr("apps.runs.log.shipper.BEAT_EVERY", 0.1)
+    monkeypatch.setattr("apps.runs.log.shipper.HEARTBEAT_INTERVAL", 0.1)
     run, token = claimed
 
     with RunLog(run, token) as log:

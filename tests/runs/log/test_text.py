@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.runs.log.text import HIDDEN, MOST_BYTES, clean, masker
+from apps.runs.log.text import HIDDEN, MAX_BYTES, clean, masker
 
 
 @pytest.mark.parametrize(
@@ -36,13 +36,13 @@ def test_clean_cuts_a_long_line_and_says_how_much():
 
     stored = clean(message)
 
-    assert stored == "x" * MOST_BYTES + f" … [{10 * 1024 * 1024 - MOST_BYTES:,} bytes cut]"
+    assert stored == "x" * MAX_BYTES + f" … [{10 * 1024 * 1024 - MAX_BYTES:,} bytes cut]"
 
 
 def test_clean_never_cuts_within_a_character():
-    stored = clean("x" + "é" * MOST_BYTES)
+    stored = clean("x" + "é" * MAX_BYTES)
 
-    assert stored.startswith("x" + "é" * (MOST_BYTES // 2 - 1) + " … [")
+    assert stored.startswith("x" + "é" * (MAX_BYTES // 2 - 1) + " … [")
 
 
 @given(st.text())

@@ -16,9 +16,9 @@ from apps.runs.log.reading import lines_after
 from apps.runs.log.run_log import RunLog
 from apps.runs.models import LogEntry, Payload, Run
 from apps.runs.payloads import capture
-from apps.runs.payloads.capture import Capture, keep_captured, settle_orphaned_captures
+from apps.runs.payloads.capture import Capture, resolve_orphaned_captures, store_captured
 from apps.runs.payloads.reading import open_payload
-from apps.runs.payloads.storage import PayloadNotKept
+from apps.runs.payloads.storage import PayloadNotStored
 from apps.runs.recovery.lost_runs import close_lost_runs
 from tests.factories import make_connection, make_run, make_service
 
@@ -120,7 +120,7 @@ def test_oldest_are_dropped_beyond_the_budget_and_that_is_said(service, settings
     settings.CAPTURE_BYTES = 1000
     run = captured_run(service)
 
-    keep_captured(run)
+    store_captured(run)
 
     assert [payload.name for payload in run.payloads.order_by("sequence")] == ["page-3", "page-4"]
     assert "the first 2 are gone" in caplog.text
@@ -137,10 +137,10 @@ def test_interrupted_keeping_is_taken_up_and_doubles_nothing(service, monkeypatc
 
     monkeypatch.setattr(capture, "_drop", killed)
     with pytest.raises(KeyboardInterrupt):
-        keep_captured(run)
+        store_captured(run)
     monkeypatch.undo()
 
-    keep_captured(run)
+    store_captured(run)
 
     names = run.payloads.filter(status="stored").order_by("sequence").values_list("name", flat=True)
     assert list(names) == ["page-1", "page-2", "page-3", "page-4"]
@@ -158,10 +158,10 @@ def test_payload_that_the_disk_took_no_note_of_costs_no_other(service, monkeypat
 
     with monkeypatch.context() as full:
         full.setattr(Path, "write_text", fill_up)
-        with pytest.raises(PayloadNotKept, match="No space left on device"):
+        with pytest.raises(PayloadNotStored, match="No space left on device"):
             captured.add(name="page-2", stream=io.BytesIO(b"2"), **facts)
 
-    keep_captured(run)
+    store_captured(run)
 
     assert list(run.payloads.values_list("name", "status")) == [("page-1", "stored")]
     capture.discard_captured(run.pk)
@@ -213,7 +213,7 @@ def test_store_that_is_away_is_waited_for_as_long_as_the_payloads_could_be_read(
     )
     with monkeypatch.context() as patch:
         patch.setattr(type(storages["payloads"]), "size", refuse)
-        settle_orphaned_captures()
+        resolve_orphaned_captures()
     assert not Payload.objects.exists()
     assert held_back() == [f"run-{run.pk}.captured"]
 
@@ -224,7 +224,7 @@ def test_store_that_is_away_is_waited_for_as_long_as_the_payloads_could_be_read(
         lease_token=None,
         lease_until=None,
     )
-    settle_orphaned_captures()
+    resolve_orphaned_captures()
 
     assert run.payloads.filter(status="stored").count() == 4
     assert not other.payloads.exists()
@@ -235,7 +235,7 @@ def test_what_runs_left_behind_is_thrown_away(service):
     running, ended = captured_run(service), captured_run(service)
     Run.objects.filter(pk=ended.pk).update(status="succeeded", finished_at="2026-01-01T00:00Z")
 
-    settle_orphaned_captures()
+    resolve_orphaned_captures()
 
     assert held_back() == [f"run-{running.pk}.captured"]
     capture.discard_captured(running.pk)

@@ -14,7 +14,7 @@ from apps.runs.models import Payload
 from apps.runs.payloads import storage
 from apps.runs.payloads.object_store import s3_client
 from apps.runs.payloads.reading import open_payload
-from apps.runs.payloads.storage import PayloadNotKept, keep_payload
+from apps.runs.payloads.storage import PayloadNotStored, store_payload
 from config.payload_storage import in_parts
 from tests.factories import make_run
 
@@ -39,7 +39,7 @@ def store(request):
 
 def keep(data):
     stream = data if hasattr(data, "read") else io.BytesIO(data)
-    return keep_payload(
+    return store_payload(
         make_run(status="running"),
         kind="pull",
         name="a.json",
@@ -110,7 +110,7 @@ def test_upload_and_download_take_constant_memory(store, settings, block, encodi
 def test_object_that_is_shorter_than_what_was_sent_is_not_kept(store, monkeypatch):
     monkeypatch.setattr(storage, "object_size", lambda key: store.size(key) - 1)
 
-    with pytest.raises(PayloadNotKept, match="has not all of it"):
+    with pytest.raises(PayloadNotStored, match="has not all of it"):
         keep(ORDERS)
 
     [payload] = Payload.objects.all()
@@ -129,7 +129,7 @@ def test_upload_that_breaks_off_leaves_no_object(store):
             except StopIteration:
                 raise ConnectionResetError(104, "Connection reset by peer") from None
 
-    with pytest.raises(PayloadNotKept, match="Connection reset by peer"):
+    with pytest.raises(PayloadNotStored, match="Connection reset by peer"):
         keep(Broken())
 
     [payload] = Payload.objects.all()
@@ -144,7 +144,7 @@ def test_upload_that_ends_after_its_run_is_not_kept(store, monkeypatch):
 
     monkeypatch.setattr(storage, "object_size", end_run)
 
-    with pytest.raises(PayloadNotKept, match="the run had ended"):
+    with pytest.raises(PayloadNotStored, match="the run had ended"):
         keep(ORDERS)
 
     [payload] = Payload.objects.with_state()

@@ -25,7 +25,7 @@ from apps.runs.payloads.expiry import delete_expired_payloads, expiry_lag, set_e
 from apps.runs.payloads.object_store import close_connections, delete_objects, list_objects, s3_client
 from apps.runs.payloads.reading import PayloadGone, open_payload
 from apps.runs.payloads.reconciliation import Reconciliation, reconcile_payloads
-from apps.runs.payloads.storage import PayloadNotKept, keep_payload
+from apps.runs.payloads.storage import PayloadNotStored, store_payload
 from tests.factories import make_payload, make_run
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -51,7 +51,7 @@ def store(request, settings, tmp_path):
 
 
 def keep(run):
-    return keep_payload(
+    return store_payload(
         run, kind="pull", name="a", content_type="text/plain", stream=io.BytesIO(b"abc"), sequence=1
     )
 
@@ -91,13 +91,13 @@ def test_upload_whose_answer_is_lost_leaves_no_object(store, monkeypatch):
 
     monkeypatch.setattr(storage, "object_size", stored_but_not_told)
 
-    with pytest.raises(PayloadNotKept):
+    with pytest.raises(PayloadNotStored):
         keep(make_run(status="running"))
 
     assert_rows_and_objects_agree()
 
 
-@pytest.mark.parametrize("step", ["delete_objects", "_note_deleted", "_note_failed"])
+@pytest.mark.parametrize("step", ["delete_objects", "_record_deleted", "_record_failed"])
 def test_clean_up_that_is_killed_is_taken_up_and_nothing_is_read_meanwhile(store, monkeypatch, step):
     payloads = [make_payload(expires_at=timezone.now()) for _ in range(3)]
     kept = make_payload()
@@ -208,7 +208,7 @@ def test_workers_side_by_side_delete_each_object_once(store, monkeypatch):
     for _ in range(60):
         make_payload(expires_at=timezone.now())
     asked = []
-    monkeypatch.setattr(expiry, "MOST_KEYS", 7)
+    monkeypatch.setattr(expiry, "MAX_KEYS", 7)
     monkeypatch.setattr(expiry, "delete_objects", lambda keys: asked.extend(keys) or delete_objects(keys))
     totals = []
 
@@ -263,7 +263,7 @@ def test_lag_is_the_age_of_the_oldest_expired_object_that_is_still_there(db):
 def test_clean_up_ends_when_its_time_is_over(store, monkeypatch):
     make_payload(expires_at=timezone.now())
 
-    assert delete_expired_payloads(most_seconds=0).deleted == 0
+    assert delete_expired_payloads(max_seconds=0).deleted == 0
     assert delete_expired_payloads().deleted == 1
 
 

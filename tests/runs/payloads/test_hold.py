@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from apps.runs.models import Payload, Run
 from apps.runs.payloads.expiry import delete_expired_payloads, set_expiry
-from apps.runs.payloads.hold import LONGEST_HOLD, hold_run, release_run
+from apps.runs.payloads.hold import MAX_HOLD, hold_run, release_run
 from tests.factories import make_payload, make_run, make_user
 
 pytestmark = pytest.mark.django_db
@@ -135,7 +135,7 @@ def test_hold_is_told_in_the_history(user):
     ]
 
 
-@pytest.mark.parametrize("span", [timedelta(), -DAY, LONGEST_HOLD + timedelta(seconds=1)])
+@pytest.mark.parametrize("span", [timedelta(), -DAY, MAX_HOLD + timedelta(seconds=1)])
 @pytest.mark.parametrize("reason", ["", "  ", "x" * 501])
 def test_hold_wants_a_reason_and_an_end(user, span, reason):
     now = timezone.now()

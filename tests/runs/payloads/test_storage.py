@@ -10,7 +10,7 @@ from apps.runs.models import Payload, Run
 from apps.runs.payloads import expiry
 from apps.runs.payloads.expiry import delete_expired_payloads, set_expiry
 from apps.runs.payloads.reading import PayloadGone, open_payload
-from apps.runs.payloads.storage import PayloadNotKept, keep_payload
+from apps.runs.payloads.storage import PayloadNotStored, store_payload
 from tests.factories import make_run
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -32,7 +32,7 @@ def store(request, settings, tmp_path):
 
 
 def keep(run, data=b"[1, 2]", name="pull-page-00001.json", sequence=3):
-    return keep_payload(
+    return store_payload(
         run,
         kind="pull",
         name=name,
@@ -113,7 +113,7 @@ def test_the_clean_up_deletes_what_is_expired_and_nothing_else(run, store):
 
 
 def test_the_clean_up_goes_on_batch_by_batch(run, store, monkeypatch):
-    monkeypatch.setattr(expiry, "MOST_KEYS", 2)
+    monkeypatch.setattr(expiry, "MAX_KEYS", 2)
     for _ in range(5):
         keep(run)
     expire(run, seconds=-1)
@@ -163,7 +163,7 @@ def test_a_store_that_is_away_is_said_in_words_without_its_address(run, s3_paylo
         "payloads": {"BACKEND": "storages.backends.s3.S3Storage", "OPTIONS": options}
     }
 
-    with pytest.raises(PayloadNotKept, match="the payload store did not take it") as caught:
+    with pytest.raises(PayloadNotStored, match="the payload store did not take it") as caught:
         keep(run)
 
     assert "127.0.0.1" not in str(caught.value)
@@ -182,7 +182,7 @@ def test_a_full_disk_is_said_in_words(run, settings, tmp_path):
         }
     }
 
-    with pytest.raises(PayloadNotKept, match="the payload store did not take it"):
+    with pytest.raises(PayloadNotStored, match="the payload store did not take it"):
         keep(run)
 
 

@@ -20,7 +20,7 @@ from apps.runs.log.run_log import RunLog
 from apps.runs.log.shipper import LeaseLost
 from apps.runs.log.spool import Spool, format_line, spooled_runs
 from apps.runs.models import Level, LogEntry, Run, Step
-from apps.runs.recovery.lost_runs import close_lost_runs, take_up_spools
+from apps.runs.recovery.lost_runs import close_lost_runs, ship_leftover_spools
 from tests.factories import make_run, make_service
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -106,7 +106,7 @@ def test_a_worker_starts_also_where_the_database_is_away(monkeypatch, caplog):
 
     monkeypatch.setattr(tasks.lost_runs, "close_lost_runs", away)
 
-    tasks.recover_runs()
+    tasks.close_runs_of_dead_workers()
 
     assert "Lost runs wait for the next sweep" in caplog.text
 
@@ -139,8 +139,8 @@ def test_a_run_closed_elsewhere_admits_that_lines_may_be_missing_and_gets_them_l
 
     kept.rename(Spool(run.pk).path)
     spooled(run, "late one", "late two", first=2, level=Level.ERROR)
-    take_up_spools()
-    take_up_spools()
+    ship_leftover_spools()
+    ship_leftover_spools()
 
     assert lines(run)[3:] == [
         "2 lines that the worker had logged before came late, and follow here",
@@ -159,7 +159,7 @@ def test_a_spool_that_turns_up_with_nothing_new_completes_the_log(run):
     close_lost_runs(worker="there:1")
     kept.rename(Spool(run.pk).path)
 
-    take_up_spools()
+    ship_leftover_spools()
 
     assert len(lines(run)) == 3
     assert (run.is_complete, run.lost_reason, spooled_runs()) == (True, "", [])
@@ -195,7 +195,7 @@ def test_a_worker_that_was_only_stopped_loses_no_line(run):
         logger.info("after it woke up")
         with pytest.raises(LeaseLost):
             end_run(run, run.lease_token, log, Run.Status.SUCCEEDED)
-    take_up_spools()
+    ship_leftover_spools()
 
     messages = lines(run)
     assert messages[0] == "before the stop"
@@ -233,7 +233,7 @@ def test_a_run_whose_end_could_not_be_written_keeps_its_true_status(run, monkeyp
 
 def test_a_run_closed_as_lost_elsewhere_gets_its_true_status_and_no_retry(run):
     spool = spooled(run, "Run succeeded")
-    spool.note_end({"status": "succeeded", "may_retry": True, "counters": {"pulled_count": 3}})
+    spool.record_end({"status": "succeeded", "may_retry": True, "counters": {"pulled_count": 3}})
     moved = [path.rename(path.with_name(path.name + ".away")) for path in spool.path.parent.iterdir()]
     lease_runs_out(run)
     close_lost_runs(worker="there:1")
@@ -241,7 +241,7 @@ def test_a_run_closed_as_lost_elsewhere_gets_its_true_status_and_no_retry(run):
     for path in moved:
         path.rename(path.with_name(path.name.removesuffix(".away")))
 
-    take_up_spools()
+    ship_leftover_spools()
 
     retry.refresh_from_db()
     assert lines(run)[-1] == "Run succeeded"
@@ -255,7 +255,7 @@ def test_a_worker_that_died_between_the_end_and_the_tidying_leaves_nothing(run):
         end_run(run, run.lease_token, log, Run.Status.SUCCEEDED)
     assert spooled_runs() == [run.pk]
 
-    take_up_spools()
+    ship_leftover_spools()
 
     assert lines(run) == ["done"]
     assert list(Spool(run.pk).path.parent.iterdir()) == []
@@ -297,7 +297,7 @@ def test_the_spool_of_a_run_that_is_no_more_goes_not_without_a_word(caplog):
     spooled(run, "one", "two")
     pk, _ = run.pk, run.delete()
 
-    take_up_spools()
+    ship_leftover_spools()
 
     assert f"A spool of 2 lines is of run {pk}, which is no more" in caplog.text
     assert spooled_runs() == []

@@ -127,6 +127,6 @@ def test_a_long_run_costs_two_queries_a_batch(old, django_assert_num_queries):
 def test_what_the_time_is_too_short_for_is_left_for_the_next(old):
     make_run(old.service, started_at=old.started_at, finished_at=old.finished_at, line_count=5)
 
-    assert prune_logs(MONTH, most_seconds=-1).runs == 1
-    assert prune_logs(MONTH, most_seconds=-1).runs == 1
+    assert prune_logs(MONTH, max_seconds=-1).runs == 1
+    assert prune_logs(MONTH, max_seconds=-1).runs == 1
     assert not Run.objects.exists()

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from apps.services.connectors import ConnectorError, open_source
-from apps.services.connectors.retry import LONGEST_RETRY_AFTER, retry_after_in
+from apps.services.connectors.retry import MAX_RETRY_AFTER, retry_after_in
 from apps.services.models import Service
 from tests.services.running import connection_to, facts_of, pull
 from tests.services.web import Reply, reply_json, serving
@@ -123,7 +123,7 @@ def test_retry_after_is_kept_and_told(caplog):
         ("7", 7),
         ("Sun, 06 Nov 1994 08:49:40 GMT", 3),
         ("Sun, 06 Nov 1994 08:49:00 GMT", 0),
-        ("99999999999", LONGEST_RETRY_AFTER),
+        ("99999999999", MAX_RETRY_AFTER),
         ("soon", None),
         ("-5", None),
         ("", None),

@@ -242,6 +242,6 @@ def test_the_first_line_tells_the_reason_and_the_place():
     with pytest.raises(ScriptError) as caught:
         transform(script, [{"net": 1}])
 
-    headline, traceback, *_rest = str(caught.value).split("\n")
+    headline, traceback, *_wait = str(caught.value).split("\n")
     assert headline == 'The script failed in line 5: Key `"vat"` was not found'
     assert traceback == "Traceback (most recent call last):"

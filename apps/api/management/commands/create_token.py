@@ -7,7 +7,7 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from apps.api.lifetimes import DEFAULT_DAYS, DEFAULT_SCOPES, MOST_DAYS, expiry
+from apps.api.lifetimes import DEFAULT_DAYS, DEFAULT_SCOPES, MAX_DAYS, expiry
 from apps.api.models import ApiToken
 from apps.services.models import Service
 
@@ -40,7 +40,7 @@ class Command(BaseCommand):
             "--days",
             type=int,
             default=DEFAULT_DAYS,
-            help=f"how long it works, from 1 to {MOST_DAYS} (default: {DEFAULT_DAYS})",
+            help=f"how long it works, from 1 to {MAX_DAYS} (default: {DEFAULT_DAYS})",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -104,6 +104,6 @@ def _for_services(services: list[Service]) -> str:
 
 
 def _days(days: int) -> int:
-    if not 1 <= days <= MOST_DAYS:
-        raise CommandError(f"--days: {days} is not from 1 to {MOST_DAYS}.")
+    if not 1 <= days <= MAX_DAYS:
+        raise CommandError(f"--days: {days} is not from 1 to {MAX_DAYS}.")
     return days

@@ -2,7 +2,7 @@
 
 import { address, announce, ask, attempt, list, log, number, phrase, showAnswer, state, words } from "./log-page.js";
 
-const MOST_LINES = 4000;
+const MAX_LINES = 4000;
 // Lines are fetched when the reader is so near to the end of what is there, in pixels.
 const NEAR = 1200;
 
@@ -133,7 +133,7 @@ export function append(answer) {
   state.first ||= answer.first;
   state.last = answer.cursor;
   state.hasLater = answer.has_later;
-  while (list.childElementCount > MOST_LINES) {
+  while (list.childElementCount > MAX_LINES) {
     list.firstElementChild.remove();
     state.first = numberOf(list.firstElementChild);
     state.hasEarlier = true;
@@ -143,14 +143,14 @@ export function append(answer) {
 }
 
 export function isFull(count) {
-  return list.childElementCount + count > MOST_LINES;
+  return list.childElementCount + count > MAX_LINES;
 }
 
 function prepend(answer) {
   list.prepend(fragment(answer.html));
   state.first = answer.first;
   state.hasEarlier = answer.has_earlier;
-  while (list.childElementCount > MOST_LINES) {
+  while (list.childElementCount > MAX_LINES) {
     list.lastElementChild.remove();
     state.last = numberOf(list.lastElementChild);
     state.hasLater = true;

@@ -44,10 +44,10 @@ class Command(BaseCommand):
         parser.add_argument(
             "--host",
             default="127.0.0.1",
-            help="the address to listen on (%(default)s); its name must be in DJANGO_ALLOWED_HOSTS",
+            help="the address to bind_thread on (%(default)s); its name must be in DJANGO_ALLOWED_HOSTS",
         )
         parser.add_argument(
-            "--port", type=int, default=settings.PORT, help="the port to listen on ($PORT, else 8000)"
+            "--port", type=int, default=settings.PORT, help="the port to bind_thread on ($PORT, else 8000)"
         )
 
     def handle(self, *, host: str, port: int, **options: Any) -> None:

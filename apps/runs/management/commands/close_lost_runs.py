@@ -8,8 +8,8 @@ from apps.runs.tasks import worker_name
 
 class Command(BaseCommand):
     help = (
-        "End the runs whose worker died, with every line that it had logged, "
-        "as the scheduler does every 30 seconds."
+        "Closes runs whose worker died and stores all lines that they logged, as the scheduler does every"
+        " 30 seconds."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:

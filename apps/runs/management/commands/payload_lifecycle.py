@@ -11,14 +11,14 @@ from apps.runs.payloads.bucket_policy import lifecycle_rules, tls_policy
 
 class Command(BaseCommand):
     help = (
-        "Print what the payload bucket should be told itself, as JSON: its lifecycle (what was forgotten expires, "
-        "uploads that were given up are thrown away) for `aws s3api put-bucket-lifecycle-configuration "
-        "--lifecycle-configuration`, and its policy (TLS only) for `aws s3api put-bucket-policy --policy`."
+        "Prints rules for the payload bucket as JSON: a lifecycle (forgotten objects expire, abandoned "
+        "uploads are removed) for `aws s3api put-bucket-lifecycle-configuration "
+        "--lifecycle-configuration`, and a policy (TLS only) for `aws s3api put-bucket-policy --policy`."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
-            "part", choices=("lifecycle", "policy"), nargs="?", help="one of the two; without it, both"
+            "part", choices=("lifecycle", "policy"), nargs="?", help="one of the two; default: both"
         )
 
     def handle(self, *args: Any, part: str | None, **options: Any) -> None:

@@ -9,14 +9,12 @@ from apps.runs.recovery.retention import prune_logs
 
 class Command(BaseCommand):
     help = (
-        "Delete runs and their logs that ended longer ago than LOG_RETENTION_DAYS, as the scheduler does "
-        "every hour. A run stays while a payload of it is in the store."
+        "Deletes runs and logs that ended longer ago than LOG_RETENTION_DAYS, as the scheduler does every"
+        " hour. A run stays while one of its payloads is in the payload store."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument(
-            "--dry-run", action="store_true", help="say what would be deleted, delete nothing"
-        )
+        parser.add_argument("--dry-run", action="store_true", help="only report what would be deleted")
 
     def handle(self, *args: Any, dry_run: bool, **options: Any) -> None:
         pruning = prune_logs(settings.LOG_RETENTION, dry_run=dry_run)

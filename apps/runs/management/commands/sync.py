@@ -24,28 +24,26 @@ _CLEAR_LINE = "\r\x1b[K"
 
 class Command(BaseCommand):
     help = (
-        "Run a service in the foreground and show its log lines as they come. "
-        "The exit code is 0 only if the run succeeded."
+        "Runs a service in the foreground and prints its log lines as they are logged. The exit code is 0"
+        " only if the run succeeded."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("slug", metavar="SLUG", help="the service")
+        parser.add_argument("slug", metavar="SLUG", help="slug of the service")
         parser.add_argument(
             "--store",
             nargs="+",
             default=[],
             choices=["pull", "script", "push"],
-            help="payloads to keep until 24 hours after the run (PAYLOAD_RETENTION_HOURS)",
+            help="payloads to store until 24 hours after the run (PAYLOAD_RETENTION_HOURS)",
         )
-        parser.add_argument(
-            "--dry-run", action="store_true", help="pull and put through the script, push nothing"
-        )
+        parser.add_argument("--dry-run", action="store_true", help="pull and run the script, push nothing")
         parser.add_argument(
             "--option",
             action="append",
             default=[],
             metavar="KEY=VALUE",
-            help="for this run only: page_size, max_attempts or record_id; may be given several times",
+            help="option for this run only: page_size, max_attempts or record_id; may be repeated",
         )
 
     def handle(
@@ -57,7 +55,7 @@ class Command(BaseCommand):
         if service is None:
             known = ", ".join(Service.objects.order_by("slug").values_list("slug", flat=True)[:20])
             raise CommandError(
-                f"There is no service {slug!r}. Known: {known or 'none; see load_services --help'}."
+                f"Unknown service {slug!r}. Known: {known or 'none; see load_services --help'}."
             )
         try:
             run = queue_run(
@@ -75,7 +73,7 @@ class Command(BaseCommand):
         ended = execute_run(run.pk, worker=f"{worker_name()} (sync)", echo=self._show)
         if ended is None:
             raise CommandError(
-                f"Run {run.pk} was taken by another worker, or lost. Its log is in the console."
+                f"Run {run.pk} was claimed by another worker or lost. Its log is in the console."
             )
         if ended.status != Run.Status.SUCCEEDED:
             raise CommandError(
@@ -93,7 +91,7 @@ class Command(BaseCommand):
         self.stdout.flush()
 
     def _show_progress(self) -> None:
-        """Below the lines, what the run has counted so far; read at most once a second."""
+        """Shows the counters of the run below the lines, at most once a second."""
         now = time.monotonic()
         if now - self._progress_at > 1:
             self._progress_at = now
@@ -109,5 +107,5 @@ class Command(BaseCommand):
 def _pair(text: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     if not equals:
-        raise CommandError(f"--option {text!r} has no “=”; write it as KEY=VALUE, as in page_size=50.")
+        raise CommandError(f"--option {text!r} has no “=”; write KEY=VALUE, as in page_size=50.")
     return key.strip(), value.strip()

@@ -27,7 +27,7 @@ class RememberedHosts(paramiko.MissingHostKeyPolicy):  # type: ignore[misc] # It
             return
         if known.lookup(hostname):
             raise ConnectorError(
-                f"The host key of {hostname} is not the one it had before: somebody may listen in between. If it "
+                f"The host key of {hostname} is not the one it had before: somebody may bind_thread in between. If it "
                 f"was changed on purpose, take the line of {hostname} out of {self._path.name} in the data "
                 "directory."
             )
