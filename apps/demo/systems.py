@@ -39,7 +39,7 @@ INVOICES = [
 READINGS_PAUSE = 2.0  # seconds that a page of readings takes
 BUSY_PAGE = 12
 
-type Answer = tuple[HTTPStatus, dict[str, Any], dict[str, str]]
+type HttpResponse = tuple[HTTPStatus, dict[str, Any], dict[str, str]]
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -77,7 +77,7 @@ class SourceHandler(_Handler):
 
     def do_GET(self) -> None:
         address = urlsplit(self.path)
-        routes: dict[str, Callable[[dict[str, str]], Answer]] = {
+        routes: dict[str, Callable[[dict[str, str]], HttpResponse]] = {
             "/orders": _orders,
             "/readings": _readings,
             "/invoices": _invoices,
@@ -115,13 +115,13 @@ class DestinationHandler(_Handler):
             self.answer(HTTPStatus.UNPROCESSABLE_ENTITY, {"error": "Each item is to be an object."}, {})
 
 
-def _orders(query: dict[str, str]) -> Answer:
+def _orders(query: dict[str, str]) -> HttpResponse:
     page, size = int(query.get("page", 1)), int(query.get("size", 100))
     start = (page - 1) * size
     return HTTPStatus.OK, {"total": len(ORDERS), "orders": ORDERS[start : start + size]}, {}
 
 
-def _invoices(query: dict[str, str]) -> Answer:
+def _invoices(query: dict[str, str]) -> HttpResponse:
     start, limit = int(query.get("offset", 0)), int(query.get("limit", 40))
     return HTTPStatus.OK, {"total": len(INVOICES), "invoices": INVOICES[start : start + limit]}, {}
 
@@ -129,7 +129,7 @@ def _invoices(query: dict[str, str]) -> Answer:
 _busy_page_asked = itertools.count()
 
 
-def _readings(query: dict[str, str]) -> Answer:
+def _readings(query: dict[str, str]) -> HttpResponse:
     """Slow, and busy every other time that the twelfth page is asked for, so that a retry can be seen."""
     start, limit = int(query.get("after", 0)), int(query.get("limit", 20))
     if start == (BUSY_PAGE - 1) * limit and next(_busy_page_asked) % 2 == 0:

@@ -64,7 +64,7 @@ class Proxy:
 
 
 def _refuse(client: socket.socket) -> None:
-    """Answer 500 to whatever is asked, once it has been asked whole."""
+    """Responds with 500 to whatever is asked, once it has been asked whole."""
     request = b""
     while b"\r\n\r\n" not in request:
         if not (more := client.recv(65536)):

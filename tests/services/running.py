@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from apps.services.connectors import open_destination, open_source
-from apps.services.connectors.base import Delivery, Page, RunFacts
+from apps.services.connectors.base import Delivery, Page, RunContext
 from apps.services.models import Connection, Service
 
 
@@ -25,13 +25,13 @@ def facts_of(
     page_size: int | None = None,
     check: Callable[[], None] = lambda: None,
     run_id: int = 7,
-) -> RunFacts:
-    return RunFacts(run_id=run_id, max_attempts=max_attempts, page_size=page_size, check=check)
+) -> RunContext:
+    return RunContext(run_id=run_id, max_attempts=max_attempts, page_size=page_size, check=check)
 
 
-def pull(connection: Connection, options: dict[str, Any], facts: RunFacts | None = None) -> list[Page]:
+def pull(connection: Connection, options: dict[str, Any], context: RunContext | None = None) -> list[Page]:
     service = Service(slug="tested", source_connection=connection, source_options=options)
-    with open_source(service, facts or facts_of()) as source:
+    with open_source(service, context or facts_of()) as source:
         return list(source.pages())
 
 
@@ -39,11 +39,11 @@ def push(
     connection: Connection,
     options: dict[str, Any],
     pages: Sequence[list[Any]],
-    facts: RunFacts | None = None,
+    context: RunContext | None = None,
 ) -> list[Delivery]:
     """Pushes `pages`, numbered from 1, to the end."""
     service = Service(slug="tested", destination_connection=connection, destination_options=options)
-    with open_destination(service, facts or facts_of()) as destination:
+    with open_destination(service, context or facts_of()) as destination:
         deliveries = [
             delivery
             for number, records in enumerate(pages, start=1)

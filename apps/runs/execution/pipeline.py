@@ -26,7 +26,7 @@ from apps.runs.payloads.capture import Capture
 from apps.runs.payloads.size_limit import SizeLimitedStream
 from apps.runs.payloads.storage import PayloadNotStored, store_payload
 from apps.services.connectors import open_destination, open_source
-from apps.services.connectors.base import Body, ConnectorError, Delivery, Page, Record, RunFacts, Source
+from apps.services.connectors.base import Body, ConnectorError, Delivery, Page, Record, RunContext, Source
 from apps.services.sandbox import Sandbox
 
 logger = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ class Pipeline:
         self._deadline = time.monotonic() + run.service.timeout_seconds
         self._refused_count = 0
         self._capture = Capture.of(run)
-        self._facts = RunFacts(
+        self._context = RunContext(
             run_id=run.pk,
             max_attempts=run.options.get("max_attempts", run.service.max_attempts),
             page_size=run.options.get("page_size"),
@@ -65,10 +65,10 @@ class Pipeline:
     def _execute(self) -> None:
         run = self._run
         with ExitStack() as stack:
-            source = stack.enter_context(_source_of(run, self._facts))
+            source = stack.enter_context(_source_of(run, self._context))
             script = run.script and stack.enter_context(Sandbox(run.script.source, name=run.service.slug))
             destination = (
-                None if run.is_dry_run else stack.enter_context(open_destination(run.service, self._facts))
+                None if run.is_dry_run else stack.enter_context(open_destination(run.service, self._context))
             )
             self.check()
             self._log.step = Step.PULL
@@ -93,8 +93,8 @@ class Pipeline:
         """Marks the pipeline as abandoned while `execute` hangs in another thread: when it wakes up, it stops."""
         self._is_left_behind = True
         self._log.detach_other_threads()
-        for break_off in self._facts.when_left:
-            break_off()
+        for shut_down in self._context.on_abandon:
+            shut_down()
 
     def check(self) -> None:
         """Raises if the run must stop.
@@ -215,9 +215,9 @@ class Pipeline:
             self._capture.add(kind=kind, **what)
 
 
-def _source_of(run: Run, facts: RunFacts) -> Source:
+def _source_of(run: Run, context: RunContext) -> Source:
     """The source of the service, or the stored pages of the run that is replayed."""
-    return Replay(run.service, run.replay_of, facts) if run.replay_of else open_source(run.service, facts)
+    return Replay(run.service, run.replay_of, context) if run.replay_of else open_source(run.service, context)
 
 
 def _bodies(**roles: Body | None) -> list[tuple[str, Body]]:

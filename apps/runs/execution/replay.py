@@ -15,8 +15,8 @@ from django.utils.translation import gettext as _
 from apps.runs.models import Payload, Run
 from apps.runs.models.payload import PayloadQuerySet
 from apps.runs.payloads.reading import open_payload
-from apps.services.connectors.base import Body, ConnectorError, Page, Record, RunFacts
-from apps.services.connectors.files.folder import told
+from apps.services.connectors.base import Body, ConnectorError, Page, Record, RunContext
+from apps.services.connectors.files.folder import translate_errors
 from apps.services.connectors.formats.documents import parse_json, records_in
 from apps.services.connectors.formats.readers import read_records
 from apps.services.definition.options import FileSource, HttpSource, read_source
@@ -45,9 +45,9 @@ def check_replay(service: Service, original: Run) -> None:
 class Replay:
     """Source with the stored pages of `original`, read with the current options of the service."""
 
-    def __init__(self, service: Service, original: Run, facts: RunFacts) -> None:
+    def __init__(self, service: Service, original: Run, context: RunContext) -> None:
         self._original = original
-        self._facts = facts
+        self._context = context
         self._options = _options_of(service)
 
     def __enter__(self) -> Self:
@@ -62,7 +62,7 @@ class Replay:
         """Raises ConnectorError, also if a page has expired since the start of the run."""
         numbers = count(1)
         for payload in _pages_of(self._original):
-            self._facts.check()
+            self._context.check()
             body: Body | None = _body_of(payload)
             origin = f"{payload.name}, stored by run {self._original.pk}"
             with closing(_opened(payload)) as stream:
@@ -73,7 +73,7 @@ class Replay:
     def _batches(self, stream: BinaryIO, origin: str) -> Iterator[list[Record]]:
         options = self._options
         if isinstance(options, FileSource):
-            size = self._facts.page_size or options.page_size
+            size = self._context.page_size or options.page_size
             records = read_records(stream, options.format, options.records, origin)
             is_empty = True
             for batch in batched(records, size):
@@ -82,7 +82,7 @@ class Replay:
             if is_empty:
                 yield []
             return
-        with told(f"{origin} cannot be read"):
+        with translate_errors(f"{origin} cannot be read"):
             data = stream.read()
         try:
             document = parse_json(data)
@@ -112,7 +112,7 @@ def _body_of(payload: Payload) -> Body:
 
 
 def _opened(payload: Payload) -> BinaryIO:
-    with told(f"{payload.name} of run {payload.run_id} cannot be read"):
+    with translate_errors(f"{payload.name} of run {payload.run_id} cannot be read"):
         return cast("BinaryIO", open_payload(payload))
 
 

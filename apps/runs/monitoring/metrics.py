@@ -85,4 +85,4 @@ def _lines(gauge: Gauge) -> Iterator[str]:
     for labels, value in gauge.samples:
         # The help texts are constant and need no escaping.
         told = ",".join(f'{name}="{word}"' for name, word in labels.items())
-        yield f"{gauge.name}{{{told}}} {float(value)!r}" if told else f"{gauge.name} {float(value)!r}"
+        yield (f"{gauge.name}{{{told}}} {float(value)!r}" if told else f"{gauge.name} {float(value)!r}")

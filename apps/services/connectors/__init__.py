@@ -1,10 +1,13 @@
-"""Connectors: how a run talks to the systems at its two ends."""
+"""Connectors: access to the source and the destination of a service.
+
+May import `definition` and the models of `apps.services`.
+"""
 
 from __future__ import annotations
 
 from django.core.exceptions import ValidationError
 
-from apps.services.connectors.base import ConnectorError, Destination, RunFacts, Source
+from apps.services.connectors.base import ConnectorError, Destination, RunContext, Source
 from apps.services.connectors.files.connector import FilePull, FilePush
 from apps.services.connectors.http.connector import HttpPull, HttpPush
 from apps.services.definition.connection_url import validate_address
@@ -14,20 +17,20 @@ from apps.services.models import Connection, Service
 __all__ = ["ConnectorError", "open_destination", "open_source"]
 
 
-def open_source(service: Service, facts: RunFacts) -> Source:
-    """Where `service` pulls from. Raises ConnectorError where its settings do not allow it."""
+def open_source(service: Service, context: RunContext) -> Source:
+    """Opens the source of `service`. Raises ConnectorError if its settings are invalid."""
     connection = _checked(service.source_connection)
     try:
         options = read_source(connection.kind, service.source_options, auth_header=connection.custom_header)
     except ValidationError as error:
         raise _unusable(service, "source", error) from None
     if isinstance(options, FileSource):
-        return FilePull(connection, options, facts)
-    return HttpPull(connection, options, facts)
+        return FilePull(connection, options, context)
+    return HttpPull(connection, options, context)
 
 
-def open_destination(service: Service, facts: RunFacts) -> Destination:
-    """Where `service` pushes to. Raises ConnectorError where its settings do not allow it."""
+def open_destination(service: Service, context: RunContext) -> Destination:
+    """Opens the destination of `service`. Raises ConnectorError if its settings are invalid."""
     connection = _checked(service.destination_connection)
     try:
         options = read_destination(
@@ -36,14 +39,14 @@ def open_destination(service: Service, facts: RunFacts) -> Destination:
     except ValidationError as error:
         raise _unusable(service, "destination", error) from None
     if isinstance(options, FileDestination):
-        return FilePush(connection, options, facts)
-    return HttpPush(connection, options, facts)
+        return FilePush(connection, options, context)
+    return HttpPush(connection, options, context)
 
 
 def _checked(connection: Connection | None) -> Connection:
-    """`connection`, whose address may have come into its row without being looked at."""
+    """`connection`, with its address validated again: rows may be written without validation."""
     if connection is None:
-        raise ConnectorError("A reported service runs elsewhere: there is nothing to pull or push here.")
+        raise ConnectorError("A reported service runs elsewhere; there is nothing to pull or push.")
     try:
         validate_address(connection.kind, connection.url)
     except ValidationError as error:
@@ -53,4 +56,4 @@ def _checked(connection: Connection | None) -> Connection:
 
 def _unusable(service: Service, side: str, error: ValidationError) -> ConnectorError:
     reasons = "; ".join(f"{key}: {' '.join(reasons)}" for key, reasons in error.message_dict.items())
-    return ConnectorError(f"The {side} of the service {service.slug} is not usable: {reasons}")
+    return ConnectorError(f"The {side} of service {service.slug} is invalid: {reasons}")

@@ -1,8 +1,8 @@
-"""Connections over the network that never reach link-local and cloud-metadata addresses.
+"""Address guard: connections never reach link-local and cloud metadata addresses.
 
-Loopback and private networks are allowed, for that is where integration systems live; the addresses refused here
-hand out the credentials of the machine itself. They are looked at when the connection is made, not in the URL, so
-that neither a name that points there, nor one that changes its mind, nor a redirect gets through.
+Loopback and private networks are allowed, because integration systems live there. Metadata addresses hand out the
+credentials of the machine. The check takes place when the connection is made, not on the URL: it also covers host
+names that resolve to such an address, DNS changes, and redirects.
 """
 
 from __future__ import annotations
@@ -34,36 +34,34 @@ REFUSED_NETWORKS = tuple(
         "192.0.0.192/32",  # Oracle's metadata.
     )
 )
-# IPv4 addresses in IPv6 clothes that ipaddress does not undress itself: NAT64, and the old compatible form.
+# IPv4 addresses within IPv6 that ipaddress does not unwrap: NAT64, and the old compatible form.
 _NETWORKS_WITH_IPV4 = (ip_network("64:ff9b::/96"), ip_network("::/96"))
 
 
 class AddressRefused(ConnectorError):
-    """The other system lives at an address that no connection may reach."""
+    """The host has an address that no connection may reach."""
 
 
-def refuse_unless_allowed(host: str, address: str) -> None:
-    """Raises AddressRefused where `address`, to which the name `host` led, is link-local or cloud metadata."""
-    for form in _forms_of(ip_address(address.partition("%")[0])):
+def check_address(host: str, address: str) -> None:
+    """Raises AddressRefused if `address`, to which `host` resolved, is link-local or cloud metadata."""
+    for form in _contained_addresses(ip_address(address.partition("%")[0])):
         if any(form in network for network in REFUSED_NETWORKS if network.version == form.version):
             where = address if host.strip("[]") == address else f"{host} is at {address}, which"
-            raise AddressRefused(
-                f"{where} is a link-local or cloud-metadata address; no connection may go there."
-            )
+            raise AddressRefused(f"{where} is a link-local or cloud metadata address, which is not allowed.")
 
 
-def refuse_unless_host_allowed(host: str) -> None:
-    """Raises AddressRefused where any address of `host` may not be reached; unknown hosts pass."""
+def check_host(host: str) -> None:
+    """Raises AddressRefused if an address of `host` is not allowed; unknown hosts pass."""
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
         return
     for *_wait, address in found:
-        refuse_unless_allowed(host, str(address[0]))
+        check_address(host, str(address[0]))
 
 
-def _forms_of(address: Address) -> list[Address]:
-    """The address itself and every IPv4 address that it carries."""
+def _contained_addresses(address: Address) -> list[Address]:
+    """The address and every IPv4 address that it contains."""
     forms: list[Address] = [address]
     if isinstance(address, IPv6Address):
         forms += [inner for inner in (address.ipv4_mapped, address.sixtofour) if inner]
@@ -75,20 +73,20 @@ def _forms_of(address: Address) -> list[Address]:
 
 
 class _GuardedHTTPConnection(HTTPConnection):
-    def break_off(self) -> None:
-        """End what another thread waits for, which closing would not."""
+    def shut_down(self) -> None:
+        """Ends a read in another thread, which closing would not do."""
         with suppress(OSError):
-            # Not an SSLSocket's own, which would first say farewell.
+            # The plain socket: an SSLSocket would first send its closing message.
             if self.sock is not None:
                 socket.socket.shutdown(self.sock, socket.SHUT_RDWR)
 
     def _new_conn(self) -> socket.socket:
-        # Before: a refused address may not answer at all, and waiting for it would look like an outage.
-        refuse_unless_host_allowed(self._dns_host)
+        # Before connecting: a refused address may not respond at all, which would look like an outage.
+        check_host(self._dns_host)
         connected = super()._new_conn()
-        # After: the name may have been given another address in between.
+        # After connecting: the name may resolve differently now.
         try:
-            refuse_unless_allowed(self.host, connected.getpeername()[0])
+            check_address(self.host, connected.getpeername()[0])
         except AddressRefused:
             connected.close()
             raise
@@ -111,9 +109,9 @@ class _GuardedHTTPConnectionPool(HTTPConnectionPool):
         self._made.add(made)
         return made
 
-    def break_off(self) -> None:
+    def shut_down(self) -> None:
         for connection in list(self._made):
-            connection.break_off()
+            connection.shut_down()
 
 
 class _GuardedHTTPSConnectionPool(_GuardedHTTPConnectionPool, HTTPSConnectionPool):
@@ -121,7 +119,7 @@ class _GuardedHTTPSConnectionPool(_GuardedHTTPConnectionPool, HTTPSConnectionPoo
 
 
 class GuardedAdapter(HTTPAdapter):
-    """Sends requests over guarded connections; neither proxies nor other settings of the environment count."""
+    """Sends requests over guarded connections; proxies and other settings of the environment are ignored."""
 
     def init_poolmanager(self, *args: object, **kwargs: object) -> None:
         super().init_poolmanager(*args, **kwargs)  # type: ignore[arg-type]  # Handed on as they came.
@@ -130,13 +128,13 @@ class GuardedAdapter(HTTPAdapter):
             "https": _GuardedHTTPSConnectionPool,
         }
 
-    def break_off(self) -> None:
-        """Shut the connections down under whoever waits for them in another thread."""
+    def shut_down(self) -> None:
+        """Shuts down the connections that another thread is waiting for."""
         for key in self.poolmanager.pools.keys():  # noqa: SIM118 - it is no dict, and refuses to be iterated
             if (pool := self.poolmanager.pools.get(key)) is not None:
-                pool.break_off()
+                pool.shut_down()
 
 
 def trusted_certificates() -> str | bool:
-    """The file of CA certificates that the operator named, or True for the usual ones."""
+    """The file of CA certificates that the operator configured, or True for the default."""
     return os.environ.get("SSL_CERT_FILE") or os.environ.get("REQUESTS_CA_BUNDLE") or True

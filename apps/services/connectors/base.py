@@ -1,4 +1,4 @@
-"""What every connector offers to the execution of a run, and what it is told about it."""
+"""Interface of connectors: source, destination, pages, deliveries and errors."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ type Record = Any
 
 
 @dataclass(frozen=True)
-class RunFacts:
-    """What a connector may know of the run that it works for."""
+class RunContext:
+    """The part of a run that a connector may know."""
 
     run_id: int
-    # Attempts for one request, the first included.
+    # Attempts for one request, including the first.
     max_attempts: int
-    # Records in a page, where the run asks for other than the service does.
+    # Records in a page, if the run differs from the service.
     page_size: int | None = None
-    # Raises where the run is to stop (cancelled, timed out, lease lost); called between pages, batches, waits.
+    # Raises if the run must stop (cancelled, timed out, lease lost); called between pages, batches and waits.
     check: Callable[[], None] = lambda: None
-    # Called from another thread where the run goes on without a connector that hangs: whatever wakes that up.
-    when_left: list[Callable[[], None]] = field(default_factory=list)
+    # Called from another thread if the connector hangs and is abandoned: each callback wakes it up.
+    on_abandon: list[Callable[[], None]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Body:
-    """Bytes that passed over the wire and may be kept as a payload."""
+    """Bytes of a request, response or file that may be stored as a payload."""
 
     content_type: str
-    # A file's extension with its dot, for the payload's name: ".json", ".csv".
+    # File extension with its dot, for the name of the payload: ".json", ".csv".
     extension: str
-    # A new stream over the bytes, from the start; the caller closes it.
+    # Opens a new stream from the start; the caller closes it.
     open: Callable[[], BinaryIO]
 
     @classmethod
@@ -42,9 +42,9 @@ class Body:
 
 
 class ConnectorError(Exception):
-    """The other system did not do its part; the message tells a person what, where and why.
+    """The other system failed; the message says what, where and why.
 
-    What was sent and what came back, where it came so far, goes along as evidence.
+    It carries the request and the response, if there are any.
     """
 
     def __init__(self, message: str, *, request: Body | None = None, response: Body | None = None) -> None:
@@ -55,13 +55,13 @@ class ConnectorError(Exception):
 
 @dataclass(frozen=True)
 class Page:
-    """Some records of the source; pages count from 1."""
+    """Records of the source; pages count from 1."""
 
     number: int
     records: list[Record]
-    # Where it came from, for the log: "https://shop/orders?page=2", "in/a.csv, records 1–1000".
+    # Origin for the log: "https://shop/orders?page=2", "in/a.csv, records 1–1000".
     origin: str
-    # As the source sent it; None where an earlier page's body holds these records too.
+    # As received; None if the body of an earlier page contains these records too.
     body: Body | None = None
 
 
@@ -71,19 +71,19 @@ class Delivery:
 
     page: int
     batch: int
-    # Records that the destination accepted, and that it refused for what they are (4xx).
+    # Records that the destination accepted and refused (4xx).
     accepted: int
     refused: int
     # For the log: "POST https://warehouse/stock: 201", "out/7-1.ndjson written".
     outcome: str
     request: Body | None = None
     response: Body | None = None
-    # Told where records were refused: why, in the destination's words, shortened.
+    # Reason of a refusal in the words of the destination, shortened.
     refusal: str = ""
 
 
 class Source(Protocol):
-    """Where records come from. Used in a `with` block, which lets go of what it opened."""
+    """Source of records. A `with` block closes what it opened."""
 
     def __enter__(self) -> Self: ...
     def __exit__(
@@ -91,12 +91,12 @@ class Source(Protocol):
     ) -> None: ...
 
     def pages(self) -> Iterator[Page]:
-        """Pulls page by page, holding one at a time. Raises ConnectorError."""
+        """Pulls page by page. Raises ConnectorError."""
         ...
 
 
 class Destination(Protocol):
-    """Where records go. Used in a `with` block; leaving it by an error undoes what is not yet whole."""
+    """Destination of records. Leaving the `with` block by an error discards incomplete files."""
 
     def __enter__(self) -> Self: ...
     def __exit__(
@@ -104,12 +104,12 @@ class Destination(Protocol):
     ) -> None: ...
 
     def push(self, page: int, records: list[Record]) -> Iterator[Delivery]:
-        """Pushes the records of one page in batches, a delivery each.
+        """Pushes the records of one page in batches and yields a delivery for each.
 
-        A batch that is refused (4xx) is a delivery; raises ConnectorError where the destination is at fault.
+        A refused batch (4xx) is a delivery as well. Raises ConnectorError if the destination fails.
         """
         ...
 
     def finish(self) -> Iterator[Delivery]:
-        """After the last page: what stands to be delivered, such as one file for all pages."""
+        """Delivers what remains after the last page, such as one file for all pages."""
         ...

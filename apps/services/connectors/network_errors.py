@@ -1,4 +1,4 @@
-"""Failures of the network, sorted into those that may pass and those that will not, in plain words."""
+"""Network errors: classification into temporary and permanent ones, and their messages."""
 
 from __future__ import annotations
 
@@ -12,45 +12,45 @@ from apps.services.connectors.base import ConnectorError
 from apps.services.connectors.retry import TemporaryError
 
 
-def unreachable(shown: str, error: Exception) -> ConnectorError:
-    """The error to raise where the request `shown` got no whole answer; a TemporaryError where it may pass."""
+def connection_error(shown: str, error: Exception) -> ConnectorError:
+    """The error for a request without a complete response; a TemporaryError if a retry may help."""
     causes = _causes_of(error)
     for cause in causes:
         if isinstance(cause, ssl.SSLError | requests.exceptions.SSLError | urllib3.exceptions.SSLError):
             return ConnectorError(_tls_failure(shown, causes))
         if isinstance(cause, urllib3.exceptions.DecodeError):
-            return ConnectorError(f"{shown}: the answer is compressed in a broken way.")
+            return ConnectorError(f"{shown}: the compressed response is damaged.")
         if isinstance(cause, socket.gaierror):
-            return TemporaryError(f"{shown}: the host name is not known ({cause.strerror})")
+            return TemporaryError(f"{shown}: unknown host ({cause.strerror})")
     for cause in causes:
-        # A connection that was refused counts as one that timed out in urllib3's classes.
+        # In urllib3 a refused connection is a subclass of a connect timeout.
         if isinstance(cause, urllib3.exceptions.NewConnectionError):
             break
         if isinstance(cause, urllib3.exceptions.ConnectTimeoutError | requests.exceptions.ConnectTimeout):
-            return TemporaryError(f"{shown}: no connection in time")
+            return TemporaryError(f"{shown}: connect timeout")
         if isinstance(
             cause, TimeoutError | urllib3.exceptions.ReadTimeoutError | requests.exceptions.ReadTimeout
         ):
-            return TemporaryError(f"{shown}: no answer in time")
+            return TemporaryError(f"{shown}: read timeout")
     reason = _reason_of(causes)
     if isinstance(error, requests.exceptions.ConnectionError | urllib3.exceptions.ProtocolError):
-        return TemporaryError(f"{shown}: the connection failed ({reason})")
-    return ConnectorError(f"{shown}: this cannot be sent ({reason}).")
+        return TemporaryError(f"{shown}: connection failed ({reason})")
+    return ConnectorError(f"{shown}: invalid request ({reason}).")
 
 
 def _tls_failure(shown: str, causes: list[BaseException]) -> str:
     for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return (
-                f"{shown}: the TLS certificate is not trusted ({cause.verify_message}). If it is your own, name the "
-                "file of its CA in SSL_CERT_FILE."
+                f"{shown}: the TLS certificate is not trusted ({cause.verify_message}). For a private CA, "
+                "name its file in SSL_CERT_FILE."
             )
     reason = next((cause.reason for cause in causes if isinstance(cause, ssl.SSLError)), None)
     return f"{shown}: TLS failed ({(reason or _reason_of(causes)).replace('_', ' ').lower()})."
 
 
 def _causes_of(error: BaseException) -> list[BaseException]:
-    """`error` and what lies beneath it, outermost first; the libraries wrap in arguments, reasons and causes."""
+    """`error` and its causes, outermost first; the libraries use arguments, reasons and causes."""
     causes: list[BaseException] = []
     waiting: list[object] = [error]
     while waiting:
@@ -62,7 +62,7 @@ def _causes_of(error: BaseException) -> list[BaseException]:
 
 
 def _reason_of(causes: list[BaseException]) -> str:
-    """What the operating system said, or else the innermost words."""
+    """The text of the operating system, or of the innermost error."""
     for cause in causes:
         if isinstance(cause, OSError) and cause.strerror:
             return cause.strerror

@@ -1,4 +1,7 @@
-"""Custom scripts: Starlark in a child process that has limits, no input, no output and no secrets."""
+"""Sandbox for custom scripts: Starlark in a child process with limits, without files, network and secrets.
+
+May import nothing of the other packages.
+"""
 
 from apps.services.sandbox.limits import Limits, ScriptError
 from apps.services.sandbox.process import Sandbox, check_script

@@ -1,6 +1,6 @@
-"""The child process: takes its limits, then evaluates the script that it is sent, call by call.
+"""Child process: applies its limits, then evaluates the script call by call.
 
-`apps.services.sandbox.process` starts it, with an empty environment, and talks to it by frames.
+`apps.services.sandbox.process` starts it with an empty environment and talks to it in frames.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from apps.services.sandbox.evaluation import Script, Watch
 from apps.services.sandbox.limits import OUT_OF_MEMORY, Limits, ScriptError
 from apps.services.sandbox.protocol import Kind, Unpacker, pack
 
-# Deeply nested values make the interpreter's encoder call itself as deeply.
+# The interpreter's encoder recurses as deep as the values are nested.
 _STACK_BYTES = 64 * 1024 * 1024
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NO_NEW_PRIVS = 38
 
 
 def main() -> None:
-    frames, answers = _take_pipes()
-    _die_with_parent()
+    frames, answers = reserve_pipes()
+    end_with_parent()
     _write(answers, Kind.READY)
     script: Script | None = None
     for kind, body in frames:
@@ -45,7 +45,7 @@ def main() -> None:
 
 def _load(order: dict[str, object], answers: int) -> Script:
     limits = Limits(**order["limits"])  # type: ignore[arg-type]
-    _take_limits(limits)
+    apply_limits(limits)
 
     def write_log(message: str, level: str) -> None:
         _write(answers, Kind.LOG, json.dumps({"message": message, "level": level}).encode())
@@ -53,8 +53,8 @@ def _load(order: dict[str, object], answers: int) -> Script:
     return Script(str(order["source"]), str(order["name"]), Watch(limits), write_log)
 
 
-def _take_pipes() -> tuple[Iterator[tuple[Kind, bytes]], int]:
-    """Keeps the two pipes to itself: what anything else prints must not run into the frames."""
+def reserve_pipes() -> tuple[Iterator[tuple[Kind, bytes]], int]:
+    """Reserves the two pipes: prints of other code must not get into the frames."""
     questions, answers = os.dup(0), os.dup(1)
     nothing = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1, 2):
@@ -76,8 +76,8 @@ def _write(answers: int, kind: Kind, body: bytes = b"") -> None:
         view = view[os.write(answers, view) :]
 
 
-def _die_with_parent() -> None:
-    """Where the system can do it, it ends this process when its parent has died; the first to go if memory ends."""
+def end_with_parent() -> None:
+    """Ends this process when its parent dies, where the system supports it, and first if memory runs out."""
     if sys.platform != "linux":
         return
     libc = ctypes.CDLL(None)
@@ -88,8 +88,8 @@ def _die_with_parent() -> None:
     Path("/proc/self/oom_score_adj").write_text("1000")
 
 
-def _take_limits(limits: Limits) -> None:
-    """What this process may take of the system, and can never get back."""
+def apply_limits(limits: Limits) -> None:
+    """Sets the resource limits of this process irrevocably."""
     for what, most in (
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_FSIZE, 0),
@@ -101,16 +101,18 @@ def _take_limits(limits: Limits) -> None:
     if hard == resource.RLIM_INFINITY or hard > _STACK_BYTES:
         resource.setrlimit(resource.RLIMIT_STACK, (_STACK_BYTES, hard))
     if sys.platform == "linux":
-        # What grows step by step is stopped at the limit, with the script's own traceback; this is for leaps.
+        # Gradual growth is stopped with the traceback of the script; this limit catches sudden growth.
         own = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         most = own + 3 * limits.memory_bytes
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
 
 
 def _break_off(answers: int, error: BaseException) -> NoReturn:
-    """The interpreter is in no state to go on; the parent starts another process if there is more to do."""
+    """Ends the process: the interpreter cannot continue; the parent starts another one."""
     if isinstance(error, MemoryError) or "out of memory" in str(error):
         os._exit(OUT_OF_MEMORY)
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    _write(answers, Kind.ERROR, f"error: the script broke the interpreter: {reason}".encode(errors="replace"))
+    _write(
+        answers, Kind.ERROR, f"error: the script crashed the interpreter: {reason}".encode(errors="replace")
+    )
     os._exit(1)

@@ -1,10 +1,10 @@
-"""Turns the interpreter's error into what the author of a script needs: his own lines, and the reason."""
+"""Error messages of scripts: the author's own lines, and the reason."""
 
 from __future__ import annotations
 
 import re
 
-# What surrounds a script has this for its file name, and is left out of what people read.
+# File name of the code around a script, which is left out of tracebacks.
 OURS = "<synclog>"
 
 _OUR_FRAME = re.compile(rf"^  \* {OURS}:\d+, in .*\n(      .*\n)?", re.MULTILINE)
@@ -21,23 +21,23 @@ _FRAMES_AT_EACH_END = 8
 _LONGEST_LINE = 300
 _LONGEST_TEXT = 8000
 
-# The interpreter's words, where they do not tell what to do.
+# Messages of the interpreter that do not say what to do.
 _PLAINER = (
     (
         re.compile(r"Operation `serde::serialize` not supported on type `(\w+)`"),
-        r"a value of type \1 cannot be turned into JSON",
+        r"a value of type \1 cannot be encoded as JSON",
     ),
     (
         re.compile(r"^error: key must be a string", re.MULTILINE),
-        "error: JSON has only text for keys of a dict",
+        "error: keys of a dict must be text in JSON",
     ),
     (
         re.compile(r"^error: Cycle detected.*", re.MULTILINE),
-        "error: a list or dict that holds itself cannot be turned into JSON",
+        "error: a list or dict that contains itself cannot be encoded as JSON",
     ),
     (
         re.compile(r"^error: Module has no symbol `transform`.*", re.MULTILINE),
-        "error: the script defines no function transform; write: def transform(records):",
+        "error: the script has no function transform; write: def transform(records):",
     ),
     (
         re.compile(r"^error: Integer value is too big to fit in i32: .*", re.MULTILINE),
@@ -46,13 +46,13 @@ _PLAINER = (
     (re.compile(r"^error: fail: ", re.MULTILINE), "error: "),
     (
         re.compile(r"^error: Starlark call stack overflow", re.MULTILINE),
-        "error: too many calls inside of each other",
+        "error: too many nested calls",
     ),
 )
 
 
-def explain(text: str, *, stopped: str = "") -> str:
-    """The traceback of the script alone; `stopped` tells why it was broken off, if it was."""
+def error_message(text: str, *, stopped: str = "") -> str:
+    """The traceback of the script alone; `stopped` is the reason if it was stopped."""
     for pattern in (_OUR_FRAME, _NATIVE_FRAME, _ENTRY_FRAME, _OUR_PLACE):
         text = pattern.sub("", text)
     if stopped:
@@ -71,7 +71,7 @@ def explain(text: str, *, stopped: str = "") -> str:
 
 
 def with_headline(text: str) -> str:
-    """The explanation below one sentence that tells the reason and the line, where it has both."""
+    """The explanation after a sentence with the reason and the line, if there are any."""
     reason, places = _REASON.search(text), _PLACE.findall(text)
     if reason is None or not places:
         return text
@@ -79,7 +79,7 @@ def with_headline(text: str) -> str:
 
 
 def _shorten_frames(text: str) -> str:
-    """Of a long way down, only the beginning and the end."""
+    """Shortens a deep traceback to its beginning and its end."""
     frames = list(_FRAME.finditer(text))
     left_out = frames[_FRAMES_AT_EACH_END:-_FRAMES_AT_EACH_END]
     if len(left_out) < 2:

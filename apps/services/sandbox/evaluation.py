@@ -1,4 +1,4 @@
-"""Evaluates a script with Starlark, watched over by timers and a measure of memory. Runs in the child process."""
+"""Evaluation of a script with Starlark, watched by timers and memory checks. Runs in the child process."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from pathlib import Path
 
 import starlark
 
-from apps.services.sandbox.error_messages import OURS, explain
+from apps.services.sandbox.error_messages import OURS, error_message
 from apps.services.sandbox.library import LIBRARY
 from apps.services.sandbox.limits import MIB, Limits, ScriptError, too_large
 
 LEVELS = ("debug", "info", "warning", "error")
 
-# Evaluated before the script, which sees what it defines.
+# Evaluated before the script, which sees its definitions.
 _PRELUDE = """
 def log(message, level = "info"):
     _log(message if type(message) == "string" else str(message), level)
@@ -35,7 +35,7 @@ def print(*values):
     for module, functions in LIBRARY.items()
 )
 
-# Evaluated after the script. Text is many times faster than objects; it is the way for all but a few records.
+# Evaluated after the script. JSON text is many times faster than objects for all but a few records.
 _ENTRANCES = """
 load("script", "transform")
 
@@ -59,30 +59,30 @@ def encode(result):
 """
 _DECODING = re.compile(rf" --> {OURS}:10:")
 _DEFINITION = re.compile(r"^(?:def transform\b|transform\s*=)", re.MULTILINE)
-# The parser names the beginning, and no line, where it misses something at the end.
+# If something is missing at the end, the parser names the beginning and no line.
 _AT_THE_END = re.compile(r"^--> .*:1:1$", re.MULTILINE)
 _NO_SUCH_PARAMETER = "`no_such_parameter` extra named parameter"
 _WRONG_PARAMETERS = re.compile(r"^(?:Missing .*|Found .* (?:positional|named) .*|Wrong number .*)$")
 
-# The interpreter's decoder makes a float of a whole number of more than 64 bits.
+# The interpreter decodes integers of more than 64 bits as floats.
 _LONG_NUMBER = re.compile(r"\d{19,}")
 
 _E = starlark.LibraryExtension
 _GLOBALS = starlark.Globals.extended_by([_E.Map, _E.Filter, _E.Partial, _E.Json, _E.StructType])
-# The interpreter asks whether to go on after every so many steps; to measure costs more than to ask.
+# Steps between two checks; measuring costs more than the check itself.
 _QUESTIONS_PER_MEASURE = 4
 
 
-# Counted for each line of the log besides its text, so that empty lines come to an end too.
+# Counted for each log line besides its text, so that empty lines are limited as well.
 _BYTES_OF_A_LINE = 64
 
 
 class LimitReached(Exception):
-    """A limit was reached inside of a function of the library."""
+    """A limit was reached within a library function."""
 
 
 class Watch:
-    """Knows whether the script is to stop, and why: set by timers and by measuring."""
+    """Decides whether the script must stop, and why: by timers and measurements."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
@@ -99,10 +99,10 @@ class Watch:
 
     @contextmanager
     def over_call(self) -> Iterator[None]:
-        """The limits hold for what is inside of the block."""
+        """Applies the limits within the block."""
         self.stopped = ""
         self._most_memory = self._memory.held() + self.limits.memory_bytes
-        # Should the timers not get through: the system ends the process.
+        # In case the timers do not get through, the system ends the process.
         max_seconds = int(time.process_time() + self.limits.cpu_seconds) + 2
         hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
         resource.setrlimit(resource.RLIMIT_CPU, (max_seconds, hard))
@@ -115,14 +115,14 @@ class Watch:
             signal.setitimer(signal.ITIMER_PROF, 0)
 
     def is_to_stop(self) -> bool:
-        """Asked by the interpreter while it evaluates."""
+        """Called by the interpreter during evaluation."""
         self._questions += 1
         if self._questions % _QUESTIONS_PER_MEASURE == 0 and self._memory.held() > self._most_memory:
-            self.stopped = f"the script took more than {self.limits.memory_bytes / MIB:g} MiB of memory"
+            self.stopped = f"the script used more than {self.limits.memory_bytes / MIB:g} MiB of memory"
         return bool(self.stopped)
 
     def library(self, function: Callable[..., object]) -> Callable[..., object]:
-        """`function`, such that a timer can break into it: a regular expression may run for years."""
+        """`function`, interruptible by a timer: a regular expression may run for years."""
 
         @functools.wraps(function)
         def call(*arguments: object, **named: object) -> object:
@@ -141,10 +141,10 @@ class Watch:
 
 
 class Script:
-    """A script that has been evaluated once and can be called for each page."""
+    """A script that was evaluated once and is called for each page."""
 
     def __init__(self, source: str, name: str, watch: Watch, write_log: Callable[[str, str], None]) -> None:
-        """Raises ScriptError where the script is wrong as it stands."""
+        """Raises ScriptError if the script is invalid."""
         self._source = source
         self._name = name
         self._watch = watch
@@ -176,7 +176,7 @@ class Script:
         self._probe()
 
     def _probe(self) -> None:
-        """Raises ScriptError unless `transform` takes one list; the call is one that never gets into it."""
+        """Raises ScriptError unless `transform` takes one list; the call never enters it."""
         try:
             self._entrances.call_with(self._options, "probe")
         except starlark.StarlarkError as error:
@@ -184,14 +184,14 @@ class Script:
                 raise ScriptError(self._explained(error)) from None
 
     def transform(self, text: str) -> str:
-        """A list of records as JSON, into the list that the script made of it. Raises ScriptError."""
+        """Passes a list of records as JSON to the script and returns its list. Raises ScriptError."""
         self._log_bytes = 0
         with self._limited():
             if not _LONG_NUMBER.search(text):
                 try:
                     return self._call("call_with_text", text)
                 except starlark.StarlarkError as error:
-                    # It decodes no more than 128 levels.
+                    # The decoder is limited to 128 levels.
                     if not _DECODING.search(str(error)):
                         raise
             return self._call("call_with_objects", json.loads(text))
@@ -211,24 +211,24 @@ class Script:
             raise ScriptError(self._explained(error)) from None
 
     def _explained(self, error: starlark.StarlarkError) -> str:
-        text = explain(str(error), stopped=self._watch.stopped)
+        text = error_message(str(error), stopped=self._watch.stopped)
         if _WRONG_PARAMETERS.match(text):
             text = f"transform must take one parameter, the list of records\n({text})"
         return self._placed(text)
 
     def _placed(self, text: str) -> str:
-        """With a place in the script, for errors that come without one."""
+        """Adds a position in the script to errors that have none."""
         if _AT_THE_END.search(text):
             lines = self._source.rstrip().split("\n")
             return _AT_THE_END.sub(f" --> {self._name}:{len(lines)}:{len(lines[-1]) + 1}", text)
-        # What is said of the whole of it is said of the line where it begins.
+        # An error about the whole script is reported at its first line.
         if f"{self._name}:" not in text and (definition := _DEFINITION.search(self._source)):
             return f"{text}\n --> {self._name}:{self._source.count('\n', 0, definition.start()) + 1}:1"
         return text
 
     def _log(self, message: str, level: str) -> None:
         if level not in LEVELS:
-            raise ValueError(f"there is no level {level!r}; write one of {', '.join(LEVELS)}")
+            raise ValueError(f"unknown level {level!r}; write one of {', '.join(LEVELS)}")
         self._log_bytes += len(message.encode()) + _BYTES_OF_A_LINE
         if self._log_bytes > self._watch.limits.log_bytes:
             raise LimitReached(
@@ -238,7 +238,7 @@ class Script:
 
 
 class Memory:
-    """Bytes of memory that this process has been given."""
+    """Bytes of memory of this process."""
 
     def __init__(self) -> None:
         statm = Path("/proc/self/statm")
@@ -247,7 +247,7 @@ class Memory:
 
     def held(self) -> int:
         if self._statm is None:
-            # The most that it ever held, which will do.
+            # The peak is sufficient.
             unit = 1 if sys.platform == "darwin" else 1024
             return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
         return int(os.pread(self._statm, 100, 0).split()[0]) * self._page

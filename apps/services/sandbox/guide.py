@@ -1,4 +1,4 @@
-"""What those who write scripts have to know, as text beside the field of the form."""
+"""Help text for authors of scripts, shown beside the field of the form."""
 
 from django.utils.translation import gettext_lazy as _
 

@@ -1,6 +1,6 @@
-"""What scripts may call beyond Starlark itself: pure functions on text and numbers.
+"""Functions that scripts may call in addition to Starlark: pure functions on text and numbers.
 
-They run in the child process. `apps.services.sandbox.guide` describes them to those who write scripts.
+They run in the child process. `apps.services.sandbox.guide` describes them to authors of scripts.
 """
 
 from __future__ import annotations
@@ -11,24 +11,26 @@ import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 
-# By the module and the name that they have in scripts.
+# By module and name in scripts.
 type Library = dict[str, dict[str, Callable[..., object]]]
 
 
 def _moment(value: str) -> date:
-    """A date, or a date with its time, of ISO 8601."""
+    """A date of ISO 8601, with or without a time."""
     if not isinstance(value, str):
-        raise TypeError(f"{value!r} is no date; write it as text, such as 2026-01-31 or 2026-01-31T12:00:00Z")
+        raise TypeError(
+            f"{value!r} is not a date; write it as text, such as 2026-01-31 or 2026-01-31T12:00:00Z"
+        )
     try:
         return date.fromisoformat(value) if len(value) == len("2026-01-31") else datetime.fromisoformat(value)
     except ValueError:
         raise ValueError(
-            f"{value!r} is no date of ISO 8601, such as 2026-01-31 or 2026-01-31T12:00:00Z"
+            f"{value!r} is not an ISO 8601 date, such as 2026-01-31 or 2026-01-31T12:00:00Z"
         ) from None
 
 
 def _with_time(value: str) -> datetime:
-    """The moment in UTC; without a time it is midnight, without a zone it is UTC."""
+    """The time in UTC; midnight if there is no time, UTC if there is no zone."""
     moment = _moment(value)
     if not isinstance(moment, datetime):
         moment = datetime(moment.year, moment.month, moment.day, tzinfo=UTC)
@@ -96,7 +98,7 @@ def split(pattern: str, text: str) -> list[str | None]:
 
 def _bytes(text: str) -> bytes:
     if not isinstance(text, str):
-        raise TypeError(f"{text!r} is no text; write str(…) around it")
+        raise TypeError(f"{text!r} is not text; write str(…) around it")
     return text.encode()
 
 

@@ -1,4 +1,4 @@
-"""What a script may take, and how it is told that it took more."""
+"""Limits of a script, and the errors when it exceeds them."""
 
 from __future__ import annotations
 
@@ -6,31 +6,31 @@ from dataclasses import dataclass
 
 MIB = 1024 * 1024
 
-# What the child process ends with when it had no more memory.
+# Exit code of the child process when it ran out of memory.
 OUT_OF_MEMORY = 70
 
 
 class ScriptError(Exception):
-    """The script failed, or was stopped: its own traceback, or the reason in plain words."""
+    """The script failed or was stopped: its traceback, or the reason."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What one call of a script may take; what it defines outside of functions counts as a call."""
+    """Limits of one call of a script; the code outside of functions counts as one call."""
 
-    # Seconds on the clock, of which so many on the processor.
+    # Wall time in seconds, and the CPU time within it.
     wall_seconds: float = 60
     cpu_seconds: float = 60
-    # Bytes beyond what the interpreter itself takes; one step may leap to thrice as many.
+    # Bytes beyond the interpreter itself; a single step may use three times as much.
     memory_bytes: int = 512 * MIB
-    # Bytes of log(), each line counted with 64 more.
+    # Bytes of log(); each line counts 64 more.
     log_bytes: int = 1 * MIB
     # Bytes of the records that `transform` returns, as JSON.
     result_bytes: int = 8 * MIB
-    # Functions that are inside of each other at one time.
+    # Depth of nested calls.
     call_depth: int = 200
 
 
 def too_large(size: int, limits: Limits) -> str:
-    """What is said of `size` bytes of result."""
+    """The message for a result of `size` bytes."""
     return f"transform returned {size / MIB:.1f} MiB; it may return {limits.result_bytes / MIB:g} MiB at most"

@@ -1,4 +1,4 @@
-"""Starts the child process of a script, talks to it, and ends it when it takes too long."""
+"""Starts the child process of a script, talks to it, and ends it when it exceeds its time."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from apps.services.sandbox.error_messages import with_headline
 from apps.services.sandbox.limits import MIB, OUT_OF_MEMORY, Limits, ScriptError, too_large
 from apps.services.sandbox.protocol import Kind, Unpacker, pack
 
-# What log() says arrives here, so that a line tells that it is the script's.
+# Logger of log(), so that a line shows that it comes from the script.
 script_logger = logging.getLogger("apps.services.script")
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 _ROOT = Path(__file__).resolve().parents[3]
 _PROGRAM = "import sys; sys.path.append(sys.argv[1]); from apps.services.sandbox.child import main; main()"
-# Seconds that Python may take to start on a busy machine.
+# Time that Python may take to start on a busy machine, in seconds.
 _START_SECONDS = 60
-# Seconds after which a child that should have stopped the script itself is killed.
+# Time after which a child that has not stopped the script itself is killed, in seconds.
 _GRACE_SECONDS = 2
 _CHECK_SECONDS = 1.0
 
@@ -56,10 +56,10 @@ class Sandbox:
         self.close()
 
     def transform(self, records: list[Any], check: Callable[[], None] = lambda: None) -> list[Any]:
-        """What the script makes of the records of one page.
+        """The records that the script returns for the records of one page.
 
-        `check` is called about every second; if it raises, the script is ended and the error goes on to the caller.
-        Raises ScriptError, whose text is the script's own traceback or the reason in plain words.
+        `check` is called about every second; if it raises, the script is ended and the error is raised. Raises
+        ScriptError with the traceback of the script or the reason.
         """
         question = pack(Kind.CALL, _encoded(records))
         try:
@@ -67,12 +67,12 @@ class Sandbox:
                 self._child = self._load(check)
             return _decoded(self._child.ask(question, Kind.RESULT, check))
         except BaseException:
-            # It may be in the middle of something, and a run that failed does not call again.
+            # The child may be busy, and a failed run does not call again.
             self.close()
             raise
 
     def check(self) -> None:
-        """Raises ScriptError unless the script is sound and has a `transform` that takes one list."""
+        """Raises ScriptError unless the script is valid and has a `transform` that takes one list."""
         self._load(lambda: None, is_quiet=True)
         self.close()
 
@@ -90,10 +90,7 @@ class Sandbox:
 
 
 def check_script(source: str) -> None:
-    """Whether a service may have this script: it is evaluated, but `transform` is not called.
-
-    Raises ScriptError.
-    """
+    """Validates a script: it is evaluated, but `transform` is not called. Raises ScriptError."""
     limits = Limits(wall_seconds=1.5, cpu_seconds=1.5, memory_bytes=256 * MIB)
     sandbox = Sandbox(source, limits=limits)
     try:
@@ -103,7 +100,7 @@ def check_script(source: str) -> None:
 
 
 class Child:
-    """The process, and the two pipes to it."""
+    """The process and the two pipes to it."""
 
     def __init__(self, limits: Limits, *, is_quiet: bool) -> None:
         self._limits = limits
@@ -129,7 +126,7 @@ class Child:
         self._converse(b"", Kind.READY, check, _START_SECONDS)
 
     def ask(self, question: bytes, wanted: Kind, check: Callable[[], None]) -> bytes:
-        """The body of the answer. Raises ScriptError."""
+        """The body of the response. Raises ScriptError."""
         return self._converse(question, wanted, check, self._limits.wall_seconds + _GRACE_SECONDS)
 
     def close(self) -> None:
@@ -140,7 +137,7 @@ class Child:
         self._process.wait()
 
     def _converse(self, question: bytes, wanted: Kind, check: Callable[[], None], seconds: float) -> bytes:
-        """Writes and reads at once, so that neither process waits for the other to read."""
+        """Writes and reads at the same time, so that neither process waits for the other."""
         left = memoryview(question)
         now = time.monotonic()
         deadline, next_check = now + seconds, now + _CHECK_SECONDS
@@ -169,17 +166,17 @@ class Child:
         except BlockingIOError:
             return left
         except BrokenPipeError:
-            # How it ended is told when its end of the other pipe is read.
+            # The end of the other pipe tells how it ended.
             return left[len(left) :]
 
     def _read(self, wanted: Kind) -> bytes | None:
-        """The body of the wanted answer, once it is whole. Raises ScriptError where the child tells of one."""
+        """The body of the expected response when it is complete. Raises ScriptError if the child reports one."""
         try:
             data = os.read(self._answers, 1 << 20)
         except BlockingIOError:
             return None
         if not data:
-            raise ScriptError(self._last_words())
+            raise ScriptError(self._exit_reason())
         self._unpacker.feed(data)
         while frame := self._unpacker.next():
             kind, body = frame
@@ -208,8 +205,8 @@ class Child:
             return f"The script's process did not start within {_START_SECONDS} s."
         return f"The script ran for {self._limits.wall_seconds:g} s and was stopped."
 
-    def _last_words(self) -> str:
-        """Why the child is no more."""
+    def _exit_reason(self) -> str:
+        """Why the child has ended."""
         code = self._process.wait()
         memory = f"{self._limits.memory_bytes / MIB:g} MiB"
         if code in (OUT_OF_MEMORY, -signal.SIGABRT):

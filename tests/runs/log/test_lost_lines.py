@@ -62,7 +62,12 @@ def test_the_losses_of_a_dead_worker_are_told(run, monkeypatch, is_killed):
 
     assert close_lost_runs(worker="here:2") == 1
 
-    assert told(run) == ("lost", False, 2, "the spool could not be written: No space left on device")
+    assert told(run) == (
+        "lost",
+        False,
+        2,
+        "the spool could not be written: No space left on device",
+    )
     assert list(settings.SPOOL_DIR.iterdir()) == []
 
 
@@ -75,7 +80,12 @@ def test_they_are_told_late_where_the_run_was_closed_elsewhere(run, monkeypatch)
     folder.rename(settings.SPOOL_DIR)
     ship_leftover_spools()
 
-    assert told(run) == ("lost", False, 2, "the spool could not be written: No space left on device")
+    assert told(run) == (
+        "lost",
+        False,
+        2,
+        "the spool could not be written: No space left on device",
+    )
     assert list(settings.SPOOL_DIR.iterdir()) == []
 
 

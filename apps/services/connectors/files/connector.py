@@ -1,4 +1,4 @@
-"""The connector `file`: pulls records from files, pushes them to files."""
+"""File connector: pull from files, push to files."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 
-from apps.services.connectors.base import Body, ConnectorError, Delivery, Page, Record, RunFacts
-from apps.services.connectors.files.folder import Folder, PendingFile, told
+from apps.services.connectors.base import Body, ConnectorError, Delivery, Page, Record, RunContext
+from apps.services.connectors.files.folder import Folder, PendingFile, translate_errors
 from apps.services.connectors.files.local_folder import LocalFolder
 from apps.services.connectors.files.remote_folder import RemoteFolder
 from apps.services.connectors.formats.readers import CONTENT_TYPES, read_records
@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 
 def folder_of(connection: Connection) -> Folder:
-    """The folder that `connection` names. Raises ConnectorError where it may not or cannot be used."""
+    """The folder of `connection`. Raises ConnectorError if it is not allowed or not available."""
     parts = urlsplit(connection.url)
     if parts.scheme == "file" and not parts.netloc:
         return LocalFolder(connection.url.removeprefix("file://"))
@@ -33,13 +33,13 @@ def folder_of(connection: Connection) -> Folder:
 
 
 class FilePull:
-    """Pulls the records of every file that a path names, in the order of their names."""
+    """Pulls the records of every file that matches the path, in the order of their names."""
 
-    def __init__(self, connection: Connection, options: FileSource, facts: RunFacts) -> None:
+    def __init__(self, connection: Connection, options: FileSource, context: RunContext) -> None:
         self._folder = folder_of(connection)
         self._place = connection.url
         self._options = options
-        self._facts = facts
+        self._context = context
 
     def __enter__(self) -> Self:
         return self
@@ -58,13 +58,13 @@ class FilePull:
             for page in self._pages_of(name, numbers):
                 if page.number > settings.MAX_PAGES:
                     raise ConnectorError(
-                        f"The files hold more than {settings.MAX_PAGES} pages, the most of one run. Set a larger "
-                        "“page_size”, or raise SYNCLOG_MAX_PAGES."
+                        f"The files contain more than {settings.MAX_PAGES} pages, the limit of one run. "
+                        "Set a larger “page_size”, or raise SYNCLOG_MAX_PAGES."
                     )
                 yield page
 
     def _pages_of(self, name: str, numbers: Iterator[int]) -> Iterator[Page]:
-        size = self._facts.page_size or self._options.page_size
+        size = self._context.page_size or self._options.page_size
         body: Body | None = self._body(name)
         last = 0
         with self._folder.open(name) as stream:
@@ -73,15 +73,15 @@ class FilePull:
                 first, last = last + 1, last + len(batch)
                 yield Page(next(numbers), list(batch), f"{name}, records {first}–{last}", body)
                 body = None
-                self._facts.check()
+                self._context.check()
         if body:
             yield Page(next(numbers), [], f"{name}, no records", body)
 
     def _batches(self, records: Iterator[Record], size: int, name: str) -> Iterator[tuple[Record, ...]]:
         batches = batched(records, size)
         while True:
-            # Only the reading: what happens to the page elsewhere is no failure of the file.
-            with told(f"{name} cannot be read"):
+            # Reading only: errors in the processing of the page are not errors of the file.
+            with translate_errors(f"{name} cannot be read"):
                 batch = next(batches, None)
             if batch is None:
                 return
@@ -95,7 +95,7 @@ class FilePull:
 
 @dataclass
 class _OpenFile:
-    """The file of the whole run, while it is being written."""
+    """The file for the whole run while it is written."""
 
     name: str
     pending: PendingFile
@@ -104,12 +104,12 @@ class _OpenFile:
 
 
 class FilePush:
-    """Pushes records to a file for each page, or to one for the whole run; none is seen before it is whole."""
+    """Pushes records to one file per page or per run; a file is visible only when it is complete."""
 
-    def __init__(self, connection: Connection, options: FileDestination, facts: RunFacts) -> None:
+    def __init__(self, connection: Connection, options: FileDestination, context: RunContext) -> None:
         self._folder = folder_of(connection)
         self._options = options
-        self._facts = facts
+        self._context = context
         self._open: _OpenFile | None = None
         self._last_page = 0
 
@@ -130,13 +130,13 @@ class FilePush:
     def push(self, page: int, records: list[Record]) -> Iterator[Delivery]:
         if not records:
             return
-        self._facts.check()
+        self._context.check()
         self._last_page = page
         if self._open is None:
             self._open = self._create(page)
         name = self._open.name
         for record in records:
-            with told(f"{name} cannot be written"):
+            with translate_errors(f"{name} cannot be written"):
                 self._open.writer.write(record)
         self._open.record_count += len(records)
         if "{page}" in self._options.path:
@@ -147,12 +147,12 @@ class FilePush:
             yield self._complete(self._open)
 
     def _create(self, page: int) -> _OpenFile:
-        name = self._options.path.replace("{run}", str(self._facts.run_id)).replace("{page}", str(page))
+        name = self._options.path.replace("{run}", str(self._context.run_id)).replace("{page}", str(page))
         pending = self._folder.create(name)
         return _OpenFile(name, pending, record_writer(pending.stream, self._options.format, name))
 
     def _complete(self, file: _OpenFile) -> Delivery:
-        with told(f"{file.name} cannot be written"):
+        with translate_errors(f"{file.name} cannot be written"):
             file.writer.end()
         file.pending.keep()
         self._open = None

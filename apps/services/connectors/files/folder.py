@@ -1,4 +1,4 @@
-"""What the connector `file` needs of the place where files live, and how its failures are told."""
+"""Interface of folders and of files being written, and the translation of their errors."""
 
 from __future__ import annotations
 
@@ -11,37 +11,37 @@ from apps.services.connectors.base import ConnectorError
 
 
 class PendingFile(Protocol):
-    """A file being written under a temporary name, which nobody takes for the whole one."""
+    """A file that is written under a temporary name."""
 
     stream: BinaryIO
 
     def keep(self) -> None:
-        """Gives the whole file its name, in place of the one that had it before."""
+        """Gives the complete file its final name, replacing an existing file."""
         ...
 
     def discard(self) -> None:
-        """Takes the unfinished file away."""
+        """Deletes the incomplete file."""
         ...
 
 
 class Folder(Protocol):
-    """A folder of some filesystem; names are relative to it and parted by /."""
+    """A folder of some file system; names are relative to it and use /."""
 
     def matching(self, pattern: str) -> list[str]:
-        """The files that `pattern` names, sorted. Raises ConnectorError."""
+        """Names of the files that match `pattern`, sorted. Raises ConnectorError."""
         ...
 
     def open(self, name: str) -> BinaryIO:
-        """A stream over the bytes of a file. Raises ConnectorError."""
+        """Opens a file for reading. Raises ConnectorError."""
         ...
 
     def create(self, name: str) -> PendingFile:
-        """A file to be written; folders on the way to it are made. Raises ConnectorError."""
+        """Creates a file for writing, and its folders. Raises ConnectorError."""
         ...
 
 
 def temporary_name(name: str) -> str:
-    """A name beside `name` that no other run has; a leading dot keeps it out of wildcards."""
+    """A unique temporary name beside `name`; its leading dot keeps it out of wildcards."""
     return f".{name}.{token_hex(6)}.part"
 
 
@@ -51,13 +51,13 @@ def is_temporary(name: str) -> bool:
 
 
 @contextmanager
-def told(what: str) -> Iterator[None]:
-    """Turns a failure of the filesystem into a ConnectorError that begins with `what`."""
+def translate_errors(what: str) -> Iterator[None]:
+    """Turns an error of the file system into a ConnectorError that begins with `what`."""
     try:
         yield
     except ConnectorError:
         raise
     except Exception as error:
-        # Each filesystem of fsspec raises errors of its own library.
+        # Each fsspec file system raises errors of its own library.
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise ConnectorError(f"{what}: {reason or type(error).__name__}.") from error

@@ -1,4 +1,4 @@
-"""Whether an SSH server is the one that was met before: its key is remembered, as `ssh` itself does it."""
+"""Host keys of SSH servers, remembered in a known_hosts file."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from paramiko.hostkeys import HostKeyEntry
 from apps.services.connectors.base import ConnectorError
 
 
-class RememberedHosts(paramiko.MissingHostKeyPolicy):  # type: ignore[misc] # It ships no types.
-    """Trusts a server at first sight and then only with the same key, before anything is signed in with.
+class KnownHosts(paramiko.MissingHostKeyPolicy):  # type: ignore[misc] # It ships no types.
+    """Trusts a server at the first connection, and afterwards only with the same key.
 
-    `path` is a file in OpenSSH's format of known hosts. An operator who would rather trust nobody at first
-    sight writes the keys into it beforehand.
+    `path` is a file in the known_hosts format of OpenSSH. An operator can fill it beforehand.
     """
 
     def __init__(self, path: Path) -> None:
@@ -27,12 +26,12 @@ class RememberedHosts(paramiko.MissingHostKeyPolicy):  # type: ignore[misc] # It
             return
         if known.lookup(hostname):
             raise ConnectorError(
-                f"The host key of {hostname} is not the one it had before: somebody may bind_thread in between. If it "
-                f"was changed on purpose, take the line of {hostname} out of {self._path.name} in the data "
+                f"The host key of {hostname} has changed: somebody may intercept the connection. If the "
+                f"change is expected, remove the line of {hostname} from {self._path.name} in the data "
                 "directory."
             )
         entry = HostKeyEntry([hostname], key).to_line()
         with self._path.open("a+b") as file:
-            # Whoever wrote the last line may not have ended it.
+            # The last line may lack its line feed.
             file.seek(-1 if file.tell() else 0, os.SEEK_END)
             file.write((b"\n" if file.read() not in {b"", b"\n"} else b"") + entry.encode("ascii"))

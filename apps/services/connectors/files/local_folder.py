@@ -1,4 +1,4 @@
-"""Files of this machine, confined to the folders in SYNCLOG_FILE_ROOTS whatever links lead elsewhere."""
+"""Local folders, confined to SYNCLOG_FILE_ROOTS even through links."""
 
 from __future__ import annotations
 
@@ -10,40 +10,40 @@ from typing import BinaryIO
 from django.conf import settings
 
 from apps.services.connectors.base import ConnectorError
-from apps.services.connectors.files.folder import is_temporary, temporary_name, told
+from apps.services.connectors.files.folder import is_temporary, temporary_name, translate_errors
 
-# In the data directory, which is the default root, these are Synclog's own.
+# Synclog's own files in the data directory, which is the default root.
 _OWN_NAMES = {"broker", "demo-credentials.txt", "log", "payloads", "secret-key", "spool", "static"}
 _OWN_BEGINNINGS = ("beat-schedule", "synclog.sqlite3", "test.sqlite3")
 
 
 class LocalFolder:
-    """The folder of a `file://` connection."""
+    """Folder of a `file://` connection."""
 
     def __init__(self, path: str) -> None:
         self._path = confined(Path(path))
 
     def matching(self, pattern: str) -> list[str]:
-        with told(f"The files {pattern} cannot be listed"):
+        with translate_errors(f"The files {pattern} cannot be listed"):
             found = glob.glob(pattern, root_dir=self._path, recursive=True)  # noqa: PTH207 - sorted, without hidden
         names = [name for name in found if not is_temporary(name)]
         return sorted(name for name in names if confined(self._path / name).is_file())
 
     def open(self, name: str) -> BinaryIO:
-        with told(f"{name} cannot be opened"):
+        with translate_errors(f"{name} cannot be opened"):
             return confined(self._path / name).open("rb")
 
     def create(self, name: str) -> PendingLocalFile:
         target = self._path / name
-        with told(f"{name} cannot be written"):
+        with translate_errors(f"{name} cannot be written"):
             confined(target.parent).mkdir(parents=True, exist_ok=True)
-            # Resolved again: only what exists can be a link.
+            # Resolved again, because only an existing path can be a link.
             confined(target)
             return PendingLocalFile(confined(target.parent) / target.name)
 
 
 class PendingLocalFile:
-    """A file that is flushed to the disk and renamed once it is whole."""
+    """A file that is flushed to the disk and renamed when it is complete."""
 
     def __init__(self, target: Path) -> None:
         self._target = target
@@ -52,7 +52,7 @@ class PendingLocalFile:
         self.stream: BinaryIO = os.fdopen(os.open(self._temporary, flags, 0o666), "wb")
 
     def keep(self) -> None:
-        with told(f"{self._target} cannot be written"):
+        with translate_errors(f"{self._target} cannot be written"):
             self.stream.flush()
             os.fsync(self.stream.fileno())
             self.stream.close()
@@ -64,24 +64,24 @@ class PendingLocalFile:
                 os.close(folder)
 
     def discard(self) -> None:
-        with told(f"{self._temporary} cannot be taken away"):
-            # Gone first: closing may write, and a full disk must not keep the file.
+        with translate_errors(f"{self._temporary} cannot be deleted"):
+            # Deleted first: closing may write, and must not fail on a full disk.
             self._temporary.unlink(missing_ok=True)
             self.stream.close()
 
 
 def confined(path: Path) -> Path:
-    """`path` with its links followed. Raises ConnectorError where that is outside the roots, or Synclog's own."""
+    """`path` with its links resolved. Raises ConnectorError if it is outside the roots or belongs to Synclog."""
     try:
         resolved = path.resolve()
     except (OSError, RuntimeError, ValueError) as error:
-        raise ConnectorError(f"{str(path)!r} is no usable path: {error}.") from None
+        raise ConnectorError(f"{str(path)!r} is not a valid path: {error}.") from None
     roots = [root.resolve() for root in settings.FILE_ROOTS]
     if not any(resolved.is_relative_to(root) for root in roots):
         allowed = ", ".join(str(root) for root in roots)
         raise ConnectorError(
-            f"{path} lies outside the folders in SYNCLOG_FILE_ROOTS ({allowed}), where file:// connections may read "
-            "and write."
+            f"{path} is outside the folders in SYNCLOG_FILE_ROOTS ({allowed}), where file:// connections "
+            "may read and write."
         )
     if _is_own(resolved):
         raise ConnectorError(f"{path} belongs to Synclog itself; no connection may read or write it.")
@@ -89,7 +89,7 @@ def confined(path: Path) -> Path:
 
 
 def _is_own(path: Path) -> bool:
-    """Whether `path` is part of what Synclog keeps: its key, its database, its queue, its payloads."""
+    """Whether `path` is part of Synclog's own data: key, database, queue or payloads."""
     database = settings.DATABASES["default"]
     if database["ENGINE"].endswith("sqlite3") and str(path).startswith(str(Path(database["NAME"]).resolve())):
         return True

@@ -1,4 +1,4 @@
-"""Files of other machines and of object stores, through fsspec."""
+"""Folders on other hosts and in object stores, through fsspec."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from urllib.parse import urlsplit
 import fsspec
 from django.conf import settings
 
-from apps.services.connectors.address_guard import refuse_unless_host_allowed
+from apps.services.connectors.address_guard import check_host
 from apps.services.connectors.base import ConnectorError
-from apps.services.connectors.files.folder import is_temporary, temporary_name, told
+from apps.services.connectors.files.folder import is_temporary, temporary_name, translate_errors
 from apps.services.models import Connection
 from apps.services.secrets import SecretUnavailable
 
-# The package on PyPI that brings the filesystem, where fsspec does not have it itself.
+# PyPI package of a file system that fsspec does not include.
 _PACKAGES = {
     "abfs": "adlfs",
     "az": "adlfs",
@@ -27,10 +27,10 @@ _PACKAGES = {
     "smb": "smbprotocol",
     "ssh": "paramiko",
 }
-# These hand all their options on to paramiko, which knows no others than its own.
+# These pass all options on to paramiko, which accepts only its own.
 _OVER_SSH = {"sftp", "ssh"}
 _WITH_TIMEOUT = {"ftp", *_OVER_SSH}
-# What each filesystem calls the user and the secret.
+# Names of user and secret in each file system.
 _SIGN_IN = {
     "abfs": ("account_name", "account_key"),
     "az": ("account_name", "account_key"),
@@ -44,24 +44,24 @@ _SIGN_IN = {
 
 
 class RemoteFolder:
-    """The folder of a connection that is not `file://`."""
+    """Folder of a connection that is not `file://`."""
 
     def __init__(self, connection: Connection) -> None:
         scheme = urlsplit(connection.url).scheme
         if host := urlsplit(connection.url).hostname:
-            refuse_unless_host_allowed(host)
+            check_host(host)
         options = _sign_in(connection, scheme)
         if scheme in _WITH_TIMEOUT:
             options["timeout"] = connection.connect_timeout
         if scheme in _OVER_SSH:
-            # Brings paramiko, a tenth of the time that every process takes to start.
-            from apps.services.connectors.files.host_keys import RememberedHosts
+            # Imports paramiko, which takes a tenth of the start-up time of every process.
+            from apps.services.connectors.files.host_keys import KnownHosts
 
-            options["host_key_policy"] = RememberedHosts(settings.KNOWN_HOSTS)
+            options["host_key_policy"] = KnownHosts(settings.KNOWN_HOSTS)
         else:
             options["use_listings_cache"] = False
         try:
-            with told(f"Connection {connection.name} cannot be opened"):
+            with translate_errors(f"Connection {connection.name} cannot be opened"):
                 self._fs, root = _filesystem(connection.url, options)
                 if scheme in _OVER_SSH:
                     self._fs.ftp.get_channel().settimeout(connection.read_timeout)
@@ -75,17 +75,17 @@ class RemoteFolder:
         self._root = str(root).rstrip("/")
 
     def matching(self, pattern: str) -> list[str]:
-        with told(f"The files {pattern} cannot be listed"):
+        with translate_errors(f"The files {pattern} cannot be listed"):
             found = self._fs.glob(f"{self._root}/{pattern}", detail=True)
         names = [self._relative(path) for path, entry in found.items() if entry["type"] == "file"]
         return sorted(name for name in names if not is_temporary(name))
 
     def open(self, name: str) -> BinaryIO:
-        with told(f"{name} cannot be opened"):
+        with translate_errors(f"{name} cannot be opened"):
             return cast("BinaryIO", self._fs.open(f"{self._root}/{name}", "rb"))
 
     def create(self, name: str) -> PendingRemoteFile:
-        with told(f"{name} cannot be written"):
+        with translate_errors(f"{name} cannot be written"):
             return PendingRemoteFile(self._fs, f"{self._root}/{name}")
 
     def _relative(self, path: str) -> str:
@@ -93,7 +93,7 @@ class RemoteFolder:
 
 
 class PendingRemoteFile:
-    """A file that is renamed once it is whole; an object store copies it and deletes the first one."""
+    """A file that is renamed when it is complete; an object store copies it and deletes the original."""
 
     def __init__(self, fs: Any, target: str) -> None:
         self._fs = fs
@@ -104,18 +104,18 @@ class PendingRemoteFile:
         self.stream: BinaryIO = fs.open(self._temporary, "wb")
 
     def keep(self) -> None:
-        with told(f"{self._target} cannot be written"):
+        with translate_errors(f"{self._target} cannot be written"):
             self.stream.close()
             self._fs.mv(self._temporary, self._target)
 
     def discard(self) -> None:
-        with told(f"{self._temporary} cannot be taken away"):
+        with translate_errors(f"{self._temporary} cannot be deleted"):
             self.stream.close()
             self._fs.rm(self._temporary)
 
 
 def _filesystem(url: str, options: dict[str, Any]) -> tuple[Any, str]:
-    """The filesystem behind `url`, made anew for each run, and the path within it."""
+    """A new file system for `url`, and the path within it."""
     fs, root = fsspec.core.url_to_fs(url, skip_instance_cache=True, **options)
     return fs, root
 
@@ -125,8 +125,8 @@ def _sign_in(connection: Connection, scheme: str) -> dict[str, Any]:
         return {}
     if connection.auth != Connection.Auth.BASIC or scheme not in _SIGN_IN:
         raise ConnectorError(
-            f"Connection {connection.name}: {scheme}:// cannot sign in by “{connection.get_auth_display()}”; "
-            "use user and password, or none."
+            f"Connection {connection.name}: {scheme}:// does not support "
+            f"“{connection.get_auth_display()}”; use basic authentication or none."
         )
     try:
         secret = connection.get_secret()

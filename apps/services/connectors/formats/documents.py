@@ -1,4 +1,4 @@
-"""JSON in and out, exactly as the standard has it: no NaN, and every failure told in plain words."""
+"""Strict JSON: parsing, encoding, and selection of records by JMESPath."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from apps.services.definition.option_types import Expression
 
 
 def parse_json(data: bytes) -> Any:
-    """The document in `data`. Raises ValueError, whose text is the reason, where it is no JSON."""
+    """Parses `data`. Raises ValueError with the reason if it is not JSON."""
     try:
         return json.loads(data, parse_constant=_refuse_constant)
     except UnicodeDecodeError as error:
-        raise ValueError(f"byte {error.start} is no valid {error.encoding}") from None
+        raise ValueError(f"byte {error.start} is not valid {error.encoding}") from None
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
 
 
 def encode_json(value: Any) -> bytes:
-    """`value` as JSON in UTF-8, on one line. Raises ConnectorError where JSON cannot say it."""
+    """`value` as UTF-8 JSON on one line. Raises ConnectorError if JSON cannot represent it."""
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False)
     except (ValueError, TypeError, RecursionError) as error:
@@ -30,12 +30,12 @@ def encode_json(value: Any) -> bytes:
     try:
         return text.encode()
     except UnicodeEncodeError:
-        # Half a surrogate pair, which only an escape can carry.
+        # Half of a surrogate pair, which only an escape can contain.
         return json.dumps(value).encode()
 
 
 def records_in(document: Any, expression: Expression, *, origin: str) -> list[Record]:
-    """The list that `expression` finds in `document`. Raises ConnectorError where it finds none."""
+    """The list at `expression` in `document`. Raises ConnectorError if there is none."""
     try:
         found = expression.search(document)
     except (JMESPathError, RecursionError) as error:
@@ -45,13 +45,14 @@ def records_in(document: Any, expression: Expression, *, origin: str) -> list[Re
     if isinstance(found, list):
         return found
     raise ConnectorError(
-        f"The JMESPath “{expression.text}” finds no list in {origin}: it finds {_in_words(found)}, and the document "
-        f"is {_in_words(document)}. Set “records” to where the list stands, such as data.items."
+        f"The JMESPath “{expression.text}” matches no list in {origin}: it matches {_in_words(found)}, and"
+        f" the document is {_in_words(document)}. Set “records” to the path of the list, such as "
+        "data.items."
     )
 
 
 def excerpt(data: bytes, length: int = 300) -> str:
-    """The beginning of `data` on one line, to be quoted in an error."""
+    """The beginning of `data` on one line, for an error message."""
     text = " ".join(data[: length * 4].decode("utf-8", "replace").split())
     return text if len(text) <= length else f"{text[:length]}…"
 

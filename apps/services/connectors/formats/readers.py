@@ -1,4 +1,4 @@
-"""Files as records: JSON, NDJSON and CSV, read as a stream."""
+"""Readers of JSON, NDJSON and CSV files, as streams of records."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ CONTENT_TYPES = {"json": "application/json", "ndjson": "application/x-ndjson", "
 _CHUNK = 64 * 1024
 _BOM = b"\xef\xbb\xbf"
 
-# The standard library stops at 128 KiB, which descriptions and embedded pictures in exports pass.
+# The default limit of 128 KiB is too small for long texts and embedded images.
 csv.field_size_limit(16 * 1024 * 1024)
 
 
 def read_records(stream: BinaryIO, format_: str, expression: Expression, name: str) -> Iterator[Record]:
-    """The records in `stream`, one at a time. Raises ConnectorError that names the file `name` and the place."""
+    """Yields the records in `stream`. Raises ConnectorError with the file `name` and the position."""
     if format_ == "csv":
         return _read_csv(stream, name)
     if format_ == "ndjson":
@@ -30,8 +30,8 @@ def read_records(stream: BinaryIO, format_: str, expression: Expression, name: s
     return _read_json(stream, expression, name)
 
 
-class _Metered:
-    """A stream that stops where one record alone would fill the memory."""
+class _RecordSizeLimit:
+    """Stream that limits the size of a single record."""
 
     def __init__(self, head: bytes, stream: BinaryIO, name: str) -> None:
         self._head = head
@@ -41,7 +41,7 @@ class _Metered:
 
     def read(self, size: int) -> bytes:
         if size == 0:
-            # ijson asks so to see whether it gets bytes or text.
+            # ijson reads zero bytes to find out whether the stream is binary.
             return b""
         data = self._head[:size] or self._stream.read(size)
         self._head = self._head[size:]
@@ -54,7 +54,7 @@ class _Metered:
 def _read_json(stream: BinaryIO, expression: Expression, name: str) -> Iterator[Record]:
     head = stream.read(_CHUNK).removeprefix(_BOM).lstrip()
     if expression.text == "@" and head.startswith(b"["):
-        yield from _stream_json(_Metered(head, stream, name), name)
+        yield from _stream_json(_RecordSizeLimit(head, stream, name), name)
         return
     data = head + stream.read(max(settings.MAX_RESPONSE_BYTES + 1 - len(head), 0))
     if len(data) > settings.MAX_RESPONSE_BYTES:
@@ -66,7 +66,7 @@ def _read_json(stream: BinaryIO, expression: Expression, name: str) -> Iterator[
     yield from records_in(document, expression, origin=name)
 
 
-def _stream_json(stream: _Metered, name: str) -> Iterator[Record]:
+def _stream_json(stream: _RecordSizeLimit, name: str) -> Iterator[Record]:
     try:
         for record in ijson.items(stream, "item", use_float=True, buf_size=_CHUNK):
             stream.since_record = 0
@@ -82,7 +82,7 @@ def _read_ndjson(stream: BinaryIO, name: str) -> Iterator[Record]:
             try:
                 yield parse_json(line)
             except ValueError as error:
-                raise ConnectorError(f"{name}, line {number} is no JSON: {error}.") from None
+                raise ConnectorError(f"{name}, line {number} is not JSON: {error}.") from None
 
 
 def _read_csv(stream: BinaryIO, name: str) -> Iterator[Record]:
@@ -95,22 +95,23 @@ def _read_csv(stream: BinaryIO, name: str) -> Iterator[Record]:
         except StopIteration:
             return
         except csv.Error as error:
-            raise ConnectorError(f"{name}, line {line} is broken CSV: {error}.") from None
+            raise ConnectorError(f"{name}, line {line} is invalid CSV: {error}.") from None
         if header is None:
             header = _checked_header(row, name)
         elif row:
             if len(row) != len(header):
                 raise ConnectorError(
-                    f"{name}, line {line} is broken CSV: it has {len(row)} columns where the header has {len(header)}."
+                    f"{name}, line {line} is invalid CSV: it has {len(row)} columns, and the header has "
+                    f"{len(header)}."
                 )
             yield dict(zip(header, row, strict=True))
 
 
 def _checked_header(row: list[str], name: str) -> list[str]:
     if not row or not all(column.strip() for column in row):
-        raise ConnectorError(f"{name}, line 1 is broken CSV: it has to name every column.")
+        raise ConnectorError(f"{name}, line 1 is invalid CSV: every column must have a name.")
     if twice := sorted({column for column in row if row.count(column) > 1}):
-        raise ConnectorError(f"{name}, line 1 is broken CSV: it names {', '.join(twice)} more than once.")
+        raise ConnectorError(f"{name}, line 1 is invalid CSV: {', '.join(twice)} is repeated.")
     return row
 
 
@@ -120,17 +121,17 @@ def _text_lines(stream: BinaryIO, name: str) -> Iterator[str]:
             text = line.decode()
         except UnicodeDecodeError as error:
             raise ConnectorError(
-                f"{name}, line {number} is broken CSV: its byte {error.start + 1} is not UTF-8."
+                f"{name}, line {number} is invalid CSV: byte {error.start + 1} is not UTF-8."
             ) from None
         if "\0" in text:
-            raise ConnectorError(f"{name}, line {number} is broken CSV: it holds a NUL.")
+            raise ConnectorError(f"{name}, line {number} is invalid CSV: it contains a NUL character.")
         yield text
 
 
 def _lines(stream: BinaryIO, name: str) -> Iterator[tuple[int, bytes]]:
-    """The lines with their ends, counted from 1, without a byte order mark."""
+    """Lines with their line ends, counted from 1, without a byte order mark."""
     number, size = 0, 0
-    # What there is of the line that has not ended yet, and its size.
+    # The incomplete line so far, and its size.
     parts: list[bytes] = []
     chunk = stream.read(_CHUNK).removeprefix(_BOM)
     while chunk:
@@ -150,6 +151,6 @@ def _lines(stream: BinaryIO, name: str) -> Iterator[tuple[int, bytes]]:
 
 def _too_large(name: str, what: str) -> ConnectorError:
     return ConnectorError(
-        f"{name}: {what} is larger than {settings.MAX_RESPONSE_BYTES / 2**20:g} MiB, the most that is held in memory. "
-        "Raise SYNCLOG_MAX_RESPONSE_MIB if it has to be."
+        f"{name}: {what} is larger than {settings.MAX_RESPONSE_BYTES / 2**20:g} MiB, the limit in memory. "
+        "Raise SYNCLOG_MAX_RESPONSE_MIB if necessary."
     )

@@ -1,4 +1,4 @@
-"""Records as files: JSON, NDJSON and CSV, written record by record."""
+"""Writers of JSON, NDJSON and CSV files, record by record."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from apps.services.connectors.formats.documents import encode_json
 
 
 class RecordWriter(Protocol):
-    """Writes records to a stream, which stays the caller's to close."""
+    """Writes records to a stream, which the caller closes."""
 
     def write(self, record: Record) -> None: ...
 
     def end(self) -> None:
-        """After the last record."""
+        """Writes what follows the last record."""
         ...
 
 
@@ -27,7 +27,7 @@ def record_writer(stream: BinaryIO, format_: str, name: str) -> RecordWriter:
 
 
 class _JsonWriter:
-    """One array, a record on each line."""
+    """One array with a record on each line."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
@@ -55,8 +55,8 @@ class _NdjsonWriter:
 class _CsvWriter:
     """The keys of the first record are the header.
 
-    Values are written as they are: a text that a spreadsheet would take for a formula is data to the system that
-    reads the file, and would no longer be the same with a quote before it.
+    Values are written unchanged: a text that a spreadsheet would take for a formula is data to the system that
+    reads the file.
     """
 
     def __init__(self, stream: BinaryIO, name: str) -> None:
@@ -69,15 +69,15 @@ class _CsvWriter:
         self._count += 1
         if not isinstance(record, dict) or not record:
             raise ConnectorError(
-                f"{self._name}: record {self._count} has no fields, so that it cannot be a row of CSV."
+                f"{self._name}: record {self._count} has no fields and cannot be a row of CSV."
             )
         if not self._columns:
             self._columns = [str(key) for key in record]
             self._write_row(self._columns)
         if unknown := [str(key) for key in record if key not in self._columns]:
             raise ConnectorError(
-                f"{self._name}: record {self._count} has the fields {', '.join(unknown)}, which the first record has "
-                "not; the columns of CSV are those of the first record."
+                f"{self._name}: record {self._count} has the fields {', '.join(unknown)}, which the first "
+                "record does not have; the first record defines the columns of CSV."
             )
         self._write_row([_cell(record.get(column)) for column in self._columns])
 
@@ -91,7 +91,7 @@ class _CsvWriter:
             self._stream.write(row.getvalue().encode())
         except UnicodeEncodeError:
             raise ConnectorError(
-                f"{self._name}: record {self._count} holds half a character (a lone surrogate), which UTF-8 cannot say."
+                f"{self._name}: record {self._count} contains a lone surrogate, which UTF-8 cannot represent."
             ) from None
 
 

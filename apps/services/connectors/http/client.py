@@ -1,4 +1,4 @@
-"""One request and its answer: sign-in, redirects, limits, and failures in plain words."""
+"""HTTP client for connectors: authentication, redirects, limits, error messages."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ import urllib3
 from django.conf import settings
 
 from apps.services.connectors.address_guard import GuardedAdapter, trusted_certificates
-from apps.services.connectors.base import Body, ConnectorError, RunFacts
+from apps.services.connectors.base import Body, ConnectorError, RunContext
 from apps.services.connectors.formats.documents import excerpt
-from apps.services.connectors.network_errors import unreachable
+from apps.services.connectors.network_errors import connection_error
 from apps.services.connectors.retry import TemporaryError, retry_after_in, with_retries
 from apps.services.definition.connection_url import HTTP_SCHEMES, without_secrets
 from apps.services.models import Connection
@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 MAX_REDIRECTS = 5
 _CHUNK = 64 * 1024
 _REDIRECTS = (301, 302, 303, 307, 308)
-# These leave the method and the body as they are.
+# Statuses that keep method and body.
 _FAITHFUL_REDIRECTS = (307, 308)
 _TEMPORARY = (408, 425, 429, 502, 503, 504)
 _EXTENSIONS = {
@@ -46,7 +46,7 @@ _BASE_HEADERS = {
     "Accept-Encoding": "gzip, deflate",
     "User-Agent": "Synclog",
 }
-# What goes along to another host, too; any other header may hold a credential.
+# Headers that are sent to other hosts as well; any other header may contain a credential.
 _HARMLESS_HEADERS = {
     "accept",
     "accept-encoding",
@@ -58,8 +58,8 @@ _HARMLESS_HEADERS = {
 
 
 @dataclass(frozen=True)
-class Outgoing:
-    """A request to be sent."""
+class HttpRequest:
+    """A request."""
 
     method: str
     url: str
@@ -74,8 +74,8 @@ class Outgoing:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What came back, decompressed, from `url`, which redirects may have led to."""
+class HttpResponse:
+    """A response, decompressed; `url` is the address after redirects."""
 
     url: str
     status: int
@@ -97,128 +97,128 @@ class Answer:
         return Body.of_bytes(self.content, content_type, extension)
 
 
-class Exchange:
+class HttpClient:
     """Sends requests to the system of one connection for one run."""
 
-    def __init__(self, connection: Connection, facts: RunFacts) -> None:
+    def __init__(self, connection: Connection, context: RunContext) -> None:
         self._home = connection.url
         self._timeout = (connection.connect_timeout, connection.read_timeout)
         self._credentials = credentials_of(connection)
-        self._facts = facts
+        self._context = context
         self._adapter = GuardedAdapter()
-        facts.when_left.append(self._adapter.break_off)
+        context.on_abandon.append(self._adapter.shut_down)
 
     def close(self) -> None:
         self._adapter.close()
 
-    def send(self, outgoing: Outgoing) -> Answer:
-        """The answer, whatever its status; what may pass is tried again. Raises ConnectorError."""
-        return with_retries(lambda: self._attempt(outgoing), self._facts)
+    def send(self, request: HttpRequest) -> HttpResponse:
+        """The response, whatever its status; temporary errors are retried. Raises ConnectorError."""
+        return with_retries(lambda: self._attempt(request), self._context)
 
-    def _attempt(self, outgoing: Outgoing) -> Answer:
+    def _attempt(self, request: HttpRequest) -> HttpResponse:
         started = time.monotonic()
         try:
-            return self._answered(outgoing, started)
+            return self._send_and_log(request, started)
         except ConnectorError as error:
-            error.request = outgoing.as_body()
+            error.request = request.as_body()
             raise
 
-    def _answered(self, outgoing: Outgoing, started: float) -> Answer:
-        answer = self._follow(outgoing)
+    def _send_and_log(self, request: HttpRequest, started: float) -> HttpResponse:
+        response = self._follow(request)
         logger.debug(
             "%s: %s, %d bytes in %.2f s",
-            outgoing,
-            answer.status_line,
-            len(answer.content),
+            request,
+            response.status_line,
+            len(response.content),
             time.monotonic() - started,
         )
-        if answer.status in _TEMPORARY:
+        if response.status in _TEMPORARY:
             raise TemporaryError(
-                _description(outgoing, answer),
-                retry_after=retry_after_in(answer.headers.get("Retry-After")),
-                response=answer.as_body(),
+                _description(request, response),
+                retry_after=retry_after_in(response.headers.get("Retry-After")),
+                response=response.as_body(),
             )
-        return answer
+        return response
 
-    def _follow(self, outgoing: Outgoing) -> Answer:
-        """Sends and follows redirects. Once a redirect has led elsewhere, no credentials go along any more."""
-        url, trusted = outgoing.url, True
+    def _follow(self, request: HttpRequest) -> HttpResponse:
+        """Sends the request and follows redirects; after a redirect to another system no credentials are sent."""
+        url, trusted = request.url, True
         for _hop in range(MAX_REDIRECTS + 1):
-            self._facts.check()
+            self._context.check()
             trusted = trusted and is_same_system(self._home, url)
-            answer = self._send_once(outgoing, url, trusted=trusted)
-            location = answer.headers.get("Location")
-            if answer.status not in _REDIRECTS or not location:
-                return answer
-            url = self._redirected(outgoing, answer, location)
-        raise ConnectorError(f"{outgoing} was redirected more than {MAX_REDIRECTS} times.")
+            response = self._send_once(request, url, trusted=trusted)
+            location = response.headers.get("Location")
+            if response.status not in _REDIRECTS or not location:
+                return response
+            url = self._redirected(request, response, location)
+        raise ConnectorError(f"{request} was redirected more than {MAX_REDIRECTS} times.")
 
-    def _redirected(self, outgoing: Outgoing, answer: Answer, location: str) -> str:
+    def _redirected(self, request: HttpRequest, response: HttpResponse, location: str) -> str:
         try:
-            target = urljoin(answer.url, location)
+            target = urljoin(response.url, location)
         except ValueError:
-            raise ConnectorError(f"{outgoing} redirects to an address that cannot be read.") from None
-        if outgoing.method != "GET" and answer.status not in _FAITHFUL_REDIRECTS:
+            raise ConnectorError(f"{request} redirects to an address that cannot be read.") from None
+        if request.method != "GET" and response.status not in _FAITHFUL_REDIRECTS:
             raise ConnectorError(
-                f"{outgoing} redirects to {without_secrets(target)} by {answer.status_line}, on which the records "
+                f"{request} redirects to {without_secrets(target)} by {response.status_line}, on which the records "
                 "would be lost. Enter the final address in the connection."
             )
-        logger.info("%s redirects to %s (%s)", outgoing, without_secrets(target), answer.status)
+        logger.info("%s redirects to %s (%s)", request, without_secrets(target), response.status)
         return target
 
-    def _send_once(self, outgoing: Outgoing, url: str, *, trusted: bool) -> Answer:
+    def _send_once(self, request: HttpRequest, url: str, *, trusted: bool) -> HttpResponse:
         if urlsplit(url).scheme.lower() not in HTTP_SCHEMES:
             raise ConnectorError(
-                f"{outgoing} leads to {without_secrets(url)}, which is neither http nor https."
+                f"{request} leads to {without_secrets(url)}, which is neither http nor https."
             )
-        shown = f"{outgoing.method} {without_secrets(url)}"
+        shown = f"{request.method} {without_secrets(url)}"
         try:
             prepared = requests.Request(
-                outgoing.method, url, headers=self._headers(outgoing, trusted=trusted), data=outgoing.body
+                request.method, url, headers=self._headers(request, trusted=trusted), data=request.body
             ).prepare()
             with self._adapter.send(
                 prepared, stream=True, timeout=self._timeout, verify=trusted_certificates(), proxies={}
             ) as response:
                 content = b"" if response.status_code in _REDIRECTS else self._read(response, shown)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            raise unreachable(shown, error) from error
-        return Answer(url, response.status_code, response.reason or "", response.headers, content)
+            raise connection_error(shown, error) from error
+        return HttpResponse(url, response.status_code, response.reason or "", response.headers, content)
 
-    def _headers(self, outgoing: Outgoing, *, trusted: bool) -> dict[str, str]:
-        headers = {**_BASE_HEADERS, **outgoing.headers}
+    def _headers(self, request: HttpRequest, *, trusted: bool) -> dict[str, str]:
+        headers = {**_BASE_HEADERS, **request.headers}
         if trusted:
-            # requests takes bytes as values; its types do not say so.
+            # requests accepts bytes as values; its types do not.
             return {**headers, **cast("dict[str, str]", self._credentials)}
         return {name: value for name, value in headers.items() if name.lower() in _HARMLESS_HEADERS}
 
     def _read(self, response: requests.Response, shown: str) -> bytes:
-        """The content, decompressed, of at most settings.MAX_RESPONSE_BYTES."""
-        most = settings.MAX_RESPONSE_BYTES
+        """The decompressed content, at most settings.MAX_RESPONSE_BYTES."""
+        limit = settings.MAX_RESPONSE_BYTES
         content = BytesIO()
         declared = response.headers.get("Content-Length", "")
-        too_large = declared.isdigit() and int(declared) > most
-        # read1 hands over what has come: a slow sender leaves room to look whether the run is to stop.
+        too_large = declared.isdigit() and int(declared) > limit
+        # read1 returns what has arrived, so that a slow sender does not delay the check.
         while not too_large and (chunk := response.raw.read1(_CHUNK, decode_content=True)):
             content.write(chunk)
-            too_large = content.tell() > most
-            self._facts.check()
+            too_large = content.tell() > limit
+            self._context.check()
         if too_large:
             raise ConnectorError(
-                f"{shown} answers with more than {most / 2**20:g} MiB, the most that is held in memory. Ask for "
-                "smaller pages, or raise SYNCLOG_MAX_RESPONSE_MIB."
+                f"The response of {shown} is larger than {limit / 2**20:g} MiB, the limit in memory. Ask "
+                "for smaller pages, or raise SYNCLOG_MAX_RESPONSE_MIB."
             )
         return content.getvalue()
 
 
-def refused(outgoing: Outgoing, answer: Answer) -> ConnectorError:
-    """The error to raise where the status of `answer` is none that can be worked with."""
+def refused(request: HttpRequest, response: HttpResponse) -> ConnectorError:
+    """The error for a response with an unexpected status."""
     return ConnectorError(
-        _description(outgoing, answer), request=outgoing.as_body(), response=answer.as_body()
+        _description(request, response), request=request.as_body(), response=response.as_body()
     )
 
 
 def is_same_system(home: str, url: str) -> bool:
-    """Whether credentials of `home` may go to `url`: the same host and port, never from https down to http."""
+    """Whether credentials of `home` may be sent to `url`: same host and port, never from https to http."""
     try:
         ours, theirs = _origin(home), _origin(url)
     except ValueError:
@@ -227,7 +227,9 @@ def is_same_system(home: str, url: str) -> bool:
 
 
 def credentials_of(connection: Connection) -> dict[str, bytes]:
-    """The header by which `connection` signs in. Raises ConnectorError where its secret cannot be had or sent."""
+    """The header with the credentials of `connection`. Raises ConnectorError if its secret is not available or
+    invalid.
+    """
     if connection.auth == Connection.Auth.NONE:
         return {}
     try:
@@ -236,7 +238,7 @@ def credentials_of(connection: Connection) -> dict[str, bytes]:
         raise ConnectorError(f"Connection {connection.name}: {error}") from None
     if any(byte < 32 or byte == 127 for byte in secret):
         raise ConnectorError(
-            f"Connection {connection.name}: its secret holds line breaks or control characters."
+            f"Connection {connection.name}: its secret contains line breaks or control characters."
         )
     if connection.auth == Connection.Auth.BEARER:
         return {"Authorization": b"Bearer " + secret}
@@ -245,10 +247,10 @@ def credentials_of(connection: Connection) -> dict[str, bytes]:
     return {connection.auth_header: secret}
 
 
-def _description(outgoing: Outgoing, answer: Answer) -> str:
+def _description(request: HttpRequest, response: HttpResponse) -> str:
     """`GET https://shop/orders: 404 Not Found: {"detail": …`."""
-    quoted = excerpt(answer.content)
-    return f"{outgoing}: {answer.status_line}" + (f": {quoted}" if quoted else "")
+    quoted = excerpt(response.content)
+    return f"{request}: {response.status_line}" + (f": {quoted}" if quoted else "")
 
 
 def _origin(url: str) -> tuple[str, str, int]:

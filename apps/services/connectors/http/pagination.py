@@ -1,4 +1,4 @@
-"""Where the next page of an HTTP source is, and how a source that would never end is told."""
+"""Pagination of HTTP sources: the next page, and protection against endless pulls."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from apps.services.definition.options import Cursors, HttpSource, Links, Offsets
 
 @dataclass(frozen=True)
 class PageRequest:
-    """One page to be asked for: its address, and what marks it among the others."""
+    """Request for one page: its URL and its position."""
 
     url: str
-    # The page number, the offset, the cursor or the link.
+    # Page number, offset, cursor or link.
     position: str | int = ""
 
 
 @dataclass(frozen=True)
-class Pulled:
-    """What an answer tells about the page after it."""
+class PageResponse:
+    """The part of a response that the next page depends on."""
 
     url: str
     record_count: int
@@ -35,8 +35,8 @@ class Pulled:
     headers: Mapping[str, str]
 
 
-class Paging:
-    """The requests for the pages of one source, one after the other."""
+class Pagination:
+    """Sequence of requests for the pages of one source."""
 
     def __init__(self, source: HttpSource, url: str, page_size: int) -> None:
         self._source = source
@@ -54,8 +54,8 @@ class Paging:
             case _:
                 return PageRequest(self._address({}))
 
-    def after(self, request: PageRequest, pulled: Pulled) -> PageRequest | None:
-        """The page after `request`, None where that was the last. Raises ConnectorError."""
+    def after(self, request: PageRequest, pulled: PageResponse) -> PageRequest | None:
+        """The request for the page after `request`, None after the last page. Raises ConnectorError."""
         match self._source.pagination:
             case PageNumbers(page_param=page_param, size_param=size_param):
                 if self._is_last(pulled, size_param):
@@ -73,12 +73,14 @@ class Paging:
             case _:
                 return None
 
-    def _is_last(self, pulled: Pulled, size_param: str) -> bool:
-        """Whether the page is empty, or short although its size was asked for and no Link header names another."""
+    def _is_last(self, pulled: PageResponse, size_param: str) -> bool:
+        """Whether the page is empty, or short although its size was requested and no Link header names another
+        page.
+        """
         is_short = bool(size_param) and pulled.record_count < self._page_size
         return pulled.record_count == 0 or (is_short and not next_link(pulled))
 
-    def _at_cursor(self, cursors: Cursors, pulled: Pulled) -> PageRequest | None:
+    def _at_cursor(self, cursors: Cursors, pulled: PageResponse) -> PageRequest | None:
         shown = without_secrets(pulled.url)
         try:
             cursor = cursors.cursor.search(pulled.document)
@@ -90,7 +92,8 @@ class Paging:
             return None
         if isinstance(cursor, bool) or not isinstance(cursor, str | int | float):
             raise ConnectorError(
-                f"The cursor “{cursors.cursor.text}” finds no text or number in the answer of GET {shown}."
+                f"The cursor “{cursors.cursor.text}” matches no text or number in the response of GET "
+                f"{shown}."
             )
         url = self._address({cursors.param: str(cursor), **self._sized(cursors.size_param)})
         return PageRequest(url, str(cursor))
@@ -105,11 +108,11 @@ class Paging:
         return with_parameters(self._url, {**self._source.params, **position})
 
 
-class RepeatGuard:
-    """Notices pages that come round again, in memory that does not grow with their number.
+class RepetitionGuard:
+    """Detects repeated pages with constant memory.
 
-    A position is compared with the one before and with a milestone that is moved on at each power of two (Brent's
-    way to find a cycle), a body with the one before.
+    A position is compared with the previous one and with a milestone that moves at each power of two (Brent's cycle
+    detection), a body with the previous one.
     """
 
     def __init__(self) -> None:
@@ -120,23 +123,23 @@ class RepeatGuard:
         self._next_milestone = 1
 
     def check_body(self, body: bytes, record_count: int, origin: str) -> None:
-        """Raises ConnectorError where the page holds records and is the page before, byte for byte."""
+        """Raises ConnectorError if the page has records and equals the previous page byte for byte."""
         digest = sha256(body).digest()
         if record_count and digest == self._body:
             raise ConnectorError(
-                f"{origin} answers with the same page as the request before, so that the paging would never end. "
-                "Check “pagination”: the source may know its parameters by other names."
+                f"{origin} returned the same page as the previous request, so the pull would never end. "
+                "Check “pagination”: the source may use other parameter names."
             )
         self._body = digest
 
     def check_position(self, request: PageRequest) -> None:
-        """Raises ConnectorError where the cursor or link of the next page was followed before."""
+        """Raises ConnectorError if the cursor or link of the next page was used before."""
         if not request.position and request.position != 0:
             return
         if request.position in (self._position, self._milestone):
             raise ConnectorError(
-                f"GET {without_secrets(request.url)} was pulled before: the source names the same next page again, "
-                "so that the paging would never end. Check “pagination”, the cursor above all."
+                f"GET {without_secrets(request.url)} was pulled before: the source repeats the next page, "
+                "so the pull would never end. Check “pagination”, especially the cursor."
             )
         self._count += 1
         self._position = request.position
@@ -151,14 +154,14 @@ def with_parameters(url: str, parameters: Mapping[str, str]) -> str:
     return f"{url}{'&' if '?' in url else '?'}{urlencode(parameters)}"
 
 
-def next_link(pulled: Pulled) -> str | None:
-    """The address that the Link header calls `next`, made absolute."""
+def next_link(pulled: PageResponse) -> str | None:
+    """The absolute URL of rel=next in the Link header."""
     for link in parse_header_links(pulled.headers.get("Link", "")):
         if "next" in link.get("rel", "").lower().split() and link.get("url"):
             try:
                 return urljoin(pulled.url, link["url"])
             except ValueError:
                 raise ConnectorError(
-                    f"The Link header of GET {without_secrets(pulled.url)} names a next page that cannot be read."
+                    f"The Link header of GET {without_secrets(pulled.url)} contains an invalid URL."
                 ) from None
     return None
