@@ -25,6 +25,9 @@ POSTGRESQL_ONLY = (
     "tests/demo",
 )
 
+# Tests are handed out one by one, the long ones first; those of a group share a worker and its fixtures.
+DISTRIBUTION = ("--dist=loadgroup", "--no-loadscope-reorder")
+
 
 def main(arguments: list[str]) -> int:
     started = time.monotonic()
@@ -48,7 +51,7 @@ def _pytest(*arguments: str) -> int:
     # More workers than processors: many tests wait for processes that they started.
     workers = min(os.cpu_count() or 2, 4) + 2
     return subprocess.run(
-        [sys.executable, "-m", "pytest", f"--numprocesses={workers}", "--dist=worksteal", *arguments],
+        [sys.executable, "-m", "pytest", f"--numprocesses={workers}", *DISTRIBUTION, *arguments],
         check=False,
     ).returncode
 

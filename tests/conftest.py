@@ -22,7 +22,13 @@ DATABASE_FIXTURES = {"db", "transactional_db", "live_server"}
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     # The long tests first, so that no worker begins one when the others are done; the order is random otherwise.
-    items.sort(key=lambda item: not (item.get_closest_marker("stack") or item.get_closest_marker("browser")))
+    items.sort(
+        key=lambda item: (not item.get_closest_marker("stack"), not item.get_closest_marker("browser"))
+    )
+    for item in items:
+        # These modules share servers or a browser.
+        if item.get_closest_marker("browser") or item.path.name in ("test_story.py", "test_uploads.py"):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
     selected = items
     if config.getoption("database") == "sqlite":
         selected = [item for item in selected if not item.get_closest_marker("postgresql")]

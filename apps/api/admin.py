@@ -1,4 +1,4 @@
-"""Tokens in the admin: made, shown once, revoked; never changed, for they are promises to machines."""
+"""Admin of API tokens: created, shown once, revoked, never changed."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _FACTS = (
 
 @admin.register(ApiToken)
 class ApiTokenAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # It takes no parameter at run time.
-    """The tokens of whoever looks; to superusers those of all."""
+    """The tokens of the current user; for a superuser, all."""
 
     list_display = (
         "name",
@@ -58,12 +58,12 @@ class ApiTokenAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # It takes no 
     )
     list_select_related = ("user",)
     search_fields = ("name", "prefix", "user__username")
-    search_help_text = gettext_lazy("Name, beginning or user")
+    search_help_text = gettext_lazy("Name, prefix or user")
     ordering = ("-created_at", "-pk")
     show_full_result_count = False
     actions = ("revoke_tokens",)
 
-    # --- Who may do what ---
+    # --- Permissions ---
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ApiToken]:
         tokens = ApiToken.objects.with_state()
@@ -71,18 +71,18 @@ class ApiTokenAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # It takes no 
         return tokens if user.is_superuser else tokens.filter(user=user)
 
     def has_delete_permission(self, request: HttpRequest, obj: ApiToken | None = None) -> bool:
-        """A token that was used stays as the record of who it was; it can be revoked."""
+        """A token that was used stays as a record; it can be revoked."""
         return super().has_delete_permission(request, obj) and (obj is None or obj.last_used_at is None)
 
     def get_actions(
         self, request: HttpRequest, action_location: ActionLocation = ActionLocation.CHANGE_LIST
     ) -> dict[str, Any]:
         actions: dict[str, Any] = super().get_actions(request, action_location=action_location)
-        # It would ask about all of the chosen at once, used or not.
+        # Django's bulk deletion would ignore whether a token was used.
         actions.pop("delete_selected", None)
         return actions
 
-    # --- Making one, and showing it once ---
+    # --- Creation ---
 
     def get_form(
         self, request: HttpRequest, obj: ApiToken | None = None, change: bool = False, **options: Any
@@ -110,7 +110,7 @@ class ApiTokenAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # It takes no 
     def response_add(
         self, request: HttpRequest, obj: Any, post_url_continue: str | None = None
     ) -> HttpResponse:
-        """The token in clear text, in this one answer: it goes through no session, message or redirect."""
+        """Shows the token in clear text in this response only: it passes through no session, message or redirect."""
         context = self.admin_site.each_context(request) | {
             "title": _("Copy the token now"),
             "opts": self.opts,
@@ -139,7 +139,7 @@ class ApiTokenAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # It takes no 
         }
         return super().changeform_view(request, object_id, form_url, context)
 
-    # --- Revoking ---
+    # --- Revocation ---
 
     def get_urls(self) -> list[URLPattern]:
         revoke = self.admin_site.admin_view(require_POST(self.revoke_view))
@@ -156,7 +156,7 @@ class ApiTokenAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # It takes no 
         self.message_user(request, _("“%(token)s” is revoked.") % {"token": token}, messages.SUCCESS)
         return HttpResponseRedirect(reverse("admin:api_apitoken_change", args=(token.pk,)))
 
-    @admin.action(permissions=["change"], description=gettext_lazy("Revoke the chosen tokens"))
+    @admin.action(permissions=["change"], description=gettext_lazy("Revoke selected tokens"))
     def revoke_tokens(self, request: HttpRequest, queryset: QuerySet[ApiToken]) -> None:
         tokens = [token for token in queryset if token.revoked_at is None]
         for token in tokens:
@@ -165,9 +165,9 @@ class ApiTokenAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # It takes no 
         message = ngettext("%(count)d token is revoked.", "%(count)d tokens are revoked.", len(tokens))
         self.message_user(request, message % {"count": len(tokens)}, messages.SUCCESS)
 
-    # --- What is shown ---
+    # --- Columns ---
 
-    @admin.display(description=gettext_lazy("begins with"))
+    @admin.display(description=gettext_lazy("prefix"))
     def begins_with(self, token: ApiToken) -> str:
         return f"{token.prefix}…"
 
@@ -178,7 +178,7 @@ class ApiTokenAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # It takes no 
     @admin.display(description=gettext_lazy("services"))
     def service_names(self, token: ApiToken) -> str:
         return ", ".join(token.services.order_by("name").values_list("name", flat=True)) or _(
-            "All of its user"
+            "All services of the user"
         )
 
     @admin.display(description=gettext_lazy("state"))

@@ -1,4 +1,4 @@
-"""Who asks: the holder of a token in the header `Authorization: Bearer …`."""
+"""Authentication with a token in the header `Authorization: Bearer …`."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from apps.api.models import ApiToken, digest, is_well_formed
 from apps.api.throttling import count_failure
 from apps.services.user_access import USER_ACCESS, remember_access
 
-# Put together once; it is asked anew with every request.
+# Built once and evaluated with every request.
 _USABLE = ApiToken.objects.usable().with_limits().select_related("user").annotate(**USER_ACCESS)
 
 
 class TokenAuthentication(BaseAuthentication):
-    """Lets a usable token in: `request.user` is its user, `request.auth` the token.
+    """Authenticates a usable token: `request.user` is its user, `request.auth` the token.
 
-    What is no token costs no query, what looks like one costs a single look-up by digest. Why a token is not
-    let in (unknown, expired, revoked) is not told apart for whoever shows it.
+    A malformed token costs no query, a well-formed one a single lookup by digest. The response does not tell
+    whether the token is unknown, expired or revoked.
     """
 
     def authenticate(self, request: Request) -> tuple[Any, ApiToken] | None:
@@ -31,14 +31,16 @@ class TokenAuthentication(BaseAuthentication):
             return None
         address = client_address(request)
         if header[0].lower() != b"bearer" or len(header) != 2:
-            raise _failure(address, _("Write the header as “Authorization: Bearer”, followed by the token."))
+            raise _failure(
+                address, _("Invalid header; write “Authorization: Bearer”, followed by the token.")
+            )
         secret = header[1].decode("latin-1")
         if not is_well_formed(secret):
-            raise _failure(address, _("This is not a token of Synclog, or not the whole of it."))
+            raise _failure(address, _("Malformed token; send the complete token."))
         try:
             token: Any = _USABLE.get(digest=digest(secret))
         except ApiToken.DoesNotExist:
-            raise _failure(address, _("The token is unknown, has expired or was revoked.")) from None
+            raise _failure(address, _("Unknown, expired or revoked token; create a new one.")) from None
         remember_access(token.user, token)
         token.touch(address)
         return token.user, token
@@ -48,17 +50,17 @@ class TokenAuthentication(BaseAuthentication):
 
 
 def _failure(address: str | None, reason: str) -> APIException:
-    """What a wrong token is answered with: 401, or 429 after too many of them from one address.
+    """The error for an invalid token: 401, or 429 after too many from one address.
 
-    A right one is let in all the same: behind a proxy everybody may have the same address.
+    A valid token is accepted all the same: behind a proxy all clients may have the same address.
     """
     if wait := count_failure(address):
-        return Throttled(wait, _("Too many wrong tokens came from this address."))
+        return Throttled(wait, _("Too many invalid tokens from this address."))
     return AuthenticationFailed(reason)
 
 
 def client_address(request: Request) -> str | None:
-    """The address that the connection came from; None where it came through a socket file."""
+    """Address of the client; None for a connection through a socket file."""
     try:
         return str(ip_address(request.META.get("REMOTE_ADDR", "")))
     except ValueError:

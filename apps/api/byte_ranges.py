@@ -1,4 +1,4 @@
-"""The header `Range` (RFC 9110, section 14), as far as one range of bytes goes."""
+"""Header `Range` (RFC 9110, section 14) with a single range of bytes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _ONE_RANGE = re.compile(
 
 
 class Unsatisfiable(Exception):
-    """The file ends before the range begins."""
+    """The range begins after the end of the file."""
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,11 @@ class ByteRange:
         return self.last - self.first + 1
 
 
-def wanted_range(header: str, size: int) -> ByteRange | None:
-    """The range that `header` asks of `size` bytes.
+def parse_range(header: str, size: int) -> ByteRange | None:
+    """The range in `header` of a file of `size` bytes.
 
-    None where it asks for none, for several, or in another unit: the whole is then a right answer too.
-    Raises Unsatisfiable.
+    None if there is none, several, or another unit: then the whole file is a correct response. Raises
+    Unsatisfiable.
     """
     match = _ONE_RANGE.fullmatch(header)
     if match is None:

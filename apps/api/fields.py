@@ -1,4 +1,4 @@
-"""The kinds of value that the API reads and writes, each with one way of saying what is wrong."""
+"""Serializer fields of the API, each with a single error message."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
-# The largest number that the database counts to.
+# Largest integer of the database.
 LARGEST = 2**63 - 1
 
 
 def timestamp(moment: datetime) -> str:
-    """UTC, ISO 8601, always with six digits of microseconds: `2026-11-23T07:15:09.120000Z`."""
+    """UTC in ISO 8601 with six digits of microseconds: `2026-11-23T07:15:09.120000Z`."""
     return moment.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
 
 
 class TimestampField(serializers.DateTimeField):
-    """A moment as `timestamp` writes it, whatever time zone is active."""
+    """A time in the format of `timestamp`, independent of the active time zone."""
 
     def to_representation(self, value: datetime) -> str:
         return timestamp(value)
@@ -43,8 +43,8 @@ class WholeNumberField(serializers.IntegerField):
         super().__init__(min_value=least, max_value=most, error_messages=messages, **options)
 
 
-class TrueOrFalseField(serializers.BooleanField):
-    """The two words of JSON, and none of those that forms have for them."""
+class BooleanField(serializers.BooleanField):
+    """The two JSON values, without the other spellings that forms accept."""
 
     def to_internal_value(self, data: Any) -> bool:
         if type(data) is not bool:
@@ -52,8 +52,8 @@ class TrueOrFalseField(serializers.BooleanField):
         return data
 
 
-class SeveralField(serializers.Field[Any, Any, Any, Any]):
-    """Some of a few words, told in the query repeatedly or with commas; the values that they stand for."""
+class MultipleChoiceField(serializers.Field[Any, Any, Any, Any]):
+    """Several of the known words, repeated or separated by commas; returns their values."""
 
     def __init__(self, choices: Mapping[str, Any], **options: Any) -> None:
         self.choices = choices
@@ -63,14 +63,14 @@ class SeveralField(serializers.Field[Any, Any, Any, Any]):
         return dictionary.getlist(self.field_name) or serializers.empty
 
     def to_internal_value(self, data: Sequence[str]) -> list[Any]:
-        return [self.choices[word] for word in known_words(data, self.choices)]
+        return [self.choices[word] for word in parse_choices(data, self.choices)]
 
     def to_representation(self, value: Any) -> Any:
         return value
 
 
-class OneOfField(serializers.ChoiceField):
-    """One of a few words; the error names them."""
+class SingleChoiceField(serializers.ChoiceField):
+    """One of the known words; the error names them."""
 
     def fail(self, key: str, **words: Any) -> NoReturn:
         if key == "invalid_choice":
@@ -78,8 +78,8 @@ class OneOfField(serializers.ChoiceField):
         super().fail(key, **words)
 
 
-def known_words(given: Iterable[str], known: Collection[str]) -> list[str]:
-    """The words in `given`, each parted by commas. Raises ValidationError at one that is not known."""
+def parse_choices(given: Iterable[str], known: Collection[str]) -> list[str]:
+    """The comma-separated words in `given`. Raises ValidationError for an unknown word."""
     words = [word.strip() for text in given for word in text.split(",") if word.strip()]
     for word in words:
         if word not in known:
@@ -87,8 +87,8 @@ def known_words(given: Iterable[str], known: Collection[str]) -> list[str]:
     return words
 
 
-def unknown_key(known: Iterable[str]) -> str:
-    """What to say of a key or parameter that is none of these."""
+def unknown_key_message(known: Iterable[str]) -> str:
+    """Message for an unknown key or parameter."""
     return gettext("Unknown; known are: %(names)s.") % {"names": ", ".join(known)}
 
 

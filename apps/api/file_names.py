@@ -1,4 +1,4 @@
-"""Names and types that came from outside, made fit for the headers of a download."""
+"""File names and content types from outside, made safe for headers."""
 
 from __future__ import annotations
 
@@ -10,33 +10,31 @@ from django.core.exceptions import ValidationError
 from django.urls.converters import StringConverter
 from django.utils.translation import gettext as _
 
-# Bytes in UTF-8; file systems take 255, and a browser may add " (1)" and its own ending.
+# Bytes in UTF-8: file systems allow 255, and a browser may append " (1)" and a suffix.
 _LONGEST_NAME = 200
-# What a row takes.
+# Length of the column.
 _MOST_CHARACTERS = 255
 _MEDIA_TYPE = re.compile(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+(?:;[ \t]*[\w-]+=[\w.+-]+)*", re.A)
 
 
-class AnythingConverter(StringConverter):
-    """All of what is left of a path, line feeds too: the view says what is wrong with a name."""
+class RestOfPathConverter(StringConverter):
+    """The rest of a path including line feeds, so that the view can report an invalid name."""
 
     regex = r"[\s\S]+"
 
 
 def check_name(name: str) -> None:
-    """Raises ValidationError where `name` is no plain name of a file; it is data, and never part of a path."""
+    """Raises ValidationError unless `name` is a plain file name. It is data and never part of a path."""
     if len(name) > _MOST_CHARACTERS:
-        raise ValidationError(_("Write a name of at most %(most)d characters.") % {"most": _MOST_CHARACTERS})
+        raise ValidationError(_("Too long; write at most %(most)d characters.") % {"most": _MOST_CHARACTERS})
     if "/" in name or "\\" in name or name.strip(" .") == "":
-        raise ValidationError(_("Write a plain name, without folders."))
+        raise ValidationError(_("Folders are not allowed; write a plain file name."))
     if not all(_is_harmless(character) for character in name):
-        raise ValidationError(
-            _("Write a name without control characters and without those that turn the direction of text.")
-        )
+        raise ValidationError(_("Control and text direction characters are not allowed; remove them."))
 
 
 def download_name(name: str) -> str:
-    """The last part of a path, without control and formatting characters, cut at 200 bytes before its ending."""
+    """The last part of a path without control and formatting characters, cut to 200 bytes before its suffix."""
     last = re.split(r"[/\\]", name)[-1]
     clean = "".join(character if _is_harmless(character) else "_" for character in last)
     path = PurePosixPath(clean.strip(" .") or "payload")
@@ -46,10 +44,10 @@ def download_name(name: str) -> str:
 
 
 def media_type(content_type: str) -> str:
-    """The type as it was given, if it is one."""
+    """The given content type if it is valid."""
     return content_type if _MEDIA_TYPE.fullmatch(content_type) else "application/octet-stream"
 
 
 def _is_harmless(character: str) -> bool:
-    """Neither a control character, nor one that turns the direction of text, nor half a surrogate pair."""
+    """Whether a character is neither a control or text direction character nor half a surrogate pair."""
     return not unicodedata.category(character).startswith("C")

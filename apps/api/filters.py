@@ -1,4 +1,4 @@
-"""What lists can be narrowed down by; a parameter or value that is no use is an error, not ignored."""
+"""Filters of lists; an unknown parameter or value is an error."""
 
 from __future__ import annotations
 
@@ -18,48 +18,48 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework.request import Request
 from rest_framework.settings import api_settings
 
-from apps.api.fields import LARGEST, known_words, unknown_key
+from apps.api.fields import LARGEST, parse_choices, unknown_key_message
 from apps.api.pagination import CURSOR, LIMIT
 from apps.runs.models import Payload, Run
 from apps.services.models import Service
 
 
-def refuse_unknown_parameters(request: Request, known: Iterable[str]) -> None:
-    """Raises ValidationError where the query has others: what a client mistyped would be answered with too much."""
+def check_parameters(request: Request, known: Iterable[str]) -> None:
+    """Raises ValidationError for unknown parameters: a misspelt filter would return too much."""
     names = list(known)
-    # There is one format of everything; who asks for one by habit gets it.
+    # Each resource has one format; clients may ask for it.
     unknown = request.query_params.keys() - {*names, api_settings.URL_FORMAT_OVERRIDE}
     if unknown:
-        raise ValidationError({name: unknown_key(names) for name in sorted(unknown)})
+        raise ValidationError({name: unknown_key_message(names) for name in sorted(unknown)})
 
 
 class ListFilterBackend(DjangoFilterBackend):  # type: ignore[misc]
-    """The filters of a list, which knows no parameters but those and the ones of its pages."""
+    """Filters of a list, which accepts only their parameters and those of the pagination."""
 
     def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: Any) -> QuerySet[Any]:
         if getattr(view, "action", "") == "list":
             filters = self.get_filterset_class(view, queryset)
-            refuse_unknown_parameters(request, (*(filters.base_filters if filters else ()), CURSOR, LIMIT))
+            check_parameters(request, (*(filters.base_filters if filters else ()), CURSOR, LIMIT))
         filtered: QuerySet[Any] = super().filter_queryset(request, queryset, view)
         return filtered
 
 
-class _SeveralField(forms.MultipleChoiceField):
+class _MultipleChoiceField(forms.MultipleChoiceField):
     def to_python(self, value: Any) -> list[str]:
         choices: Any = self.choices
-        return known_words(value or (), [word for word, _label in choices])
+        return parse_choices(value or (), [word for word, _label in choices])
 
     def validate(self, value: Any) -> None:
-        """Nothing is left to check: `to_python` let known words through only."""
+        """Nothing to check: `to_python` accepts known words only."""
 
 
-class SeveralFilter(django_filters.MultipleChoiceFilter):  # type: ignore[misc]
-    """Any of a few words, given repeatedly or with commas."""
+class MultipleChoiceFilter(django_filters.MultipleChoiceFilter):  # type: ignore[misc]
+    """Any of the known words, repeated or separated by commas."""
 
-    field_class = _SeveralField
+    field_class = _MultipleChoiceField
 
 
-class _MomentField(IsoDateTimeField):  # type: ignore[misc]
+class _TimestampField(IsoDateTimeField):  # type: ignore[misc]
     def clean(self, value: Any) -> datetime | None:
         wanted = gettext("Write a time in ISO 8601, such as 2026-11-23T07:15:09Z.")
         try:
@@ -72,10 +72,10 @@ class _MomentField(IsoDateTimeField):  # type: ignore[misc]
 @extend_schema_field(
     {"anyOf": [{"type": "string", "format": "date-time"}, {"type": "string", "maxLength": 0}]}
 )
-class MomentFilter(django_filters.IsoDateTimeFilter):  # type: ignore[misc]
-    """A moment; without an offset it is UTC."""
+class TimestampFilter(django_filters.IsoDateTimeFilter):  # type: ignore[misc]
+    """A time; UTC if it has no offset."""
 
-    field_class = _MomentField
+    field_class = _TimestampField
 
 
 class _NumberField(forms.IntegerField):
@@ -89,34 +89,34 @@ class _NumberField(forms.IntegerField):
 
 @extend_schema_field({"type": "integer", "minimum": 0, "maximum": LARGEST})
 class NumberFilter(django_filters.NumberFilter):  # type: ignore[misc]
-    """A whole number that the database can count to."""
+    """A whole number within the range of the database."""
 
     field_class = _NumberField
 
 
 class RunFilter(FilterSet):  # type: ignore[misc]
-    """The runs of a service, with a status, of a time."""
+    """Filters of runs by service, status, trigger and start."""
 
-    service = django_filters.CharFilter(method="of_service", help_text=_("The slug of a service."))
-    status = SeveralFilter(
+    service = django_filters.CharFilter(method="of_service", help_text=_("Slug of a service."))
+    status = MultipleChoiceFilter(
         choices=Run.Status.choices,
         distinct=False,
-        help_text=_("Several may be given, repeatedly or by commas."),
+        help_text=_("Several values: repeat the parameter or separate them by commas."),
     )
-    trigger = SeveralFilter(
+    trigger = MultipleChoiceFilter(
         choices=Run.Trigger.choices,
         distinct=False,
-        help_text=_("Several may be given, repeatedly or by commas."),
+        help_text=_("Several values: repeat the parameter or separate them by commas."),
     )
-    started_after = MomentFilter(
-        field_name="started_at", lookup_expr="gte", help_text=_("Started then or later (ISO 8601).")
+    started_after = TimestampFilter(
+        field_name="started_at", lookup_expr="gte", help_text=_("Started at this time or later (ISO 8601).")
     )
-    started_before = MomentFilter(
-        field_name="started_at", lookup_expr="lt", help_text=_("Started earlier than that (ISO 8601).")
+    started_before = TimestampFilter(
+        field_name="started_at", lookup_expr="lt", help_text=_("Started before this time (ISO 8601).")
     )
 
     def of_service(self, runs: QuerySet[Run], name: str, slug: str) -> QuerySet[Run]:
-        """By its number, which the planner knows how to look up in an index; it does not through a join."""
+        """By primary key, for which the planner uses an index; with a join it does not."""
         return runs.filter(service__in=list(Service.objects.filter(slug=slug).values_list("pk", flat=True)))
 
     class Meta:
@@ -125,11 +125,9 @@ class RunFilter(FilterSet):  # type: ignore[misc]
 
 
 class PayloadFilter(FilterSet):  # type: ignore[misc]
-    """The payloads of a run."""
+    """Filter of payloads by run."""
 
-    run = NumberFilter(
-        field_name="run_id", min_value=0, max_value=LARGEST, help_text=_("The number of a run.")
-    )
+    run = NumberFilter(field_name="run_id", min_value=0, max_value=LARGEST, help_text=_("Number of a run."))
 
     class Meta:
         model = Payload

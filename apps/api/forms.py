@@ -1,4 +1,4 @@
-"""The form by which a token is made in the admin."""
+"""Form that creates a token in the admin."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from apps.services.models import Service
 
 
 class TokenForm(forms.ModelForm):  # type: ignore[type-arg]  # It takes no parameter at run time.
-    """A new token of `viewer`, or for a superuser of anybody; `viewer` is set on the class for each request."""
+    """A new token of `viewer`, or for a superuser of any user; `viewer` is set on the class for each request."""
 
     viewer: Any = None
 
@@ -23,13 +23,13 @@ class TokenForm(forms.ModelForm):  # type: ignore[type-arg]  # It takes no param
         choices=ApiToken.Scope.choices,
         initial=DEFAULT_SCOPES,
         widget=forms.CheckboxSelectMultiple,
-        help_text=_("What the token may do. It may never do more than its user."),
+        help_text=_("Scopes of the token. It can never do more than its user."),
     )
     services = forms.ModelMultipleChoiceField(
         label=_("Services"),
         queryset=Service.objects.none(),
         required=False,
-        help_text=_("With none, all that its user may see."),
+        help_text=_("Empty: all services that the user may see."),
     )
     days = forms.IntegerField(
         label=_("Valid for (days)"), min_value=1, max_value=MAX_DAYS, initial=DEFAULT_DAYS
@@ -47,7 +47,7 @@ class TokenForm(forms.ModelForm):  # type: ignore[type-arg]  # It takes no param
         user_field: Any = self.fields["user"]
         user_field.queryset = users
         user_field.initial = self.viewer.pk
-        # The admin offers to add and change users beside it, which is beside the point here.
+        # Without the links of the admin to add and change users.
         user_field.widget.can_add_related = user_field.widget.can_change_related = False
         user_field.widget.can_view_related = False
         services_field: Any = self.fields["services"]

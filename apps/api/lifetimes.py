@@ -1,4 +1,4 @@
-"""What a new token is given where nothing else is asked for, and how long it may live."""
+"""Default scopes and lifetime of tokens."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from apps.api.models import MAX_LIFETIME, ApiToken
 
 DEFAULT_DAYS = 90
 MAX_DAYS = MAX_LIFETIME.days
-# Reporting runs is for systems that execute them elsewhere, and figures are for monitoring; most are neither.
+# Reporting and metrics are for few tokens.
 DEFAULT_SCOPES = [
     scope.value
     for scope in ApiToken.Scope
@@ -17,5 +17,5 @@ DEFAULT_SCOPES = [
 
 
 def expiry(days: int, now: datetime) -> datetime:
-    """When a token that is made `now` for so many days ends."""
+    """Expiry of a token that is created `now` for this many days."""
     return now + timedelta(days=days)

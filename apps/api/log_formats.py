@@ -1,4 +1,4 @@
-"""A line of a log as text for people and as JSON for machines."""
+"""Formats of log lines: text for people, JSON for machines."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 from apps.api.fields import timestamp
 from apps.runs.log.reading import Line
 
-# Before what continues a message, so that nothing in a message can pass for a line of its own.
+# Indents the continuation of a message, which cannot be mistaken for a line of its own.
 CONTINUATION = "    "
 
 
 def as_text(line: Line) -> str:
-    """`2026-11-23T07:15:09.123456Z INFO  pull   message`; what continues a message is indented."""
+    """`2026-11-23T07:15:09.123456Z INFO pull message`; continuations of a message are indented."""
     first, *rest = line.message.splitlines() or [""]
     head = f"{timestamp(line.logged_at)} {line.level.name:<5} {line.step.slug:<6} {first}"
     return "\n".join([head, *(CONTINUATION + text for text in rest)]) + "\n"

@@ -1,4 +1,4 @@
-"""Tokens: what a machine shows to be let in."""
+"""API tokens."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.services.models import Service
 
-# Told from other strings by secret scanners: prefix, 256 random bits in base 62, CRC-32 of both in base 62.
+# Recognizable for secret scanners: prefix, 256 random bits in base 62, CRC-32 of both in base 62.
 PREFIX = "synclog_"
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _RANDOM_LENGTH = 43
 _CHECKSUM_LENGTH = 6
 MAX_LIFETIME = timedelta(days=365)
-# How long before its end a token is told of.
+# Time before expiry during which responses announce it.
 WARNING_TIME = timedelta(days=14)
 
 
@@ -35,7 +35,7 @@ def new_secret() -> str:
 
 
 def is_well_formed(secret: str) -> bool:
-    """Whether prefix, length and checksum are right; says so without a query."""
+    """Whether prefix, length and checksum are valid; needs no query."""
     body, checksum = secret[:-_CHECKSUM_LENGTH], secret[-_CHECKSUM_LENGTH:]
     return (
         secret.startswith(PREFIX)
@@ -45,7 +45,7 @@ def is_well_formed(secret: str) -> bool:
 
 
 def digest(secret: str) -> str:
-    """SHA-256 in hexadecimal: what is kept of a token. 256 random bits need no salt and no stretching."""
+    """SHA-256 in hexadecimal, which is stored. 256 random bits need neither salt nor stretching."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
@@ -63,18 +63,15 @@ def _base62(number: int, length: int) -> str:
 
 class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
     def usable(self) -> Self:
-        """Neither revoked nor expired, by the database's clock, and of an active user."""
+        """Neither revoked nor expired by the clock of the database, and of an active user."""
         return self.filter(expires_at__gt=Now(), revoked_at=None, user__is_active=True)
 
     def with_limits(self) -> Self:
-        """Adds `is_limited`: whether the token is for some services only, be they still there or not."""
+        """Adds `is_limited`: whether the token is limited to services, even if these were deleted."""
         return self.annotate(is_limited=Exists(ApiTokenService.objects.filter(token=OuterRef("pk"))))
 
     def with_state(self) -> Self:
-        """Adds `state` by the database's clock: active, expiring (soon), or why it is neither.
-
-        Those are: revoked, expired, user_inactive.
-        """
+        """Adds `state` by the clock of the database: active, expiring, revoked, expired or user_inactive."""
         return self.annotate(
             state=Case(
                 When(revoked_at__isnull=False, then=Value("revoked")),
@@ -88,18 +85,18 @@ class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
 
 
 class ApiToken(models.Model):
-    """A named key of one user for the API; only its digest is kept, so it is shown once."""
+    """A named API key of one user. Only its digest is stored, so it is shown once."""
 
     class Scope(models.TextChoices):
         RUN_READ = "run:read", _("Read services, runs and logs")
         RUN_START = "run:start", _("Start and cancel runs")
         PAYLOAD_READ = "payload:read", _("List and fetch payloads")
-        RUN_REPORT = "run:report", _("Report runs that happen elsewhere")
-        METRICS_READ = "metrics:read", _("Read figures for monitoring")
+        RUN_REPORT = "run:report", _("Report runs of other systems")
+        METRICS_READ = "metrics:read", _("Read metrics")
 
     name = models.CharField(_("name"), max_length=100)
-    # The start of the token, to tell several apart.
-    prefix = models.CharField(_("begins with"), max_length=20, editable=False)
+    # Beginning of the token, to recognize it.
+    prefix = models.CharField(_("prefix"), max_length=20, editable=False)
     digest = models.CharField(max_length=64, unique=True, editable=False)
 
     user = models.ForeignKey(
@@ -110,7 +107,7 @@ class ApiToken(models.Model):
         through="ApiTokenService",
         blank=True,
         verbose_name=_("services"),
-        help_text=_("With none, all that its user may see."),
+        help_text=_("Empty: all services that the user may see."),
     )
 
     scopes = models.JSONField(_("scopes"), default=list)
@@ -121,7 +118,7 @@ class ApiToken(models.Model):
     last_used_at = models.DateTimeField(_("last used"), null=True, blank=True)
     last_used_from = models.GenericIPAddressField(_("last used from"), null=True, blank=True)
 
-    # Where the queryset adds them: with_limits(), with_state().
+    # Set by with_limits() and with_state().
     is_limited: bool
     state: str
 
@@ -144,12 +141,12 @@ class ApiToken(models.Model):
         expires_at: datetime,
         services: Collection[Service] = (),
     ) -> tuple[ApiToken, str]:
-        """A new token and its clear text, which is to be had here and never again.
+        """Creates a token and returns it with its clear text, which is available only here.
 
-        Raises ValueError where it would live for more than a year.
+        Raises ValueError for a lifetime of more than a year.
         """
         if expires_at > timezone.now() + MAX_LIFETIME + timedelta(minutes=1):
-            raise ValueError("A token lives for a year at the most.")
+            raise ValueError("A token is valid for at most one year.")
         token = cls(user=user, name=name, scopes=sorted(scopes), expires_at=expires_at)
         secret = token.set_new_secret()
         token.save(force_insert=True)
@@ -157,23 +154,23 @@ class ApiToken(models.Model):
         return token, secret
 
     def set_new_secret(self) -> str:
-        """Give the row a new secret, and tell it in clear text. The caller saves."""
+        """Gives the row a new secret and returns it in clear text. The caller saves."""
         secret = new_secret()
         self.prefix = secret[: len(PREFIX) + 4]
         self.digest = digest(secret)
         return secret
 
     def revoke(self) -> None:
-        """Make the token useless at once; the row stays as the record."""
+        """Revokes the token at once; the row stays as a record."""
         type(self).objects.filter(pk=self.pk, revoked_at=None).update(revoked_at=Now())
 
     @property
     def expires_soon(self) -> bool:
-        """Whether whoever uses it should be told to see to a new one."""
+        """Whether responses announce the expiry."""
         return self.expires_at - timezone.now() < WARNING_TIME
 
     def touch(self, address: str | None) -> None:
-        """Note the use, at most once a minute; a use that is already noted costs no query."""
+        """Records the use, at most once a minute; without a change it costs no query."""
         minute_ago = timezone.now() - timedelta(minutes=1)
         if self.last_used_at and self.last_used_at > minute_ago and self.last_used_from == address:
             return
@@ -181,7 +178,7 @@ class ApiToken(models.Model):
 
 
 class ApiTokenService(models.Model):
-    """One service that a token is for. It outlives the service, or else the token would be for all of them."""
+    """A service that a token is limited to. It outlives the service: otherwise the token would become unlimited."""
 
     token = models.ForeignKey(ApiToken, models.CASCADE, related_name="+")
     service = models.ForeignKey(Service, models.SET_NULL, null=True, related_name="+")

@@ -1,4 +1,4 @@
-"""Pages of lists: `{"next", "previous", "results"}`, by cursor, so that what is added meanwhile shifts nothing."""
+"""Cursor pagination: `{"next", "previous", "results"}`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _MOST_RESULTS = 500
 
 @dataclass(frozen=True)
 class Cursor:
-    """The row beside which a page begins, and whether the page lies before it."""
+    """The row beside which a page begins, and the direction."""
 
     key: str
     is_back: bool
@@ -36,18 +36,18 @@ class Cursor:
 
     @classmethod
     def decode(cls, text: str) -> Cursor:
-        """Raises ValueError where `text` is no cursor."""
+        """Raises ValueError if `text` is not a cursor."""
         plain = urlsafe_b64decode(text.encode("ascii")).decode()
         if plain[:1] not in ("<", ">"):
-            raise ValueError("A cursor tells its direction first.")
+            raise ValueError("A cursor begins with its direction.")
         return cls(plain[1:], plain[0] == "<")
 
 
 class ListPagination(BasePagination):
-    """50 a page, up to 500 with `limit`; a parameter that is no use is an error, not ignored.
+    """50 results a page, up to 500 with `limit`; an invalid parameter is an error.
 
-    A row is compared with the row of the cursor inside the database: a time that was handed out and comes back
-    need not be what is stored (SQLite keeps milliseconds, as text). `ordering` ends in the primary key.
+    The database compares rows with the row of the cursor: a time that went through JSON need not equal the stored
+    one (SQLite stores milliseconds as text). `ordering` ends with the primary key.
     """
 
     ordering: tuple[str, ...]
@@ -62,7 +62,7 @@ class ListPagination(BasePagination):
         rows = queryset
         if cursor:
             ordering = _turned(ordering) if cursor.is_back else ordering
-            rows = rows.filter(_beyond(queryset, ordering, cursor.key))
+            rows = rows.filter(_after(queryset, ordering, cursor.key))
         found = list(rows.order_by(*ordering)[: limit + 1])
         has_more = len(found) > limit
         page = found[:limit]
@@ -99,13 +99,13 @@ class ListPagination(BasePagination):
             {
                 "name": CURSOR,
                 "in": "query",
-                "description": "Where the page begins, as `next` and `previous` hold it.",
+                "description": "Start of the page, as in `next` and `previous`.",
                 "schema": {"type": "string"},
             },
             {
                 "name": LIMIT,
                 "in": "query",
-                "description": "The most results in a page.",
+                "description": "Maximum number of results in a page.",
                 "schema": {
                     "type": "integer",
                     "minimum": 1,
@@ -123,7 +123,7 @@ class ServicePagination(ListPagination):
 
 
 class RunPagination(ListPagination):
-    """Newest first: by number, or where times are asked for by the start, whose index then holds the page."""
+    """Newest first by number, or by start if the query filters by start, so that an index contains the page."""
 
     ordering = ("-pk",)
 
@@ -133,7 +133,7 @@ class RunPagination(ListPagination):
 
 
 class PayloadPagination(ListPagination):
-    """Newest first; the payloads of one run in the order in which they arose."""
+    """Newest first; the payloads of one run in the order of the log."""
 
     ordering = ("-created_at", "-pk")
 
@@ -152,7 +152,7 @@ def _limit(request: Request) -> int:
 
 
 def _cursor(request: Request, queryset: QuerySet[Any]) -> Cursor | None:
-    """The cursor, once there is a row that it names: clients can write anything there."""
+    """The cursor, if its row exists: a client can write anything."""
     given = request.query_params.get(CURSOR)
     if not given:
         return None
@@ -163,15 +163,15 @@ def _cursor(request: Request, queryset: QuerySet[Any]) -> Cursor | None:
             return cursor
     except (ValueError, DjangoValidationError):
         pass
-    raise ValidationError({CURSOR: [_("Take the cursor as it stands in `next` or `previous`.")]})
+    raise ValidationError({CURSOR: [_("Invalid cursor; use `next` or `previous` unchanged.")]})
 
 
 def _turned(ordering: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(field[1:] if field.startswith("-") else f"-{field}" for field in ordering)
 
 
-def _beyond(queryset: QuerySet[Any], ordering: tuple[str, ...], key: str) -> LessThan | GreaterThan:
-    """The rows that come after the one with this key; compared as a whole, for an index to begin right there."""
+def _after(queryset: QuerySet[Any], ordering: tuple[str, ...], key: str) -> LessThan | GreaterThan:
+    """The rows after the one with this key, compared as a tuple so that the index is used."""
     fields = [field.removeprefix("-") for field in ordering]
     found = queryset.filter(pk=key)
     place = [
@@ -183,7 +183,7 @@ def _beyond(queryset: QuerySet[Any], ordering: tuple[str, ...], key: str) -> Les
 
 
 class _Row(Func):
-    """Several values in parentheses, which databases compare one after the other."""
+    """A tuple of values, which databases compare one after the other."""
 
     function = ""
     output_field = Field()

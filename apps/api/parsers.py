@@ -1,4 +1,4 @@
-"""Reads the bodies of requests, and no more of them than there can be sense in."""
+"""Parsers of request bodies with a size limit."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ NDJSON = "application/x-ndjson"
 _MIB = 1024 * 1024
 
 
-class BoundedJSONParser(BaseParser):
-    """JSON of at most 64 KiB. No JSONParser by descent: that one's bodies are held to Django's own limit."""
+class LimitedJSONParser(BaseParser):
+    """JSON of at most 64 KiB. Not a JSONParser, whose limit is Django's."""
 
     media_type = JSONParser.media_type
     max_bytes = 64 * 1024
@@ -29,24 +29,24 @@ class BoundedJSONParser(BaseParser):
         media_type: str | None = None,
         parser_context: Mapping[str, Any] | None = None,
     ) -> Any:
-        body = bounded(stream, self.max_bytes)
+        body = read_limited(stream, self.max_bytes)
         try:
             return JSONParser().parse(BytesIO(body), media_type, parser_context)
         except RecursionError:
-            raise ParseError(_("The body is nested too deeply.")) from None
-        # Such as a number of 5,000 digits.
+            raise ParseError(_("The body is nested too deeply; flatten it.")) from None
+        # For example a number of 5,000 digits.
         except ValueError as error:
             raise ParseError(str(error)) from None
 
 
-class LinesJSONParser(BoundedJSONParser):
-    """The lines of a log as one JSON document."""
+class LinesJSONParser(LimitedJSONParser):
+    """Log lines in one JSON document."""
 
     max_bytes = 8 * _MIB
 
 
 class NdjsonParser(BaseParser):
-    """The lines of a log as JSON, a line each; bytes that are no UTF-8 come through as lone surrogates."""
+    """Log lines as NDJSON; invalid UTF-8 becomes lone surrogates."""
 
     media_type = NDJSON
 
@@ -56,7 +56,7 @@ class NdjsonParser(BaseParser):
         media_type: str | None = None,
         parser_context: Mapping[str, Any] | None = None,
     ) -> dict[str, list[Any]]:
-        text = bounded(stream, LinesJSONParser.max_bytes).decode(errors="surrogateescape")
+        text = read_limited(stream, LinesJSONParser.max_bytes).decode(errors="surrogateescape")
         lines = []
         for number, line in enumerate(text.split("\n"), 1):
             if not line or line.isspace():
@@ -68,16 +68,16 @@ class NdjsonParser(BaseParser):
         return {"lines": lines}
 
 
-class AnyParser(BaseParser):
-    """Lets every body through unread: the view reads it as a stream."""
+class StreamParser(BaseParser):
+    """Leaves the body unread: the view reads it as a stream."""
 
     media_type = "*/*"
 
 
-def bounded(stream: IO[Any], max_bytes: int) -> bytes:
-    """The whole body. Raises BodyTooLarge where that is more than `max_bytes`."""
+def read_limited(stream: IO[Any], max_bytes: int) -> bytes:
+    """The whole body. Raises BodyTooLarge if it exceeds `max_bytes`."""
     body: bytes = stream.read(max_bytes + 1)
     if len(body) > max_bytes:
         size = f"{max_bytes // _MIB} MiB" if max_bytes >= _MIB else f"{max_bytes // 1024} KiB"
-        raise BodyTooLarge(_("The body may hold %(size)s at most.") % {"size": size})
+        raise BodyTooLarge(_("The body is limited to %(size)s; send less at once.") % {"size": size})
     return body

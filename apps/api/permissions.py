@@ -1,4 +1,4 @@
-"""What a token may do: what its scopes say, and never more than its user may."""
+"""Permissions of a token: its scopes, and the permissions of its user."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from apps.api.models import ApiToken
 
 
 @dataclass(frozen=True)
-class Needs:
-    """What one action asks for: a scope of the token and, if any are named, one of these permissions of its user.
+class Requires:
+    """Requirements of an action: a scope of the token, and one of these permissions of its user if any are named.
 
-    Where it depends on the row which scope that is, either will do to look for the row; the view's
-    `scope_for(row)` then says which.
+    If the scope depends on the row, either scope suffices to look the row up; `scope_for(row)` of the view then
+    decides.
     """
 
     scope: ApiToken.Scope
@@ -26,9 +26,9 @@ class Needs:
 
 
 class TokenHasScope(BasePermission):
-    """Refuses whatever the view has not declared in `needs`, by action or by method in lower case.
+    """Refuses everything that the view does not declare in `needs`, by action or lower-case method.
 
-    Which rows are there at all is another question, see apps.api.visibility.
+    Visibility of rows is decided by apps.api.visibility.
     """
 
     message = ""
@@ -38,15 +38,15 @@ class TokenHasScope(BasePermission):
         if not isinstance(token, ApiToken):
             return False
         if not _is_served(request, view):
-            # Nothing will happen: the view answers that it does not serve this method.
+            # The view responds that it does not support the method.
             return True
         needs = _needs_of(request, view)
         if needs is None:
-            self.message = _("This route says nothing of who may use it, so nobody may.")
+            self.message = _("This route declares no permissions.")
         elif not {needs.scope, needs.or_scope}.intersection(token.scopes):
             self._lacks(needs.scope)
         else:
-            # Of one thing it is asked first whether it is there for this user at all (404), then this (403).
+            # For a single row, visibility (404) is checked before the permission (403).
             return bool(view.kwargs) or self._user_may(request, needs)
         return False
 
@@ -63,10 +63,12 @@ class TokenHasScope(BasePermission):
     def _lacks(self, scope: ApiToken.Scope) -> None:
         self.message = _("The token lacks the scope “%(scope)s”.") % {"scope": scope}
 
-    def _user_may(self, request: Request, needs: Needs) -> bool:
+    def _user_may(self, request: Request, needs: Requires) -> bool:
         if not needs.permissions or any(request.user.has_perm(name) for name in needs.permissions):
             return True
-        self.message = _("The token's user lacks the permission “%(name)s”.") % {"name": needs.permissions[0]}
+        self.message = _("The user of the token lacks the permission “%(name)s”.") % {
+            "name": needs.permissions[0]
+        }
         return False
 
 
@@ -75,7 +77,7 @@ def _is_served(request: Request, view: Any) -> bool:
     return method in view.http_method_names and hasattr(view, method)
 
 
-def _needs_of(request: Request, view: Any) -> Needs | None:
-    declared: dict[str, Needs] = getattr(view, "needs", {})
+def _needs_of(request: Request, view: Any) -> Requires | None:
+    declared: dict[str, Requires] = getattr(view, "needs", {})
     method = str(request.method).lower()
     return declared.get(getattr(view, "action", None) or ("get" if method == "head" else method))

@@ -1,4 +1,4 @@
-"""What went wrong, told to machines: RFC 9457 `application/problem+json`, for every error under /api/."""
+"""Errors of the API as RFC 9457 `application/problem+json`."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from rest_framework.views import set_rollback
 logger = logging.getLogger(__name__)
 
 CONTENT_TYPE = "application/problem+json"
-# Before the name of a problem that says more than its status does.
+# Prefix of problem types.
 TYPE_PREFIX = "urn:problem-type:synclog:"
 
 type Errors = dict[str, list[str]]
 
 
 class Problem(exceptions.APIException):
-    """An error with a type of its own: `slug` names it for machines, `title` for people."""
+    """An error with its own type: `slug` for machines, `title` for people."""
 
     slug = ""
     title = ""
@@ -34,7 +34,7 @@ class Problem(exceptions.APIException):
     def __init__(self, detail: str, *, headers: Mapping[str, str] | None = None, **members: Any) -> None:
         super().__init__(detail)
         self.headers = dict(headers or {})
-        # What the document says besides, for machines.
+        # Additional members of the document.
         self.members = members
 
 
@@ -47,19 +47,19 @@ class RunHasEnded(Problem):
 class IdempotencyKeyReused(Problem):
     status_code = HTTPStatus.UNPROCESSABLE_ENTITY
     slug = "idempotency-key-reused"
-    title = "The Idempotency-Key stands for another request"
+    title = "The Idempotency-Key was used for another request"
 
 
 class PayloadUnreadable(Problem):
     status_code = HTTPStatus.GONE
     slug = "payload-gone"
-    title = "The payload can no longer be read"
+    title = "The payload is no longer available"
 
 
 class RangeNotSatisfiable(Problem):
     status_code = HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
     slug = "range-not-satisfiable"
-    title = "The file ends before this range"
+    title = "The range is outside of the file"
 
 
 class PreconditionFailed(Problem):
@@ -77,7 +77,7 @@ class LengthRequired(Problem):
 class RunIsNotReported(Problem):
     status_code = HTTPStatus.CONFLICT
     slug = "run-not-reported"
-    title = "The run is executed by Synclog itself"
+    title = "The run is not a reported run"
 
 
 class RunOfAnotherReporter(Problem):
@@ -89,19 +89,19 @@ class RunOfAnotherReporter(Problem):
 class LinesMissing(Problem):
     status_code = HTTPStatus.CONFLICT
     slug = "lines-missing"
-    title = "Lines are missing before those that were sent"
+    title = "Lines are missing"
 
 
 class PayloadNameTaken(Problem):
     status_code = HTTPStatus.CONFLICT
     slug = "payload-name-taken"
-    title = "Another file is kept under this kind and name"
+    title = "Another file is stored under this kind and name"
 
 
 class PayloadTooLarge(Problem):
     status_code = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
     slug = "payload-too-large"
-    title = "The payload is larger than what is kept of one"
+    title = "The payload is too large"
 
 
 class PayloadStoreUnavailable(Problem):
@@ -111,7 +111,7 @@ class PayloadStoreUnavailable(Problem):
 
 
 def problem_response(error: Exception, context: Mapping[str, Any]) -> HttpResponse:
-    """The answer to any error that a view raised; what nobody expected is logged and told without details."""
+    """The response for any error of a view; unexpected errors are logged and reported without details."""
     set_rollback()
     match error:
         case exceptions.ValidationError():
@@ -128,23 +128,23 @@ def problem_response(error: Exception, context: Mapping[str, Any]) -> HttpRespon
                 members=error.members,
             )
         case exceptions.NotAuthenticated():
-            words = _("Send a token, in the header “Authorization: Bearer synclog_…”.")
+            words = _("Missing token; send the header “Authorization: Bearer synclog_…”.")
             return problem(error.status_code, words, headers=_headers(error))
         case exceptions.APIException():
             return problem(error.status_code, str(error.detail), headers=_headers(error))
         case Http404():
-            return problem(HTTPStatus.NOT_FOUND, _("There is no such thing, or it is not yours to see."))
+            return problem(HTTPStatus.NOT_FOUND, _("Not found."))
         case PermissionDenied():
             return problem(HTTPStatus.FORBIDDEN, str(error))
         case OperationalError() | InterfaceError():
-            logger.error("The database failed under %s", _path(context), exc_info=error)
+            logger.error("Database error in %s", _path(context), exc_info=error)
             return problem(
                 HTTPStatus.SERVICE_UNAVAILABLE,
-                _("The database cannot be reached; try again soon."),
+                _("The database is unreachable; try again soon."),
                 headers={"Retry-After": "5"},
             )
-    logger.error("Unexpected error under %s", _path(context), exc_info=error)
-    return problem(HTTPStatus.INTERNAL_SERVER_ERROR, _("Something went wrong in Synclog; its log says what."))
+    logger.error("Unexpected error in %s", _path(context), exc_info=error)
+    return problem(HTTPStatus.INTERNAL_SERVER_ERROR, _("Internal error; see the log of Synclog."))
 
 
 def problem(
@@ -157,7 +157,7 @@ def problem(
     headers: Mapping[str, str] | None = None,
     members: Mapping[str, Any] | None = None,
 ) -> HttpResponse:
-    """One problem document. Without a slug the status says it all, and `type` is `about:blank`."""
+    """A problem document. Without a slug the status says everything, and `type` is `about:blank`."""
     document: dict[str, Any] = {
         "type": TYPE_PREFIX + slug if slug else "about:blank",
         "title": title or HTTPStatus(status).phrase,
@@ -167,7 +167,7 @@ def problem(
     }
     if errors is not None:
         document["errors"] = errors
-    # Half a surrogate pair, which a client may have sent, becomes the escape that JSON has for it.
+    # Half a surrogate pair from a client becomes its JSON escape.
     body = json.dumps(document, ensure_ascii=False).encode("utf-8", "backslashreplace")
     return HttpResponse(body, status=status, content_type=CONTENT_TYPE, headers=dict(headers or {}))
 
@@ -179,16 +179,14 @@ def invalid(errors: Errors) -> HttpResponse:
         for field, messages in errors.items()
         for message in messages
     )
-    return problem(
-        HTTPStatus.BAD_REQUEST, detail, slug="invalid", title="The request is not valid", errors=errors
-    )
+    return problem(HTTPStatus.BAD_REQUEST, detail, slug="invalid", title="Invalid request", errors=errors)
 
 
-def no_such_route(request: HttpRequest) -> HttpResponse:
-    """The answer for every address under /api/ that is not one of ours."""
-    detail = _("There is no such route; /api/schema/ lists those that there are.")
+def unknown_route(request: HttpRequest) -> HttpResponse:
+    """The response for unknown paths under /api/."""
+    detail = _("Unknown route; see /api/schema/ for all routes.")
     if not request.path.endswith("/"):
-        detail += " " + _("Most end in a slash.")
+        detail += " " + _("Most routes end with a slash.")
     return problem(HTTPStatus.NOT_FOUND, detail)
 
 
@@ -197,7 +195,7 @@ def _messages(error: DjangoValidationError) -> Any:
 
 
 def _by_field(detail: Any, field: str = NON_FIELD_ERRORS) -> Errors:
-    """Flat, however deep the errors are nested: `{"options.page_size": ["…"]}`."""
+    """Flat errors, however deeply they are nested: `{"options.page_size": ["…"]}`."""
     if isinstance(detail, list | tuple):
         nested = [(field, item) for item in detail]
     elif isinstance(detail, Mapping):

@@ -1,4 +1,4 @@
-"""What a reporter sends: lines, read by hand, for there are up to 10,000 in a call, and the end of the run."""
+"""Requests of reporters: lines, parsed by hand because a batch has up to 10,000, and the result of a run."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 
-from apps.api.fields import LARGEST, OneOfField, WholeNumberField
+from apps.api.fields import LARGEST, SingleChoiceField, WholeNumberField
 from apps.api.problems import BodyTooLarge
-from apps.api.serializers import LEVEL_NAMES, LEVELS, STEP_NAMES, STEPS, KnownKeysSerializer
+from apps.api.serializers import LEVEL_NAMES, LEVELS, STEP_NAMES, STEPS, StrictSerializer
 from apps.runs.models import Level, Step
 from apps.runs.reported.reporting import ReportedLine
 
@@ -27,43 +27,43 @@ _YEARS = range(1969, 3001)
 
 
 @extend_schema_field({"type": "string", "format": "date-time", "pattern": "^(19[7-9][0-9]|2[0-9]{3})-"})
-class _MomentField(serializers.DateTimeField):
-    """A moment from 1970 on."""
+class _TimestampField(serializers.DateTimeField):
+    """A time from 1970 on."""
 
 
-class ReportedLineSerializer(KnownKeysSerializer):
-    """A line of a run that happens elsewhere, as it is sent."""
+class ReportedLineSerializer(StrictSerializer):
+    """A line of a reported run."""
 
     sequence = serializers.IntegerField(
         min_value=1, max_value=LARGEST, help_text="1, 2, 3 … without gaps within the run."
     )
-    logged_at = _MomentField(
-        required=False, help_text="ISO 8601, UTC where no offset is given; not there = now."
+    logged_at = _TimestampField(
+        required=False, help_text="ISO 8601, UTC if there is no offset. Default: now."
     )
-    level = OneOfField(LEVEL_NAMES, required=False, default="info")
-    step = OneOfField(STEP_NAMES, required=False, default="pull")
+    level = SingleChoiceField(LEVEL_NAMES, required=False, default="info")
+    step = SingleChoiceField(STEP_NAMES, required=False, default="pull")
     message = serializers.CharField(
-        allow_blank=True, trim_whitespace=False, help_text="Cleaned, and cut at 32 KiB, before it is stored."
+        allow_blank=True, trim_whitespace=False, help_text="Cleaned and cut to 32 KiB before it is stored."
     )
 
 
-class ReportedLinesSerializer(KnownKeysSerializer):
-    """A batch of lines: up to 10,000, in 8 MiB. With none the reporter only says that it lives."""
+class ReportedLinesSerializer(StrictSerializer):
+    """A batch of up to 10,000 lines and 8 MiB. An empty batch only renews the lease."""
 
     lines = ReportedLineSerializer(many=True)
 
 
 class ReportedSerializer(serializers.Serializer[Any]):
-    """How far the log has come."""
+    """Position of the log."""
 
-    last_sequence = serializers.IntegerField(help_text="The latest line that is stored.")
+    last_sequence = serializers.IntegerField(help_text="Number of the latest stored line.")
 
 
 @extend_schema_field(OpenApiTypes.STR)
 class MessageField(serializers.Field[str, str, str, Any]):
-    """Text as it comes, for it is cleaned before it is stored: a reporter must not fail at a stray NUL."""
+    """Text that is cleaned before it is stored: a stray NUL must not make a report fail."""
 
-    default_error_messages = {"invalid": _lazy("Write text.")}
+    default_error_messages = {"invalid": _lazy("Invalid value; write text.")}
 
     def to_internal_value(self, data: Any) -> str:
         if type(data) is not str:
@@ -74,28 +74,28 @@ class MessageField(serializers.Field[str, str, str, Any]):
         return value
 
 
-class FinishSerializer(KnownKeysSerializer):
-    """How a run that happened elsewhere ended."""
+class FinishSerializer(StrictSerializer):
+    """Result of a reported run."""
 
-    status = OneOfField(ENDS)
+    status = SingleChoiceField(ENDS)
     pulled_count = WholeNumberField(least=0, required=False, default=0)
     pushed_count = WholeNumberField(least=0, required=False, default=0)
     error = MessageField(
         required=False,
         default="",
         allow_null=True,
-        help_text="In one sentence; without it, the first error of the log.",
+        help_text="One sentence. Default: the first error of the log.",
     )
 
 
 def reported_lines(data: Any) -> list[ReportedLine]:
-    """The lines of `{"lines": […]}`. Raises ValidationError at the first that is no use, and BodyTooLarge."""
+    """The lines of `{"lines": […]}`. Raises ValidationError for the first invalid line, and BodyTooLarge."""
     if not isinstance(data, Mapping) or set(data) != {"lines"} or not isinstance(data["lines"], list):
-        raise ValidationError({"lines": [_("Send NDJSON, or {“lines”: […]} and nothing else.")]})
+        raise ValidationError({"lines": [_("Send NDJSON, or {“lines”: […]} without other keys.")]})
     given = data["lines"]
     if len(given) > MAX_LINES:
         raise BodyTooLarge(
-            _("There are %(count)d lines; at most %(most)d are taken at once.")
+            _("%(count)d lines are too many; send at most %(most)d at once.")
             % {"count": len(given), "most": MAX_LINES}
         )
     now = timezone.now()
@@ -104,19 +104,19 @@ def reported_lines(data: Any) -> list[ReportedLine]:
 
 def _line(item: Any, index: int, now: datetime) -> ReportedLine:
     if type(item) is not dict:
-        raise ValidationError({f"lines.{index}": [_("A line is a JSON object.")]})
+        raise ValidationError({f"lines.{index}": [_("Invalid line; write a JSON object.")]})
     if not _KEYS.issuperset(item):
         wrong = sorted(set(item) - _KEYS)[0]
         known = _("Unknown; known are: %(names)s.") % {"names": ", ".join(sorted(_KEYS))}
         raise ValidationError({f"lines.{index}.{wrong[:100]}": [known]})
     sequence, message = item.get("sequence"), item.get("message")
     if type(sequence) is float and sequence.is_integer():
-        # A whole number to JSON Schema, and to languages that have one kind of number.
+        # A whole number for JSON Schema and for languages with a single number type.
         sequence = int(sequence)
     if type(sequence) is not int or not 1 <= sequence <= LARGEST:
-        raise _wrong(index, "sequence", _("Write a whole number from 1 up."))
+        raise _wrong(index, "sequence", _("Write a whole number from 1."))
     if type(message) is not str:
-        raise _wrong(index, "message", _("Write text."))
+        raise _wrong(index, "message", _("Invalid value; write text."))
     return ReportedLine(
         sequence,
         _moment(item["logged_at"], index) if "logged_at" in item else now,

@@ -1,4 +1,4 @@
-"""What the OpenAPI description at /api/schema/ cannot find out by itself."""
+"""Extensions of the OpenAPI description."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from drf_spectacular.extensions import (
 from apps.api.problems import CONTENT_TYPE
 from apps.api.serializers import ProblemSerializer
 
-# Any route may answer so.
+# Any route may return these.
 _ANYWHERE = (401, 403, 429)
 
 
 def answers(*problems: int) -> dict[tuple[int, str], Any]:
-    """The problems that a route may answer with, for `extend_schema(responses=…)`; 401, 403 and 429 are added."""
+    """Problems that a route may return, for `extend_schema(responses=…)`; 401, 403 and 429 are added."""
     return {(status, CONTENT_TYPE): ProblemSerializer for status in sorted({*_ANYWHERE, *problems})}
 
 
@@ -30,12 +30,13 @@ class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
         return {
             "type": "http",
             "scheme": "bearer",
-            "description": "A token from `manage.py create_token` or from the admin; it begins with `synclog_`.",
+            "description": "A token from `manage.py create_token` or from the console; it begins with "
+            "`synclog_`.",
         }
 
 
-class KnownKeysSchema(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]
-    target_class = "apps.api.serializers.KnownKeysSerializer"
+class StrictSerializerSchema(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]
+    target_class = "apps.api.serializers.StrictSerializer"
     match_subclasses = True
 
     def map_serializer(self, auto_schema: Any, direction: Any) -> dict[str, Any]:
@@ -43,8 +44,8 @@ class KnownKeysSchema(OpenApiSerializerExtension):  # type: ignore[no-untyped-ca
         return schema | {"additionalProperties": False}
 
 
-class SeveralFieldSchema(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
-    target_class = "apps.api.fields.SeveralField"
+class MultipleChoiceFieldSchema(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
+    target_class = "apps.api.fields.MultipleChoiceField"
 
     def map_serializer_field(self, auto_schema: Any, direction: Any) -> dict[str, Any]:
         return {"type": "array", "items": {"type": "string", "enum": list(self.target.choices)}}

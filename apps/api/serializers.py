@@ -1,4 +1,4 @@
-"""How things look from outside, and what may be sent in. The names are the contract: they do not change."""
+"""Serializers of responses and requests. The names are part of the contract."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from rest_framework import serializers
 from rest_framework.reverse import reverse
 
 from apps.api.fields import (
-    OneOfField,
-    SeveralField,
+    BooleanField,
+    MultipleChoiceField,
+    SingleChoiceField,
     TimestampField,
-    TrueOrFalseField,
     WholeNumberField,
     timestamp,
-    unknown_key,
+    unknown_key_message,
 )
 from apps.runs.log.reading import MAX_LINES, Line, LineFilter
 from apps.runs.models import Level, Payload, Run, Step
@@ -34,19 +34,19 @@ PAYLOAD_STATES = ("stored", "expired", "deleted", "lost")
 
 
 class ServiceSerializer(serializers.ModelSerializer[Service]):
-    """A service: what it connects and when it runs. Its connections' addresses and secrets stay inside."""
+    """A service, without addresses and secrets of its connections."""
 
     source = serializers.CharField(  # type: ignore[assignment]
         source="source_connection.name",
         allow_null=True,
-        help_text="Name of the source's connection; null = the service is reported.",
+        help_text="Name of the source connection; null = the service is reported.",
     )
     destination = serializers.CharField(
         source="destination_connection.name",
         allow_null=True,
-        help_text="Name of the destination's connection; null = the service is reported.",
+        help_text="Name of the destination connection; null = the service is reported.",
     )
-    next_run_at = TimestampField(allow_null=True, help_text="The next slot of the schedule; null = none.")
+    next_run_at = TimestampField(allow_null=True, help_text="Next slot of the schedule; null = none.")
     url = serializers.HyperlinkedIdentityField("api:service-detail", lookup_field="slug")
     runs_url = serializers.SerializerMethodField()
 
@@ -75,7 +75,7 @@ class ServiceSerializer(serializers.ModelSerializer[Service]):
 
 
 class RunSerializer(serializers.ModelSerializer[Run]):
-    """A run; `id` is the number that people quote."""
+    """A run; `id` is the run number."""
 
     service = serializers.SlugField(source="service.slug")
     started_by = serializers.CharField(
@@ -87,9 +87,7 @@ class RunSerializer(serializers.ModelSerializer[Run]):
     queued_at = TimestampField()
     started_at = TimestampField(allow_null=True)
     finished_at = TimestampField(allow_null=True)
-    is_complete = serializers.BooleanField(
-        help_text="Whether every line of the log can be read, and none is to come."
-    )
+    is_complete = serializers.BooleanField(help_text="Whether the log is closed and no line is missing.")
     log_url = serializers.HyperlinkedIdentityField("api:run-log")
     payloads_url = serializers.SerializerMethodField()
 
@@ -123,12 +121,12 @@ class RunSerializer(serializers.ModelSerializer[Run]):
 
 
 class PayloadSerializer(serializers.ModelSerializer[Payload]):
-    """A file that passed through a run. It can be fetched while its status is `stored`."""
+    """A stored file. It can be downloaded while its status is `stored`."""
 
     run = serializers.IntegerField(source="run_id")
     status = serializers.ChoiceField(PAYLOAD_STATES, source="state")
     created_at = TimestampField()
-    expires_at = TimestampField(allow_null=True, help_text="Null while the run goes on.")
+    expires_at = TimestampField(allow_null=True, help_text="Null while the run is open.")
     download_url = serializers.HyperlinkedIdentityField("api:payload-download")
 
     class Meta:
@@ -150,7 +148,7 @@ class PayloadSerializer(serializers.ModelSerializer[Payload]):
 
 
 class LinePayloadSerializer(PayloadSerializer):
-    """A file at the line where it arose."""
+    """A file at its log line."""
 
     class Meta(PayloadSerializer.Meta):
         fields = ("id", "kind", "name", "size", "sha256", "status", "expires_at", "download_url")
@@ -158,7 +156,7 @@ class LinePayloadSerializer(PayloadSerializer):
 
 
 class LineSerializer(serializers.Serializer[Line]):
-    """One line of a log. Written by hand, for there are up to 5,000 in an answer."""
+    """One log line. Written by hand, because a response has up to 5,000."""
 
     sequence = serializers.IntegerField()
     logged_at = TimestampField()
@@ -179,48 +177,48 @@ class LineSerializer(serializers.Serializer[Line]):
 
 
 class LogPageSerializer(serializers.Serializer[Any]):
-    """A page of a log, and where and when to go on."""
+    """A page of a log, and where and when to continue."""
 
     lines = LineSerializer(many=True)
-    next_after = serializers.IntegerField(help_text="What to pass as `after` next.")
+    next_after = serializers.IntegerField(help_text="Value of `after` for the next request.")
     last_sequence = serializers.IntegerField(
-        help_text="The latest line there is; more can be had at once while `next_after` is below it."
+        help_text="Number of the latest line; while `next_after` is below it, more lines are available."
     )
     status = serializers.ChoiceField(Run.Status.choices)
     is_complete = serializers.BooleanField()
     poll_after = serializers.IntegerField(
-        allow_null=True, help_text="Seconds after which to ask again; null = no more lines will come."
+        allow_null=True, help_text="Seconds until the next request; null = no more lines will come."
     )
 
 
 class LineFilterSerializer(serializers.Serializer[Any]):
-    """Which lines are wanted."""
+    """Filter of lines."""
 
-    level = SeveralField(LEVELS)
-    step = SeveralField(STEPS)
+    level = MultipleChoiceField(LEVELS)
+    step = MultipleChoiceField(STEPS)
     q = serializers.CharField(
         required=False, default="", allow_blank=True, max_length=500, trim_whitespace=False
     )
 
 
 class LogQuerySerializer(LineFilterSerializer):
-    """Which lines are wanted, from where on, and how many at the most."""
+    """Filter of lines, position and limit."""
 
     after = WholeNumberField(least=0, required=False, default=0)
     limit = WholeNumberField(least=1, most=MAX_LINES, required=False, default=500)
 
 
 def line_filter(given: Mapping[str, Any]) -> LineFilter:
-    """What LineFilterSerializer has let through."""
+    """The validated data of LineFilterSerializer."""
     return LineFilter(levels=given["level"], steps=given["step"], text=given["q"])
 
 
-class KnownKeysSerializer(serializers.Serializer[Any]):
-    """Refuses a key that it does not know: nothing that is sent is passed over in silence."""
+class StrictSerializer(serializers.Serializer[Any]):
+    """Refuses unknown keys: nothing is ignored in silence."""
 
     def to_internal_value(self, data: Any) -> Any:
         if isinstance(data, Mapping):
-            unknown = {key: [unknown_key(self.fields)] for key in data if key not in self.fields}
+            unknown = {key: [unknown_key_message(self.fields)] for key in data if key not in self.fields}
             if unknown:
                 raise serializers.ValidationError(unknown)
         return super().to_internal_value(data)
@@ -243,46 +241,46 @@ class KnownKeysSerializer(serializers.Serializer[Any]):
     }
 )
 class OptionsField(serializers.DictField):
-    """What a run may do otherwise; apps.services.definition.options reads it."""
+    """Options of a single run; apps.services.definition.options validates them."""
 
 
-class StartSerializer(KnownKeysSerializer):
-    """How a run is to be: what it keeps, and what it does otherwise than its service."""
+class StartSerializer(StrictSerializer):
+    """Request that starts a run."""
 
     store = serializers.ListField(
-        child=OneOfField(Payload.Kind.choices),
+        child=SingleChoiceField(Payload.Kind.choices),
         required=False,
         default=list,
-        help_text="The kinds of payload that the run keeps.",
+        help_text="Kinds of payload to store.",
     )
-    dry_run = TrueOrFalseField(required=False, default=False, help_text="Pull and script, but push nothing.")
+    dry_run = BooleanField(required=False, default=False, help_text="Pull and run the script, push nothing.")
     options = OptionsField(
-        required=False, default=dict, help_text="For this run only: page_size, max_attempts, record_id."
+        required=False,
+        default=dict,
+        help_text="Options for this run only: page_size, max_attempts, record_id.",
     )
 
     def validate_options(self, options: dict[str, Any]) -> dict[str, Any]:
-        """Refuses text that no database takes: NUL, and halves of surrogate pairs."""
+        """Refuses text that no database stores: NUL and half surrogate pairs."""
         text = json.dumps(options, ensure_ascii=False).replace("\\\\", "")
         if "\\u0000" in text or any("\ud800" <= character <= "\udfff" for character in text):
-            raise serializers.ValidationError(_("This holds characters that cannot be stored."))
+            raise serializers.ValidationError(
+                _("Invalid characters (NUL or half surrogate pairs); remove them.")
+            )
         return options
 
 
 class ProblemSerializer(serializers.Serializer[Any]):
-    """What went wrong (RFC 9457)."""
+    """An error (RFC 9457)."""
 
-    type = serializers.CharField(
-        help_text="A URI that names the kind of problem; about:blank = see the status."
-    )
+    type = serializers.CharField(help_text="URI of the kind of problem; about:blank = see the status.")
     title = serializers.CharField()
     status = serializers.IntegerField()
     detail = serializers.CharField()
     errors = serializers.DictField(  # type: ignore[assignment]
         child=serializers.ListField(child=serializers.CharField()),
         required=False,
-        help_text="What is wrong with each field or parameter.",
+        help_text="Errors by field or parameter.",
     )
-    expected_sequence = serializers.IntegerField(
-        required=False, help_text="The number of the line that is to be sent next."
-    )
-    run_status = serializers.CharField(required=False, help_text="How the run ended.")
+    expected_sequence = serializers.IntegerField(required=False, help_text="Number of the next line.")
+    run_status = serializers.CharField(required=False, help_text="Status of the run.")

@@ -1,10 +1,10 @@
-"""The routes of the API. Those under v1/ are a contract: they are added to, not changed."""
+"""Routes of the API. Those under v1/ are a contract: they can be added, not changed."""
 
 from django.urls import URLPattern, URLResolver, path, re_path, register_converter
 from drf_spectacular.views import SpectacularAPIView
 
 import apps.api.schema  # noqa: F401 - registers the extensions of drf-spectacular
-from apps.api.file_names import AnythingConverter
+from apps.api.file_names import RestOfPathConverter
 from apps.api.views.docs import docs
 from apps.api.views.download import DownloadView
 from apps.api.views.errors import not_found
@@ -15,7 +15,7 @@ from apps.api.views.reports import FinishView, ReportedPayloadView, RunLogView
 from apps.api.views.runs import RunViewSet
 from apps.api.views.services import ServiceViewSet
 
-register_converter(AnythingConverter, "anything")
+register_converter(RestOfPathConverter, "anything")
 
 app_name = "api"
 urlpatterns: list[URLPattern | URLResolver] = [
@@ -40,6 +40,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("v1/payloads/<uuid:pk>/", PayloadViewSet.as_view({"get": "retrieve"}), name="payload-detail"),
     path("v1/payloads/<uuid:pk>/download/", DownloadView.as_view(), name="payload-download"),
     path("v1/metrics/", MetricsView.as_view(), name="metrics"),
-    # Last: whatever else is asked for below /api/.
+    # Last: every other path below /api/.
     re_path("", not_found),
 ]

@@ -1,4 +1,4 @@
-"""Who sees what: every route starts from these, so what is not visible is not there (404)."""
+"""Visibility: every view starts from these querysets, so that invisible rows are not found (404)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from apps.services.models import Service
 
 
 def visible_services(request: Request) -> QuerySet[Service]:
-    """The services that the token's user may know of, less those that the token is not for."""
+    """Services that the user of the token may see, within the limits of the token."""
     token = request.auth
     if not isinstance(token, ApiToken):
         return Service.objects.none()
@@ -20,7 +20,7 @@ def visible_services(request: Request) -> QuerySet[Service]:
 
 
 def visible_runs(request: Request) -> QuerySet[Run]:
-    """The runs of the visible services."""
+    """Runs of the visible services."""
     token = request.auth
     if not isinstance(token, ApiToken):
         return Run.objects.none()
@@ -29,9 +29,10 @@ def visible_runs(request: Request) -> QuerySet[Run]:
 
 
 def listed_runs(request: Request) -> QuerySet[Run]:
-    """The same, for lists: the planner is told the services, so that it knows whether their runs are rare.
+    """The same for lists: the services are listed one by one, so that the planner knows whether their runs are
+    rare.
 
-    It would walk through the runs of all others for those of a service that seldom runs.
+    Otherwise it would walk through the runs of all other services.
     """
     token = request.auth
     if not isinstance(token, ApiToken) or (token.user.is_superuser and not token.is_limited):
@@ -40,12 +41,12 @@ def listed_runs(request: Request) -> QuerySet[Run]:
 
 
 def visible_payloads(request: Request) -> QuerySet[Payload]:
-    """The payloads of the visible services' runs, with their `state` by the database's clock."""
+    """Payloads of the visible services, with their `state` by the clock of the database."""
     token = request.auth
     if not isinstance(token, ApiToken):
         return Payload.objects.none()
     payloads = Payload.objects.visible_to(token.user).listed().with_state()
     if not token.is_limited:
         return payloads
-    # Told one by one, see PayloadQuerySet.visible_to.
+    # One by one, see PayloadQuerySet.visible_to.
     return payloads.filter(service__in=list(token.services.values_list("pk", flat=True)))

@@ -7,7 +7,7 @@
 
 What is reported goes to a folder first, where it survives this process, and from there to the server by a thread of
 its own. So the work never waits for the server and never fails because of it; what could not be sent at the end is
-sent by the next start. Needs a file lock as POSIX has it.
+sent by the next start. Requires a file lock as POSIX has it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Long logs in a real browser: the page holds a bounded part of them, and every size of screen holds the page."""
+"""Long logs in a real browser: the page holds a read_limited part of them, and every size of screen holds the page."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""What all routes of the API share."""
+"""Base of all views of the API."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from rest_framework.views import APIView
 
 from apps.api.fields import timestamp
 from apps.api.models import ApiToken
-from apps.api.parsers import BoundedJSONParser
-from apps.api.permissions import Needs
+from apps.api.parsers import LimitedJSONParser
+from apps.api.permissions import Requires
 from apps.api.problems import LengthRequired
 from apps.api.throttling import AddressThrottle, TokenThrottle
 
-# Told with every answer during the last fourteen days of a token.
+# Header of every response during the last 14 days of a token.
 EXPIRY_HEADER = "Synclog-Token-Expires"
 
 
 class _OneRepresentation(DefaultContentNegotiation):
-    """There is one representation of everything: a client that asks for another gets that one, not 406."""
+    """Each resource has one representation, which is also the response to other Accept headers."""
 
     def select_renderer(
         self, request: Request, renderers: Any, format_suffix: str | None = None
@@ -31,14 +31,14 @@ class _OneRepresentation(DefaultContentNegotiation):
 
 
 class ApiView(APIView):
-    """A route under /api/v1/. It declares in `needs` who may use it; see apps.api.permissions."""
+    """A view under /api/v1/. It declares permissions in `needs`; see apps.api.permissions."""
 
     http_method_names = ["get", "head", "post"]
-    needs: dict[str, Needs] = {}
+    needs: dict[str, Requires] = {}
     throttle_classes = (TokenThrottle, AddressThrottle)
-    parser_classes = (BoundedJSONParser,)
+    parser_classes = (LimitedJSONParser,)
     content_negotiation_class = _OneRepresentation
-    # Whether the view reads its body itself, as it comes.
+    # Whether the view streams its body.
     streams_body = False
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
@@ -50,5 +50,5 @@ class ApiView(APIView):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
         if request.headers.get("Transfer-Encoding") and not self.streams_body:
-            # Django takes a body without a length for an empty one: what it says would be passed over.
-            raise LengthRequired(_("Say in Content-Length how many bytes come."))
+            # Django takes a body without a length for an empty one and would ignore it.
+            raise LengthRequired(_("Missing Content-Length; send the number of bytes."))

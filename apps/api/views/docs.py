@@ -1,4 +1,4 @@
-"""The API's reference as a page where every operation can be tried: Swagger UI, from files of our own."""
+"""API reference: Swagger UI from our own static files, where every operation can be tried."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from django.utils.csp import CSP
 from django.views.decorators.csp import csp_override
 from django.views.decorators.http import require_safe
 
-# Swagger UI's icons are images inside its own styles.
+# Icons of Swagger UI are data URLs in its styles.
 _POLICY: dict[str, Any] = {**settings.SECURE_CSP, "img-src": [CSP.SELF, "data:"]}
 
 
 @require_safe
 @csp_override(_POLICY)
 def docs(request: HttpRequest) -> HttpResponse:
-    """Public as the description is; it holds nothing of what the service holds, and keeps no token."""
+    """Public like the description; it contains no data and stores no token."""
     return render(request, "api/docs.html")

@@ -1,4 +1,4 @@
-"""The bytes of a payload, to whoever holds the right token, until they expire."""
+"""Download of payloads until they expire."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 
 from apps.api.authentication import client_address
-from apps.api.byte_ranges import ByteRange, Unsatisfiable, wanted_range
+from apps.api.byte_ranges import ByteRange, Unsatisfiable, parse_range
 from apps.api.fields import timestamp
 from apps.api.file_names import download_name, media_type
 from apps.api.models import ApiToken
-from apps.api.permissions import Needs
+from apps.api.permissions import Requires
 from apps.api.problems import PayloadUnreadable, PreconditionFailed, RangeNotSatisfiable
 from apps.api.schema import answers
 from apps.api.views.base import ApiView
@@ -32,15 +32,15 @@ from apps.runs.models import Payload
 from apps.runs.payloads.audit import AuditedStream, record_direct_read, record_read
 from apps.runs.payloads.reading import PayloadGone, direct_link, open_payload
 
-# Read at once where the kernel cannot send the file by itself: from S3, and for a range. A quarter of it costs the
-# server twice the time for as many bytes.
+# Bytes per read if the kernel cannot send the file: from S3, and for a range. A quarter of it takes the server twice
+# the time.
 _BLOCK_BYTES = 1024 * 1024
 
 
 class DownloadView(ApiView, GenericAPIView[Payload]):
-    """The bytes of a payload."""
+    """Download of a payload."""
 
-    needs = {"get": Needs(ApiToken.Scope.PAYLOAD_READ, ("runs.download_payload",))}
+    needs = {"get": Requires(ApiToken.Scope.PAYLOAD_READ, ("runs.download_payload",))}
     queryset = Payload.objects.none()
 
     def get_queryset(self) -> QuerySet[Payload]:
@@ -48,12 +48,12 @@ class DownloadView(ApiView, GenericAPIView[Payload]):
 
     @extend_schema(
         operation_id="payloads_download",
-        summary="The bytes of a payload",
+        summary="Download a payload",
         description=(
-            "Until 24 hours (or what the operator set) after the run's end, then 410. `Range` takes one range of "
-            "bytes; `ETag` is the SHA-256, so a download can be taken up again with `If-Range`. Where the operator "
-            "chose so, the answer is a redirect to the store's own address for the bytes, which works for 60 s at the "
-            "most; follow it without the header `Authorization`."
+            "Until 24 hours (or the configured retention) after the end of the run, then 410. `Range` "
+            "selects one range of bytes; `ETag` is the SHA-256, so that `If-Range` continues a download. "
+            "If configured, the response is a redirect to a presigned URL of the store, valid for at most"
+            " 60 s; follow it without the header `Authorization`."
         ),
         parameters=[
             OpenApiParameter(name, str, OpenApiParameter.HEADER)
@@ -75,7 +75,7 @@ class DownloadView(ApiView, GenericAPIView[Payload]):
         unchanged = get_conditional_response(request._request, etag=headers["ETag"])
         if unchanged is not None:
             if unchanged.status_code == HTTPStatus.PRECONDITION_FAILED:
-                raise PreconditionFailed(_("The payload is not the one that If-Match names."))
+                raise PreconditionFailed(_("The payload differs from the one in If-Match."))
             return HttpResponse(status=HTTPStatus.NOT_MODIFIED, headers=headers)
         try:
             if request.method == "HEAD":
@@ -90,7 +90,7 @@ class DownloadView(ApiView, GenericAPIView[Payload]):
 
 
 def _redirected(request: Request, payload: Payload, headers: Mapping[str, str]) -> HttpResponseBase | None:
-    """To the store's own address, where the operator wants that and the store has one. Raises PayloadGone."""
+    """Redirect to a presigned URL, if configured and available. Raises PayloadGone."""
     if settings.PAYLOAD_DOWNLOAD != "redirect":
         return None
     link = direct_link(
@@ -105,7 +105,7 @@ def _redirected(request: Request, payload: Payload, headers: Mapping[str, str]) 
 
 
 def _streamed(request: Request, payload: Payload, headers: Mapping[str, str]) -> HttpResponseBase:
-    """The whole, or the range that is asked for. Raises PayloadGone, RangeNotSatisfiable."""
+    """The whole payload or the requested range. Raises PayloadGone, RangeNotSatisfiable."""
     wanted = _range_of(request, payload, headers["ETag"])
     stream = record_read(
         payload,
@@ -126,9 +126,9 @@ def _headers(payload: Payload) -> dict[str, str]:
         "Accept-Ranges": "bytes",
         "Cache-Control": "private, no-store",
         "Content-Disposition": content_disposition_header(True, download_name(payload.name)) or "attachment",
-        # Whatever it holds, nothing of it runs in a browser.
+        # Its content never runs in a browser.
         "Content-Security-Policy": "sandbox; default-src 'none'",
-        # The header of RFC 3230, which clients know, and the one of RFC 9530, which took its place.
+        # The header of RFC 3230, which clients know, and its successor in RFC 9530.
         "Digest": f"sha-256={digest}",
         "ETag": f'"{payload.sha256}"',
         "Repr-Digest": f"sha-256=:{digest}:",
@@ -141,21 +141,22 @@ def _range_of(request: Request, payload: Payload, etag: str) -> ByteRange | None
         return None
     size = payload.size or 0
     try:
-        return wanted_range(request.headers.get("Range", ""), size)
+        return parse_range(request.headers.get("Range", ""), size)
     except Unsatisfiable:
         raise RangeNotSatisfiable(
-            _("The file has %(size)d bytes.") % {"size": size}, headers={"Content-Range": f"bytes */{size}"}
+            _("The file has %(size)d bytes; request a range within it.") % {"size": size},
+            headers={"Content-Range": f"bytes */{size}"},
         ) from None
 
 
 class _BlockResponse(FileResponse):
-    """Sent by the kernel where stream and server can (gunicorn), else in blocks."""
+    """Sent by the kernel if stream and server support it (gunicorn), else in blocks."""
 
     block_size = _BLOCK_BYTES
 
 
 class _Part:
-    """The bytes of a range, read from a stream that begins with them."""
+    """The bytes of a range of a stream that begins with them."""
 
     def __init__(self, stream: AuditedStream, wanted: ByteRange) -> None:
         self._stream = stream

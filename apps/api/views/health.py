@@ -1,4 +1,4 @@
-"""Whether the process lives, and whether what it needs is there: for load balancers and their like."""
+"""Health checks for load balancers: liveness and readiness."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ logger = logging.getLogger(__name__)
 @never_cache
 @require_safe
 def livez(request: HttpRequest) -> HttpResponse:
-    """200 while the process answers at all; it asks nothing of others."""
+    """200 while the process responds; it checks nothing else."""
     return HttpResponse("ok", content_type="text/plain")
 
 
 @never_cache
 @require_safe
 def readyz(request: HttpRequest) -> HttpResponse:
-    """200 while everything that is needed is there, else 503; names what is down, and nothing more of it."""
+    """200 if database, broker and payload store respond, else 503 with the names of what is down."""
     checks = {
         "database": _is_up("database", check_database),
         "broker": _is_up("broker", check_broker),
@@ -44,7 +44,7 @@ def readyz(request: HttpRequest) -> HttpResponse:
 def _is_up(name: str, check: Callable[[], Any]) -> bool:
     try:
         check()
-    # Whatever keeps it from answering, it is down; the log says why, the answer does not.
+    # Any error means that it is down; details go to the log only.
     except Exception:
         logger.warning("Not ready: the %s is down", name, exc_info=True)
         return False

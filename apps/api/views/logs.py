@@ -1,4 +1,4 @@
-"""The log of a run: page by page while it grows, or whole."""
+"""Log of a run: page by page while it grows, or whole."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from rest_framework.generics import GenericAPIView, get_object_or_404
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from apps.api.filters import refuse_unknown_parameters
+from apps.api.filters import check_parameters
 from apps.api.log_formats import as_json_line, as_text
 from apps.api.models import ApiToken
-from apps.api.permissions import Needs
+from apps.api.permissions import Requires
 from apps.api.schema import answers
 from apps.api.serializers import (
     LineFilterSerializer,
@@ -29,22 +29,22 @@ from apps.api.visibility import visible_runs
 from apps.runs.log.reading import Line, all_lines, last_sequence, lines_after
 from apps.runs.models import Run
 
-# Seconds between two looks at a log that still grows.
+# Interval at which clients poll a running run, in seconds.
 POLL_SECONDS = 5
-# Lines that are written to a download at once.
+# Lines per write of a download.
 _LINES_AT_ONCE = 500
-# Of a run, what its log is read by.
+# Columns of the run that the log needs.
 _COLUMNS = (
     *("status", "line_count", "lost_line_count", "is_complete"),
     *("store_pull", "store_script", "store_push"),
 )
-# They keep nothing of what they read, and take longer to make than to ask.
+# Stateless, and more expensive to create than to use.
 _LOG_QUERY = LogQuerySerializer()
 _LINE_FILTER = LineFilterSerializer()
 
 
 class _RunLogView(ApiView, GenericAPIView[Run]):
-    needs = {"get": Needs(ApiToken.Scope.RUN_READ)}
+    needs = {"get": Requires(ApiToken.Scope.RUN_READ)}
     queryset = Run.objects.none()
 
     def get_run(self) -> Run:
@@ -59,17 +59,17 @@ class LogView(_RunLogView):
         operation_id="runs_log",
         summary="A page of a run's log",
         description=(
-            "The lines after a sequence number, in order. Pass `next_after` as `after` to go on: at once while it "
-            "is below `last_sequence`, then after `poll_after` seconds. No line is left out, however one polls."
+            "The lines after a sequence number, in order. Pass `next_after` as `after` to continue: at "
+            "once while it is below `last_sequence`, then after `poll_after` seconds. No line is skipped."
         ),
         parameters=[LogQuerySerializer],
         responses={200: LogPageSerializer} | answers(400, 404),
     )
     def get(self, request: Request, pk: int) -> Response:
-        refuse_unknown_parameters(request, _LOG_QUERY.fields)
+        check_parameters(request, _LOG_QUERY.fields)
         query = _LOG_QUERY.run_validation(request.query_params)
         after, limit = query["after"], query["limit"]
-        # The run before its lines, so that none is passed over that is written meanwhile.
+        # The run is read before its lines, so that no line written in between is skipped.
         run = self.get_run()
         last = last_sequence(run)
         lines = lines_after(run, after, limit, line_filter(query))
@@ -77,7 +77,7 @@ class LogView(_RunLogView):
         if len(lines) < limit:
             reached.append(last)
         page = {
-            "lines": self._written(lines),
+            "lines": self._serialized(lines),
             "next_after": max(after, *reached),
             "last_sequence": max(last, *reached),
             "status": run.status,
@@ -86,8 +86,8 @@ class LogView(_RunLogView):
         }
         return Response(page)
 
-    def _written(self, lines: list[Line]) -> list[dict[str, Any]]:
-        """As LogPageSerializer describes them; where there are none, as mostly, nothing is set up for them."""
+    def _serialized(self, lines: list[Line]) -> list[dict[str, Any]]:
+        """The lines as LogPageSerializer describes them; without lines nothing is set up."""
         if not lines:
             return []
         line = LineSerializer(context=self.get_serializer_context())
@@ -95,13 +95,13 @@ class LogView(_RunLogView):
 
 
 class _WholeLogView(_RunLogView):
-    """The whole log up to now, streamed, so that memory stays flat however long it is."""
+    """The whole log so far, streamed with constant memory."""
 
     content_type: str
     extension: str
 
     def stream(self, request: Request, format_line: Callable[[Line], str]) -> StreamingHttpResponse:
-        refuse_unknown_parameters(request, _LINE_FILTER.fields)
+        check_parameters(request, _LINE_FILTER.fields)
         query = _LINE_FILTER.run_validation(request.query_params)
         run = self.get_run()
         return StreamingHttpResponse(
@@ -120,7 +120,7 @@ class LogTextView(_WholeLogView):
     @extend_schema(
         operation_id="runs_log_txt",
         summary="A run's whole log as text",
-        description="One line each, `time LEVEL step message`; what continues a message is indented.",
+        description="One line each, `time LEVEL step message`; continuations of a message are indented.",
         parameters=[LineFilterSerializer],
         responses={(200, "text/plain"): str} | answers(400, 404),
     )
@@ -129,7 +129,7 @@ class LogTextView(_WholeLogView):
 
 
 class LogNdjsonView(_WholeLogView):
-    """The whole log as JSON, a line each."""
+    """The whole log as NDJSON."""
 
     content_type = "application/x-ndjson"
     extension = "ndjson"
@@ -141,7 +141,7 @@ class LogNdjsonView(_WholeLogView):
         responses={(200, "application/x-ndjson"): LineSerializer} | answers(400, 404),
     )
     def get(self, request: Request, pk: int) -> StreamingHttpResponse:
-        # To be the same as in a page, payloads and all.
+        # The same serializer as for pages.
         line = LineSerializer(context=self.get_serializer_context())
         return self.stream(request, lambda one: as_json_line(line.to_representation(one)))
 

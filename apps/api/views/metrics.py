@@ -1,4 +1,4 @@
-"""How Synclog does as a whole, for the monitoring of operators."""
+"""Metrics for monitoring."""
 
 from __future__ import annotations
 
@@ -9,30 +9,32 @@ from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 
 from apps.api.models import ApiToken
-from apps.api.permissions import Needs
+from apps.api.permissions import Requires
 from apps.api.schema import answers
 from apps.api.views.base import ApiView
 from apps.runs.monitoring.metrics import metrics_text
 
 
 class MetricsView(ApiView):
-    """Figures over all services, which they do not name."""
+    """Metrics over all services, without their names."""
 
-    needs = {"get": Needs(ApiToken.Scope.METRICS_READ, ("runs.view_run",))}
+    needs = {"get": Requires(ApiToken.Scope.METRICS_READ, ("runs.view_run",))}
 
     @extend_schema(
         operation_id="v1_metrics",
-        summary="Figures for monitoring",
+        summary="Metrics for monitoring",
         description=(
-            "In the text format of Prometheus: runs that are queued and running, how long the oldest waits, how far "
-            "the deletion of expired payloads lags behind, when each job was last done, and what the doctor finds. "
-            "They are totals over all services, so a token that is for some services only is refused."
+            "In the text format of Prometheus: queued and running runs, the oldest waiting run, the lag "
+            "of the payload deletion, the last run of each housekeeping job, and the health checks. They "
+            "cover all services, so a token that is limited to services is refused."
         ),
         responses={(200, "text/plain"): str} | answers(),
     )
     def get(self, request: Request) -> HttpResponse:
         if isinstance(request.auth, ApiToken) and request.auth.is_limited:
-            raise PermissionDenied(_("These are figures of all services, and the token is for some only."))
+            raise PermissionDenied(
+                _("Metrics cover all services; use a token that is not limited to services.")
+            )
         return HttpResponse(
             metrics_text(),
             content_type="text/plain; version=0.0.4; charset=utf-8",

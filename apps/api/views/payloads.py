@@ -1,4 +1,4 @@
-"""Payloads: what there is, and whether it can still be fetched."""
+"""Payload list and detail."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from rest_framework.viewsets import GenericViewSet
 from apps.api.filters import PayloadFilter
 from apps.api.models import ApiToken
 from apps.api.pagination import PayloadPagination
-from apps.api.permissions import Needs
+from apps.api.permissions import Requires
 from apps.api.schema import answers
 from apps.api.serializers import PayloadSerializer
 from apps.api.views.base import ApiView
 from apps.api.visibility import visible_payloads
 from apps.runs.models import Payload
 
-_READ = Needs(ApiToken.Scope.PAYLOAD_READ, ("runs.view_payload", "runs.download_payload"))
+_READ = Requires(ApiToken.Scope.PAYLOAD_READ, ("runs.view_payload", "runs.download_payload"))
 
 
 @extend_schema_view(
     list=extend_schema(
-        summary="The payloads",
-        description="Newest first; the payloads of one run in the order in which they arose.",
+        summary="List payloads",
+        description="Newest first; the payloads of one run in the order of the log.",
         responses={200: PayloadSerializer(many=True)} | answers(400),
     ),
-    retrieve=extend_schema(summary="One payload", responses={200: PayloadSerializer} | answers(404)),
+    retrieve=extend_schema(summary="Get a payload", responses={200: PayloadSerializer} | answers(404)),
 )
 class PayloadViewSet(ApiView, ListModelMixin, RetrieveModelMixin, GenericViewSet[Payload]):
-    """The payloads of the services that the token may see."""
+    """Payloads of the services that the token may see."""
 
     needs = {"list": _READ, "retrieve": _READ}
     queryset = Payload.objects.none()

@@ -1,4 +1,4 @@
-"""What the reporter of a run that happens elsewhere tells of it: lines, files, and the end."""
+"""Reports of runs that happen elsewhere: lines, files and the result."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from rest_framework.response import Response
 from apps.api.fields import WholeNumberField
 from apps.api.file_names import check_name, media_type
 from apps.api.models import ApiToken
-from apps.api.parsers import NDJSON, AnyParser, LinesJSONParser, NdjsonParser
-from apps.api.permissions import Needs
+from apps.api.parsers import NDJSON, LinesJSONParser, NdjsonParser, StreamParser
+from apps.api.permissions import Requires
 from apps.api.problems import (
     LengthRequired,
     LinesMissing,
@@ -49,9 +49,9 @@ from apps.runs.payloads.storage import PayloadNotStored
 from apps.runs.reported import reporting
 
 SEQUENCE_HEADER = "X-Log-Sequence"
-# Told with each batch once a person has asked to cancel the run.
+# Part of the response once a person has asked to cancel the run.
 CANCEL_HEADER = "Synclog-Cancel-Requested"
-_REPORT = Needs(ApiToken.Scope.RUN_REPORT, ("runs.start_run",))
+_REPORT = Requires(ApiToken.Scope.RUN_REPORT, ("runs.start_run",))
 
 
 class _ReportView(ApiView, GenericAPIView[Run]):
@@ -62,19 +62,19 @@ class _ReportView(ApiView, GenericAPIView[Run]):
 
 
 class RunLogView(LogView):
-    """A run's log: read by whoever may, written by its reporter."""
+    """Log of a run: readable with run:read, writable for its reporter."""
 
     needs = LogView.needs | {"post": _REPORT}
     parser_classes = (NdjsonParser, LinesJSONParser)  # type: ignore[assignment]
 
     @extend_schema(
         operation_id="runs_log_report",
-        summary="Report lines of a run that happens elsewhere",
+        summary="Report log lines",
         description=(
-            "Up to 10,000 lines and 8 MiB in a call, numbered by the reporter. What is repeated, whole batches or "
-            "parts of them, changes nothing; where a line is missing the answer is 409 with "
-            "`expected_sequence`, and nothing of the batch is stored. Every call renews the lease: a reporter that "
-            "is silent for five minutes loses the run, so send an empty batch where there is nothing to say."
+            "Up to 10,000 lines and 8 MiB per request, numbered by the reporter. Repeated lines change "
+            "nothing; if a line is missing, the response is 409 with `expected_sequence`, and nothing is "
+            "stored. Every request renews the lease: after five minutes of silence the run is lost, so "
+            "send an empty batch if there is nothing to report."
         ),
         request={"application/json": ReportedLinesSerializer, NDJSON: ReportedLineSerializer},
         parameters=[
@@ -83,14 +83,14 @@ class RunLogView(LogView):
                 {"type": "string", "enum": ["true"]},
                 OpenApiParameter.HEADER,
                 response=[200],
-                description="A person has asked to cancel the run: stop, and finish it as cancelled.",
+                description="A person has asked to cancel the run; stop, and finish it as cancelled.",
             )
         ],
         responses={200: ReportedSerializer} | answers(400, 404, 409, 411, 413, 415),
     )
     def post(self, request: Request, pk: int) -> Response:
         run = _reported_run(self)
-        # A body of no bytes reaches no parser, and is NDJSON of no lines: the reporter only says that it lives.
+        # An empty body reaches no parser; it is NDJSON without lines, which only renews the lease.
         says_nothing = not request.data and request.content_type.startswith(NDJSON)
         lines = [] if says_nothing else reported_lines(request.data)
         with _refusals():
@@ -100,15 +100,16 @@ class RunLogView(LogView):
 
 
 class FinishView(_ReportView):
-    """The end of a run that happened elsewhere."""
+    """Result of a reported run."""
 
     needs = {"post": _REPORT}
     serializer_class = FinishSerializer
 
     @extend_schema(
         operation_id="runs_finish",
-        summary="Finish a run that happened elsewhere",
-        description="Seals the log and lets the payloads expire. Told again with the same body, it changes nothing.",
+        summary="Finish a reported run",
+        description="Seals the log and sets the expiry of the payloads. Repeating the request changes "
+        "nothing.",
         request=FinishSerializer,
         responses={200: RunSerializer} | answers(400, 404, 409, 411, 413, 415),
     )
@@ -123,20 +124,20 @@ class FinishView(_ReportView):
 
 
 class ReportedPayloadView(_ReportView):
-    """A file that passed through a run that happens elsewhere."""
+    """File of a reported run."""
 
     http_method_names = ["put"]
     needs = {"put": _REPORT}
     streams_body = True
-    parser_classes = (AnyParser,)  # type: ignore[assignment]
+    parser_classes = (StreamParser,)  # type: ignore[assignment]
 
     @extend_schema(
         operation_id="runs_payloads_put",
-        summary="Keep a file of a run that happens elsewhere",
+        summary="Store a file of a reported run",
         description=(
-            "The body is the file as it is, up to 1 GiB or what the operator set (413); `Content-Type` is kept too. "
-            "The name is one of a file, without folders. The same bytes again change nothing (200); other bytes "
-            "under the same kind and name are refused (409): what was kept is evidence, and is not replaced."
+            "The body is the file, up to 1 GiB or the configured limit (413); its `Content-Type` is "
+            "stored. The name is a plain file name. The same bytes again change nothing (200); other "
+            "bytes under the same kind and name are refused (409), because a stored file is evidence."
         ),
         parameters=[
             OpenApiParameter("kind", str, OpenApiParameter.PATH, enum=Payload.Kind.values),
@@ -150,13 +151,13 @@ class ReportedPayloadView(_ReportView):
                 SEQUENCE_HEADER,
                 {"type": "integer", "minimum": 1},
                 OpenApiParameter.HEADER,
-                description="The line of the log at which the file stands.",
+                description="Log line of the file.",
             ),
         ],
         request={"application/octet-stream": OpenApiTypes.BINARY},
         responses={
-            200: OpenApiResponse(PayloadSerializer, "The very same file is kept already."),
-            201: OpenApiResponse(PayloadSerializer, "The file is kept."),
+            200: OpenApiResponse(PayloadSerializer, "The file is stored already."),
+            201: OpenApiResponse(PayloadSerializer, "The file is stored."),
         }
         | answers(400, 404, 409, 411, 413, 503),
     )
@@ -178,13 +179,13 @@ class ReportedPayloadView(_ReportView):
 
 
 class _Body:
-    """The body of a request, read as it comes; one that ends early is an error, not a shorter file."""
+    """Body of a request as a stream; an incomplete body is an error, not a shorter file."""
 
     def __init__(self, request: Request) -> None:
         length = request.META.get("CONTENT_LENGTH") or ""
         self._left = int(length) if length.isdecimal() else None
         if self._left is None and not request.META.get("wsgi.input_terminated"):
-            raise LengthRequired(_("Say in Content-Length how many bytes come."))
+            raise LengthRequired(_("Missing Content-Length; send the number of bytes."))
         if self._left is not None and self._left > settings.MAX_PAYLOAD_BYTES:
             raise reporting.PayloadTooLarge
         # Django takes a body without a length for an empty one; the server knows where its chunks end.
@@ -196,12 +197,12 @@ class _Body:
         if self._left is not None:
             self._left -= len(data)
             if self._left > 0 and (not data or size < 0):
-                raise OSError(None, _("the body ended before its end"))
+                raise OSError(None, _("the body is incomplete"))
         return data
 
 
 def _reported_run(view: GenericAPIView[Run]) -> Run:
-    """The run, where it is there for the token (else 404) and the token may report it (else 403)."""
+    """The run, if the token can see it (else 404) and may report it (else 403)."""
     runs = visible_runs(view.request).select_related("service", "started_by")
     run = get_object_or_404(runs, pk=view.kwargs["pk"])
     view.check_object_permissions(view.request, run)
@@ -210,11 +211,11 @@ def _reported_run(view: GenericAPIView[Run]) -> Run:
 
 @contextmanager
 def _refusals() -> Iterator[None]:
-    """What reporting refuses, as problems."""
+    """Errors of reporting as problems."""
     try:
         yield
     except reporting.NotReported:
-        raise RunIsNotReported(_("Only runs of reported services are reported.")) from None
+        raise RunIsNotReported(_("The service of this run is not reported.")) from None
     except reporting.WrongReporter:
         raise RunOfAnotherReporter(_("Report with a token of the user who opened the run.")) from None
     except reporting.ReportEnded as error:
@@ -223,17 +224,17 @@ def _refusals() -> Iterator[None]:
         ) from None
     except reporting.LogGap as error:
         raise LinesMissing(
-            _("The next line is number %(expected)d; send it first.") % {"expected": error.expected},
+            _("Lines are missing; send line %(expected)d first.") % {"expected": error.expected},
             expected_sequence=error.expected,
         ) from None
     except reporting.PayloadExists as error:
         raise PayloadNameTaken(
-            _("The file that is kept has the SHA-256 %(digest)s; take another name.")
+            _("Another file with the SHA-256 %(digest)s is stored; use another name.")
             % {"digest": error.payload.sha256}
         ) from None
     except reporting.PayloadTooLarge:
         raise PayloadTooLarge(
-            _("At most %(most)g MiB of one payload are kept (SYNCLOG_MAX_PAYLOAD_MIB).")
+            _("The file exceeds the limit of %(most)g MiB (SYNCLOG_MAX_PAYLOAD_MIB).")
             % {"most": settings.MAX_PAYLOAD_BYTES / 2**20}
         ) from None
     except PayloadNotStored as error:

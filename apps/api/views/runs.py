@@ -1,4 +1,4 @@
-"""Runs: how they went, and their cancelling."""
+"""Run list, detail and cancellation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rest_framework.viewsets import GenericViewSet
 from apps.api.filters import RunFilter
 from apps.api.models import ApiToken
 from apps.api.pagination import RunPagination
-from apps.api.permissions import Needs
+from apps.api.permissions import Requires
 from apps.api.problems import RunHasEnded
 from apps.api.schema import answers
 from apps.api.serializers import RunSerializer
@@ -26,17 +26,17 @@ from apps.runs.models import Run
 
 @extend_schema_view(
     list=extend_schema(
-        summary="The runs, newest first", responses={200: RunSerializer(many=True)} | answers(400)
+        summary="List runs, newest first", responses={200: RunSerializer(many=True)} | answers(400)
     ),
-    retrieve=extend_schema(summary="One run", responses={200: RunSerializer} | answers(404)),
+    retrieve=extend_schema(summary="Get a run", responses={200: RunSerializer} | answers(404)),
 )
 class RunViewSet(ApiView, ListModelMixin, RetrieveModelMixin, GenericViewSet[Run]):
-    """The runs of the services that the token may see."""
+    """Runs of the services that the token may see."""
 
     needs = {
-        "list": Needs(ApiToken.Scope.RUN_READ),
-        "retrieve": Needs(ApiToken.Scope.RUN_READ),
-        "cancel": Needs(ApiToken.Scope.RUN_START, ("runs.cancel_run",)),
+        "list": Requires(ApiToken.Scope.RUN_READ),
+        "retrieve": Requires(ApiToken.Scope.RUN_READ),
+        "cancel": Requires(ApiToken.Scope.RUN_START, ("runs.cancel_run",)),
     }
     queryset = Run.objects.none()
     serializer_class = RunSerializer
@@ -51,10 +51,8 @@ class RunViewSet(ApiView, ListModelMixin, RetrieveModelMixin, GenericViewSet[Run
         summary="Cancel a run",
         request=None,
         responses={
-            200: OpenApiResponse(RunSerializer, "The run was queued, and is cancelled."),
-            202: OpenApiResponse(
-                RunSerializer, "The run is asked to stop; it does so after its page or batch."
-            ),
+            200: OpenApiResponse(RunSerializer, "The run was queued and is cancelled."),
+            202: OpenApiResponse(RunSerializer, "The run will stop after its current page or batch."),
         }
         | answers(404, 409, 411),
     )

@@ -1,4 +1,4 @@
-"""Services, and the start of their runs."""
+"""Service list and detail, and the start of runs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rest_framework.viewsets import GenericViewSet
 
 from apps.api.models import ApiToken
 from apps.api.pagination import ServicePagination
-from apps.api.permissions import Needs
+from apps.api.permissions import Requires
 from apps.api.problems import IdempotencyKeyReused
 from apps.api.schema import answers
 from apps.api.serializers import RunSerializer, ServiceSerializer, StartSerializer
@@ -35,16 +35,16 @@ _LONGEST_KEY = 200
 
 
 @extend_schema_view(
-    list=extend_schema(summary="The services", responses={200: ServiceSerializer(many=True)} | answers(400)),
-    retrieve=extend_schema(summary="One service", responses={200: ServiceSerializer} | answers(404)),
+    list=extend_schema(summary="List services", responses={200: ServiceSerializer(many=True)} | answers(400)),
+    retrieve=extend_schema(summary="Get a service", responses={200: ServiceSerializer} | answers(404)),
 )
 class ServiceViewSet(ApiView, ListModelMixin, RetrieveModelMixin, GenericViewSet[Service]):
-    """The services that the token may see."""
+    """Services that the token may see."""
 
     needs = {
-        "list": Needs(ApiToken.Scope.RUN_READ),
-        "retrieve": Needs(ApiToken.Scope.RUN_READ),
-        "start": Needs(ApiToken.Scope.RUN_START, ("runs.start_run",), or_scope=ApiToken.Scope.RUN_REPORT),
+        "list": Requires(ApiToken.Scope.RUN_READ),
+        "retrieve": Requires(ApiToken.Scope.RUN_READ),
+        "start": Requires(ApiToken.Scope.RUN_START, ("runs.start_run",), or_scope=ApiToken.Scope.RUN_REPORT),
     }
     queryset = Service.objects.none()
     serializer_class = ServiceSerializer
@@ -55,7 +55,7 @@ class ServiceViewSet(ApiView, ListModelMixin, RetrieveModelMixin, GenericViewSet
         return visible_services(self.request).select_related("source_connection", "destination_connection")
 
     def scope_for(self, service: Service) -> ApiToken.Scope:
-        """Which scope starts a run of this service."""
+        """Scope that starts a run of this service."""
         if service.kind == Service.Kind.REPORTED:
             return ApiToken.Scope.RUN_REPORT
         return ApiToken.Scope.RUN_START
@@ -63,12 +63,11 @@ class ServiceViewSet(ApiView, ListModelMixin, RetrieveModelMixin, GenericViewSet
     @extend_schema(
         summary="Start a run",
         description=(
-            "For a service of the kind `reported` (scope `run:report`) it opens a run that is running at once, "
-            "for the caller to report; it takes neither `store` nor `options`. For all others (scope "
-            "`run:start`) it "
-            "queues a run of the service; that its schedule is off makes no difference. With the header "
-            "`Idempotency-Key` a request can be repeated safely: the same key of the same user for the same "
-            "service is answered with the same run, and with 422 where the body asks for another."
+            "For a service of kind `reported` (scope `run:report`) this opens a running run, which the "
+            "caller reports; `store` and `options` are not allowed. For other services (scope "
+            "`run:start`) it queues a run, even if the schedule is off. With the header `Idempotency-Key`"
+            " the request can be repeated: the same key of the same user and service returns the same "
+            "run, or 422 if the body differs."
         ),
         request=StartSerializer,
         parameters=[
@@ -76,14 +75,14 @@ class ServiceViewSet(ApiView, ListModelMixin, RetrieveModelMixin, GenericViewSet
                 KEY_HEADER,
                 {"type": "string", "minLength": 1, "maxLength": _LONGEST_KEY},
                 OpenApiParameter.HEADER,
-                description="Anything unique, such as a UUID; printable ASCII.",
+                description="Any unique value such as a UUID; printable ASCII.",
             ),
             OpenApiParameter(
                 "Location",
                 {"type": "string", "format": "uri"},
                 OpenApiParameter.HEADER,
                 response=[201, 202],
-                description="Where the run is.",
+                description="URL of the run.",
             ),
         ],
         responses={
@@ -105,11 +104,11 @@ class ServiceViewSet(ApiView, ListModelMixin, RetrieveModelMixin, GenericViewSet
 
 
 def _open(service: Service, request: Request, given: dict[str, Any]) -> Run:
-    """A run that the caller will report."""
+    """Opens a run that the caller reports."""
     for name in ("store", "options"):
         if given[name]:
             raise serializers.ValidationError(
-                {name: [_("A reported service runs elsewhere and takes none; leave it out.")]}
+                {name: [_("Not allowed for a reported service; leave it out.")]}
             )
     token: Any = request.auth
     run = open_reported_run(
@@ -146,12 +145,12 @@ def _start(service: Service, request: Request, given: dict[str, Any]) -> Run:
 
 def _reused(run: Run) -> IdempotencyKeyReused:
     return IdempotencyKeyReused(
-        _("Run %(number)d was started with this key and another body.") % {"number": run.pk}
+        _("Run %(number)d was started with this key and another body; use a new key.") % {"number": run.pk}
     )
 
 
 def _idempotency_key(request: Request) -> str | None:
-    """The header's value; None where there is none. Raises a ValidationError where it is no use as a key."""
+    """Value of the header, None if it is missing. Raises ValidationError if it is invalid."""
     key = request.headers.get(KEY_HEADER)
     if key is None:
         return None

@@ -65,7 +65,7 @@ class Transactions:
 
 
 def daily_transactions(service: Service, wanted: DayRange) -> Transactions:
-    """Each day in the reader's time zone; one query over `run_service_started`, bounded by MAX_AGGREGATED."""
+    """Each day in the reader's time zone; one query over `run_service_started`, read_limited by MAX_AGGREGATED."""
     since, until = _midnight(wanted.first), _midnight(wanted.last + timedelta(days=1))
     of_range = Run.objects.filter(service=service, started_at__gte=since, started_at__lt=until)
     # Where there are more, adding up begins at the start of the newest but MAX_AGGREGATED.

@@ -128,7 +128,7 @@ def _period(query: Mapping[str, str]) -> Period:
 
 
 def _totals(runs: QuerySet[Run], cutoff: datetime | None, until: datetime | None) -> Totals:
-    """Two sums, because an OR over both would read every run of the service; both are bounded."""
+    """Two sums, because an OR over both would read every run of the service; both are read_limited."""
     ranges = (_started(runs, cutoff, until, None), _never_started(runs, cutoff, until, None))
     return sum((_sum(wanted) for wanted in ranges), Totals())
 

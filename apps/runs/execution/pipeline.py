@@ -187,19 +187,23 @@ class Pipeline:
             self._stop_if_left_behind()
             suffix = "" if role == "body" else f"-{role}"
             full_name = f"{kind}-{name}{suffix}{body.extension}"
-            bounded = None
+            read_limited = None
             try:
                 with body.open() as stream:
-                    bounded = SizeLimitedStream(stream, settings.MAX_PAYLOAD_BYTES)
+                    read_limited = SizeLimitedStream(stream, settings.MAX_PAYLOAD_BYTES)
                     self._store(
                         kind,
                         name=full_name,
                         content_type=body.content_type,
-                        stream=cast("BinaryIO", bounded),
+                        stream=cast("BinaryIO", read_limited),
                         sequence=self._log.next_sequence,
                     )
             except PayloadNotStored as error:
-                reason = bounded.reason if bounded is not None and bounded.is_exceeded else str(error)
+                reason = (
+                    read_limited.reason
+                    if read_limited is not None and read_limited.is_exceeded
+                    else str(error)
+                )
                 problems.append(f"{full_name} could not be stored: {reason}")
         self._stop_if_left_behind()
         return problems

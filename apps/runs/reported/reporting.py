@@ -144,8 +144,10 @@ def store_reported_payload(
         # The log looks for payloads only in runs that store some.
         _renew(current, **{f"store_{kind}": True})
     namesakes = run.payloads.filter(kind=kind, name=name, status=Payload.Status.STORED)
-    bounded = SizeLimitedStream(cast("BinaryIO", _RenewingStream(stream, run)), settings.MAX_PAYLOAD_BYTES)
-    source = cast("BinaryIO", bounded)
+    read_limited = SizeLimitedStream(
+        cast("BinaryIO", _RenewingStream(stream, run)), settings.MAX_PAYLOAD_BYTES
+    )
+    source = cast("BinaryIO", read_limited)
     try:
         if (kept := namesakes.first()) is not None:
             return _same(kept, _digest(source)), False
@@ -153,7 +155,7 @@ def store_reported_payload(
             run, kind=kind, name=name, content_type=content_type, stream=source, sequence=sequence
         )
     except (TooLarge, PayloadNotStored):
-        if bounded.is_exceeded:
+        if read_limited.is_exceeded:
             raise PayloadTooLarge from None
         raise
     with transaction.atomic():

@@ -1,4 +1,4 @@
-"""Looking through the whole log: bounded in time and in hits, and honest about how far it came."""
+"""Looking through the whole log: read_limited in time and in hits, and honest about how far it came."""
 
 import json
 

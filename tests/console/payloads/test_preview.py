@@ -1,4 +1,4 @@
-"""The preview of a payload: readable whatever the file is, bounded, escaped, and gone when the file is."""
+"""The preview of a payload: readable whatever the file is, read_limited, escaped, and gone when the file is."""
 
 import codecs
 import csv

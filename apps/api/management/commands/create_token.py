@@ -14,13 +14,13 @@ from apps.services.models import Service
 
 class Command(BaseCommand):
     help = (
-        "Makes an API token for a user and prints it, once: only its digest is kept. "
-        "The token alone goes to stdout, what there is to say of it to stderr."
+        "Creates an API token for a user and prints it, once: only its digest is stored. The token goes "
+        "to stdout, everything else to stderr."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("username", help="whose token it is; it may never do more than this user")
-        parser.add_argument("--name", required=True, help="what it is for, to tell it from others")
+        parser.add_argument("username", help="the user of the token, which can never do more than this user")
+        parser.add_argument("--name", required=True, help="name that tells the token from others")
         parser.add_argument(
             "--scope",
             action="extend",
@@ -40,7 +40,7 @@ class Command(BaseCommand):
             "--days",
             type=int,
             default=DEFAULT_DAYS,
-            help=f"how long it works, from 1 to {MAX_DAYS} (default: {DEFAULT_DAYS})",
+            help=f"lifetime in days, from 1 to {MAX_DAYS} (default: {DEFAULT_DAYS})",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -55,8 +55,8 @@ class Command(BaseCommand):
         )
         self.stdout.write(secret)
         self.stderr.write(
-            f"Token “{token.name}” of {token.user} works until {token.expires_at:%Y-%m-%d %H:%M} UTC with the "
-            f"scopes {', '.join(token.scopes)}{_for_services(services)}. It is not shown again."
+            f"Token “{token.name}” of {token.user} is valid until {token.expires_at:%Y-%m-%d %H:%M} UTC "
+            f"with the scopes {', '.join(token.scopes)}{_for_services(services)}. It is not shown again."
         )
 
 
@@ -64,9 +64,9 @@ def _user(username: str) -> Any:
     users = get_user_model().objects
     user: Any = users.filter(username=username).first()
     if user is None:
-        raise CommandError(f"There is no user “{username}”.")
+        raise CommandError(f"Unknown user “{username}”.")
     if not user.is_active:
-        raise CommandError(f"The user “{username}” is not active, so no token of theirs would work.")
+        raise CommandError(f"The user “{username}” is not active; a token would not work.")
     return user
 
 
@@ -84,7 +84,7 @@ def _scopes(given: list[str]) -> set[str]:
     unknown = sorted(scopes - set(ApiToken.Scope.values))
     if unknown or not scopes:
         raise CommandError(
-            f"--scope: {', '.join(unknown) or 'nothing'} is no scope; there are {', '.join(ApiToken.Scope.values)}."
+            f"--scope: unknown scope {', '.join(unknown) or '(empty)'}; known are {', '.join(ApiToken.Scope.values)}."
         )
     return scopes
 
@@ -93,9 +93,9 @@ def _services(given: list[str], user: Any) -> list[Service]:
     slugs = {slug for text in given for slug in text.split(",") if slug}
     services = list(Service.objects.visible_to(user).filter(slug__in=slugs).order_by("slug"))
     unknown = sorted(slugs - {service.slug for service in services})
-    # Without a name that stands for one it would be a token for all services.
+    # An empty list would mean all services.
     if unknown or (given and not slugs):
-        raise CommandError(f"--service: {', '.join(unknown) or 'nothing'} is no service that {user} may see.")
+        raise CommandError(f"--service: {user} may not see the service {', '.join(unknown) or '(empty)'}.")
     return services
 
 
