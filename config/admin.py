@@ -1,4 +1,4 @@
-"""Puts Synclog's admin site in the place of Django's own."""
+"""Admin site of Synclog in place of Django's."""
 
 from django.contrib.admin.apps import AdminConfig
 

@@ -1,4 +1,4 @@
-"""How the workers' messages travel."""
+"""Options of the message broker."""
 
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,12 @@ REDIS = ("redis://", "rediss://")
 
 
 def transport_options(url: str, folder: Path) -> dict[str, Any]:
-    """What Celery's transport of that URL needs; one of `filesystem://` keeps its messages in `folder`."""
+    """Options of Celery's transport for this URL; `filesystem://` stores messages in `folder`."""
     if url.startswith("filesystem://"):
         queue, control = folder / "queue", folder / "control"
         for place in (queue, control):
             place.mkdir(parents=True, exist_ok=True)
-        # Of two workers that start at once, one would read what the other has not written yet, and end.
+        # Two workers that start at once must not read each other's incomplete files.
         for exchange in ("celery.pidbox", "runs", "housekeeping"):
             shared_file(control / f"{exchange}.exchange", "[]")
         return {
@@ -30,5 +30,6 @@ def transport_options(url: str, folder: Path) -> dict[str, Any]:
     if url.startswith(("amqp://", "amqps://")):
         return {}
     raise ImproperlyConfigured(
-        "CELERY_BROKER_URL names none of redis://, rediss://, amqp://, amqps://, filesystem://."
+        "CELERY_BROKER_URL has an unknown scheme; use redis://, rediss://, amqp://, amqps:// or "
+        "filesystem://."
     )

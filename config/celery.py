@@ -1,4 +1,4 @@
-"""The Celery application: `celery -A config worker`, `celery -A config beat`."""
+"""Celery application: `celery -A config worker`, `celery -A config beat`."""
 
 import os
 
@@ -12,6 +12,6 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 with one_line_errors():
     app = Celery("synclog", namespace="CELERY")
     app.config_from_object(settings, namespace="CELERY")
-    # Celery would read them later, where nobody tells their errors in one line.
+    # Celery would read them later, without one-line errors.
     settings.DATA_DIR  # noqa: B018
     app.autodiscover_tasks()

@@ -1,6 +1,6 @@
-"""What the environment says, each variable by its name and checked.
+"""Environment variables, each read by name and validated.
 
-A value that cannot be used is an `ImproperlyConfigured` that names the variable, the reason and the way out.
+An invalid value raises `ImproperlyConfigured` with the variable, the reason and the way out.
 """
 
 import fcntl
@@ -18,7 +18,7 @@ def text(name: str, default: str = "") -> str:
 
 
 def texts(name: str, default: str = "") -> list[str]:
-    """What stands between the commas."""
+    """Comma-separated values."""
     return [item.strip() for item in text(name, default).split(",") if item.strip()]
 
 
@@ -37,7 +37,7 @@ def number(name: str, default: float, *, least: float, most: float) -> float:
         found = float(value)
     except ValueError:
         raise ImproperlyConfigured(
-            f"{name} is {value!r}, which is no number; write one from {least:g} to {most:g}."
+            f"{name} is {value!r}, which is not a number; write one from {least:g} to {most:g}."
         ) from None
     if not least <= found <= most:
         raise ImproperlyConfigured(f"{name} is {value}; write a number from {least:g} to {most:g}.")
@@ -59,14 +59,16 @@ def one_of(name: str, default: str, choices: tuple[str, ...]) -> str:
 
 
 def writable_folder(name: str, default: Path) -> Path:
-    """A folder that is there from now on."""
+    """A folder, created if it is missing."""
     folder = Path(text(name, str(default))).expanduser().absolute()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ImproperlyConfigured(f"{name} is {folder}, which cannot be made: {error.strerror}.") from None
+        raise ImproperlyConfigured(
+            f"{name} is {folder}, which cannot be created: {error.strerror}."
+        ) from None
     if not os.access(folder, os.W_OK):
-        raise ImproperlyConfigured(f"{name} is {folder}, where this user may not write.")
+        raise ImproperlyConfigured(f"{name} is {folder}, which is not writable for this user.")
     return folder
 
 
@@ -75,23 +77,23 @@ def absolute_folders(name: str, default: Path) -> list[Path]:
     for folder in folders:
         if not folder.is_absolute():
             raise ImproperlyConfigured(
-                f"{name} names {str(folder)!r}; write absolute paths, parted by commas."
+                f"{name} contains {str(folder)!r}; write absolute paths, separated by commas."
             )
     return [folder.resolve() for folder in folders]
 
 
 def database(name: str, folder: Path) -> dict[str, Any]:
-    """Django's settings of the database with that URL; of a SQLite file in `folder` where there is none."""
+    """Django's settings of the database with this URL; a SQLite file in `folder` by default."""
     url = text(name, f"sqlite:///{folder / 'synclog.sqlite3'}")
     try:
         found: dict[str, Any] = dict(dj_database_url.parse(url, conn_max_age=60, conn_health_checks=True))
     except (ValueError, KeyError) as error:
         raise ImproperlyConfigured(
-            f"{name} cannot be read: {type(error).__name__}; write a database URL."
+            f"{name} is invalid ({type(error).__name__}); write a database URL."
         ) from None
     if found["ENGINE"] == "django.db.backends.sqlite3":
         found["OPTIONS"] = {
-            # Writers queue for up to 20 s, instead of failing when a read turns into a write.
+            # Writers wait up to 20 s instead of failing when a read becomes a write.
             "timeout": 20,
             "transaction_mode": "IMMEDIATE",
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
@@ -99,16 +101,14 @@ def database(name: str, folder: Path) -> dict[str, Any]:
         # A file, because the threads of a run have connections of their own.
         found["TEST"] = {"NAME": str(folder / "test.sqlite3")}
     elif found["ENGINE"] != "django.db.backends.postgresql":
-        raise ImproperlyConfigured(
-            f"{name} names neither sqlite:// nor postgres://; Synclog runs on those two."
-        )
+        raise ImproperlyConfigured(f"{name} must begin with sqlite:// or postgres://.")
     return found
 
 
 def shared_file(path: Path, content: str) -> str:
-    """What stands in the file, which is `content` for the first of the processes that start at once.
+    """Text of the file; the first process that starts writes `content` to it.
 
-    It appears at once with all of its text, so that nobody reads the beginning of it.
+    The file appears complete, so that no process reads a part of it.
     """
     if not path.exists():
         folder = os.open(path.parent, os.O_RDONLY)

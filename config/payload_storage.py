@@ -1,4 +1,4 @@
-"""Where payloads are kept: in the bucket that the environment names, else in a folder."""
+"""Storage of payloads: the configured bucket, or a folder."""
 
 from pathlib import Path
 from typing import Any
@@ -9,13 +9,13 @@ from django.core.exceptions import ImproperlyConfigured
 
 from config.environment import one_of, text
 
-# S3 takes parts of no less, and no more of them for one object.
+# Minimum size and maximum number of the parts of an S3 upload.
 _LEAST_PART_BYTES = 5 * 1024 * 1024
 _MOST_PARTS = 10_000
 
 
 def payload_storage(folder: Path, max_payload_bytes: int) -> dict[str, Any]:
-    """What `STORAGES["payloads"]` says of objects of up to `max_payload_bytes`."""
+    """`STORAGES["payloads"]` for objects of up to `max_payload_bytes`."""
     options = _s3_options(max_payload_bytes)
     if options["bucket_name"]:
         return {"BACKEND": "storages.backends.s3.S3Storage", "OPTIONS": options}
@@ -53,17 +53,17 @@ def _s3_options(max_payload_bytes: int) -> dict[str, Any]:
 
 
 def in_parts(max_payload_bytes: int) -> TransferConfig:
-    """Parts one after the other: an upload takes three of them in memory at the most, whatever its size."""
+    """Parts one after another: an upload holds at most three of them in memory."""
     part_bytes = max(_LEAST_PART_BYTES, -(-max_payload_bytes // _MOST_PARTS))
     return TransferConfig(multipart_threshold=part_bytes, multipart_chunksize=part_bytes, use_threads=False)
 
 
 def _encryption() -> dict[str, str]:
-    """What each upload asks of the server: to encrypt what it keeps."""
+    """Encryption that each upload requests."""
     kind = one_of("AWS_S3_SSE", "", ("", "AES256", "aws:kms"))
     key = text("AWS_S3_KMS_KEY_ID")
     if key and kind != "aws:kms":
         raise ImproperlyConfigured(
-            "AWS_S3_KMS_KEY_ID is set, and AWS_S3_SSE is not aws:kms; set both or none."
+            "AWS_S3_KMS_KEY_ID is set, and AWS_S3_SSE is not aws:kms; set both or neither."
         )
     return {name: value for name, value in (("ServerSideEncryption", kind), ("SSEKMSKeyId", key)) if value}

@@ -1,6 +1,6 @@
-"""Django's settings, all of them read from the environment; every default is the embedded mode.
+"""Django's settings, read from the environment; the defaults are the embedded mode.
 
-A value that cannot be used stops the start with one line that names the variable, the reason and the way out.
+An invalid value stops the start with one line that names the variable, the reason and the way out.
 """
 
 import logging
@@ -29,13 +29,13 @@ from config.payload_storage import payload_storage
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 
-# --- Where things are kept -------------------------------------------------------------------------------
+# --- Data ------------------------------------------------------------------------------------------------
 
 DATA_DIR = writable_folder("SYNCLOG_DATA_DIR", BASE_DIR / "var")
 SPOOL_DIR = DATA_DIR / "spool"
-# The keys of SSH servers, as they were when each was first met.
+# Host keys of SSH servers, stored at the first connection.
 KNOWN_HOSTS = DATA_DIR / "known_hosts"
-# Where `file://` connections may read and write.
+# Folders that `file://` connections may read and write.
 FILE_ROOTS = absolute_folders("SYNCLOG_FILE_ROOTS", DATA_DIR)
 
 DATABASES = {"default": database("DATABASE_URL", DATA_DIR)}
@@ -44,7 +44,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 PAYLOAD_RETENTION = timedelta(hours=number("PAYLOAD_RETENTION_HOURS", 24, least=0, most=24 * 366))
 LOG_RETENTION = timedelta(days=number("LOG_RETENTION_DAYS", 30, least=0, most=36600))
 
-# Bytes of one payload; a larger one is not kept.
+# Maximum size of a payload in bytes.
 MAX_PAYLOAD_BYTES = whole("SYNCLOG_MAX_PAYLOAD_MIB", 1024, least=1, most=10**6) * 1024 * 1024
 
 STORAGES = {
@@ -52,24 +52,24 @@ STORAGES = {
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
     "payloads": payload_storage(DATA_DIR / "payloads", MAX_PAYLOAD_BYTES),
 }
-# How the API hands payloads out: itself, or by an address of the store's own that works for 60 s at the most.
+# "stream" through the API, or "redirect" to a presigned URL of the store, valid for at most 60 s.
 PAYLOAD_DOWNLOAD = one_of("PAYLOAD_DOWNLOAD", "stream", ("stream", "redirect"))
 
 # --- Limits of a run --------------------------------------------------------------------------------------
 
-# Bytes of one response or one JSON document that is held in memory.
+# Maximum bytes of a response or JSON document in memory.
 MAX_RESPONSE_BYTES = whole("SYNCLOG_MAX_RESPONSE_MIB", 64, least=1, most=4096) * 1024 * 1024
-# Records that a destination may refuse before the run stops.
+# Refused records after which a run stops.
 MAX_REFUSED_RECORDS = whole("SYNCLOG_MAX_REFUSED_RECORDS", 100, least=0, most=10**9)
-# Pages of one run; a source that never ends is stopped here at the latest.
+# Maximum number of pages of one run.
 MAX_PAGES = whole("SYNCLOG_MAX_PAGES", 100_000, least=1, most=10**9)
-# Lines and bytes of one log; of one that outgrows them head and tail are kept, and the middle is counted.
+# Maximum lines and bytes of one log; longer logs keep head and tail.
 MAX_LOG_LINES = whole("SYNCLOG_MAX_LOG_LINES", 2_000_000, least=100, most=10**9)
 MAX_LOG_BYTES = whole("SYNCLOG_MAX_LOG_MIB", 512, least=1, most=10**6) * 1024 * 1024
-# Bytes on disk of the payloads that a run holds back until it is known whether they are needed.
+# Maximum bytes on disk of captured payloads of one run.
 CAPTURE_BYTES = whole("SYNCLOG_CAPTURE_MIB", 256, least=1, most=10**6) * 1024 * 1024
 
-# Seconds that runs may still take once their worker is told to stop; what takes longer is ended as lost.
+# Grace period in seconds for runs of a worker that shuts down.
 GRACE_SECONDS = whole("SYNCLOG_GRACE_SECONDS", 30, least=0, most=24 * 3600)
 
 # --- Django -----------------------------------------------------------------------------------------------
@@ -77,19 +77,20 @@ GRACE_SECONDS = whole("SYNCLOG_GRACE_SECONDS", 30, least=0, most=24 * 3600)
 DEBUG = flag("DJANGO_DEBUG", default=False)
 DEMO = flag("SYNCLOG_DEMO", default=False)
 PORT = whole("PORT", 8000, least=1, most=65535)
-# Without one in the environment, the one that the first start left in the data directory.
+# Without a variable, the key that the first start generated in the data directory.
 SECRET_KEY = text("DJANGO_SECRET_KEY") or shared_file(DATA_DIR / "secret-key", secrets.token_urlsafe(48))
 ALLOWED_HOSTS = texts("DJANGO_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
 CSRF_TRUSTED_ORIGINS = texts("DJANGO_CSRF_TRUSTED_ORIGINS")
 for _origin in CSRF_TRUSTED_ORIGINS:
     if not _origin.startswith(("http://", "https://")):
         raise ImproperlyConfigured(
-            f"DJANGO_CSRF_TRUSTED_ORIGINS names {_origin!r}; write it with its scheme, as in https://{_origin}."
+            f"DJANGO_CSRF_TRUSTED_ORIGINS contains {_origin!r}; write it with its scheme, as in "
+            f"https://{_origin}."
         )
 
 INSTALLED_APPS = [
     "apps.demo",
-    "apps.console",  # Before the admin, so that its templates win.
+    "apps.console",  # Before the admin, so that its templates take precedence.
     "apps.api",
     "apps.runs",
     "apps.services",
@@ -168,17 +169,17 @@ SECURE_CSP = {
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
-# Served over TLS by a proxy, as an https origin in DJANGO_CSRF_TRUSTED_ORIGINS says.
+# An https origin in DJANGO_CSRF_TRUSTED_ORIGINS means that a proxy terminates TLS.
 _BEHIND_TLS = any(origin.startswith("https://") for origin in CSRF_TRUSTED_ORIGINS)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _BEHIND_TLS
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if _BEHIND_TLS else None
 
 # --- API --------------------------------------------------------------------------------------------------
 
-# Requests a minute in one web process before it answers 429; 0 = any number.
+# Requests a minute in one web process before 429; 0 = no limit.
 API_TOKEN_RATE = whole("SYNCLOG_API_TOKEN_RATE", 6000, least=0, most=10**9)
 API_ADDRESS_RATE = whole("SYNCLOG_API_ADDRESS_RATE", 30_000, least=0, most=10**9)
-# The same for wrong tokens from one address.
+# The same for invalid tokens from one address.
 API_FAILURE_RATE = whole("SYNCLOG_API_FAILURE_RATE", 120, least=0, most=10**9)
 
 REST_FRAMEWORK = {
@@ -193,15 +194,15 @@ REST_FRAMEWORK = {
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Synclog",
-    "DESCRIPTION": "Start integration services, follow their runs, read their logs, fetch their payloads.",
+    "DESCRIPTION": "Start integration services, follow their runs, read logs and fetch payloads.",
     "VERSION": "1",
     "OAS_VERSION": "3.1.0",
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "TAGS": [
-        {"name": "services", "description": "What can run"},
-        {"name": "runs", "description": "What happened, and what happens now"},
-        {"name": "payloads", "description": "The files that passed through"},
-        {"name": "metrics", "description": "What monitoring asks"},
+        {"name": "services", "description": "Services"},
+        {"name": "runs", "description": "Runs and their logs"},
+        {"name": "payloads", "description": "Stored files"},
+        {"name": "metrics", "description": "Monitoring"},
     ],
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
@@ -222,9 +223,9 @@ SPECTACULAR_SETTINGS = {
 
 CELERY_BROKER_URL = text("CELERY_BROKER_URL", "filesystem://localhost")
 CELERY_BROKER_TRANSPORT_OPTIONS = transport_options(CELERY_BROKER_URL, DATA_DIR / "broker")
-# A message that is not acknowledged when Redis restarts ends the worker: kombu cannot do it later, nor give the
-# message back. The database knows which runs wait, so it may be done at once; then nothing else keeps a worker
-# from taking more of them than it has processes.
+# A message that is not acknowledged when Redis restarts ends the worker: kombu can neither acknowledge it later nor
+# return it. The database knows which runs wait, so messages are acknowledged early; without prefetching no worker
+# takes more of them than it has processes.
 CELERY_TASK_ACKS_LATE = not CELERY_BROKER_URL.startswith(REDIS)
 CELERY_WORKER_DISABLE_PREFETCH = CELERY_BROKER_URL.startswith(REDIS)
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
@@ -238,8 +239,7 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
 CELERY_BEAT_SCHEDULE_FILENAME = str(DATA_DIR / "beat-schedule")
 CELERY_BEAT_MAX_LOOP_INTERVAL = 5
-# Without `expires`: that would compare the clocks of two machines. Jobs see to it themselves that what has piled up
-# while no worker was there is done once.
+# Without `expires`, which would compare the clocks of two machines. Jobs skip messages that piled up.
 CELERY_BEAT_SCHEDULE = {
     "queue-due-runs-every-10-seconds": {
         "task": "synclog.housekeeping.queue_due_runs",
@@ -263,10 +263,10 @@ CELERY_BEAT_SCHEDULE = {
     },
 }
 
-# --- The processes' own logs (those of runs are rows) -----------------------------------------------------
+# --- Logs of the processes (those of runs are in the database) ---------------------------------------------
 
-# What no line of ours shows is not looked up either: a fifth of what a line of a run costs. So says the standard
-# library's logging HOWTO, "Optimization".
+# Details that no line shows are not collected: a fifth of the cost of a line. See "Optimization" in the logging
+# HOWTO.
 logging._srcfile = None
 logging.logThreads = False
 logging.logProcesses = False
@@ -286,10 +286,10 @@ LOGGING = {
     },
     "root": {"handlers": ["stderr"], "level": "WARNING"},
     "loggers": {
-        # Down to debug, because the log of a run holds debug lines; stderr starts at info.
+        # Down to debug, because the log of a run has debug lines; stderr starts at info.
         "apps": {"level": "DEBUG"},
         "celery": {"level": "INFO"},
-        # Django's own handler would say everything twice.
+        # Django's own handler would repeat everything.
         "django": {"handlers": [], "level": "INFO"},
     },
 }

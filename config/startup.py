@@ -1,4 +1,4 @@
-"""How a process says that its configuration is wrong."""
+"""One-line errors for invalid configuration."""
 
 import sys
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """End the process with one line, not a traceback, when the configuration is wrong."""
+    """Ends the process with one line instead of a traceback if the configuration is invalid."""
     try:
         yield
     except ImproperlyConfigured as error:

@@ -1,4 +1,4 @@
-"""Registers what the console shows; each page's own module says how."""
+"""Registration of all pages in the admin."""
 
 from django.contrib import admin
 

@@ -21,9 +21,9 @@ class SynclogAdminSite(AdminSite):
     site_title = "Synclog"
     index_title = _("Home")
     site_url = None
-    # As everywhere on our pages.
+    # As on all other pages.
     empty_value_display = "–"
-    # Ours stands in its place.
+    # Replaced by our own sidebar.
     enable_nav_sidebar = False
 
     def register(self, model_or_iterable: Any, admin_class: Any = None, **options: Any) -> None:

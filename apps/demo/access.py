@@ -1,4 +1,4 @@
-"""The user `demo` and its API token, kept in a file so that every start of the demo tells the same ones."""
+"""User `demo` and its API token, stored in a file so that every start shows the same."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TOKEN_NAME = "demo"  # noqa: S105 - the name of a token is no secret
 
 @dataclass(frozen=True)
 class Access:
-    """What one needs to sign in to the console and to fetch from the API, in clear text."""
+    """Credentials for console and API in clear text."""
 
     user: User
     password: str
@@ -27,7 +27,7 @@ class Access:
 
 
 def grant_access(path: Path) -> Access:
-    """The user with the password and token in the file `path`, as far as they still work, else with new ones.
+    """The user with the password and token of the file `path` if they still work, otherwise new ones.
 
     Only the owner of the file can read it.
     """
@@ -68,7 +68,7 @@ def _read(path: Path) -> dict[str, str]:
 
 
 def _write(path: Path, content: dict[str, str]) -> None:
-    """Whole or not at all, and readable by nobody else, not even for a moment."""
+    """Written atomically, and never readable by others."""
     new = path.with_suffix(".new")
     new.unlink(missing_ok=True)
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

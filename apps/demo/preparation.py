@@ -1,4 +1,4 @@
-"""What must be there before the first process starts: a free port, tables, static files."""
+"""Preparation of the demo: a free port, the database, static files."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ from django.core.management import call_command
 
 
 class StartError(Exception):
-    """The demo cannot start here and now; the message says why and what to do, in one line."""
+    """The demo cannot start; the message says why and what to do, in one line."""
 
 
 @contextmanager
 def only_one_start(lock: Path) -> Iterator[None]:
-    """Raises StartError while another start has the same data directory."""
+    """Raises StartError while another demo uses the same data directory."""
     with lock.open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise StartError(
-                f"The data directory {lock.parent} is used by a demo that runs already; stop that one, "
-                "or set SYNCLOG_DATA_DIR to another folder."
+                f"The data directory {lock.parent} is used by another running demo; stop it, or set "
+                "SYNCLOG_DATA_DIR to another folder."
             ) from None
         yield
 
 
 def ensure_port_is_free(host: str, port: int) -> None:
-    """Raises StartError unless this process could bind_thread there."""
+    """Raises StartError unless this process can listen there."""
     try:
         socket.create_server((host, port)).close()
     except OSError as error:
-        reason = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be had ({error.strerror})"
+        reason = "is in use" if error.errno == errno.EADDRINUSE else f"is not available ({error.strerror})"
         raise StartError(
             f"Port {port} of {host} {reason}; stop what uses it, or choose another: PORT={port + 1} make run"
         ) from None
@@ -49,7 +49,7 @@ def prepare_database() -> None:
 
 
 def prepare_static_files() -> None:
-    """Collects them where one has changed since the last time; compressing all of them takes seconds."""
+    """Collects static files if one has changed; compressing all of them takes seconds."""
     fingerprint = _fingerprint()
     seen = settings.DATA_DIR / "static-fingerprint"
     if seen.exists() and seen.read_text() == fingerprint and settings.STATIC_ROOT.exists():
@@ -59,7 +59,7 @@ def prepare_static_files() -> None:
 
 
 def _fingerprint() -> str:
-    """A digest of name, size and time of every static file."""
+    """Digest of name, size and time of every static file."""
     files = []
     for finder in get_finders():
         for path, storage in finder.list([]):

@@ -1,4 +1,4 @@
-"""Processes that are started together, watched, and stopped together."""
+"""Processes that are started, watched and stopped together."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-# Seconds that a process is given to end by itself.
+# Time for a process to stop, in seconds.
 GRACE = 15
 LAST_LINES = 12
 
 
 class ProcessEndedError(Exception):
-    """A process ended that was to go on; the message names it and shows the end of its log."""
+    """A process ended unexpectedly; the message has its name and the end of its log."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class _Child:
     process: subprocess.Popen[bytes]
 
     def signal_group(self, number: signal.Signals) -> None:
-        """Reaches what the process started as well, also where it has ended itself."""
+        """Signals the process and what it started, even if the process itself has ended."""
         try:
             os.killpg(self.process.pid, number)
         except ProcessLookupError:
@@ -36,14 +36,14 @@ class _Child:
 
 @dataclass
 class Processes:
-    """Runs commands with one environment; each writes to a log file of its own in `log_dir`."""
+    """Runs commands with one environment; each writes its own log file in `log_dir`."""
 
     log_dir: Path
     environment: Mapping[str, str]
     children: list[_Child] = field(default_factory=list)
 
     def start(self, name: str, *command: str) -> None:
-        """In a session of its own, so that Ctrl-C reaches only the one who stops all of them in order."""
+        """In a new session, so that Ctrl-C reaches only the process that stops all others in order."""
         self.log_dir.mkdir(exist_ok=True)
         log = self.log_dir / f"{name}.log"
         with log.open("wb") as output:
@@ -58,7 +58,7 @@ class Processes:
         self.children.append(_Child(name, log, process))
 
     def check(self) -> None:
-        """Raises ProcessEndedError if one of them has ended."""
+        """Raises ProcessEndedError if a process has ended."""
         for child in self.children:
             if (code := child.process.poll()) is not None:
                 lines = child.log.read_text(errors="replace").splitlines()[-LAST_LINES:]
@@ -68,7 +68,7 @@ class Processes:
                 )
 
     def stop(self, hurry: threading.Event) -> None:
-        """Asks each to end, and kills those that have not within the grace, or when hurry is set."""
+        """Terminates each process, and kills those that do not stop in time or if `hurry` is set."""
         for child in reversed(self.children):
             if child.process.poll() is None:
                 child.process.terminate()

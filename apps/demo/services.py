@@ -1,4 +1,4 @@
-"""The demo's services: loaded once, then left to whoever edits them."""
+"""Services of the demo: loaded once and then left to the user."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HEALTHY, SLOW, FAILING = "demo-orders", "demo-meter-readings", "demo-invoices"
 
 
 def load_demo_services(source_url: str, destination_url: str) -> None:
-    """Creates the services unless they are there, and tells their connections where the systems bind_thread."""
+    """Creates the services unless they exist, and sets the addresses of their connections."""
     if Service.objects.filter(slug__in=(HEALTHY, SLOW, FAILING)).count() < 3:
         text = Template(SERVICES_FILE.read_text()).substitute(
             source_url=source_url, destination_url=destination_url
@@ -29,9 +29,9 @@ def load_demo_services(source_url: str, destination_url: str) -> None:
 
 
 def start_first_runs(user: User) -> Run | None:
-    """Starts what a newcomer is to see: a failed run unless there is one, and one with payloads.
+    """Starts a failed run unless there is one, and a run with payloads.
 
-    Returns the latter, or None where the payload of an earlier one can still be fetched.
+    Returns the latter, or None if an earlier payload can still be fetched.
     """
     failing, healthy = Service.objects.get(slug=FAILING), Service.objects.get(slug=HEALTHY)
     if not failing.runs.exists():
@@ -42,7 +42,7 @@ def start_first_runs(user: User) -> Run | None:
 
 
 def cancel_running_runs(user: User) -> int:
-    """Asks every run that goes on to end, so that none is left without its worker; how many there were."""
+    """Cancels every open run, so that none is left without a worker; returns their number."""
     runs = list(Run.objects.running())
     for run in runs:
         run.request_cancel(user)
@@ -50,7 +50,7 @@ def cancel_running_runs(user: User) -> int:
 
 
 def pulled_payload() -> Payload | None:
-    """The first page of the latest run of the healthy service that can still be fetched."""
+    """First page of the latest run of the healthy service whose payload can still be fetched."""
     return (
         Payload.objects.filter(
             run__service__slug=HEALTHY,

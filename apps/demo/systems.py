@@ -1,4 +1,4 @@
-"""The systems that the demo's services talk to: a source and a destination on this machine."""
+"""Source and destination systems of the demo, on this machine."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ORDERS = [
     {
         "id": 10_000 + number,
         "placed_at": f"2026-03-{1 + number % 28:02}T{number % 24:02}:{number % 60:02}:00Z",
-        # Support staff will ask what happened to this one.
+        # Support staff will ask about this one.
         "email": None if number == 45 else f"customer-{number % 90}@example.com",
         "lines": [
             {"sku": f"TEA-{(number * 7 + line) % 40:03}", "quantity": 1 + (number + line) % 5}
@@ -36,14 +36,14 @@ INVOICES = [
     for number in range(1, 121)
 ]
 
-READINGS_PAUSE = 2.0  # seconds that a page of readings takes
+READINGS_PAUSE = 2.0  # Seconds per page of readings.
 BUSY_PAGE = 12
 
 type HttpResponse = tuple[HTTPStatus, dict[str, Any], dict[str, str]]
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Answers in JSON, one record a line, and writes no log."""
+    """Responds with JSON, one record a line, and writes no log."""
 
     protocol_version = "HTTP/1.1"
 
@@ -60,7 +60,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name is the base class's
-        """Says nothing: the log of the run tells it."""
+        """No output: the log of the run shows the requests."""
 
 
 def _one_record_a_line(document: dict[str, Any]) -> str:
@@ -73,7 +73,7 @@ def _one_record_a_line(document: dict[str, Any]) -> str:
 
 
 class SourceHandler(_Handler):
-    """A shop that lists orders by page, meter readings by cursor and invoices by offset."""
+    """Source: orders by page, meter readings by cursor, invoices by offset."""
 
     def do_GET(self) -> None:
         address = urlsplit(self.path)
@@ -87,32 +87,34 @@ class SourceHandler(_Handler):
                 self.answer(*route(dict(parse_qsl(address.query))))
             except ValueError:
                 self.answer(
-                    HTTPStatus.BAD_REQUEST, {"error": "Page, size, offset, limit and after are numbers."}, {}
+                    HTTPStatus.BAD_REQUEST,
+                    {"error": "Page, size, offset, limit and after must be numbers."},
+                    {},
                 )
         else:
-            self.answer(HTTPStatus.NOT_FOUND, {"error": f"There is no {address.path} here."}, {})
+            self.answer(HTTPStatus.NOT_FOUND, {"error": f"Not found: {address.path}"}, {})
 
 
 class DestinationHandler(_Handler):
-    """An office that takes shipments, billing items and bookings, and refuses what is no list of objects."""
+    """Destination for shipments, billing items and bookings; refuses everything but lists of objects."""
 
     PATHS: ClassVar = ("/shipments", "/billing", "/bookings")
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         if self.path not in self.PATHS:
-            self.answer(HTTPStatus.NOT_FOUND, {"error": f"There is no {self.path} here."}, {})
+            self.answer(HTTPStatus.NOT_FOUND, {"error": f"Not found: {self.path}"}, {})
             return
         try:
             items = json.loads(body)
         except ValueError:
-            self.answer(HTTPStatus.BAD_REQUEST, {"error": "The body is no JSON."}, {})
+            self.answer(HTTPStatus.BAD_REQUEST, {"error": "The body is not JSON."}, {})
             return
         items = items if isinstance(items, list) else [items]
         if all(isinstance(item, dict) for item in items):
             self.answer(HTTPStatus.CREATED, {"accepted": len(items)}, {})
         else:
-            self.answer(HTTPStatus.UNPROCESSABLE_ENTITY, {"error": "Each item is to be an object."}, {})
+            self.answer(HTTPStatus.UNPROCESSABLE_ENTITY, {"error": "Each item must be an object."}, {})
 
 
 def _orders(query: dict[str, str]) -> HttpResponse:
@@ -130,10 +132,10 @@ _busy_page_asked = itertools.count()
 
 
 def _readings(query: dict[str, str]) -> HttpResponse:
-    """Slow, and busy every other time that the twelfth page is asked for, so that a retry can be seen."""
+    """Slow, and busy at every second request of page 12, so that a retry can be seen."""
     start, limit = int(query.get("after", 0)), int(query.get("limit", 20))
     if start == (BUSY_PAGE - 1) * limit and next(_busy_page_asked) % 2 == 0:
-        return HTTPStatus.SERVICE_UNAVAILABLE, {"error": "Busy; ask again."}, {"Retry-After": "1"}
+        return HTTPStatus.SERVICE_UNAVAILABLE, {"error": "Busy; try again."}, {"Retry-After": "1"}
     time.sleep(READINGS_PAUSE)
     end = start + limit
     following = str(end) if end < len(READINGS) else None
@@ -142,7 +144,7 @@ def _readings(query: dict[str, str]) -> HttpResponse:
 
 @contextmanager
 def demo_systems() -> Iterator[tuple[str, str]]:
-    """Serves both systems on free ports of this machine: the addresses of the source and the destination."""
+    """Serves both systems on free ports; returns their addresses."""
     servers = [
         ThreadingHTTPServer(("127.0.0.1", 0), handler) for handler in (SourceHandler, DestinationHandler)
     ]

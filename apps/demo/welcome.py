@@ -1,4 +1,4 @@
-"""What the demo says when everything is up."""
+"""Welcome text of the demo."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from apps.runs.models import Payload
 
 
 def welcome(style: Style, url: str, access: Access, payload: Payload | None, log_dir: Path) -> str:
-    """The addresses, the keys, and a command that can be pasted as it stands."""
+    """Addresses, credentials, and a command to copy."""
     rows = [
         ("Console", f"{url}/admin/"),
         ("User", access.user.username),
@@ -31,12 +31,12 @@ def welcome(style: Style, url: str, access: Access, payload: Payload | None, log
     if payload:
         run = payload.run_id
         lines += [
-            f"Fetch what run {run} pulled, page 1; it is kept for a day:",
+            f"Fetch page 1 that run {run} pulled; it expires after 24 hours:",
             "",
             _curl(url, payload, access),
         ]
     else:
-        lines += ["There is no payload to fetch; the worker's log may say why the first run left none."]
+        lines += ["There is no payload to fetch; see the log of the worker."]
     return "\n".join([*lines, ""])
 
 

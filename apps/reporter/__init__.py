@@ -1,4 +1,7 @@
-"""Reports runs that happen elsewhere; see client.py."""
+"""Client that reports runs of other programs; see client.py.
+
+Imports the standard library only.
+"""
 
 from .client import Report, ReportHandler, report
 

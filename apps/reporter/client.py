@@ -1,13 +1,13 @@
-"""Reports a run that happens elsewhere to Synclog: the standard library, no Django. Copy this package along.
+"""Client that reports runs of other programs to Synclog. Standard library only; copy this package.
 
     with report("orders", url="https://synclog.example", token=token) as run:
         run.log.info("got %d orders", 250)
         run.payload("pull", "orders.json")
         run.pulled(250)
 
-What is reported goes to a folder first, where it survives this process, and from there to the server by a thread of
-its own. So the work never waits for the server and never fails because of it; what could not be sent at the end is
-sent by the next start. Requires a file lock as POSIX has it.
+Reports are written to a folder first, where they survive this process, and a thread sends them to the server. The
+work never waits for the server and never fails because of it; what could not be sent is sent by the next start.
+Needs POSIX file locks.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-# Relative, so that the package can be copied along under any name.
+# Relative, so that the package can be copied under any name.
 from .sending import Delivery, Sender, logger
 from .server import Server
-from .spool import Spool, left_behind
+from .spool import Spool, abandoned_spools
 
-# A longer message is cut, so that a batch fits into what the server takes.
+# A longer message is cut, so that a batch stays within the limit of the server.
 _CHARACTERS = 32_000
 
 
 class Report:
-    """A run in the making. Its methods may be called from any thread, and never fail because of the server."""
+    """An open run. Its methods can be called from any thread and never fail because of the server."""
 
     def __init__(self, spool: Spool, sender: Sender) -> None:
-        self.step = "pull"  # Of the lines to come: start, pull, script, push, finish.
+        self.step = "pull"  # Step of the following lines: start, pull, script, push, finish.
         self.handler = ReportHandler(self)
-        # One for each run, which nobody else can get hold of.
+        # One logger per run, which no other code can get.
         self.log = logging.Logger("synclog.run", logging.DEBUG)  # noqa: LOG001
         self.log.addHandler(self.handler)
         self._spool, self._sender = spool, sender
@@ -47,7 +47,7 @@ class Report:
 
     @property
     def cancel_requested(self) -> bool:
-        """Whether somebody asked, in Synclog, to stop the run."""
+        """Whether somebody asked in Synclog to stop the run."""
         return self._sender.cancel_requested
 
     def pulled(self, count: int = 1) -> None:
@@ -66,8 +66,8 @@ class Report:
         name: str = "",
         content_type: str = "application/octet-stream",
     ) -> None:
-        """Keep a file ("pull", "script" or "push"), from bytes or a path, at the line that was logged last."""
-        with self._mutex, _forgiven("A file"):
+        """Stores a file ("pull", "script" or "push") from bytes or a path at the latest line."""
+        with self._mutex, _ignoring_disk_errors("A file"):
             target = self._spool.folder / f"payload-{self._payloads}"
             if isinstance(content, bytes):
                 target.write_bytes(content)
@@ -82,26 +82,26 @@ class Report:
         if len(message) > _CHARACTERS:
             message = f"{message[:_CHARACTERS]} … [{len(message) - _CHARACTERS:,} characters cut]"
         moment = datetime.fromtimestamp(created, UTC).isoformat()
-        with self._mutex, _forgiven("A line"):
+        with self._mutex, _ignoring_disk_errors("A line"):
             line = {"sequence": self._sequence + 1, "logged_at": moment, "level": level, "step": self.step}
             self._spool.append(line | {"message": message})
             self._sequence += 1
 
     def end(self, error: BaseException | None) -> None:
-        """Say how it ended: failed by an exception, cancelled by Ctrl-C, succeeded otherwise."""
+        """Reports the result: failed by an exception, cancelled by Ctrl-C, otherwise succeeded."""
         status, reason = "succeeded", ""
         if isinstance(error, KeyboardInterrupt):
             status, reason = "cancelled", "Interrupted"
         elif error is not None and not (isinstance(error, SystemExit) and error.code in (None, 0)):
             status, reason = "failed", f"{type(error).__name__}: {error}"
             self.log.error("%s", reason, exc_info=error)
-        with self._mutex, _forgiven("The end"):
+        with self._mutex, _ignoring_disk_errors("The end"):
             counts = {"pulled_count": self._pulled, "pushed_count": self._pushed}
             self._spool.write("end", {"status": status, "error": reason} | counts)
 
 
 class ReportHandler(logging.Handler):
-    """Makes what is logged lines of the run: `logging.getLogger().addHandler(run.handler)`."""
+    """Turns log records into lines of the run: `logging.getLogger().addHandler(run.handler)`."""
 
     def __init__(self, run: Report) -> None:
         super().__init__()
@@ -112,9 +112,9 @@ class ReportHandler(logging.Handler):
             return
         try:
             message = self.format(record)
-        # What is reported must not end what reports it.
+        # A report must not end the program that reports.
         except Exception as error:  # noqa: BLE001
-            message = f"{record.msg!s} [the arguments do not fit: {error}]"
+            message = f"{record.msg!s} [invalid arguments: {error}]"
         level = min(max(record.levelno // 10, 1), 4)
         self._run.write(record.created, ("debug", "info", "warning", "error")[level - 1], message)
 
@@ -129,14 +129,14 @@ def report(
     dry_run: bool = False,
     patience: float = 10,
 ) -> Iterator[Report]:
-    """A run of the reported service with this slug, open until the block ends; an exception makes it failed.
+    """Reports a run of the service `slug`, open until the block ends; an exception makes it failed.
 
-    `url`, `token` and `spool` (a folder) are taken from SYNCLOG_URL, SYNCLOG_TOKEN and SYNCLOG_REPORT_SPOOL where
-    they are not given. At the end it waits for up to `patience` seconds until everything is sent.
+    `url`, `token` and `spool` (a folder) default to SYNCLOG_URL, SYNCLOG_TOKEN and SYNCLOG_REPORT_SPOOL. At the end
+    it waits up to `patience` seconds until everything is sent.
     """
     server = Server(url or os.environ["SYNCLOG_URL"], token or os.environ["SYNCLOG_TOKEN"])
     folder = Path(spool or os.environ.get("SYNCLOG_REPORT_SPOOL") or Path.home() / ".synclog" / "reports")
-    left = [Sender(server, found) for found in left_behind(folder, server.url)]
+    left = [Sender(server, found) for found in abandoned_spools(folder, server.url)]
     key = uuid.uuid4().hex
     own = Spool(folder / f"{time.time_ns()}-{key}")
     own.create({"service": service, "url": server.url, "key": key, "dry_run": dry_run})
@@ -153,13 +153,13 @@ def report(
         run.end(None)
     finally:
         if not delivery.finish(patience):
-            logger.warning("Not everything is sent; the next start sends what waits in %s", own.folder)
+            logger.warning("Not everything was sent; the next start sends the rest in %s", own.folder)
 
 
 @contextmanager
-def _forgiven(what: str) -> Iterator[None]:
-    """The work goes on where the disk does not take what is to be reported."""
+def _ignoring_disk_errors(what: str) -> Iterator[None]:
+    """The work continues if the disk does not take a report."""
     try:
         yield
     except OSError as error:
-        logger.warning("%s could not be spooled, and is not reported: %s", what, error)
+        logger.warning("%s could not be written to disk and is not reported: %s", what, error)

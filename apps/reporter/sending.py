@@ -1,4 +1,4 @@
-"""Brings what is on disk to the server, by a thread of its own, for as long as that takes."""
+"""Sends reports from disk to the server in a thread of its own."""
 
 from __future__ import annotations
 
@@ -11,22 +11,21 @@ import urllib.parse
 import uuid
 from http import HTTPStatus
 
-# Relative, so that the package can be copied along under any name.
+# Relative, so that the package can be copied under any name.
 from .server import Refused, Server, ServerAway
 from .spool import Spool
 
 logger = logging.getLogger("synclog.reporter")
 
-# Seconds: between two looks at the spool, without a word before the server is told that we live, and the most
-# between two tries of a server that is away.
+# Seconds: interval of sending; interval of empty batches, which renew the lease; longest pause between retries.
 _LOOK_EVERY, _BEAT_EVERY, _LONGEST_WAIT = 0.5, 60.0, 60.0
 
-# Problems of one file, which keep nothing else from being reported.
+# Problems of a single file, which do not stop the report.
 _OF_THE_FILE = ("invalid", "payload-name-taken")
 
 
 class Sender:
-    """Brings one spool to the server, from where the server has got to."""
+    """Sends one spool to the server, from where the server is."""
 
     def __init__(self, server: Server, spool: Spool) -> None:
         self.spool = spool
@@ -37,14 +36,14 @@ class Sender:
         self._spoken_at = 0.0
 
     def send(self) -> bool:
-        """Send what there is; whether that was the end. Raises ServerAway, Refused."""
+        """Sends what there is; returns whether that was the end. Raises ServerAway, Refused."""
         if self._run_id is None:
             self._open()
         try:
             return self._send()
         except Refused as error:
             if error.problem.get("run_status") == "lost":
-                # We were away for too long. The whole of it, which is all in the spool, becomes another run.
+                # The lease was lost. The complete spool is reported as another run.
                 facts = self.spool.read("run") or {}
                 self.spool.write("run", facts | {"key": uuid.uuid4().hex})
                 self._run_id = None
@@ -61,7 +60,7 @@ class Sender:
         self._skip(run["line_count"])
 
     def _send(self) -> bool:
-        # Read before the lines: what stands before the end was written before it.
+        # Read before the lines: all lines before the end are written before it.
         end = self.spool.read("end")
         while lines := self.spool.batch(self._offset):
             try:
@@ -91,7 +90,7 @@ class Sender:
         self._spoken_at = time.monotonic()
 
     def _skip(self, count: int) -> None:
-        """Go on after line number `count`."""
+        """Continues after line number `count`."""
         while self._sent < count and (lines := self.spool.batch(self._offset)[: count - self._sent]):
             self._offset += sum(map(len, lines))
             self._sent += len(lines)
@@ -111,12 +110,12 @@ class Sender:
             except Refused as error:
                 if error.status != HTTPStatus.REQUEST_ENTITY_TOO_LARGE and error.kind not in _OF_THE_FILE:
                     raise
-                logger.warning("The file %r is not kept: %s", facts["name"], error)
+                logger.warning("The file %r is not stored: %s", facts["name"], error)
             self._payloads += 1
 
 
 class Delivery(threading.Thread):
-    """Sends the spool of this run, and those that earlier ones left."""
+    """Sends the spool of this run, and those of earlier processes."""
 
     def __init__(self, own: Sender, left: list[Sender]) -> None:
         super().__init__(name="synclog-reporter", daemon=True)
@@ -126,13 +125,13 @@ class Delivery(threading.Thread):
         self._is_over = False
 
     def finish(self, patience: float) -> bool:
-        """Wait for what is left to be sent; whether this run was."""
+        """Waits until everything is sent; returns whether this run was."""
         self._ending.set()
         self._wake.set()
         self.join(patience)
         self._is_over = True
         self._wake.set()
-        # Long enough to let go of the locks, where no request hangs.
+        # Long enough to release the locks unless a request hangs.
         self.join(1)
         return not self._own.spool.folder.exists()
 
@@ -140,7 +139,7 @@ class Delivery(threading.Thread):
         try:
             self._work()
         finally:
-            # Until then there may be more to write, though nobody takes it.
+            # More may be written until then.
             self._ending.wait()
             for sender in (self._own, *self._left):
                 sender.spool.release()
@@ -157,7 +156,7 @@ class Delivery(threading.Thread):
             except ServerAway as error:
                 pause, wait = max(wait, error.wait), min(wait * 2, _LONGEST_WAIT)
                 pause = min(pause, _LOOK_EVERY) if self._ending.is_set() else pause
-                logger.info("Synclog is away, the report waits: %s", error)
+                logger.info("Synclog is unreachable; the report waits: %s", error)
             except Refused as error:
                 logger.warning(
                     "Synclog refuses the report, which waits in %s: %s", self._own.spool.folder, error
@@ -175,6 +174,6 @@ class Delivery(threading.Thread):
                     continue
                 shutil.rmtree(sender.spool.folder)
             except Refused as error:
-                logger.warning("Synclog refuses an earlier report, in %s: %s", sender.spool.folder, error)
+                logger.warning("Synclog refuses an earlier report in %s: %s", sender.spool.folder, error)
             self._left.remove(sender)
             sender.spool.release()

@@ -1,4 +1,4 @@
-"""Talks to Synclog: HTTP with a token, and what is to be tried again told from what is not."""
+"""HTTP client of the reporter: token, temporary and permanent errors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _TIMEOUT_SECONDS = 30
 
 
 class ServerAway(Exception):
-    """The server did not answer, or not now; `wait` is for how many seconds it asks to be let be."""
+    """The server did not respond or asked to wait `wait` seconds."""
 
     def __init__(self, reason: str, wait: float = 0) -> None:
         super().__init__(reason)
@@ -20,7 +20,7 @@ class ServerAway(Exception):
 
 
 class Refused(Exception):
-    """The server will not take it; `problem` is what it says."""
+    """The server refused the report; `problem` is its reason."""
 
     def __init__(self, status: int, problem: dict[str, Any]) -> None:
         super().__init__(f"{status} {problem.get('detail') or problem.get('title') or ''}".strip())
@@ -32,42 +32,42 @@ class Refused(Exception):
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A redirect would carry the token along, to wherever it leads."""
+    """Follows no redirects: they would carry the token along."""
 
     def redirect_request(self, *_arguments: Any) -> None:
         return None
 
 
-class _Attentive(HTTPConnection):
-    """Reads the answer also where the server gave it, and hung up, before it had the whole body."""
+class _EarlyResponseConnection(HTTPConnection):
+    """Reads the response even if the server responded and closed the connection before it had the whole body."""
 
     def request(self, *arguments: Any, **options: Any) -> None:
         try:
             super().request(*arguments, **options)
         except (BrokenPipeError, ConnectionResetError):
-            # Without a connection there is no answer either.
+            # Without a connection there is no response.
             if self.sock is None:
                 raise
 
 
-class _AttentiveOverTls(_Attentive, HTTPSConnection):
+class _EarlyResponseTlsConnection(_EarlyResponseConnection, HTTPSConnection):
     """The same over TLS."""
 
 
 class _HTTPHandler(urllib.request.HTTPHandler):
     def http_open(self, request: urllib.request.Request) -> HTTPResponse:
-        return self.do_open(_Attentive, request)
+        return self.do_open(_EarlyResponseConnection, request)
 
 
 class _HTTPSHandler(urllib.request.HTTPSHandler):
     def https_open(self, request: urllib.request.Request) -> HTTPResponse:
-        return self.do_open(_AttentiveOverTls, request)
+        return self.do_open(_EarlyResponseTlsConnection, request)
 
 
 class Server:
     def __init__(self, url: str, token: str) -> None:
         if not url.startswith(("http://", "https://")):
-            raise ValueError("The URL of Synclog begins with http:// or https://.")
+            raise ValueError("Invalid URL of Synclog; it must begin with http:// or https://.")
         self.url = url.rstrip("/")
         self._token = token
         self._opener = urllib.request.build_opener(_NoRedirect, _HTTPHandler, _HTTPSHandler)
@@ -75,7 +75,7 @@ class Server:
     def call(
         self, method: str, path: str, body: bytes | IO[bytes], headers: dict[str, str]
     ) -> tuple[dict[str, Any], HTTPMessage]:
-        """The answer's document and headers. Raises ServerAway, Refused."""
+        """Document and headers of the response. Raises ServerAway, Refused."""
         headers = headers | {"Authorization": f"Bearer {self._token}"}
         request = urllib.request.Request(  # noqa: S310 - http or https, see above
             f"{self.url}/api/v1/{path}", data=body, method=method, headers=headers
@@ -88,7 +88,9 @@ class Server:
                 problem = _problem(error)
             if error.code >= 500 or error.code == 429:
                 wait = error.headers.get("Retry-After", "")
-                raise ServerAway(f"it answers {error.code}", float(wait) if wait.isdecimal() else 0) from None
+                raise ServerAway(
+                    f"it responds with {error.code}", float(wait) if wait.isdecimal() else 0
+                ) from None
             raise Refused(error.code, problem) from None
         except (OSError, HTTPException, ValueError) as error:
             raise ServerAway(str(error) or type(error).__name__) from None

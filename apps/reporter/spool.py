@@ -1,4 +1,4 @@
-"""What is reported, on disk: a folder for each run, where it survives the process."""
+"""Spool of the reporter: a folder for each run, which survives the process."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-# Of one batch; the server takes 10,000 lines and 8 MiB.
+# Limits of one batch; the server takes 10,000 lines and 8 MiB.
 _LINES, _BYTES = 5000, 2 * 1024 * 1024
 
 
 class Spool:
-    """A folder that holds one run: what it is, its lines, its files, its end."""
+    """Folder of one run: its description, lines, files and result."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -29,7 +29,7 @@ class Spool:
         self._lines = os.open(self.folder / "lines", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
     def lock(self) -> bool:
-        """Make it ours until this process ends; False where it is another's."""
+        """Locks the folder until this process ends; False if another process has it."""
         self._lock = (self.folder / "lock").open("w")
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -46,7 +46,7 @@ class Spool:
             self._lock.close()
 
     def append(self, line: dict[str, Any]) -> None:
-        """Write one line, whole or not at all. Raises OSError."""
+        """Appends one line completely or not at all. Raises OSError."""
         data = json.dumps(line).encode() + b"\n"
         try:
             written = os.write(self._lines, data)
@@ -70,25 +70,25 @@ class Spool:
         return document
 
     def batch(self, offset: int) -> list[bytes]:
-        """Whole lines from `offset` on, no more than one call takes."""
+        """Complete lines from `offset`, at most one batch."""
         try:
             with (self.folder / "lines").open("rb") as file:
                 file.seek(offset)
                 data = file.read(_BYTES)
         except FileNotFoundError:
-            # Its process ended before there was a line.
+            # Its process ended before the first line.
             return []
         return data[: data.rfind(b"\n") + 1].splitlines(keepends=True)[:_LINES]
 
 
-def left_behind(folder: Path, url: str) -> Iterator[Spool]:
-    """The spools of runs whose process is gone; one that did not come to its end is given one."""
+def abandoned_spools(folder: Path, url: str) -> Iterator[Spool]:
+    """Spools of runs whose process has ended; an incomplete one gets an end."""
     for path in sorted(folder.glob("*/run.json")):
         spool = Spool(path.parent)
         facts = spool.read("run")
         if facts is None or facts["url"] != url or not spool.lock():
             continue
         if spool.read("end") is None:
-            reason = "The process that reported the run ended before the run did."
+            reason = "The reporting process ended before the run did."
             spool.write("end", {"status": "failed", "error": reason})
         yield spool

@@ -1,4 +1,4 @@
-"""The home page: is anything wrong now?"""
+"""Home page: what needs attention, what is running, and the recent runs of every service."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
 from django.utils.translation import ngettext
 
-from apps.console.ui.run_history import recent_runs, strip_html
+from apps.console.ui.run_history import recent_runs, run_history_html
 from apps.runs.models import Run
 from apps.runs.monitoring.doctor import run_checks
 from apps.services.models import Service
 
-# Rows of each list; what goes beyond is found in the lists of their own.
+# Rows of each list; the full lists are pages of their own.
 MAX_ROWS = 20
-# A slot that passed so long ago, or a run that waits so long for a worker, is late.
+# Time after which a missed slot or a waiting run counts as late.
 SLOT_PATIENCE = timedelta(minutes=2)
 QUEUE_PATIENCE = timedelta(seconds=60)
 
 
 def home_context(user: Any) -> dict[str, Any]:
-    """What is wrong first, as far as `user` may know, then what goes on, then everything else; each of it once."""
+    """Context of the home page: problems first, then running runs, then all other services."""
     if not user.has_perm("runs.view_run"):
         return {}
     now = timezone.now()
@@ -36,7 +36,7 @@ def home_context(user: Any) -> dict[str, Any]:
     failed = {run.service_id for run in failing}
     told = failed | {service.pk for service in (*paused, *services)}
     return {
-        "verdict": _verdict(len(failing), len(services) + len(waiting), len(paused), len(problems)),
+        "verdict": _problems(len(failing), len(services) + len(waiting), len(paused), len(problems)),
         "failing_runs": failing,
         "late_services": services,
         "waiting_runs": waiting,
@@ -49,7 +49,7 @@ def home_context(user: Any) -> dict[str, Any]:
 
 
 def failing_runs(user: Any) -> QuerySet[Run]:
-    """The last run of each service, where it failed or was lost; newest first."""
+    """Last runs that failed or were lost, one per service, newest first."""
     last_run = Run.objects.filter(service=OuterRef("pk")).order_by("-id").values("id")[:1]
     services = Service.objects.visible_to(user)
     return (
@@ -63,13 +63,13 @@ def failing_runs(user: Any) -> QuerySet[Run]:
 
 
 def late_services(user: Any, now: datetime) -> QuerySet[Service]:
-    """Whose slot has passed, and no run was queued for it; the longest late first."""
+    """Services whose slot has passed without a queued run, the latest first."""
     services = Service.objects.visible_to(user).due(now - SLOT_PATIENCE)
     return services.exclude(kind=Service.Kind.REPORTED).order_by("next_run_at")
 
 
 def waiting_runs(user: Any, now: datetime) -> QuerySet[Run]:
-    """That no worker took in time; a run that waits for the one before it, or for its hour, is not late."""
+    """Runs that no worker has claimed in time, except those that wait for another run or for their time."""
     before = Run.objects.running().filter(service=OuterRef("service"))
     since = now - QUEUE_PATIENCE
     return (
@@ -84,7 +84,7 @@ def waiting_runs(user: Any, now: datetime) -> QuerySet[Run]:
 
 
 def paused_services(user: Any) -> QuerySet[Service]:
-    """Whose schedule failures in a row have turned off."""
+    """Services whose schedule was disabled after failures."""
     paused = Service.objects.visible_to(user).filter(paused_at__isnull=False, is_active=False)
     return paused.order_by("-paused_at")
 
@@ -95,19 +95,19 @@ def _other_services(user: Any, told: set[int]) -> list[dict[str, Any]]:
     return [
         {
             "service": service,
-            "strip": strip_html(recent[service.pk]),
+            "strip": run_history_html(recent[service.pk]),
             "last": next(reversed(recent[service.pk]), None),
         }
         for service in services
     ]
 
 
-def _verdict(failing: int, late: int, paused: int, problems: int) -> list[str]:
-    """What is wrong, a phrase each; empty = all is well. Where a list is full, there may be more."""
+def _problems(failing: int, late: int, paused: int, problems: int) -> list[str]:
+    """Problems in short phrases; empty = none. A full list may have more."""
     phrases = (
         (failing, ngettext("%(count)s service failing", "%(count)s services failing", failing)),
         (late, ngettext("%(count)s late", "%(count)s late", late)),
-        (paused, ngettext("%(count)s schedule paused", "%(count)s schedules paused", paused)),
+        (paused, ngettext("%(count)s schedule disabled", "%(count)s schedules disabled", paused)),
         (problems, ngettext("%(count)s check fails", "%(count)s checks fail", problems)),
     )
     return [

@@ -1,4 +1,4 @@
-"""The log of a run as a file, whole or as filtered, streamed while it may still grow."""
+"""Download of a log, complete or filtered, streamed while the run is open."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from itertools import batched
 
 from django.http import HttpRequest, StreamingHttpResponse
 
-from apps.console.log.window import LogQuestion
+from apps.console.log.window import LogQuery
 from apps.runs.log.reading import Line, LineFilter, all_lines
 from apps.runs.models import Run
 
-# Lines that are written to a download at once.
+# Lines per write.
 _LINES_AT_ONCE = 500
 
 
 def download_text(request: HttpRequest, run: Run) -> StreamingHttpResponse:
-    """Number, time, level, step and message, parted by tabs; what continues a message is indented."""
+    """Number, time, level, step and message, separated by tabs; continuations of a message are indented."""
     return _download(request, run, _as_text, "text/plain; charset=utf-8", "log")
 
 
 def download_ndjson(request: HttpRequest, run: Run) -> StreamingHttpResponse:
-    """A JSON object a line, with the same names as in the API."""
+    """One JSON object a line, with the names of the API."""
     return _download(request, run, _as_json, "application/x-ndjson", "ndjson")
 
 
 def _download(
     request: HttpRequest, run: Run, form: Callable[[Line], str], content_type: str, extension: str
 ) -> StreamingHttpResponse:
-    question = LogQuestion.from_query(request.GET)
+    question = LogQuery.from_query(request.GET)
     part = "-filtered" if question.is_filtered else ""
     return StreamingHttpResponse(
         _encoded(run, question.wanted, form),
@@ -45,7 +45,7 @@ def _encoded(run: Run, wanted: LineFilter, form: Callable[[Line], str]) -> Itera
 
 
 def _as_text(line: Line) -> str:
-    # A tab before what continues a message: nothing in a message can pass for a line of its own.
+    # A tab before the continuation of a message, which cannot be mistaken for a line of its own.
     message = "\n\t".join(line.message.splitlines())
     return f"{line.sequence}\t{_moment(line)}\t{line.level.name}\t{line.step.slug}\t{message}\n"
 

@@ -1,21 +1,21 @@
-"""Finds lines in the whole log for the page: the next and previous hit, and how many there are."""
+"""Search in the whole log: next and previous match, and the number of matches."""
 
 from __future__ import annotations
 
 from django.http import HttpRequest, JsonResponse
 
 from apps.console.log.search import Search
-from apps.console.log.window import LogQuestion
+from apps.console.log.window import LogQuery
 from apps.runs.models import Run
 
 
 def log_find(request: HttpRequest, run: Run) -> JsonResponse:
-    """The hit after `?after=` or before `?before=`; with neither, the numbers of the first thousand.
+    """The match after `?after=` or before `?before=`; without either, the numbers of the first thousand matches.
 
-    `reached` is the line up to which was looked; where `is_done` is false and nothing was found, asking again
-    from there goes on. `is_last`: there is no hit behind this one, or none at all.
+    `reached` is the last line that was searched; if `is_done` is false and nothing was found, the search continues
+    from there. `is_last`: no match follows in this direction.
     """
-    question = LogQuestion.from_query(request.GET)
+    question = LogQuery.from_query(request.GET)
     search = Search(run, question.wanted)
     if question.after is not None:
         found = search.forwards(question.after, 1)
@@ -26,7 +26,7 @@ def log_find(request: HttpRequest, run: Run) -> JsonResponse:
     else:
         hits = search.count()
         return _answer({"hits": hits.numbers, "reached": hits.reached, "is_done": hits.is_done})
-    # A hit is an answer, whether or not there are more behind it.
+    # A match is a result, even if more follow.
     is_done = found.is_done or line is not None
     return _answer({"line": line, "reached": found.reached, "is_done": is_done, "is_last": found.is_done})
 

@@ -1,4 +1,4 @@
-"""More details: the log of a run as a page, and the feed that keeps it live."""
+"""Log page (More details), and the feed that refreshes it."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from django.utils import timezone
 from django.utils.safestring import SafeString
 
 from apps.console.log.lines import LineContext, render_lines
-from apps.console.log.run_status import facts_version, live_facts
-from apps.console.log.script_texts import log_words
-from apps.console.log.window import LogQuestion, LogWindow, read_window
-from apps.console.run_service.page import chosen_words
+from apps.console.log.run_status import live_status, status_version
+from apps.console.log.script_texts import script_texts
+from apps.console.log.window import LogQuery, LogWindow, read_window
+from apps.console.run_service.page import run_option_texts
 from apps.runs.log.reading import last_sequence
 from apps.runs.models import Level, Run, Step
 
-# Seconds between two looks at a run that goes on.
+# Interval of the refresh in seconds.
 POLL_AFTER = 5.0
-# Of a run's retries, how many are named.
+# Maximum number of retries that are listed.
 _MOST_RETRIES = 5
 
 
 def log_page(request: HttpRequest, site: AdminSite, run: Run) -> HttpResponse:
     """The latest 500 lines, or those around `?line=`; without JavaScript, pages of lines."""
-    question = LogQuestion.from_query(request.GET)
-    # The run was read before its lines: if it had ended by then, none can come after these.
+    question = LogQuery.from_query(request.GET)
+    # The run was read before its lines: if it had ended by then, no lines follow.
     window = read_window(run, question)
     context = {
         **site.each_context(request),
@@ -37,9 +37,9 @@ def log_page(request: HttpRequest, site: AdminSite, run: Run) -> HttpResponse:
         "run": run,
         "retries": list(run.retries.order_by("pk").only("pk")[:_MOST_RETRIES]),
         "is_held": run.held_until is not None and run.held_until > timezone.now(),
-        "chosen": chosen_words(run),
-        "live": live_facts(run, timezone.now()),
-        "version": facts_version(run),
+        "chosen": run_option_texts(run),
+        "live": live_status(run, timezone.now()),
+        "version": status_version(run),
         "question": question,
         "window": window,
         "lines": SafeString(render_lines(window.lines, _line_context(request, question))),
@@ -51,7 +51,7 @@ def log_page(request: HttpRequest, site: AdminSite, run: Run) -> HttpResponse:
         "steps": [(step.slug, step.label, step in question.steps) for step in Step],
         "poll_after": POLL_AFTER,
         "zone": timezone.get_current_timezone_name(),
-        "words": log_words(),
+        "words": script_texts(),
         "may_start": request.user.has_perm("runs.start_run"),
         "may_cancel": request.user.has_perm("runs.cancel_run"),
     }
@@ -59,12 +59,13 @@ def log_page(request: HttpRequest, site: AdminSite, run: Run) -> HttpResponse:
 
 
 def log_feed(request: HttpRequest, run: Run) -> JsonResponse:
-    """Lines as fragments: after `?after=`, before `?before=`, around `?line=`; with `?lines=0` only how it goes.
+    """Lines as fragments after `?after=`, before `?before=` or around `?line=`; with `?lines=0` only the status.
 
-    Idle, it costs one query beside those of the session and the user: the run, which knows that there are no more
-    lines. `poll_after` is in seconds, 0 while more lines wait, null once the run has ended and its last line is here.
+    An idle request costs one query beside session and user: the run, which tells that there are no more lines.
+    `poll_after` is in seconds, 0 if more lines are available, null once the run has ended and its last line is
+    included.
     """
-    question = LogQuestion.from_query(request.GET)
+    question = LogQuery.from_query(request.GET)
     if request.GET.get("lines") == "0":
         last = last_sequence(run)
         window = LogWindow([], last, last, has_earlier=True, has_later=False)
@@ -80,10 +81,10 @@ def log_feed(request: HttpRequest, run: Run) -> JsonResponse:
         "status": run.status,
         "is_open": run.is_open,
         "poll_after": _poll_after(run, window),
-        "version": facts_version(run),
+        "version": status_version(run),
     }
     if request.GET.get("version") != answer["version"]:
-        answer["live"] = live_facts(run, timezone.now())
+        answer["live"] = live_status(run, timezone.now())
         if run.finished_at is not None:
             answer["payloads_expire_at"] = run.finished_at + settings.PAYLOAD_RETENTION
     return JsonResponse(answer, headers={"Cache-Control": "no-store"})
@@ -95,7 +96,7 @@ def _poll_after(run: Run, window: LogWindow) -> float | None:
     return POLL_AFTER if run.is_open else None
 
 
-def _line_context(request: HttpRequest, question: LogQuestion) -> LineContext:
+def _line_context(request: HttpRequest, question: LogQuery) -> LineContext:
     return LineContext(
         now=timezone.now(),
         origin=f"{request.scheme}://{request.get_host()}",

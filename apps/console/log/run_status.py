@@ -1,4 +1,4 @@
-"""What the log page says of its run and what changes while it goes on: the page and its feed share it."""
+"""Status of a run on the log page: what changes while the run is open, for page and feed."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from apps.console.ui.badges import icon, status_badge
 from apps.console.ui.formatting import count_text, duration_text, moment_html, whole_text
 from apps.runs.models import Run
 
-# What changes while a run goes on and is shown by `live_facts`.
+# Columns that `live_status` shows.
 _SEEN = (
     *("status", "started_at", "cancel_requested_at"),
     *("pulled_count", "pushed_count", "warning_count", "error_count", "error"),
     *("is_complete", "line_count", "lost_line_count", "omitted_line_count", "step_seconds"),
 )
-# All that the feed reads of a run: what it shows, and what it finds the lines by.
+# All columns that the feed reads.
 FEED_COLUMNS = (
     *(*_SEEN, "finished_at", "error_sequence", "lost_reason"),
     *("store_pull", "store_script", "store_push"),
 )
 
 
-def facts_version(run: Run) -> str:
-    """Changes when something that `live_facts` shows has changed, so that an idle feed leaves it out."""
+def status_version(run: Run) -> str:
+    """Version of what `live_status` shows, so that an idle feed omits it."""
     seen = tuple(getattr(run, name) for name in _SEEN)
     return f"{zlib.crc32(repr(seen).encode()):08x}"
 
 
-def live_facts(run: Run, now: datetime) -> dict[str, SafeString]:
-    """The pieces of the page by their name in `data-live`."""
+def live_status(run: Run, now: datetime) -> dict[str, SafeString]:
+    """Parts of the page by their name in `data-live`."""
     return {
         "status": _status(run),
         "started": _started(run, now),
@@ -52,7 +52,7 @@ def live_facts(run: Run, now: datetime) -> dict[str, SafeString]:
 
 
 def seal_html(run: Run) -> SafeString:
-    """Whether every line that was logged is here; while the run goes on, how many there are so far."""
+    """Whether the log is complete; while the run is open, the number of lines so far."""
     if run.is_open:
         return _so_far(run)
     if run.lost_line_count:
@@ -62,7 +62,7 @@ def seal_html(run: Run) -> SafeString:
         words = lost % {"count": whole_text(run.lost_line_count), "reason": run.lost_reason}
         return _seal("lost", "warning", words + _omitted(run))
     if not run.is_complete:
-        words = _("Not sealed: lines may be missing. %(reason)s") % {"reason": run.lost_reason}
+        words = _("The log was not sealed; lines may be missing. %(reason)s") % {"reason": run.lost_reason}
         return _seal("lost", "warning", words + _omitted(run))
     lines = ngettext("%(count)s line", "%(count)s lines", run.line_count) % {
         "count": whole_text(run.line_count)
@@ -80,7 +80,7 @@ def _seal(kind: str, shape: str, words: str) -> SafeString:
 
 
 def _omitted(run: Run) -> str:
-    """What was left out on purpose, as the end of the seal."""
+    """Lines left out on purpose, as the end of the text."""
     if not run.omitted_line_count:
         return ""
     words = ngettext(
@@ -93,9 +93,7 @@ def _omitted(run: Run) -> str:
 
 def _status(run: Run) -> SafeString:
     if run.status == Run.Status.RUNNING and run.cancel_requested_at:
-        return format_html(
-            '{} <span class="quiet">{}</span>', status_badge(run.status), _("stops at its next step")
-        )
+        return format_html('{} <span class="quiet">{}</span>', status_badge(run.status), _("stopping"))
     return status_badge(run.status)
 
 
@@ -131,7 +129,7 @@ def _error(run: Run) -> SafeString:
     return format_html(
         '<div class="notice notice-error">{}<p>{}{}</p></div>',
         icon("cross"),
-        # It escapes, and shows what is invisible.
+        # Escapes the text and shows invisible characters.
         SafeString(message_html(run.error)),
         link,
     )

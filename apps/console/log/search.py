@@ -1,4 +1,4 @@
-"""Looks through a long log in slices, so that no question takes longer than its time, however rare the hits."""
+"""Search in a long log in slices, so that a request has a time limit however rare the matches are."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from django.db.models import QuerySet
 from apps.runs.log.reading import Line, LineFilter, last_sequence, lines_after, lines_before
 from apps.runs.models import Level, LogEntry, Run
 
-# Lines that one query looks at: some ten milliseconds.
+# Lines per query, which takes about ten milliseconds.
 SLICE_LINES = 50_000
-# Seconds after which a search says how far it came instead of going on.
+# Time limit of a search in seconds.
 MOST_SECONDS = 1.5
-# Hits are counted no further.
+# Maximum number of matches that are counted.
 MOST_HITS = 1000
 
 
 @dataclass(frozen=True)
 class LineRange(LineFilter):
-    """The wanted lines among those from `first` to `last`, both included."""
+    """The matching lines from `first` to `last`, both included."""
 
     first: int = 1
     last: int = 0
@@ -31,17 +31,17 @@ class LineRange(LineFilter):
 
 @dataclass(frozen=True)
 class Found:
-    """Wanted lines in order, and how far the search came: every line up to `reached` was looked at."""
+    """Matching lines in order, and how far the search came: all lines up to `reached` were searched."""
 
     lines: list[Line]
     reached: int
-    # Nothing wanted is left in this direction.
+    # Nothing more matches in this direction.
     is_done: bool
 
 
 @dataclass(frozen=True)
 class Hits:
-    """The numbers of the first wanted lines; there may be more behind `reached`."""
+    """Numbers of the first matching lines; more may follow `reached`."""
 
     numbers: list[int]
     reached: int
@@ -49,18 +49,18 @@ class Hits:
 
 
 class Search:
-    """Reads the wanted lines of one log, within one span of time for all its answers."""
+    """Search in one log, with one time limit for all its queries."""
 
     def __init__(self, run: Run, wanted: LineFilter) -> None:
         self.run = run
         self.last = last_sequence(run)
         self._range = LineRange(wanted.levels, wanted.steps, wanted.text)
         self._deadline = time.monotonic() + MOST_SECONDS
-        # The counters of a sealed run know that some levels do not occur.
+        # The counters of a sealed run tell which levels do not occur.
         self._is_hopeless = run.is_complete and (set(wanted.levels) == {Level.ERROR} and not run.error_count)
 
     def forwards(self, after: int, limit: int) -> Found:
-        """Up to `limit` wanted lines above `after`."""
+        """Up to `limit` matching lines above `after`."""
         lines: list[Line] = []
         position = after
         while position < self.last and not self._is_hopeless:
@@ -75,7 +75,7 @@ class Search:
         return Found(lines, max(after, self.last), is_done=True)
 
     def backwards(self, before: int, limit: int) -> Found:
-        """Up to `limit` wanted lines below `before`: the last such. `reached` counts down."""
+        """The last `limit` matching lines below `before`; `reached` decreases."""
         lines: list[Line] = []
         position = min(before, self.last + 1)
         while position > 1 and not self._is_hopeless:
@@ -90,7 +90,7 @@ class Search:
         return Found(lines, 1, is_done=True)
 
     def count(self, after: int = 0) -> Hits:
-        """The numbers of the wanted lines above `after`, as far as hits are counted."""
+        """Numbers of the matching lines above `after`, up to the maximum."""
         numbers: list[int] = []
         position = after
         while position < self.last and not self._is_hopeless:

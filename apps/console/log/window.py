@@ -1,4 +1,4 @@
-"""Which lines of a log a page shows: the latest, those around a line, or a page before or after one."""
+"""Window of a log: the latest lines, those around a line, or a page before or after one."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from apps.runs.log.reading import Line, LineFilter, latest_lines, lines_after, l
 from apps.runs.models import Level, Run, Step
 
 PAGE_LINES = 500
-# Around a wanted line there are fewer, so that it is soon there, yet more than any screen holds; scrolling gets more.
+# Fewer lines around a target line, so that it appears soon; scrolling loads more.
 _LINES_BEFORE = 60
 _LINES_FROM = 90
 
 
 @dataclass(frozen=True)
-class LogQuestion:
-    """What the address asks for; page, feed, search and download read it alike."""
+class LogQuery:
+    """Query of the log page, shared by page, feed, search and download."""
 
     # Empty = all, as in the API.
     levels: tuple[Level, ...]
@@ -31,12 +31,12 @@ class LogQuestion:
     after: int | None
 
     @classmethod
-    def from_query(cls, query: QueryDict) -> LogQuestion:
-        """Reads the query string; what makes no sense is passed over."""
+    def from_query(cls, query: QueryDict) -> LogQuery:
+        """Reads the query string; invalid values are ignored."""
         return cls(
             levels=_members(Level, query.getlist("level")),
             steps=_members(Step, query.getlist("step")),
-            # No database takes NUL.
+            # No database stores NUL.
             text=query.get("q", "").replace("\x00", "").strip()[:500],
             line=_number(query.get("line", "")),
             before=_number(query.get("before", "")),
@@ -53,11 +53,11 @@ class LogQuestion:
 
     @property
     def filter_query(self) -> str:
-        """The filter alone, as the end of an address."""
+        """The filter alone, as the end of a URL."""
         return self.link()
 
     def link(self, **place: int) -> str:
-        """The address with the same filter and another place; a lone "?" is the page without any query."""
+        """URL with the same filter and another position; "?" is the page without a query."""
         query: list[tuple[str, str | int]] = [("level", level.slug) for level in self.levels]
         query += [("step", step.slug) for step in self.steps]
         if self.text:
@@ -67,9 +67,10 @@ class LogQuestion:
 
 @dataclass(frozen=True)
 class LogWindow:
-    """Some lines in order, and whether there are more on either side.
+    """Lines in order, and whether there are more on either side.
 
-    `first` and `last` bound what was looked at: with a filter they may lie beyond the lines that are shown.
+    `first` and `last` bound the lines that were searched: with a filter they may lie beyond the lines that are
+    shown.
     """
 
     lines: list[Line]
@@ -79,8 +80,8 @@ class LogWindow:
     has_later: bool
 
 
-def read_window(run: Run, question: LogQuestion, size: int = PAGE_LINES) -> LogWindow:
-    """The lines that the question asks for; each side costs one index range."""
+def read_window(run: Run, question: LogQuery, size: int = PAGE_LINES) -> LogWindow:
+    """The lines that the query selects; each side is one index range."""
     if question.is_filtered:
         return _search_window(run, question, size)
     if question.line is not None:
@@ -103,8 +104,8 @@ def _window(lines: list[Line], has_earlier: bool, has_later: bool, otherwise: in
     return LogWindow(lines, first, last, has_earlier, has_later)
 
 
-def _search_window(run: Run, question: LogQuestion, size: int) -> LogWindow:
-    """The same among the lines that the filter wants; what takes too long ends where it is."""
+def _search_window(run: Run, question: LogQuery, size: int) -> LogWindow:
+    """The same with a filter; ends at the time limit of the search."""
     search = Search(run, question.wanted)
     if question.line is not None:
         after = search.forwards(question.line - 1, _LINES_FROM)
@@ -127,7 +128,7 @@ def _search_window(run: Run, question: LogQuestion, size: int) -> LogWindow:
 
 
 def _members[Kind: (Level, Step)](kind: type[Kind], given: Sequence[str]) -> tuple[Kind, ...]:
-    """The members named, each of `given` parted by commas, in the order of their kind."""
+    """The members named in `given`, separated by commas, in their own order."""
     words = {word.strip().upper() for text in given for word in text.split(",")}
     return tuple(member for member in kind if member.name in words)
 

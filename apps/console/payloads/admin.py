@@ -1,4 +1,4 @@
-"""The payloads over all runs, as records: what was kept, until when, who has read it."""
+"""Payload list over all runs, and the access log of each payload."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy
 
-from apps.console.payloads.links import payload_words
+from apps.console.payloads.links import payload_state
 from apps.console.ui.formatting import moment_html, size_text
 from apps.console.ui.paging import CappedPaginator
 from apps.runs.models import Payload, PayloadRead
 
 
 class ReaderInline(admin.TabularInline):  # type: ignore[type-arg] # It takes no parameter at run time.
-    """Who read the payload, latest first."""
+    """Access log of the payload, latest first."""
 
     model = PayloadRead
     template = "console/payload_readers.html"
@@ -41,12 +41,12 @@ class ReaderInline(admin.TabularInline):  # type: ignore[type-arg] # It takes no
         return False
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Whoever may see the payload's page: the readers are on it for that."""
+        """Users who may see the page of the payload may see its access log."""
         return request.user.has_perm("runs.view_payload")
 
 
 class PayloadAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # The same.
-    """Written by machines, so there is nothing to add, change or delete; an object goes when it expires."""
+    """Read-only: payloads are written by runs and deleted when they expire."""
 
     list_display = ("name", "kind", "run_link", "service_name", "size_words", "created", "state_words")
     # On a phone each row becomes a card.
@@ -99,4 +99,4 @@ class PayloadAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # The same.
 
     @admin.display(description=gettext_lazy("status"))
     def state_words(self, payload: Payload) -> str:
-        return payload_words(payload, timezone.now())[1]
+        return payload_state(payload, timezone.now())[1]

@@ -1,4 +1,4 @@
-"""Payloads at their lines: a chip with the file and its menu while it may be read, its record afterwards."""
+"""Links to payloads at log lines: a chip with a menu until the payload expires, its record afterwards."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from apps.console.ui.formatting import moment_text, size_text, span_text
 
 
 def payload_chip(payload: Any, now: datetime, origin: str, *, may_download: bool) -> str:
-    """The chip of a payload that was read `with_state`; `origin` is scheme and host, for the `curl` line."""
+    """Chip of a payload with `state`; `origin` is scheme and host for the `curl` command."""
     kind = f'<span class="payload-kind">{escape(str(payload.get_kind_display()))}</span>'
     name = f"{icon('file')}{kind}{message_html(payload.name)}"
-    state, words = payload_words(payload, now)
+    state, words = payload_state(payload, now)
     size = size_text(payload.size)
     record = f"{size} · sha256 {escape(payload.sha256[:16])}…" if payload.sha256 else size
     if state != "stored":
@@ -28,7 +28,7 @@ def payload_chip(payload: Any, now: datetime, origin: str, *, may_download: bool
             f'<span class="payload-file">{name}</span>'
             f'<span class="payload-left">{escape(words)} · {record}</span></span>'
         )
-    # The page's script keeps the time that is left, and learns at the end of the run when it begins.
+    # The script of the page updates the remaining time.
     expires = (
         f' data-expires-at="{payload.expires_at.isoformat()}"' if payload.expires_at else " data-until-end"
     )
@@ -44,7 +44,7 @@ def payload_chip(payload: Any, now: datetime, origin: str, *, may_download: bool
 
 
 def _menu(payload: Any, origin: str, *, may_download: bool) -> str:
-    """Download and Preview where they are allowed; the `curl` line needs a token of its own."""
+    """Menu with Download and Preview if allowed, and the `curl` command, which needs a token."""
     menu_id = f"payload-{payload.pk}"
     entries = ""
     if may_download:
@@ -59,28 +59,28 @@ def _menu(payload: Any, origin: str, *, may_download: bool) -> str:
     return (
         f'<button type="button" class="menu-button" popovertarget="{menu_id}" aria-label="{label}">'
         f'{icon("ellipsis")}</button><div popover id="{menu_id}" class="menu">{entries}'
-        f'<button type="button" data-copy="{escape(curl_line(payload.pk, origin))}">{icon("copy")}'
+        f'<button type="button" data-copy="{escape(curl_command(payload.pk, origin))}">{icon("copy")}'
         f'<span data-copied="{escape(_("Copied"))}">{_("Copy %(curl)s") % {"curl": "<code>curl</code>"}}'
         "</span></button></div>"
     )
 
 
-def payload_words(payload: Any, now: datetime) -> tuple[str, str]:
-    """The state of a payload read `with_state`, and in words: "works for 23 h", "expired 21 Nov 14:05"."""
+def payload_state(payload: Any, now: datetime) -> tuple[str, str]:
+    """The state of a payload and its text: "expires in 23 h", "expired 21 Nov 14:05"."""
     if payload.state == "lost":
-        return "lost", _("lost: the store no longer has it")
+        return "lost", _("lost: missing from the payload store")
     if payload.expires_at is None:
         if payload.state != "stored":
             return payload.state, _("deleted")
-        return "stored", _("works until %(span)s after the end") % {"span": _retention()}
+        return "stored", _("expires %(span)s after the end of the run") % {"span": _retention()}
     if payload.state == "stored" and payload.expires_at > now:
-        return "stored", _("works for %(span)s") % {"span": span_text(payload.expires_at - now)}
+        return "stored", _("expires in %(span)s") % {"span": span_text(payload.expires_at - now)}
     moment = moment_text(payload.expires_at, now, seconds=False)
     return "expired", _("expired %(moment)s") % {"moment": moment}
 
 
-def curl_line(payload_id: Any, origin: str) -> str:
-    """The line that fetches a payload with a token, ready to be pasted."""
+def curl_command(payload_id: Any, origin: str) -> str:
+    """The command that fetches a payload with a token."""
     return (
         f'curl -H "Authorization: Bearer $SYNCLOG_TOKEN" -OJ {origin}/api/v1/payloads/{payload_id}/download/'
     )

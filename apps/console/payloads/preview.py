@@ -1,4 +1,4 @@
-"""The preview of a payload: its beginning, made readable, on a page of its own."""
+"""Preview of a payload: its beginning in readable form."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from django.utils import timezone
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
-from apps.console.payloads.links import curl_line, payload_words
-from apps.console.payloads.preview_text import MAX_BYTES, preview_of
+from apps.console.payloads.links import curl_command, payload_state
+from apps.console.payloads.preview_text import MAX_BYTES, make_preview
 from apps.console.ui.ansi import message_html
 from apps.console.ui.formatting import size_text
 
 
 def payload_preview(request: HttpRequest, site: AdminSite, payload: Any, stream: IO[bytes]) -> HttpResponse:
-    """The page for a payload read `with_state`; closes the stream when its beginning has been read."""
+    """Page of a payload with `state`; closes the stream after reading its beginning."""
     data, is_whole = _beginning(stream)
-    preview = preview_of(data, content_type=payload.content_type, name=payload.name, is_whole=is_whole)
+    preview = make_preview(data, content_type=payload.content_type, name=payload.name, is_whole=is_whole)
     notes = list(preview.notes)
     if not is_whole:
         notes.insert(
             0,
-            _("These are the first %(part)s of %(size)s; the download has all of it.")
+            _("These are the first %(part)s of %(size)s; download the file for the rest.")
             % {"part": f"{MAX_BYTES // 1024} KiB", "size": size_text(payload.size)},
         )
     context = {
@@ -36,17 +36,17 @@ def payload_preview(request: HttpRequest, site: AdminSite, payload: Any, stream:
         "run": payload.run,
         "preview": preview,
         "notes": notes,
-        # It escapes, and shows what is invisible; colours have no place in a file.
+        # Escapes the text and shows invisible characters; files have no colours.
         "text": SafeString(message_html(preview.text.replace("\x1b", "\u241b"))),
         "size": size_text(payload.size),
-        "state": payload_words(payload, timezone.now())[1],
-        "curl": curl_line(payload.pk, f"{request.scheme}://{request.get_host()}"),
+        "state": payload_state(payload, timezone.now())[1],
+        "curl": curl_command(payload.pk, f"{request.scheme}://{request.get_host()}"),
     }
     return TemplateResponse(request, "console/payload_preview.html", context)
 
 
 def _beginning(stream: IO[bytes]) -> tuple[bytes, bool]:
-    """At most 256 KiB, and whether that is all; some stores hand out less at once than they were asked for."""
+    """At most 256 KiB, and whether that is everything; some stores return less than requested."""
     data = b""
     with closing(stream):
         while len(data) <= MAX_BYTES and (part := stream.read(MAX_BYTES + 1 - len(data))):

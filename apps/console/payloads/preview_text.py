@@ -1,4 +1,4 @@
-"""Turns the beginning of a file into something to read: JSON indented, CSV as rows, the rest as it is."""
+"""Text of a preview: indented JSON, CSV as a table, everything else unchanged."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 
 from django.utils.translation import gettext as _
 
-# Of a file, so much is read.
+# Bytes that are read.
 MAX_BYTES = 256 * 1024
-# Of what was read, so much is shown: nothing that a browser would labour at.
+# Characters that are shown, so that the browser stays fast.
 _MOST_ROWS = 1000
 _MOST_COLUMNS = 60
 _MOST_INDENT = 24
@@ -25,7 +25,7 @@ _JSON_TOKENS = re.compile(r'"(?:[^"\\]|\\.)*"?|[\[\]{},:]|[^\s\[\]{},:"]+', re.D
 
 @dataclass
 class Preview:
-    """What is shown, and what has to be said about it."""
+    """Content of a preview, and a note about it."""
 
     # "text", "table", "hex" or "empty".
     shape: str
@@ -35,8 +35,8 @@ class Preview:
     notes: list[str] = field(default_factory=list)
 
 
-def preview_of(data: bytes, *, content_type: str, name: str, is_whole: bool) -> Preview:
-    """The preview of a file that begins with `data`; whatever it claims to be, it comes to something readable."""
+def make_preview(data: bytes, *, content_type: str, name: str, is_whole: bool) -> Preview:
+    """Preview of a file that begins with `data`; every content has a readable form."""
     if not data:
         return Preview("empty")
     text = _decoded(data, is_whole=is_whole)
@@ -64,7 +64,7 @@ def _kind(content_type: str, name: str, text: str) -> str:
 
 
 def _decoded(data: bytes, *, is_whole: bool) -> str | None:
-    """The text, without the half of a character where it was cut; None where it is no text."""
+    """The text without an incomplete last character; None if it is not text."""
     encoding = "utf-8-sig"
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         encoding = "utf-16"
@@ -84,9 +84,8 @@ def _json(text: str, *, is_whole: bool) -> Preview:
         except ValueError as error:
             return Preview("text", text, notes=[_invalid_words(error)])
         except RecursionError:
-            notes.append(_("It is nested too deeply to be checked."))
-    # By its signs rather than from what was parsed: that keeps every number, key and order as it was sent,
-    # and does as well for the beginning of a document.
+            notes.append(_("Nested too deeply to be checked."))
+    # By tokens instead of parsing: numbers, keys and order stay as sent, and an incomplete document works too.
     return Preview("text", indented(text), notes=notes)
 
 
@@ -103,7 +102,7 @@ def _ndjson(text: str) -> Preview:
 
 
 def indented(text: str) -> str:
-    """JSON, or the beginning of it, with a line for each member."""
+    """JSON, or the beginning of it, with one line per member."""
     out: list[str] = []
     depth, before = 0, ""
     for sign in _JSON_TOKENS.findall(text):
@@ -123,7 +122,7 @@ def indented(text: str) -> str:
 
 
 def _new_line(depth: int) -> str:
-    # SizeLimitedStream, or a file of opening brackets alone would become a page of blanks.
+    # Limited, because a file of opening brackets alone would become a page of spaces.
     return "\n" + "  " * min(depth, _MOST_INDENT)
 
 
@@ -131,12 +130,12 @@ def _table(text: str) -> Preview:
     try:
         rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text)))
     except csv.Error as error:
-        words = _("This is not valid CSV: %(reason)s. It is shown as it is.") % {"reason": error}
+        words = _("Invalid CSV: %(reason)s. It is shown unchanged.") % {"reason": error}
         return Preview("text", text, notes=[words])
     notes = []
     if len(rows) > _MOST_ROWS + 1 or any(len(row) > _MOST_COLUMNS for row in rows):
         notes.append(
-            _("Shown are %(rows)s rows and %(columns)s columns at the most.")
+            _("At most %(rows)s rows and %(columns)s columns are shown.")
             % {"rows": _MOST_ROWS, "columns": _MOST_COLUMNS}
         )
     shown = [row[:_MOST_COLUMNS] for row in rows[: _MOST_ROWS + 1] if row]
@@ -146,7 +145,7 @@ def _table(text: str) -> Preview:
 
 
 def _delimiter(text: str) -> str:
-    """The sign that parts most columns in the first line."""
+    """The separator that yields most columns in the first line."""
     first = text.partition("\n")[0]
     return max(",;\t|", key=first.count)
 
@@ -162,18 +161,14 @@ def _hex(data: bytes) -> str:
 
 def _binary_words(data: bytes) -> str:
     size = min(len(data), _HEX_BYTES)
-    return _("This is no text in UTF-8, so its first %(count)s bytes are shown in hexadecimal.") % {
-        "count": size
-    }
+    return _("Not UTF-8 text; its first %(count)s bytes are shown in hexadecimal.") % {"count": size}
 
 
 def _invalid_words(error: ValueError) -> str:
     if isinstance(error, json.JSONDecodeError):
-        return _(
-            "This is not valid JSON: %(reason)s, line %(line)s, column %(column)s. It is shown as it is."
-        ) % {
+        return _("Invalid JSON: %(reason)s, line %(line)s, column %(column)s. It is shown unchanged.") % {
             "reason": error.msg,
             "line": error.lineno,
             "column": error.colno,
         }
-    return _("This is not valid JSON: %(reason)s. It is shown as it is.") % {"reason": error}
+    return _("Invalid JSON: %(reason)s. It is shown unchanged.") % {"reason": error}

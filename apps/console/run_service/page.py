@@ -1,4 +1,4 @@
-"""Run service: starts a run by hand, with what it keeps and what it does otherwise chosen for this run only."""
+"""Run service: the form that starts a run by hand, with payload switches and options for this run only."""
 
 from __future__ import annotations
 
@@ -31,54 +31,54 @@ _OPTIONS = ("page_size", "max_attempts", "record_id")
 
 
 class Switch(forms.CheckboxInput):
-    """A checkbox that is drawn, and announced, as a switch."""
+    """Checkbox that is drawn and announced as a switch."""
 
     def __init__(self) -> None:
         super().__init__({"class": "switch", "role": "switch"})
 
 
 class RunForm(forms.Form):
-    """What a person may choose for one run; every switch is off unless it is turned on here."""
+    """Options of one run; every switch is off by default."""
 
     store_pull = forms.BooleanField(
         label=_("Store pull payloads"),
-        help_text=_("Each page, as the source sent it."),
+        help_text=_("Each page as the source sent it."),
         required=False,
         widget=Switch,
     )
     store_push = forms.BooleanField(
         label=_("Store push payloads"),
-        help_text=_("Each request to the destination, and its answer."),
+        help_text=_("Each request to the destination, and its response."),
         required=False,
         widget=Switch,
     )
     store_script = forms.BooleanField(
         label=_("Store custom script payloads"),
-        help_text=_("What went into the script, and what came out of it."),
+        help_text=_("The input and the output of the script."),
         required=False,
         widget=Switch,
     )
     page_size = forms.CharField(
         label=_("Page size"),
-        help_text=_("Records in one page of the source."),
+        help_text=_("Records in a page of the source."),
         required=False,
         widget=forms.TextInput({"inputmode": "numeric"}),
     )
     max_attempts = forms.CharField(
         label=_("Maximum attempts"),
-        help_text=_("For one request, the first attempt included."),
+        help_text=_("Attempts for one request, including the first."),
         required=False,
         widget=forms.TextInput({"inputmode": "numeric"}),
     )
     record_id = forms.CharField(
         label=_("Only the record with this id"),
-        help_text=_("Pulls as always and goes on with this one record. Empty: all records."),
+        help_text=_("Pulls all pages and continues with this record. Empty: all records."),
         required=False,
         max_length=200,
     )
     dry_run = forms.BooleanField(
         label=_("Dry run"),
-        help_text=_("Pull and script as always, push nothing."),
+        help_text=_("Pull and run the script, push nothing."),
         required=False,
         widget=Switch,
     )
@@ -93,7 +93,7 @@ class RunForm(forms.Form):
         replayable: Run | None = None,
         initial: Any = None,
     ) -> None:
-        """`replayable` is the run whose stored pull payloads may stand in for the source; None = none."""
+        """`replayable` is the run whose stored pull payloads can be the source, None = none."""
         super().__init__(data, initial=initial, label_suffix="")
         self.service_options = service_options
         if replayable is None:
@@ -107,7 +107,7 @@ class RunForm(forms.Form):
         return [kind for switch, kind in _SWITCHES.items() if self.cleaned_data[switch]]
 
     def changed_options(self) -> dict[str, str]:
-        """The options that differ from those of the service; what was emptied stays as the service has it."""
+        """Options that differ from those of the service; an empty field means the option of the service."""
         return {
             name: self.cleaned_data[name]
             for name in _OPTIONS
@@ -115,7 +115,7 @@ class RunForm(forms.Form):
         }
 
     def add_start_errors(self, error: ValidationError) -> None:
-        """Marks what starting the run found wrong, at its field where it has one."""
+        """Adds the errors of the start to their fields."""
         if not hasattr(error, "error_dict"):
             self.add_error(None, error)
             return
@@ -132,7 +132,7 @@ class RunForm(forms.Form):
 
 
 def run_page(request: HttpRequest, site: AdminSite, service: Service) -> HttpResponse:
-    """The form; what was sent in good order starts the run and lands on its live log."""
+    """Shows the form; a valid form starts the run and redirects to its live log."""
     again = _run_of(service, request.GET.get("retry_of", ""))
     like = again or _run_of(service, request.GET.get("like", ""))
     own = service_options(service)
@@ -158,14 +158,14 @@ def run_page(request: HttpRequest, site: AdminSite, service: Service) -> HttpRes
 
 
 def service_options(service: Service) -> dict[str, Any]:
-    """The service's own options, as far as a run may have others."""
+    """Options of the service that a run may change."""
     options: dict[str, Any] = {"max_attempts": service.max_attempts}
     if service.source_connection is None:
         return options
     try:
         source = read_source(service.source_connection.kind, service.source_options)
     except ValidationError:
-        # What is wrong with the settings is for their form to say, and for the run's log.
+        # Invalid settings are reported by their own form and in the log of the run.
         return options
     return {"page_size": source.page_size, **options}
 
@@ -185,7 +185,7 @@ def _run_of(service: Service, number: str) -> Run | None:
 
 
 def _is_replayable(service: Service, run: Run) -> bool:
-    """Whether every page that the run pulled is stored and may still be read."""
+    """Whether every pulled page of the run is stored and readable."""
     try:
         check_replay(service, run)
     except ValidationError:
@@ -194,25 +194,25 @@ def _is_replayable(service: Service, run: Run) -> bool:
 
 
 def _replay_help(run: Run) -> str:
-    """Until when the first of the files can be read."""
+    """Help text with the expiry of the first file."""
     pulled = run.payloads.filter(kind=Payload.Kind.PULL, status=Payload.Status.STORED)
     until = pulled.aggregate(until=Min("expires_at"))["until"]
-    words = _("Instead of asking the source again. They can be read until %(until)s.")
+    words = _("Read these files instead of the source. They expire at %(until)s.")
     return words % {"until": moment_text(until, timezone.now(), seconds=False) if until else "–"}
 
 
 def _last_by_hand(service: Service) -> dict[str, Any] | None:
-    """The latest run that somebody started here, and its options in words; they are offered, never taken over."""
+    """The latest run that somebody started here, and its options as text, as a suggestion."""
     by_hand = service.runs.filter(trigger__in=(Run.Trigger.MANUAL, Run.Trigger.RETRY))
     run = by_hand.select_related("started_by").order_by("-id").first()
     if run is None:
         return None
     dry_run = [str(RunForm.base_fields["dry_run"].label)] if run.is_dry_run else []
-    return {"run": run, "words": dry_run + chosen_words(run)}
+    return {"run": run, "words": dry_run + run_option_texts(run)}
 
 
-def chosen_words(run: Run) -> list[str]:
-    """What a run keeps and what it does otherwise than its service, as the form calls it."""
+def run_option_texts(run: Run) -> list[str]:
+    """Stored payloads and options of a run, as the form labels them."""
     fields = RunForm.base_fields
     switches = [str(fields[switch].label) for switch in _SWITCHES if getattr(run, switch)]
     return switches + [

@@ -1,4 +1,4 @@
-"""Runs over all services, and the addresses of one run: its log, its cancelling, its payloads."""
+"""Run list over all services, and the URLs of one run: log, cancellation, hold, payloads."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from apps.console.log.download import download_ndjson, download_text
 from apps.console.log.find import log_find
 from apps.console.log.page import log_feed, log_page
 from apps.console.log.run_status import FEED_COLUMNS
-from apps.console.payloads.links import payload_words
+from apps.console.payloads.links import payload_state
 from apps.console.payloads.preview import payload_preview
 from apps.console.payloads.preview_text import MAX_BYTES
 from apps.console.runs.hold import HeldFilter, hold_page
-from apps.console.summary.page import run_menu, shown_duration
+from apps.console.summary.page import duration_so_far, run_menu
 from apps.console.ui.badges import status_badge, trigger_text
 from apps.console.ui.filters import PeriodFilter
 from apps.console.ui.formatting import count_text, duration_text, moment_html
@@ -40,7 +40,7 @@ from apps.services.models import Service
 
 
 class RunAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # It takes no parameter at run time.
-    """What happened; written by machines, so there is nothing to add, change or delete."""
+    """Read-only: runs are written by workers."""
 
     list_display = (
         "number",
@@ -64,18 +64,18 @@ class RunAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # It takes no parame
     show_full_result_count = False
     show_facets = ShowFacets.NEVER
     paginator = CappedPaginator
-    # They bring the field; get_search_results() says how it is searched.
+    # The names only enable the field; get_search_results() defines the search.
     search_fields = ("id__exact", "service__name", "service__slug")
     search_help_text = gettext_lazy("Run number or service")
     sortable_by = ()
-    # What is queued stands first.
+    # Queued runs first.
     ordering = (F("started_at").desc(nulls_first=True), "-id")
     actions = None
 
-    # --- The list ---
+    # --- List ---
 
     def get_list_display(self, request: HttpRequest) -> tuple[Any, ...]:
-        """The columns, and the menu of what this user may do."""
+        """The columns, and a menu of the actions that the user may take."""
 
         @admin.display(description=menu_heading())
         def menu(run: Run) -> SafeString:
@@ -89,7 +89,7 @@ class RunAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # It takes no parame
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Run], search_term: str
     ) -> tuple[QuerySet[Run], bool]:
-        """By number, or by words of the service's name: these are few, and each has an index of its runs."""
+        """By number, or by words of the name of the service: services are few, and each has an index of its runs."""
         if not search_term.strip():
             return queryset, False
         services = Service.objects.visible_to(request.user)
@@ -125,23 +125,25 @@ class RunAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # It takes no parame
 
     @admin.display(description=gettext_lazy("duration"))
     def duration(self, run: Run) -> SafeString:
-        return _labelled(_("took"), duration_text(shown_duration(run, timezone.now())))
+        return _with_label(_("took"), duration_text(duration_so_far(run, timezone.now())))
 
     @admin.display(description=gettext_lazy("pulled"))
     def pulled(self, run: Run) -> SafeString:
-        return _labelled(_("pulled"), count_text(run.pulled_count))
+        return _with_label(_("pulled"), count_text(run.pulled_count))
 
     @admin.display(description=gettext_lazy("pushed"))
     def pushed(self, run: Run) -> SafeString:
-        return _labelled(_("pushed"), count_text(run.pushed_count))
+        return _with_label(_("pushed"), count_text(run.pushed_count))
 
     @admin.display(description=gettext_lazy("warnings"))
     def warnings(self, run: Run) -> SafeString:
-        return _labelled(_("warnings"), count_text(run.warning_count), "warned" if run.warning_count else "")
+        return _with_label(
+            _("warnings"), count_text(run.warning_count), "warned" if run.warning_count else ""
+        )
 
     @admin.display(description=gettext_lazy("errors"))
     def errors(self, run: Run) -> SafeString:
-        return _labelled(_("errors"), count_text(run.error_count), "erred" if run.error_count else "")
+        return _with_label(_("errors"), count_text(run.error_count), "erred" if run.error_count else "")
 
     # --- One run ---
 
@@ -186,25 +188,25 @@ class RunAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # It takes no parame
         return download_ndjson(request, self._visible(request, run_id))  # type: ignore[return-value] # The same.
 
     def cancel_view(self, request: HttpRequest, run_id: int) -> HttpResponse:
-        """Ask the run to stop; it does so between two pages or batches."""
+        """Asks the run to stop after its current page or batch."""
         run = self._visible(request, run_id)
         if not request.user.has_perm("runs.cancel_run"):
             raise PermissionDenied
         if not run.request_cancel(request.user):
-            said = _("%(run)s had ended already.")
+            said = _("%(run)s has ended already.")
         elif run.status == Run.Status.QUEUED:
             said = _("%(run)s is cancelled.")
         else:
-            said = _("%(run)s stops at its next step.")
+            said = _("%(run)s is stopping.")
         messages.info(request, said % {"run": run})
         return HttpResponseRedirect(reverse("admin:runs_run_log", args=[run.pk]))
 
     def hold_view(self, request: HttpRequest, run_id: int) -> HttpResponse:
-        """Keep the run longer than others, or no longer."""
+        """Holds the run, or releases it."""
         return hold_page(request, self.admin_site, self._visible(request, run_id, "service", "held_by"))
 
     def payload_view(self, request: HttpRequest, run_id: int, payload_id: uuid.UUID) -> Any:
-        """The bytes of a payload as a download; 410 once they may no longer be read."""
+        """Download of a payload; 410 after its expiry."""
         payload = self._payload(request, run_id, payload_id)
         try:
             stream = self._audited(request, payload, payload.size or 0)
@@ -217,7 +219,7 @@ class RunAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # It takes no parame
         return response
 
     def preview_view(self, request: HttpRequest, run_id: int, payload_id: uuid.UUID) -> HttpResponse:
-        """The beginning of a payload on a page of its own; 410 once it may no longer be read."""
+        """Preview of a payload; 410 after its expiry."""
         payload = self._payload(request, run_id, payload_id)
         try:
             stream = self._audited(request, payload, min(payload.size or 0, MAX_BYTES))
@@ -231,11 +233,11 @@ class RunAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # It takes no parame
         payloads = Payload.objects.visible_to(request.user).listed().with_state()
         payload = payloads.filter(pk=payload_id, run_id=run_id).select_related("run__service").first()
         if payload is None:
-            raise Http404(_("There is no such payload."))
+            raise Http404(_("Payload not found."))
         return payload
 
     def _audited(self, request: HttpRequest, payload: Payload, expected: int) -> Any:
-        """The bytes, of which the reader is to get so many; noted who reads them. Raises PayloadGone."""
+        """The bytes with an entry in the access log. Raises PayloadGone."""
         address = request.META.get("REMOTE_ADDR")
         return record_read(
             payload, open_payload(payload), user=request.user, address=address, expected=expected
@@ -244,14 +246,14 @@ class RunAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # It takes no parame
     def _gone(self, request: HttpRequest, payload: Payload) -> HttpResponse:
         context = {
             **self.admin_site.each_context(request),
-            "title": _("This file is gone"),
+            "title": _("This file is no longer available"),
             "payload": payload,
-            "words": payload_words(payload, timezone.now())[1],
+            "words": payload_state(payload, timezone.now())[1],
         }
         return TemplateResponse(request, "console/payload_gone.html", context, status=410)
 
     def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
-        """The log is the page of a run."""
+        """Redirects to the log, which is the page of a run."""
         if not object_id.isdecimal():
             raise Http404
         return HttpResponseRedirect(reverse("admin:runs_run_log", args=[object_id]))
@@ -268,16 +270,16 @@ class RunAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # It takes no parame
     def _visible(
         self, request: HttpRequest, run_id: int, *related: str, columns: tuple[str, ...] = ()
     ) -> Run:
-        """The run with those that it refers to; with `columns`, these alone."""
+        """The run, if the user may see it; with `columns`, only these."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         runs = Run.objects.visible_to(request.user).only(*columns)
         try:
             return (runs.select_related(*related) if related else runs).get(pk=run_id)
         except Run.DoesNotExist:
-            raise Http404(_("There is no such run.")) from None
+            raise Http404(_("Run not found.")) from None
 
 
-def _labelled(label: str, value: str, mark: str = "") -> SafeString:
-    """A value with the label that its column has, which shows where the page is too narrow for columns."""
+def _with_label(label: str, value: str, mark: str = "") -> SafeString:
+    """A value with the label of its column, shown where the page is too narrow for columns."""
     return format_html('<span class="narrow-label">{} </span><span class="{}">{}</span>', label, mark, value)

@@ -1,4 +1,4 @@
-"""Hold: the form by which a permitted person keeps a run longer, and ends that again."""
+"""Hold: the form that retains a run longer, or releases it."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ _USUAL_HOLD = timedelta(days=14)
 
 
 class HoldForm(forms.Form):
-    """Until when, and why."""
+    """End of the hold, and its reason."""
 
     until = forms.DateTimeField(
-        label=_("Keep until"),
+        label=_("Hold until"),
         widget=forms.DateTimeInput({"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
     )
     reason = forms.CharField(
         label=_("Reason"),
-        help_text=_("For whoever finds the run still here, and for the history."),
+        help_text=_("Shown on the page of the run and in its history."),
         max_length=500,
         widget=forms.TextInput,
     )
 
 
 class HeldFilter(SimpleListFilter):
-    """Runs that are kept longer than others."""
+    """Filter of held runs."""
 
     title = _("hold")
     parameter_name = "held"
@@ -53,7 +53,7 @@ class HeldFilter(SimpleListFilter):
 
 
 def hold_page(request: HttpRequest, site: AdminSite, run: Run) -> HttpResponse:
-    """The form, what was done before, and the way to release; whatever is sent leads back to the log."""
+    """The form, the history of holds, and the release; every submission redirects to the log."""
     if not request.user.has_perm("runs.hold_run"):
         raise PermissionDenied
     now = timezone.now()

@@ -1,4 +1,4 @@
-"""The services list, where support staff begin; its pages of one service are modules of their own."""
+"""Services list, and the URLs of one service."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ from apps.console.ui.badges import (
 from apps.console.ui.filters import ActiveFilter, ConnectionFilter, LastRunFilter
 from apps.console.ui.formatting import moment_html, warnings_text
 from apps.console.ui.menus import MenuItem, menu_heading, row_menu
-from apps.console.ui.run_history import recent_runs, strip_html
+from apps.console.ui.run_history import recent_runs, run_history_html
 from apps.runs.models import Run
 from apps.services.models import Service
 
 
 class ServiceList(ChangeList):
-    """The list, whose services carry their last runs: one query for the whole page."""
+    """Change list whose services carry their recent runs: one query for the whole page."""
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
@@ -51,7 +51,7 @@ class ServiceList(ChangeList):
 
 
 class ServiceAdmin(ServiceSettings):
-    """Every service, active or not, with its last run and its next."""
+    """Every service, active or not, with its last and next run."""
 
     list_display = ("name_and_slug", "flow", "last_run", "last_runs", "next_run")
     list_display_links = None
@@ -73,10 +73,10 @@ class ServiceAdmin(ServiceSettings):
     ordering = ("name",)
     actions = None
 
-    # --- The list ---
+    # --- List ---
 
     def get_list_display(self, request: HttpRequest) -> tuple[Any, ...]:
-        """The columns, and the menu of what this user may do."""
+        """The columns, and a menu of the actions that the user may take."""
 
         @admin.display(description=menu_heading())
         def menu(service: Service) -> SafeString:
@@ -98,7 +98,7 @@ class ServiceAdmin(ServiceSettings):
         return ServiceList
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Service]:
-        """The services that the user may know of, each with its last run, found by `run_service_latest`."""
+        """Services that the user may see, each with its last run, found by `run_service_latest`."""
         latest = Run.objects.filter(service=OuterRef("pk")).order_by("-id")
         last_run = Run.objects.filter(pk=OuterRef("last_run_id"))
         return (
@@ -144,7 +144,7 @@ class ServiceAdmin(ServiceSettings):
 
     @admin.display(description=gettext_lazy("last 20 runs"))
     def last_runs(self, service: Any) -> SafeString:
-        return strip_html(service.recent_runs)
+        return run_history_html(service.recent_runs)
 
     @admin.display(description=gettext_lazy("next run"), ordering="next_run_at")
     def next_run(self, service: Service) -> SafeString:
@@ -175,7 +175,7 @@ class ServiceAdmin(ServiceSettings):
         return summary_page(request, self.admin_site, self._visible(request, service_id))
 
     def runs_feed_view(self, request: HttpRequest, service_id: int) -> HttpResponse:
-        """The rows of the runs that go on, for the summary that shows them."""
+        """Rows of running runs, which the summary refreshes."""
         return summary_feed(request, self._visible(request, service_id))
 
     def run_view(self, request: HttpRequest, service_id: int) -> HttpResponse:
@@ -184,7 +184,7 @@ class ServiceAdmin(ServiceSettings):
         if not request.user.has_perm("runs.start_run"):
             raise PermissionDenied
         if service.kind == Service.Kind.REPORTED:
-            raise Http404(_("It runs elsewhere and reports here; it cannot be started from here."))
+            raise Http404(_("The service runs elsewhere; start it there."))
         return run_page(request, self.admin_site, service)
 
     def schedule_view(self, request: HttpRequest, service_id: int, state: str) -> HttpResponse:
@@ -202,7 +202,7 @@ class ServiceAdmin(ServiceSettings):
         return HttpResponseRedirect(_page_before(request))
 
     def has_delete_permission(self, request: HttpRequest, obj: Service | None = None) -> bool:
-        """What has run is history: such a service is turned off, never deleted."""
+        """A service with runs is never deleted, only turned off."""
         allowed = super().has_delete_permission(request, obj)
         return allowed and (obj is None or not obj.runs.exists())
 
@@ -212,12 +212,12 @@ class ServiceAdmin(ServiceSettings):
         services = Service.objects.visible_to(request.user)
         service = services.select_related(*self.list_select_related).filter(pk=service_id).first()
         if service is None:
-            raise Http404(_("There is no such service."))
+            raise Http404(_("Service not found."))
         return service
 
 
 def _page_before(request: HttpRequest) -> str:
-    """The page of ours from which the form was sent, with its search and filters; else the list."""
+    """The page that the form was sent from, with search and filters; otherwise the list."""
     referer = request.headers.get("Referer", "")
     if url_has_allowed_host_and_scheme(referer, {request.get_host()}, require_https=request.is_secure()):
         return referer
@@ -225,7 +225,7 @@ def _page_before(request: HttpRequest) -> str:
 
 
 def service_menu(request: HttpRequest, service: Service) -> list[MenuItem]:
-    """What the ⋮ menu of a service offers this user."""
+    """Items of the ⋮ menu of a service that the user may use."""
     items = [MenuItem(_("View logs"), reverse("admin:services_service_runs", args=[service.pk]), "logs")]
     if request.user.has_perm("runs.start_run") and service.kind != Service.Kind.REPORTED:
         run = reverse("admin:services_service_run", args=[service.pk])

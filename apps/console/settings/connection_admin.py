@@ -1,4 +1,4 @@
-"""The connections in the console: which there are, how many services use them, and their settings."""
+"""Connection list and settings."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class ConnectionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # It takes n
     actions = None
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Connection]:
-        """Those that the user may know of, each with the number of such services that use it."""
+        """Connections that the user may see, each with the number of services that use it."""
         users = Service.objects.open_to(request.user).filter(
             Q(source_connection=OuterRef("pk")) | Q(destination_connection=OuterRef("pk"))
         )
@@ -34,12 +34,12 @@ class ConnectionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # It takes n
         return Connection.objects.open_to(request.user).annotate(service_count=Subquery(count))
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """A connection that services use stays, however much its reader may do."""
+        """A connection in use cannot be deleted."""
         may_delete = super().has_delete_permission(request, obj)
         return may_delete and (obj is None or not obj.service_count)
 
     def get_fieldsets(self, request: HttpRequest, obj: Connection | None = None) -> Any:
-        """The secret only for who may write it; only a stored one can be forgotten."""
+        """The secret only for users who may change it; removal only if one is stored."""
         may_write = self.has_change_permission(request, obj) if obj else self.has_add_permission(request)
         secret = ("secret",) if may_write else ()
         removal = ("remove_secret",) if may_write and obj and obj.secret_encrypted else ()
@@ -55,7 +55,7 @@ class ConnectionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # It takes n
     def address(self, connection: Connection) -> str:
         return without_secrets(connection.url)
 
-    @admin.display(description=_("used by services"), ordering="service_count")
+    @admin.display(description=_("services"), ordering="service_count")
     def service_count(self, connection: Any) -> int:
         count: int = connection.service_count
         return count

@@ -1,8 +1,8 @@
-"""In which groups the settings of a service stand on their page."""
+"""Fieldsets of the settings page of a service."""
 
 from django.utils.translation import gettext_lazy as _
 
-# Of a service that runs elsewhere and reports here.
+# For a service that runs elsewhere.
 REPORTED_FIELDSETS = (
     (None, {"fields": ("name", "slug", "is_active")}),
     (_("Limits and access"), {"fields": ("log_retention_days", "groups")}),

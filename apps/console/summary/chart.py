@@ -1,6 +1,6 @@
-"""The chart of a service's daily transactions, drawn on the server as SVG.
+"""Chart of the daily transactions of a service, drawn on the server as SVG.
 
-It stretches with the page: across in per cent, so that nothing needs a script or a style attribute.
+It stretches with the page: horizontal positions are percentages, so that it needs no script and no style attribute.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from apps.console.ui.formatting import whole_text
 _HEIGHT = 150
 _TOP = 14
 _BASE = 116
-# Room at the left for the numbers of the scale, in per cent of the width.
+# Space for the labels of the scale, in per cent of the width.
 _LEFT = 5.0
 
 
 @dataclass(frozen=True)
 class Day:
-    """What the runs that started on one day did."""
+    """Transactions of the runs that started on one day."""
 
     date: date
     run_count: int = 0
@@ -35,7 +35,7 @@ class Day:
 
 
 def draw_chart(days: Sequence[Day]) -> SafeString:
-    """Two bars a day, pulled and pushed, and a mark below for failed runs; chart.js tells each day's numbers."""
+    """Two bars a day, pulled and pushed, and a mark for failed runs; a script shows the numbers of each day."""
     top = round_up(max((max(day.pulled_count, day.pushed_count) for day in days), default=0))
     width = (100 - _LEFT) / max(len(days), 1)
     drawn = ((_day(day, _LEFT + index * width, width, top),) for index, day in enumerate(days))
@@ -52,7 +52,7 @@ def draw_chart(days: Sequence[Day]) -> SafeString:
 
 
 def round_up(number: int) -> int:
-    """The next 1, 2, 5 × 10ⁿ at or above `number`, so that the scale has round numbers; at least 10."""
+    """The next 1, 2, 5 × 10ⁿ from `number`, at least 10, for round labels of the scale."""
     scale = 10
     while scale < number:
         for factor in (2, 5, 10):

@@ -1,4 +1,4 @@
-"""What the runs of a service transacted on each day of a range."""
+"""Daily transactions: sums of the runs of a service by day."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from apps.services.models import Service
 LENGTHS = (7, 30, 90)
 DEFAULT_LENGTH = 30
 MAX_DAYS = 366
-# Adding up goes no further, so that the page stays quick for a service that runs every few seconds.
+# Maximum number of runs that are aggregated, for services that run every few seconds.
 MAX_AGGREGATED = 50_000
 
 
 @dataclass(frozen=True)
 class DayRange:
-    """The days that the chart shows, both ends included; `length` is that of the picker, None = custom."""
+    """Days of the chart, both ends included; `length` is that of the selection, None = custom."""
 
     first: date
     last: date
@@ -35,7 +35,7 @@ class DayRange:
 
     @classmethod
     def from_query(cls, query: Mapping[str, str], now: datetime) -> DayRange:
-        """Reads `days`, or `days=custom` with `first` and `last`; what makes no sense falls back to 30 days."""
+        """Reads `days`, or `days=custom` with `first` and `last`; invalid values mean 30 days."""
         today = timezone.localtime(now).date()
         asked = query.get("days", "")
         if asked == "custom":
@@ -47,7 +47,7 @@ class DayRange:
 
     @property
     def words(self) -> str:
-        """How it ends the sentence "Daily transactions, …"."""
+        """End of the heading "Daily transactions, …"."""
         if self.length is not None:
             return ngettext("last %(count)s day", "last %(count)s days", self.length) % {"count": self.length}
         return _("%(first)s to %(last)s") % {
@@ -58,17 +58,19 @@ class DayRange:
 
 @dataclass(frozen=True)
 class Transactions:
-    """The days, oldest first, and whether all runs of the range are in them or only the newest."""
+    """Days, oldest first, and whether they include all runs of the range or only the newest."""
 
     days: list[Day]
     is_whole: bool
 
 
 def daily_transactions(service: Service, wanted: DayRange) -> Transactions:
-    """Each day in the reader's time zone; one query over `run_service_started`, read_limited by MAX_AGGREGATED."""
+    """Transactions of each day in the active time zone; one query over `run_service_started`, limited by
+    MAX_AGGREGATED.
+    """
     since, until = _midnight(wanted.first), _midnight(wanted.last + timedelta(days=1))
     of_range = Run.objects.filter(service=service, started_at__gte=since, started_at__lt=until)
-    # Where there are more, adding up begins at the start of the newest but MAX_AGGREGATED.
+    # With more runs, aggregation begins at the start of the MAX_AGGREGATED newest.
     beyond = of_range.order_by("-started_at").values("started_at")[MAX_AGGREGATED : MAX_AGGREGATED + 1]
     rows = (
         of_range.filter(started_at__gte=Coalesce(Subquery(beyond), Value(since)))

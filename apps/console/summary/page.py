@@ -1,4 +1,4 @@
-"""View logs: the summary of one service, with its daily transactions and its runs."""
+"""Service summary (View logs): daily transactions and runs of one service."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from django.utils.translation import ngettext
 
 from apps.console.summary.chart import draw_chart
 from apps.console.summary.daily_transactions import LENGTHS, MAX_AGGREGATED, DayRange, daily_transactions
-from apps.console.summary.run_list import PAGE_SIZE, RunPage, RunQuestion, list_runs
+from apps.console.summary.run_list import PAGE_SIZE, RunPage, RunQuery, list_runs
 from apps.console.ui.badges import flow_html, next_run_html
 from apps.console.ui.filters import DEFAULT_PERIOD, PERIODS
 from apps.console.ui.formatting import whole_text
@@ -26,14 +26,14 @@ from apps.console.ui.paging import MAX_COUNT
 from apps.runs.models import Run
 from apps.services.models import Service
 
-# Seconds after which the rows of open runs are asked for again.
+# Interval of the refresh of running runs, in seconds.
 POLL_AFTER = 5
 
 
 def summary_page(request: HttpRequest, site: AdminSite, service: Service) -> HttpResponse:
-    """The chart, and the runs that started in the last 24 hours unless another period is asked for."""
+    """The chart, and the runs that started in the last 24 hours or in another period."""
     now = timezone.now()
-    question = RunQuestion.from_query(request.GET.dict())
+    question = RunQuery.from_query(request.GET.dict())
     page = list_runs(service, question, now)
     links = SummaryLinks(question, DayRange.from_query(request.GET, now))
     context = {
@@ -60,7 +60,7 @@ def summary_page(request: HttpRequest, site: AdminSite, service: Service) -> Htt
 
 
 def summary_feed(request: HttpRequest, service: Service) -> HttpResponse:
-    """The rows of the runs named by `?run=`, as they are now; `poll_after` is null once none of them is open."""
+    """Current rows of the runs in `?run=`; `poll_after` is null once none of them is open."""
     numbers = {
         int(number) for number in request.GET.getlist("run") if number.isdecimal() and len(number) <= 18
     }
@@ -74,15 +74,15 @@ def summary_feed(request: HttpRequest, service: Service) -> HttpResponse:
     return JsonResponse({"rows": rows, "poll_after": POLL_AFTER if goes_on else None})
 
 
-def shown_duration(run: Run, now: datetime) -> Any:
-    """From start to finish, or up to now while the run goes on."""
+def duration_so_far(run: Run, now: datetime) -> Any:
+    """Duration of a run, up to now while it is open."""
     if run.is_open and run.started_at is not None:
         return now - run.started_at
     return run.duration
 
 
 def run_menu(request: HttpRequest, run: Run, *, is_reported: bool = False) -> list[MenuItem]:
-    """What the ⋮ menu of a run offers this user."""
+    """Items of the ⋮ menu of a run that the user may use."""
     log = reverse("admin:runs_run_log", args=[run.pk])
     items = [MenuItem(_("More details"), log, "logs")]
     if request.user.has_perm("runs.start_run") and not is_reported:
@@ -97,9 +97,9 @@ def run_menu(request: HttpRequest, run: Run, *, is_reported: bool = False) -> li
 
 
 class SummaryLinks:
-    """The addresses of the same page with one thing changed; defaults are left out, so that they stay clean."""
+    """URLs of the same page with one parameter changed; defaults are left out."""
 
-    def __init__(self, question: RunQuestion, days: DayRange) -> None:
+    def __init__(self, question: RunQuery, days: DayRange) -> None:
         self.question = question
         self.range = days
 
@@ -110,7 +110,7 @@ class SummaryLinks:
         return "?" + urlencode({key: value for key, value in query.items() if value})
 
     def parameters(self) -> dict[str, str]:
-        """What the address holds now, less the search and the page."""
+        """Parameters of the current URL without search and page."""
         period, days = self.question.period, self.range
         is_custom = period.key == "custom"
         return {
@@ -125,12 +125,12 @@ class SummaryLinks:
             "last": days.last.isoformat() if days.length is None else "",
         }
 
-    def kept_by_period(self) -> list[tuple[str, str]]:
-        """What the form of the custom period hands on."""
+    def period_parameters(self) -> list[tuple[str, str]]:
+        """Parameters that the form of the custom period must keep."""
         return self._tail_lines("period", "from", "to")
 
-    def kept_by_range(self) -> list[tuple[str, str]]:
-        """What the form of the custom range hands on."""
+    def range_parameters(self) -> list[tuple[str, str]]:
+        """Parameters that the form of the custom range must keep."""
         return self._tail_lines("days", "first", "last")
 
     def _tail_lines(self, *own: str) -> list[tuple[str, str]]:
@@ -158,7 +158,7 @@ class SummaryLinks:
         ]
 
     def filters(self) -> list[tuple[str, str, list[tuple[Any, str, bool]]]]:
-        """Caption, name and choices of each filter but the period."""
+        """Caption, name and choices of each filter except the period."""
         warned = [("", _("All")), ("1", _("With warnings"))]
         question = self.question
         return [
@@ -205,10 +205,10 @@ def _chart(service: Service, wanted: DayRange) -> dict[str, Any]:
 
 def _row(request: HttpRequest, run: Run, now: datetime) -> dict[str, Any]:
     menu = row_menu(f"run-{run.pk}", str(run), run_menu(request, run))
-    return {"run": run, "duration": shown_duration(run, now), "menu": menu}
+    return {"run": run, "duration": duration_so_far(run, now), "menu": menu}
 
 
-def _heading(question: RunQuestion, page: RunPage) -> str:
+def _heading(question: RunQuery, page: RunPage) -> str:
     count = f"{whole_text(MAX_COUNT)}+" if page.is_capped else whole_text(page.count)
     words = {"count": count, "when": question.period.words, "search": question.search}
     if question.search:
@@ -224,5 +224,5 @@ def _heading(question: RunQuestion, page: RunPage) -> str:
 
 
 def _field_text(moment: datetime | None) -> str:
-    """As a field for day and time wants it."""
+    """Value for a datetime-local field."""
     return timezone.localtime(moment).strftime("%Y-%m-%dT%H:%M") if moment else ""

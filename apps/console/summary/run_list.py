@@ -1,4 +1,4 @@
-"""Lists the runs of one service by period, status and number, newest first: index ranges, no OFFSET."""
+"""Runs of one service by period, status and number, newest first: index ranges, no OFFSET."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ PAGE_SIZE = 50
 
 
 @dataclass(frozen=True)
-class RunQuestion:
-    """Which runs are asked for."""
+class RunQuery:
+    """Query of the run list."""
 
     period: Period
     # A status of Run.Status; empty = any.
     status: str
-    # As typed: the number of a run; empty = none.
+    # Run number as typed; empty = none.
     search: str
-    # The number of the run that the page before ended with; None = the first page.
+    # Number of the last run on the previous page; None = first page.
     before: int | None
     # One of Run.Trigger; empty = any.
     trigger: str = ""
@@ -34,8 +34,8 @@ class RunQuestion:
     warned: bool = False
 
     @classmethod
-    def from_query(cls, query: Mapping[str, str]) -> RunQuestion:
-        """Reads the query string; what makes no sense falls back to the default."""
+    def from_query(cls, query: Mapping[str, str]) -> RunQuery:
+        """Reads the query string; invalid values mean the default."""
         status = query.get("status", "")
         before = query.get("before", "")
         trigger = query.get("trigger", "")
@@ -49,7 +49,7 @@ class RunQuestion:
         )
 
     def narrow(self, runs: RunQuerySet) -> RunQuerySet:
-        """Those of `runs` that are asked for, whenever they started."""
+        """Filters `runs` by everything but the period."""
         if self.status:
             runs = runs.filter(status=self.status)
         if self.trigger:
@@ -60,13 +60,13 @@ class RunQuestion:
 
     @property
     def run_number(self) -> int | None:
-        """The number that is searched; None where what was typed is none."""
+        """The run number searched for; None if the text is not a number."""
         return int(self.search) if self.search.isdecimal() and len(self.search) <= 18 else None
 
 
 @dataclass(frozen=True)
 class Totals:
-    """What the runs of a period add up to; of more than MAX_COUNT, the newest are counted."""
+    """Sums over the runs of a period; of more than MAX_COUNT, over the newest."""
 
     count: int = 0
     failed: int = 0
@@ -81,11 +81,11 @@ class Totals:
 
 @dataclass(frozen=True)
 class RunPage:
-    """Some runs, newest first, and what all that are asked for add up to, counted up to MAX_COUNT."""
+    """Runs of one page, newest first, and sums over all runs of the query, up to MAX_COUNT."""
 
     runs: list[Run]
     totals: Totals
-    # Where the next page begins; None = this is the last.
+    # Start of the next page; None = last page.
     next_before: int | None
 
     @property
@@ -97,11 +97,10 @@ class RunPage:
         return self.count > MAX_COUNT
 
 
-def list_runs(service: Service, question: RunQuestion, now: datetime) -> RunPage:
-    """One page of runs; those that never started stand where they were queued.
+def list_runs(service: Service, question: RunQuery, now: datetime) -> RunPage:
+    """One page of runs; runs that never started are sorted by the time they were queued.
 
-    Index ranges of `run_service_started`: the started ones, those that never started, and both counted.
-    A run number is found whatever the period.
+    Uses index ranges of `run_service_started`. A run number is found in any period.
     """
     runs = Run.objects.filter(service=service).select_related("started_by")
     if question.search:
@@ -128,13 +127,13 @@ def _period(query: Mapping[str, str]) -> Period:
 
 
 def _totals(runs: QuerySet[Run], cutoff: datetime | None, until: datetime | None) -> Totals:
-    """Two sums, because an OR over both would read every run of the service; both are read_limited."""
+    """Two sums, because an OR over both would read every run of the service; both are limited."""
     ranges = (_started(runs, cutoff, until, None), _never_started(runs, cutoff, until, None))
     return sum((_sum(wanted) for wanted in ranges), Totals())
 
 
 def _sum(wanted: QuerySet[Run]) -> Totals:
-    # Of the index alone: neither the row nor its number is read.
+    # From the index alone.
     counted = wanted.select_related(None).order_by("-started_at")[: MAX_COUNT + 1]
     sums = counted.aggregate(
         count=Count("*"),

@@ -1,4 +1,4 @@
-"""The console's words and badges, for its templates."""
+"""Template tags and filters of the console."""
 
 from __future__ import annotations
 

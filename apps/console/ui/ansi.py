@@ -1,4 +1,4 @@
-"""Renders the text of a log line as safe HTML: colours as spans with classes, invisible signs made visible."""
+"""Log messages as safe HTML: ANSI colours as spans, invisible characters made visible."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from html import escape
 from itertools import islice
 
 _PIECES = re.compile(r"\x1b\[([0-9;:]*)m")
-# What turns the order of text around, hides in it, or drives a terminal; line breaks and tabs are text.
+# Characters that reverse or hide text or control a terminal; line breaks and tabs are text.
 _HIDDEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2064\u2066-\u2069\ufeff]"
 )
 _COLOURS = ("black", "red", "green", "yellow", "blue", "magenta", "cyan", "white")
-# Of the 256 colours, those from 16 on are a cube of 6 x 6 x 6 and a ramp of greys.
+# Of the 256 colours, those from 16 are a cube of 6 x 6 x 6 and a grey scale.
 _CUBE = (0, 95, 135, 175, 215, 255)
-# By the tens of a number: what stands before its colour, of the text or behind it.
+# Prefix of the class by the tens of a code: foreground or background.
 _GROUNDS = {3: "", 4: "on-", 9: "", 10: "on-"}
-# These say their colour at length; the last is that of an underline, which has no place here.
+# Codes of extended colours; the last one is the underline colour, which is ignored.
 _LONGER = (38, 48, 58)
 _STYLES = {1: "bold", 2: "faint", 3: "italic", 4: "underline"}
 
 
 def message_html(message: str) -> str:
-    """The message as HTML in which nothing but our own spans is markup."""
+    """The message as HTML with no markup except our own spans."""
     if "\x1b" not in message:
         return _text(message)
     html: list[str] = []
     styles: dict[str, str] = {}
-    # Odd pieces are the codes of a colour sequence, even ones the text between.
+    # Odd pieces are codes of a colour sequence, even pieces the text between.
     for index, piece in enumerate(_PIECES.split(message)):
         if index % 2:
             _apply(styles, piece)
@@ -52,7 +52,7 @@ def _visible(match: re.Match[str]) -> str:
 
 
 def _apply(styles: dict[str, str], codes: str) -> None:
-    """Take the codes of one sequence into `styles`; what has no place in our themes is passed over."""
+    """Applies the codes of one sequence to `styles`; unsupported codes are ignored."""
     numbers = _numbers(codes)
     for number in numbers:
         if number == 0:
@@ -73,9 +73,11 @@ def _apply(styles: dict[str, str], codes: str) -> None:
 
 
 def _numbers(codes: str) -> Iterator[int]:
-    """The numbers of a sequence. Colons part those of one code: "38:2::255:0:0" is 38;2;255;0;0, "4:3" a kind of 4."""
+    """The numbers of a sequence. Colons separate parts of one code: "38:2::255:0:0" is 38;2;255;0;0, "4:3" a kind
+    of 4.
+    """
     for code in codes.split(";"):
-        # Four digits are enough to mean nothing.
+        # Longer numbers have no meaning.
         number, *values = [int(digits[:4] or 0) for digits in code.split(":")]
         yield number
         if number in _LONGER and values:
@@ -91,7 +93,7 @@ def _paint(styles: dict[str, str], number: int, colour: str | None) -> None:
 
 
 def _longer_colour(numbers: Iterator[int]) -> str | None:
-    """Takes what follows a 38 or 48, "5;n" or "2;r;g;b", and names the colour of ours; None where it is neither."""
+    """Consumes what follows a 38 or 48, "5;n" or "2;r;g;b", and returns our colour, or None."""
     match list(islice(numbers, {5: 1, 2: 3}.get(next(numbers, 0), 0))):
         case [number]:
             return _nearest_of_256(number)
@@ -111,7 +113,7 @@ def _nearest_of_256(number: int) -> str:
 
 
 def _nearest(red: int, green: int, blue: int) -> str:
-    """The colour of ours with the same hue. As in a terminal, red counts 1, green 2 and blue 4."""
+    """Our colour with the same hue. As in terminals, red counts 1, green 2 and blue 4."""
     low, high = min(red, green, blue), max(red, green, blue)
     if high - low < 48:
         return "white" if high > 180 else "black"

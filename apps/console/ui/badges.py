@@ -1,4 +1,4 @@
-"""Small pieces of markup that every page uses: icons, and badges that say a state by word, shape and colour."""
+"""Icons, and badges that show a state as word, shape and colour."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from apps.console.ui.formatting import moment_html, relative_text, schedule_text
 from apps.runs.models import Run
 from apps.services.models import Connection, Service
 
-# The shape of each status in the sprite of templates/console/icons.html.
+# Icon of each status in templates/console/icons.html.
 _STATUS_ICONS = {
     Run.Status.QUEUED: "clock",
     Run.Status.RUNNING: "running",
@@ -25,7 +25,7 @@ _STATUS_ICONS = {
 
 
 def icon(name: str) -> SafeString:
-    """An icon of the sprite, hidden from screen readers: the word beside it says the same."""
+    """An icon, hidden from screen readers: the text beside it says the same."""
     return format_html('<svg class="icon icon-{0}" aria-hidden="true"><use href="#i-{0}"></use></svg>', name)
 
 
@@ -38,12 +38,12 @@ def status_badge(status: str) -> SafeString:
 
 
 def never_badge() -> SafeString:
-    """Stands where a service has not run yet."""
+    """Badge of a service without runs."""
     return format_html('<span class="badge badge-never">{}{}</span>', icon("dash"), _("Never ran"))
 
 
 def active_badge(service: Service) -> SafeString:
-    """Whether a service takes part in its schedule; a pause that nobody asked for is named as one."""
+    """Whether the schedule of a service is on; a schedule disabled after failures is named."""
     if service.is_active:
         return format_html('<span class="state state-on">{}{}</span>', icon("dot"), _("Active"))
     words = _("Paused") if service.paused_at else _("Off")
@@ -62,7 +62,7 @@ def active_switch(service: Service, url: str) -> SafeString:
 
 
 def trigger_text(run: Run) -> str:
-    """What started a run and, where it was a person, who: "Manual · Ada"."""
+    """Trigger of a run and the person who started it: "Manual · Ada"."""
     label = str(Run.Trigger(run.trigger).label)
     if run.started_by is None:
         return label
@@ -91,7 +91,7 @@ def _flow_end(connection: Connection) -> SafeString:
 
 
 def _schedule_words(service: Service) -> str:
-    """With the time zone where the schedule names a time of day, and the reader's clock shows another one."""
+    """With the time zone if the schedule names a time of day and the reader's zone differs."""
     words = schedule_text(service.schedule)
     if ":" in words and service.timezone != timezone.get_current_timezone_name():
         return f"{words} ({service.timezone})"
@@ -99,17 +99,17 @@ def _schedule_words(service: Service) -> str:
 
 
 def next_run_html(service: Service, now: datetime) -> SafeString:
-    """ "in 12 min · every 15 minutes"; the schedule alone where it is off; why, where failures turned it off."""
+    """ "in 12 min · every 15 minutes"; only the schedule if it is off; the reason if failures disabled it."""
     if service.kind == Service.Kind.REPORTED:
-        return format_html('<span class="quiet">{}</span>', _("when it is reported"))
+        return format_html('<span class="quiet">{}</span>', _("when reported"))
     if service.paused_at is not None and not service.is_active:
         return format_html(
             '<span class="warned">{}</span><span class="below">{}</span>',
-            _("paused after failures in a row"),
+            _("disabled after failures"),
             moment_html(service.paused_at, now),
         )
     if not service.schedule:
-        return format_html('<span class="quiet">{}</span>', _("by hand only"))
+        return format_html('<span class="quiet">{}</span>', _("only by hand"))
     words = _schedule_words(service)
     if not service.is_active or service.next_run_at is None:
         return format_html('<span class="quiet">{}</span>', words)

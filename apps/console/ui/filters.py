@@ -1,4 +1,4 @@
-"""The filters of the lists: each falls back to a sound choice where the address holds an unknown one."""
+"""Filters of the lists; an unknown value in the URL means the default."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from apps.services.models import Connection
 
 @dataclass(frozen=True)
 class Period:
-    """How far back a list of runs reaches; no length = to the beginning."""
+    """How far back a list of runs reaches; without a length, to the beginning."""
 
     key: str
     label: str | Promise
-    # How it ends the sentence "37 runs started …".
+    # End of the sentence "37 runs started …".
     words: str | Promise
     length: timedelta | None = None
-    # Of a custom range: its ends, the second left out; None = open.
+    # Ends of a custom range, the second excluded; None = open.
     since: datetime | None = None
     until: datetime | None = None
 
@@ -49,12 +49,12 @@ DEFAULT_PERIOD = PERIODS[1]
 
 
 def period_from(key: str | None) -> Period:
-    """The period of that key; 24 hours for none and for an unknown one."""
+    """The period with this key; 24 hours for an unknown one."""
     return next((period for period in PERIODS if period.key == key), DEFAULT_PERIOD)
 
 
 def moment_from(text: str) -> datetime | None:
-    """What a field for day and time, or for a day, sends, in the reader's zone; None for what is neither."""
+    """Value of a field for date and time, or for a date, in the active zone; None if it is invalid."""
     try:
         moment = datetime.fromisoformat(text.strip())
         return moment if timezone.is_aware(moment) else timezone.make_aware(moment)
@@ -79,7 +79,7 @@ def custom_period(since: datetime | None, until: datetime | None) -> Period:
 
 
 class PeriodFilter(SimpleListFilter):
-    """When a run started: 24 hours unless another period is chosen."""
+    """Filter by the start of a run; 24 hours by default."""
 
     title = _("started")
     parameter_name = "period"
@@ -106,7 +106,7 @@ class PeriodFilter(SimpleListFilter):
 
 
 class LastRunFilter(SimpleListFilter):
-    """The state of a service's last run; needs the annotation `last_status`."""
+    """Filter by the status of the last run; needs the annotation `last_status`."""
 
     title = _("last run")
     parameter_name = "last_run"
@@ -121,7 +121,7 @@ class LastRunFilter(SimpleListFilter):
 
 
 class ActiveFilter(SimpleListFilter):
-    """Whether a service takes part in its schedule."""
+    """Filter by whether the schedule is on."""
 
     title = _("schedule")
     parameter_name = "active"
@@ -134,7 +134,7 @@ class ActiveFilter(SimpleListFilter):
 
 
 class ConnectionFilter(SimpleListFilter):
-    """Services that pull from or push to a connection."""
+    """Filter by source or destination connection."""
 
     title = _("connection")
     parameter_name = "connection"
@@ -144,7 +144,7 @@ class ConnectionFilter(SimpleListFilter):
         return [(name, name) for name in names]
 
     def choices(self, changelist: ChangeList) -> Iterator[Any]:
-        """Each with its value too: where there are many, they are a select."""
+        """The choices with their values: a long list is a select."""
         values = ("", *(value for value, _label in self.lookup_choices))
         others = [pair for pair in changelist.params.items() if pair[0] != self.parameter_name]
         for value, choice in zip(values, super().choices(changelist), strict=True):

@@ -32,7 +32,7 @@ def duration_text(duration: timedelta | None) -> str:
 
 
 def span_text(span: timedelta) -> str:
-    """A span in its two largest units: "2 d 3 h", "23 h 12 min", "12 min"; "less than a minute" below that."""
+    """A span in its two largest units: "2 d 3 h", "23 h 12 min", "12 min", "less than a minute"."""
     minutes = int(span.total_seconds()) // 60
     if minutes < 1:
         return _("less than a minute")
@@ -44,7 +44,7 @@ def span_text(span: timedelta) -> str:
 
 
 def relative_text(moment: datetime, now: datetime) -> str:
-    """How far `moment` is from `now`: "in 12 min", "3 h 5 min ago", "just now"."""
+    """The distance of `moment` from `now`: "in 12 min", "3 h 5 min ago", "just now"."""
     span = moment - now
     if span >= timedelta(minutes=1):
         return _("in %(span)s") % {"span": span_text(span)}
@@ -56,14 +56,14 @@ def relative_text(moment: datetime, now: datetime) -> str:
 
 
 def moment_text(moment: datetime, now: datetime, *, seconds: bool = True) -> str:
-    """Day and time in the reader's zone; the year only where it is not this one."""
+    """Date and time in the active zone; with the year if it is not the current one."""
     local, today = timezone.localtime(moment), timezone.localtime(now)
     day = "j M" if local.year == today.year else "j M Y"
     return date_format(local, f"{day} H:i:s" if seconds else f"{day} H:i")
 
 
 def moment_html(moment: datetime | None, now: datetime) -> SafeString:
-    """The same as a `<time>` whose title tells how long ago it is and the exact time in UTC."""
+    """The same as a `<time>` element whose title has the relative time and the exact time in UTC."""
     if moment is None:
         return SafeString(_NOTHING)
     return format_html(
@@ -90,12 +90,12 @@ def size_text(size: int | None) -> str:
 
 
 def count_text(count: int) -> str:
-    """A number with its thousands parted, a dash for zero, so that what is not zero stands out."""
+    """A number with thousands separators; a dash for zero, so that other values stand out."""
     return number_format(count, force_grouping=True) if count else _NOTHING
 
 
 def whole_text(count: int) -> str:
-    """A number with its thousands parted, zero included."""
+    """A number with thousands separators, also zero."""
     return number_format(count, force_grouping=True)
 
 
@@ -105,7 +105,7 @@ def warnings_text(count: int) -> str:
 
 
 def schedule_text(expression: str) -> str:
-    """A cron expression in the words of the active language."""
+    """Description of a cron expression in the active language."""
     return _schedule_text(expression, get_language() or "")
 
 

@@ -1,4 +1,4 @@
-"""The ⋮ menu at the end of a row: a button that opens a popover of links and of buttons that post."""
+"""The ⋮ menu at the end of a row: a button that opens a popover with links and buttons."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from apps.console.ui.badges import icon
 
 @dataclass(frozen=True)
 class MenuItem:
-    """One entry: a link, a button that posts to `url`, or a button that copies `url`."""
+    """One item: a link, a button that posts to `url`, or a button that copies `url`."""
 
     label: str
     url: str
@@ -23,9 +23,9 @@ class MenuItem:
 
 
 def row_menu(menu_id: str, subject: str, items: Iterable[MenuItem]) -> SafeString:
-    """The ellipsis button and its popover.
+    """The ⋮ button and its popover.
 
-    What posts is a submit button with `formaction`, so the table must stand in a form with the CSRF token.
+    Posting items are submit buttons with `formaction`, so the table must be in a form with the CSRF token.
     """
     return format_html(
         '<button type="button" class="menu-button" popovertarget="{0}" aria-label="{1}">{2}</button>'
@@ -38,7 +38,7 @@ def row_menu(menu_id: str, subject: str, items: Iterable[MenuItem]) -> SafeStrin
 
 
 def menu_heading() -> SafeString:
-    """The heading of the menus' column, for those who hear it."""
+    """Heading of the column of menus, for screen readers."""
     return format_html('<span class="visually-hidden">{}</span>', _("Menu"))
 
 

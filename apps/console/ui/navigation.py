@@ -1,4 +1,4 @@
-"""The sidebar: where one can go, in the order of the day's work."""
+"""Sidebar: links to all pages, grouped by task."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 if TYPE_CHECKING:
-    # For annotations alone: this module works for any site, and makes none.
+    # For annotations only.
     from django.contrib.admin import AdminSite
 
-# Icons of the models that have a place of their own; the others stand under "More".
+# Icons of models with a fixed place; all others are under "More".
 _OPERATIONS = {
     "services.service": "services",
     "runs.run": "runs",
@@ -38,7 +38,7 @@ class NavigationGroup:
 
 
 def navigation(site: AdminSite, request: HttpRequest) -> list[NavigationGroup]:
-    """The groups that have an item which this user may see."""
+    """Groups with at least one item that the user may see."""
     visible: dict[str, Any] = {
         model._meta.label_lower: model
         for model, model_admin in site._registry.items()

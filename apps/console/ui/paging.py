@@ -1,4 +1,4 @@
-"""Pages of long lists: nobody pages through millions of rows, so they are not counted."""
+"""Paginator for long lists, which counts at most MAX_COUNT rows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MAX_COUNT = 10_000
 
 
 class CappedPaginator(Paginator):  # type: ignore[type-arg] # It takes no parameter at run time.
-    """Has pages for the first MAX_COUNT rows, and knows whether there are more."""
+    """Paginator with pages for the first MAX_COUNT rows, which knows whether there are more."""
 
     @cached_property
     def count(self) -> int:

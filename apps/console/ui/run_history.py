@@ -1,4 +1,4 @@
-"""The strip of a service's last runs: one small mark a run, the newest at the right."""
+"""Run history of a service: one small mark for each of its last runs, the newest on the right."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from apps.runs.models import Run
 
 MOST_MARKS = 20
 
-# Both walk the index run_service_latest, at most 20 entries a service. PostgreSQL's planner finds that way only
-# where it is told to go service by service; SQLite has no LATERAL, and finds it by itself.
+# Both use the index run_service_latest, at most 20 entries a service. PostgreSQL needs LATERAL for this plan; SQLite
+# has no LATERAL and finds the plan by itself.
 _LATERAL = """
 SELECT r.service_id, r.id, r.status, r.warning_count > 0, COALESCE(r.started_at, r.queued_at)
 FROM unnest(%s::bigint[]) AS s(id)
@@ -38,7 +38,7 @@ ORDER BY r.id
 
 @dataclass(frozen=True, slots=True)
 class RecentRun:
-    """What a mark tells of its run; `at` is when it started, or was queued."""
+    """The data of a mark; `at` is the start of the run, or the time it was queued."""
 
     number: int
     status: str
@@ -61,8 +61,8 @@ def recent_runs(service_ids: Collection[int]) -> dict[int, list[RecentRun]]:
     return found
 
 
-def strip_html(runs: Sequence[RecentRun]) -> SafeString:
-    """The marks, each with a tooltip; for those who hear it, the strip in one sentence."""
+def run_history_html(runs: Sequence[RecentRun]) -> SafeString:
+    """The marks, each with a tooltip, and one sentence for screen readers."""
     if not runs:
         return SafeString("")
     zone, days = timezone.get_current_timezone(), dict[object, str]()
@@ -74,17 +74,17 @@ def strip_html(runs: Sequence[RecentRun]) -> SafeString:
             day = days[local.date()] = escape(date_format(local, "j M"))
         mark = "warned" if run.has_warnings and run.status == Run.Status.SUCCEEDED else run.status
         label = escape(_state_text(run))
-        # Statuses, numbers and times need no escaping; 2,000 marks a page are worth the shortcut.
+        # Statuses, numbers and times need no escaping; a page has 2,000 marks.
         marks.append(
             f'<i class="mark mark-{mark}" title="{run.number} · {label} · {day} '
             f'{local.hour:02}:{local.minute:02}"></i>'
         )
     return SafeString(
-        f'<span class="strip" role="img" aria-label="{escape(strip_text(runs))}">{"".join(marks)}</span>'
+        f'<span class="strip" role="img" aria-label="{escape(run_history_text(runs))}">{"".join(marks)}</span>'
     )
 
 
-def strip_text(runs: Sequence[RecentRun]) -> str:
+def run_history_text(runs: Sequence[RecentRun]) -> str:
     """ "Last 20 runs: 18 succeeded, 2 failed"."""
     counts = Counter(run.status for run in runs)
     parts = [f"{counts[status]} {str(status.label).lower()}" for status in Run.Status if counts[status.value]]
@@ -98,5 +98,5 @@ def _state_text(run: RecentRun) -> str:
 
 
 def _as_moment(value: datetime | str) -> datetime:
-    """SQLite hands out its texts where the columns are not those of a model."""
+    """SQLite returns text if the column is not a model field."""
     return value if isinstance(value, datetime) else datetime.fromisoformat(value).replace(tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""The reader's time zone, which times.js tells in a cookie: the console's pages then speak in it."""
+"""Time zone of the reader, which times.js stores in a cookie."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ COOKIE = "synclog_zone"
 
 
 class ReaderZone:
-    """Middleware: activates the zone for the console alone, for the API speaks UTC."""
+    """Middleware that activates the zone for the console; the API uses UTC."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response

@@ -31,6 +31,7 @@ from apps.runs.log.spool import Spool, spooled_runs
 from apps.runs.models import Run, Tick
 from apps.runs.payloads.expiry import expiry_lag
 from apps.runs.tasks import check_broker, responding_workers
+from apps.services.models import Service
 
 logger = logging.getLogger(__name__)
 
@@ -213,7 +214,9 @@ def _check_that_hosts_share_the_store() -> None:
     """Raises _CheckFailed if several hosts execute runs while payloads are in a local folder."""
     if isinstance(storages["payloads"], S3Storage):
         return
-    started = Run.objects.filter(started_at__gte=Now() - HOSTS_SINCE).exclude(worker="")
+    started = Run.objects.filter(
+        started_at__gte=Now() - HOSTS_SINCE, service__kind=Service.Kind.INTEGRATION
+    ).exclude(worker="")
     hosts = sorted(
         {worker.partition(":")[0] for worker in started.values_list("worker", flat=True).distinct()}
     )

@@ -9,7 +9,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from apps.console.payloads.preview_text import MAX_BYTES, Preview, indented, preview_of
+from apps.console.payloads.preview_text import MAX_BYTES, Preview, indented, make_preview
 from apps.runs.models import Payload, PayloadRead
 from tests.factories import make_payload, make_run, make_user
 
@@ -25,7 +25,7 @@ def address(payload: Payload) -> str:
 
 
 def preview(data: bytes, content_type: str = "", name: str = "file", *, is_whole: bool = True) -> Preview:
-    return preview_of(data, content_type=content_type, name=name, is_whole=is_whole)
+    return make_preview(data, content_type=content_type, name=name, is_whole=is_whole)
 
 
 def test_json_is_indented_and_keeps_numbers_order_and_doubles() -> None:

@@ -34,20 +34,20 @@ FIRST_RUN_WITHIN = 30
 
 class Command(BaseCommand):
     help = (
-        "Runs all of Synclog on this machine: web, worker, scheduler, and three services to look at. "
-        "Ctrl-C stops everything."
+        "Runs Synclog on this machine: web, worker, scheduler, and three demo services. Ctrl-C stops "
+        "everything."
     )
-    # The data directory may be empty yet.
+    # The data directory may be empty.
     requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
             "--host",
             default="127.0.0.1",
-            help="the address to bind_thread on (%(default)s); its name must be in DJANGO_ALLOWED_HOSTS",
+            help="address to listen on (%(default)s); it must be in DJANGO_ALLOWED_HOSTS",
         )
         parser.add_argument(
-            "--port", type=int, default=settings.PORT, help="the port to bind_thread on ($PORT, else 8000)"
+            "--port", type=int, default=settings.PORT, help="port to listen on ($PORT, else 8000)"
         )
 
     def handle(self, *, host: str, port: int, **options: Any) -> None:
@@ -71,7 +71,7 @@ class Command(BaseCommand):
         """From the start of the first process to the end of the last."""
         processes = Processes(
             log_dir=settings.DATA_DIR / "log",
-            # Runs are ended in order before the processes are.
+            # Runs are cancelled before the processes stop.
             environment={
                 "SYNCLOG_GRACE_SECONDS": "10",
                 **os.environ,
@@ -84,7 +84,7 @@ class Command(BaseCommand):
             self.say("Starting web, worker and scheduler …")
             start_processes(processes, host, port)
             if not self.wait(processes, READY_WITHIN, lambda: is_ready(url)) and not self.stopping.is_set():
-                raise StartError(f"{url}/readyz did not answer; {processes.log_dir}/web.log may say why.")
+                raise StartError(f"{url}/readyz does not respond; see {processes.log_dir}/web.log.")
             if (run := start_first_runs(access.user)) and not self.stopping.is_set():
                 self.say("Waiting for the first run …")
                 self.wait(processes, FIRST_RUN_WITHIN, lambda: has_ended(run))
@@ -92,16 +92,16 @@ class Command(BaseCommand):
                 self.say(welcome(self.style, url, access, pulled_payload(), processes.log_dir))
             self.wait(processes, None, lambda: False)
             if count := cancel_running_runs(access.user):
-                self.say(f"Cancelling {count} run(s) that go on; Ctrl-C again does not wait for them.")
+                self.say(f"Cancelling {count} open run(s); press Ctrl-C again to stop at once.")
         finally:
             self.say("Stopping …")
             processes.stop(self.in_a_hurry)
         self.say("Stopped.")
 
     def wait(self, processes: Processes, seconds: float | None, condition: Callable[[], bool]) -> bool:
-        """Until the condition holds: True. Until the time is over or somebody wants to stop: False.
+        """Waits for the condition: True. After the timeout, or on a stop: False.
 
-        Raises ProcessEndedError if one of the processes ends.
+        Raises ProcessEndedError if a process ends.
         """
         deadline = time.monotonic() + seconds if seconds is not None else float("inf")
         while not self.stopping.is_set() and time.monotonic() < deadline:
@@ -112,7 +112,7 @@ class Command(BaseCommand):
         return False
 
     def ask_to_stop(self, number: int, frame: FrameType | None) -> None:
-        """Once for an orderly end, twice for a quick one."""
+        """First Ctrl-C: orderly stop; second: immediate stop."""
         if self.stopping.is_set():
             self.in_a_hurry.set()
         self.stopping.set()
