@@ -54,7 +54,7 @@ def test_figure_that_is_none_is_told_with_those_that_are() -> None:
     assert done.returncode == 2
     assert done.stdout == ""
     assert (
-        done.stderr.splitlines()[-1] == f"There is no figure 'wrong'; there are: {', '.join(sorted(FIGURES))}"
+        done.stderr.splitlines()[-1] == f"Not found: figure 'wrong'; there are: {', '.join(sorted(FIGURES))}"
     )
 
 

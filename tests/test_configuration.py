@@ -11,27 +11,27 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 WRONG = {
-    "port": ("PORT", "abc", "no number"),
+    "port": ("PORT", "abc", "not a number"),
     "port out of range": ("PORT", "70000", "from 1 to 65535"),
     "database of another kind": (
         "DATABASE_URL",
         "mysql://user@localhost/synclog",
-        "neither sqlite:// nor postgres://",
+        "must begin with sqlite://",
     ),
     "database that is no URL": ("DATABASE_URL", "nonsense", "database URL"),
-    "retention": ("PAYLOAD_RETENTION_HOURS", "x", "no number"),
+    "retention": ("PAYLOAD_RETENTION_HOURS", "x", "not a number"),
     "negative retention": ("PAYLOAD_RETENTION_HOURS", "-1", "from 0 to"),
-    "retention of logs": ("LOG_RETENTION_DAYS", "forever", "no number"),
+    "retention of logs": ("LOG_RETENTION_DAYS", "forever", "not a number"),
     "encryption of the bucket": ("AWS_S3_SSE", "yes", "AES256, aws:kms"),
-    "key without an encryption": ("AWS_S3_KMS_KEY_ID", "alias/payloads", "set both or none"),
+    "key without an encryption": ("AWS_S3_KMS_KEY_ID", "alias/payloads", "set both or neither"),
     "way of downloads": ("PAYLOAD_DOWNLOAD", "direct", "stream, redirect"),
     "disk for what is held back": ("SYNCLOG_CAPTURE_MIB", "0", "from 1 to"),
     "origin without a scheme": ("DJANGO_CSRF_TRUSTED_ORIGINS", "foo.example", "https://foo.example"),
     "debug": ("DJANGO_DEBUG", "maybe", "write 1 or 0"),
     "broker": ("CELERY_BROKER_URL", "http://localhost", "redis://"),
     "relative root of files": ("SYNCLOG_FILE_ROOTS", "files", "absolute paths"),
-    "data directory that is a file": ("SYNCLOG_DATA_DIR", __file__, "cannot be made"),
-    "data directory below a file": ("SYNCLOG_DATA_DIR", f"{__file__}/data", "cannot be made"),
+    "data directory that is a file": ("SYNCLOG_DATA_DIR", __file__, "cannot be created"),
+    "data directory below a file": ("SYNCLOG_DATA_DIR", f"{__file__}/data", "cannot be created"),
 }
 
 
@@ -99,7 +99,7 @@ def test_every_command_says_it_so(tmp_path, command):
     ended = manage(tmp_path, *command, PORT="abc")
 
     assert ended.stderr.splitlines() == [
-        "synclog: PORT is 'abc', which is no number; write one from 1 to 65535."
+        "synclog: PORT is 'abc', which is not a number; write one from 1 to 65535."
     ]
 
 
@@ -137,7 +137,7 @@ def test_a_data_directory_where_nobody_may_write_stops_the_start(tmp_path):
     )
 
     assert ended.stderr.splitlines() == [
-        f"synclog: SYNCLOG_DATA_DIR is {folder}, where this user may not write."
+        f"synclog: SYNCLOG_DATA_DIR is {folder}, which is not writable for this user."
     ]
 
 
@@ -195,7 +195,7 @@ def test_make_names_the_python_that_it_wants(bare_machine):
 
 def test_make_does_not_take_a_python_that_is_too_old(bare_machine):
     old = bare_machine / "tools" / "python3"
-    # It answers the question whether it is new enough with no, and nothing else.
+    # It answers the question whether it is new enough with no, without other keys.
     old.write_text("#!/bin/sh\nexit 1\n")
     old.chmod(0o755)
 

@@ -1,4 +1,4 @@
-"""The bytes of a payload: whole, in part, not again, and no more once they have expired."""
+"""Download a payload: whole, in part, not again, and no more once they have expired."""
 
 import base64
 import hashlib

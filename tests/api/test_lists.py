@@ -236,9 +236,9 @@ def test_runs_are_filtered_by_time_from_then_until_before_then(client, service):
         ("/api/v1/runs/?limit=501", "limit", "from 1 to 500"),
         ("/api/v1/runs/?limit=" + "9" * 5000, "limit", "from 1 to 500"),
         ("/api/v1/services/?limit=-1", "limit", "from 1 to 500"),
-        ("/api/v1/runs/?cursor=nonsense", "cursor", "as it stands"),
-        ("/api/v1/runs/?cursor=cD1hYmM=", "cursor", "as it stands"),
-        ("/api/v1/runs/?cursor=ä", "cursor", "as it stands"),
+        ("/api/v1/runs/?cursor=nonsense", "cursor", "unchanged"),
+        ("/api/v1/runs/?cursor=cD1hYmM=", "cursor", "unchanged"),
+        ("/api/v1/runs/?cursor=ä", "cursor", "unchanged"),
         ("/api/v1/payloads/?run=abc", "run", "number of a run"),
         ("/api/v1/payloads/?run=-1", "run", "number of a run"),
         ("/api/v1/payloads/?run=1.5", "run", "number of a run"),
@@ -266,7 +266,7 @@ def test_cursor_that_somebody_made_up_is_400(client, path, key):
 
     response = client.get(path, {"cursor": cursor})
 
-    assert "as it stands" in fault(response, "cursor")
+    assert "unchanged" in fault(response, "cursor")
 
 
 def test_cursor_says_nothing_of_what_is_not_yours(service):
@@ -276,7 +276,7 @@ def test_cursor_says_nothing_of_what_is_not_yours(service):
 
     response = client.get("/api/v1/services/", {"cursor": cursor})
 
-    assert "as it stands" in fault(response, "cursor")
+    assert "unchanged" in fault(response, "cursor")
 
 
 @pytest.mark.parametrize("path", ["/api/v1/services/", "/api/v1/runs/", "/api/v1/payloads/"])

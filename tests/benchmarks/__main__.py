@@ -3,7 +3,7 @@
     python -m tests.benchmarks [name …]
 
 Whatever else there is to say goes to stderr, at the end a table of all figures beside their goals. Ends non-zero if
-a figure could not be measured.
+a figure failed measured.
 """
 
 import json
@@ -80,7 +80,7 @@ def main(names: list[str]) -> int:
         measured_by = {figure: name for name, one in known.items() for figure in one["figures"]}
         if unknown := [name for name in names if name not in measured_by]:
             there_are = ", ".join(sorted(measured_by))
-            print(f"There is no figure {unknown[0]!r}; there are: {there_are}", file=sys.stderr)
+            print(f"Not found: figure {unknown[0]!r}; there are: {there_are}", file=sys.stderr)
             return 2
         with PostgresServer() as server:
             databases = Databases(Path(folder), server)
@@ -92,7 +92,7 @@ def main(names: list[str]) -> int:
                         print(lines.strip(), flush=True)
                         figures += map(json.loads, lines.splitlines())
                     except (subprocess.SubprocessError, ServerDidNotStart) as error:
-                        print(f"{name} on {database} could not be measured: {error}", file=sys.stderr)
+                        print(f"{name} on {database} failed measured: {error}", file=sys.stderr)
                         failures.append((name, database))
                     print(f"{name} on {database} took {time.monotonic() - before:.1f} s", file=sys.stderr)
     print(table(figures, failures), file=sys.stderr)

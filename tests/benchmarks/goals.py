@@ -65,7 +65,7 @@ _HEAD = ("figure", "database", "value", "unit", "reference", "ratio", "goal", ""
 
 
 def table(figures: Iterable[dict[str, Any]], failures: Iterable[tuple[str, str]]) -> str:
-    """All figures as lines of text, and those (name, database) that could not be measured."""
+    """All figures as lines of text, and those (name, database) that failed measured."""
     rows = [_HEAD, *map(_row, figures)]
     rows += [(name, database, "", "", "", "", "", "NOT MEASURED") for name, database in failures]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]

@@ -50,7 +50,7 @@ def test_log_refreshes_stops_resumes_and_ends(open_log) -> None:
     make_log_entries(run, ["The first line"])
     make_payload(run, sequence=1)
     page = open_log(run)
-    expect(page.locator("#L1 .payload-left")).to_contain_text("works until 24 h after the end")
+    expect(page.locator("#L1 .payload-left")).to_contain_text("expires 24 h after the end of the run")
     button = page.locator("#refresh")
     expect(button).to_have_text("Auto-refresh is on")
 
@@ -74,13 +74,13 @@ def test_log_refreshes_stops_resumes_and_ends(open_log) -> None:
     expect(page.locator("#L5")).to_be_visible()
     expect(page.locator(".seal")).to_have_text("Complete · 5 lines")
     expect(page.locator("[data-live=status]")).to_have_text("Succeeded")
-    expect(page.locator("#L1 .payload-left")).to_contain_text("works for 23 h 59 min")
+    expect(page.locator("#L1 .payload-left")).to_contain_text("expires in 23 h 59 min")
     expect(button).to_have_text("Auto-refresh is off")
     expect(button).to_be_disabled()
     expect(button).to_be_focused()
     asked = []
     page.keyboard.press("Enter")
-    expect(page.locator("#said")).to_have_text("The run has ended: no more lines come.")
+    expect(page.locator("#said")).to_have_text("The run has ended; no more lines will follow.")
     page.on("request", lambda request: asked.append(request.url))
     page.wait_for_timeout(POLL_SECONDS * 1000 * 5)
     assert asked == []
@@ -94,7 +94,7 @@ def test_next_error_comes_alive_with_each_error_and_keeps_the_focus(open_log) ->
     expect(button).to_be_disabled()
     button.focus()
     page.keyboard.press("Enter")
-    expect(page.locator("#log-said")).to_contain_text("This run has logged no error.")
+    expect(page.locator("#log-said")).to_contain_text("This run has no errors.")
 
     make_log_entries(run, ["It failed"], level=Level.ERROR)
     expect(button).to_be_enabled()
@@ -192,7 +192,7 @@ def test_middle_of_a_running_log_says_how_much_follows_and_catches_up(open_log) 
     make_log_entries(run, 500)
     page = open_log(run, "?line=50")
     expect(page.locator("#L50")).to_be_in_viewport()
-    expect(page.locator("#log-note")).to_have_text("361 lines further on")
+    expect(page.locator("#log-note")).to_have_text("361 more lines")
 
     page.locator("#later").click()
     expect(page.locator("#L500")).to_be_attached()
@@ -215,7 +215,7 @@ def test_lost_connection_is_said_and_nothing_is_missed(open_log, problems: list[
     make_log_entries(run, 2)
     page.context.set_offline(False)
 
-    expect(page.locator("#log-note")).to_have_text("The connection is back.")
+    expect(page.locator("#log-note")).to_have_text("Connected again.")
     expect(page.locator("#L102")).to_be_attached()
     assert numbers(page) == list(range(1, 103))
     problems[:] = [problem for problem in problems if "ERR_INTERNET_DISCONNECTED" not in problem]

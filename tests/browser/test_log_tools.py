@@ -67,7 +67,7 @@ def test_several_levels_and_a_step_filter_the_whole_log(open_log, run: Run) -> N
     assert numbers(page) == [1000, 2000, 3000]
     page.get_by_role("button", name="Download").click()
     with page.expect_download() as download:
-        page.get_by_role("link", name="As filtered, NDJSON").click()
+        page.get_by_role("link", name="Filtered log as NDJSON").click()
     lines = [json.loads(line) for line in download.value.path().read_text().splitlines()]
     assert [line["sequence"] for line in lines] == [1000, 2000, 3000]
 
@@ -92,8 +92,8 @@ def test_find_goes_from_hit_to_hit_with_the_lines_around(open_log, run: Run) -> 
     expect(page.locator("#L2501")).to_be_in_viewport()
 
     page.get_by_role("button", name="Next hit").click()
-    expect(page.locator("#log-said")).to_contain_text("No hit after line 2,500.")
-    page.get_by_role("button", name="Previous hit").click()
+    expect(page.locator("#log-said")).to_contain_text("No matches after line 2,500.")
+    page.get_by_role("button", name="Previous match").click()
     expect(page.locator("#L150.is-hit")).to_be_in_viewport()
     assert page.evaluate("CSS.highlights.get('hit').size") == 1
 
@@ -102,7 +102,7 @@ def test_only_hits_are_shown_on_demand(open_log, run: Run) -> None:
     page = open_log(run)
 
     page.get_by_label("Find in the whole log").fill("10045")
-    page.get_by_label("Only hits").check()
+    page.get_by_label("Matches only").check()
 
     expect(page.locator(".line")).to_have_count(2)
     assert numbers(page) == [150, 2500]
@@ -145,11 +145,11 @@ def test_next_error_is_disabled_behind_the_last_one_until_the_reader_goes_back(o
     button.click()
     expect(page.locator("#L3000.is-hit")).to_be_in_viewport()
     expect(button).to_be_disabled()
-    expect(button).to_have_attribute("title", "No error after line 3,000.")
+    expect(button).to_have_attribute("title", "No errors after line 3,000.")
     expect(button).to_be_focused()
     # Whoever asks all the same is told.
     page.keyboard.press("Enter")
-    expect(page.locator("#log-said")).to_contain_text("No error after line 3,000.")
+    expect(page.locator("#log-said")).to_contain_text("No errors after line 3,000.")
 
     page.get_by_role("link", name="First", exact=True).click()
     expect(button).to_be_enabled()
@@ -167,7 +167,7 @@ def test_go_to_a_line_and_to_one_that_is_not_there(open_log, run: Run) -> None:
 
     page.get_by_label("Go to line").fill("4000")
     page.keyboard.press("Enter")
-    expect(page.locator("#log-said")).to_contain_text("There is no line 4,000.")
+    expect(page.locator("#log-said")).to_contain_text("Line 4,000.")
 
 
 def test_first_and_latest_lead_to_the_ends(open_log, run: Run) -> None:
@@ -268,7 +268,7 @@ def test_shown_lines_are_copied(open_log) -> None:
     make_log_entries(run, ["One", "Two"])
     page = open_log(run)
 
-    page.get_by_role("button", name="Copy shown").click()
+    page.get_by_role("button", name="Copy visible lines").click()
 
     expect(page.locator("#said")).to_have_text("2 lines copied")
     assert [line.split("\t")[-1] for line in clipboard(page).splitlines()] == ["One", "Two"]
@@ -332,7 +332,7 @@ def test_help_lists_the_keys_and_can_turn_letters_off(open_log, run: Run) -> Non
     page.keyboard.press("?")
     dialog = page.get_by_role("dialog", name="Keyboard shortcuts")
     expect(dialog).to_be_visible()
-    dialog.get_by_label("Letters work as shortcuts").uncheck()
+    dialog.get_by_label("Enable single-letter shortcuts").uncheck()
     page.keyboard.press("Escape")
     expect(dialog).to_be_hidden()
     page.keyboard.press("w")

@@ -136,7 +136,7 @@ def test_reader_of_a_full_page_is_told_of_new_lines(open_full_log) -> None:
     assert comes(page, waiting_says("3 new lines"))
     make_log_entries(run, 4)
     assert comes(page, waiting_says("7 new lines"))
-    assert comes(page, "document.getElementById('log-note').textContent === '7 lines further on'")
+    assert comes(page, "document.getElementById('log-note').textContent === '7 more lines'")
     assert comes(page, "!document.getElementById('later').hidden")
     # None of the reader's lines made room, not even when the reader moves on a little.
     page.evaluate("document.getElementById('L2010').scrollIntoView()")

@@ -20,9 +20,9 @@ NOTICED_WITHIN = 2.0
 # The longest outage, and two ticks.
 NO_SLOT_FOR = timedelta(minutes=4)
 # What the first error of a run says where Synclog is to blame, and where a deploy took it from its worker.
-FAULTY = "The run met an error in Synclog itself%"
+FAULTY = "Internal error in Synclog%"
 DEPLOYED = (
-    f"Run lost: its worker % was stopped, and the run did not end within the {GRACE} s that it was given%"
+    f"Run lost: its worker % was stopped, and the run did not end within the grace period of {GRACE} s%"
 )
 
 

@@ -65,8 +65,8 @@ def test_a_run_that_takes_longer_is_ended_in_words_and_run_again() -> None:
 
         assert outcome(there, run_id) == (
             "lost",
-            f"Run lost: its worker {worker} was stopped, and the run did not end within the {SCANT} s that it was "
-            "given (SYNCLOG_GRACE_SECONDS)",
+            f"Run lost: its worker {worker} was stopped, and the run did not end within the grace period of {SCANT} s "
+            "(SYNCLOG_GRACE_SECONDS)",
         )
         verdict = judge_run(there, run_id)
         assert (verdict.lost, verdict.broken) == (0, [])

@@ -33,7 +33,7 @@ def transform(records):
 
 
 def description(url: str) -> str:
-    """The services, as `load_services` takes them: JSON is YAML too."""
+    """List services, as `load_services` takes them: JSON is YAML too."""
 
     def service(record_count: int, **more: object) -> dict[str, object]:
         paging = {"type": "page", "page_param": "page"}
@@ -41,7 +41,7 @@ def description(url: str) -> str:
         destination = {"connection": "witness", "method": "POST", "path": "/destination", "batch_size": 1}
         return {"source": source, "script": SCRIPT, "destination": destination, **more}
 
-    # Retries wait for nobody: under this load some other run of the service always goes on.
+    # Retries wait for nobody: under this load some other run of service always goes on.
     again = {"retry_limit": 1, "overlap": "allow"}
     services = {
         "steady": service(40),

@@ -158,8 +158,8 @@ def test_handler_takes_what_any_logger_says(where):
 
     lines = list(LogEntry.objects.order_by("sequence").values_list("level", "message"))
     assert lines[:2] == [(40, "broken"), (10, "fine")]
-    assert lines[2][1].startswith("one %s [the arguments do not fit")
-    assert lines[3][1] == "one %(word)s [the arguments do not fit: 'word']"
+    assert lines[2][1].startswith("one %s [invalid arguments")
+    assert lines[3][1] == "one %(word)s [invalid arguments: 'word']"
     assert lines[4][1].endswith("[8,000 characters cut]")
 
 
@@ -216,7 +216,7 @@ def test_process_that_was_killed_is_told_of_by_the_next(where):
 
     killed = Run.objects.get(status="failed")
     assert stored(killed) == [(1, "last words")]
-    assert killed.error == "The process that reported the run ended before the run did."
+    assert killed.error == "The reporting process ended before the run did."
     assert Run.objects.filter(status="succeeded").count() == 1
 
 

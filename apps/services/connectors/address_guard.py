@@ -47,7 +47,9 @@ def check_address(host: str, address: str) -> None:
     for form in _contained_addresses(ip_address(address.partition("%")[0])):
         if any(form in network for network in REFUSED_NETWORKS if network.version == form.version):
             where = address if host.strip("[]") == address else f"{host} is at {address}, which"
-            raise AddressRefused(f"{where} is a link-local or cloud metadata address, which is not allowed.")
+            raise AddressRefused(
+                f"{where} is a link-local or cloud metadata address; no connection may use it."
+            )
 
 
 def check_host(host: str) -> None:

@@ -38,7 +38,7 @@ def test_all_is_well_is_said_in_words(staff: Client) -> None:
 
     text = page(staff)
 
-    assert "All is well" in text
+    assert "No problems" in text
     assert "No run is queued or running." in text
     assert f'href="/admin/services/service/{run.service_id}/runs/">Orders</a>' in text
 
@@ -87,8 +87,8 @@ def test_paused_service_and_failed_check_are_told(staff: Client, check_results: 
 
     text = page(staff)
 
-    assert "1 schedule paused · 1 check fails" in text
-    assert "turned off after 3 failures in a row" in text
+    assert "1 schedule disabled · 1 check fails" in text
+    assert "turned off after 3 consecutive failures" in text
     assert text.index("Does not respond.") < text.index("It answers.")
 
 
@@ -102,7 +102,7 @@ def test_paused_service_stands_once_beside_its_failure_where_there_is_one(staff:
 
     assert text.count(">Tired</a>") == text.count(">Mended by hand</a>") == text.count(">Well</a>") == 1
     assert text.index("No iban") < text.index("after 3 failures in a row") < text.index(">Mended by hand</a>")
-    assert "1 service failing · 2 schedules paused" in text
+    assert "1 service failing · 2 schedules disabled" in text
 
 
 def test_run_that_nobody_takes_stands_once(staff: Client) -> None:
@@ -126,7 +126,7 @@ def test_home_tells_nothing_to_who_may_see_no_runs(client: Client) -> None:
 
     text = page(client)
 
-    assert "You may not see any runs yet." in text
+    assert "You do not have permission to view runs." in text
     assert "Orders" not in text
 
 

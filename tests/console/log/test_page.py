@@ -115,7 +115,7 @@ def test_level_and_text_filter_the_whole_log(staff: Client, running: Run) -> Non
     assert shown(log(staff, running, level="warning,error")) == [2, 3, 4]
     assert shown(log(staff, running, step="push")) == []
     assert shown(log(staff, running, level="error", q="order 10045")) == [3]
-    assert "No line matches." in log(staff, running, q="10046")
+    assert "No matches." in log(staff, running, q="10046")
 
 
 def test_page_says_from_which_line_to_which_it_shows(staff: Client, running: Run) -> None:
@@ -269,7 +269,7 @@ def test_payload_stands_at_its_line_with_time_left_and_curl(staff: Client) -> No
     assert f'href="/admin/runs/run/{run.pk}/payloads/{payload.pk}/"' in second
     assert "page&lt;1&gt;.json" in second
     assert "3.1 kB" in second
-    assert "works for 23 h 59 min" in second
+    assert "expires in 23 h 59 min" in second
     assert (
         'data-copy="curl -H &quot;Authorization: Bearer $SYNCLOG_TOKEN&quot; -OJ '
         f'http://testserver/api/v1/payloads/{payload.pk}/download/"' in second
@@ -281,7 +281,7 @@ def test_payload_of_an_open_run_says_when_its_time_begins(staff: Client) -> None
     make_log_entries(run, 1)
     make_payload(run, sequence=1)
 
-    assert "works until 24 h after the end" in log(staff, run)
+    assert "expires 24 h after the end of the run" in log(staff, run)
 
 
 def test_expired_payload_keeps_size_and_digest_and_loses_its_link(staff: Client) -> None:
@@ -329,7 +329,7 @@ def test_payload_that_is_gone_is_said_in_words(staff: Client, state: dict) -> No
     response = staff.get(f"/admin/runs/run/{run.pk}/payloads/{payload.pk}/")
 
     assert response.status_code == 410
-    assert "This file is gone" in response.content.decode()
+    assert "This file is no longer available" in response.content.decode()
 
 
 def test_log_is_downloaded_as_text(staff: Client, running: Run) -> None:
@@ -373,8 +373,8 @@ def test_cancel_needs_the_permission(client: Client, running: Run) -> None:
 
 
 def test_log_without_a_line_says_so(staff: Client, running: Run) -> None:
-    assert "No line yet." in log(staff, running)
-    assert "This run wrote no line." in log(staff, make_run())
+    assert "No lines yet." in log(staff, running)
+    assert "This run has no lines." in log(staff, make_run())
 
 
 def test_runs_of_all_services_are_listed_for_24_hours(staff: Client) -> None:

@@ -121,7 +121,7 @@ def test_filtered_page_that_takes_too_long_offers_to_look_on(staff: Client, run:
     text = staff.get(f"/admin/runs/run/{run.pk}/log/", {"q": "nowhere"}).content.decode()
     answer = staff.get(f"/admin/runs/run/{run.pk}/log/feed/", {"q": "nowhere", "after": 0}).json()
 
-    assert "No line matches from 28 to 30; there are more to look through." in text
+    assert "No matches from line 28 to 30; more lines can be searched." in text
     assert 'href="?q=nowhere&amp;before=28"' in text
     assert (answer["count"], answer["cursor"], answer["poll_after"]) == (0, 3, 0)
 

@@ -37,7 +37,7 @@ def test_page_of_a_payload_without_readers_says_so_instead_of_an_empty_table(cli
 
     shown = client.get(f"/admin/runs/payload/{payload.pk}/change/").content.decode()
 
-    assert "Nobody has read it yet." in shown
+    assert "No reads yet." in shown
     assert "<table" not in shown
 
 

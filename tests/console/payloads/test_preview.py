@@ -51,9 +51,7 @@ def test_invalid_json_is_shown_as_it_is_and_said_to_be_so() -> None:
     shown = preview(b'{"id": 1,\n "x" 2}', "application/json")
 
     assert shown.text == '{"id": 1,\n "x" 2}'
-    assert shown.notes == [
-        "This is not valid JSON: Expecting ':' delimiter, line 2, column 6. It is shown as it is."
-    ]
+    assert shown.notes == ["Invalid JSON: Expecting ':' delimiter, line 2, column 6. It is shown unchanged."]
 
 
 @pytest.mark.parametrize("data", [b"[" * MAX_BYTES, b'{"a":' * (MAX_BYTES // 5)])
@@ -68,7 +66,7 @@ def test_ndjson_is_indented_line_by_line_and_names_the_first_bad_line() -> None:
     shown = preview(b'{"a":1}\n{"a":\n{"a":2}\n', name="x.ndjson")
 
     assert shown.text.startswith('{\n  "a": 1\n}\n{')
-    assert shown.notes == ["Line 2 is not valid JSON."]
+    assert shown.notes == ["Line 2 is Invalid JSON."]
 
 
 @pytest.mark.parametrize("sign", [",", ";", "\t", "|"])
@@ -87,7 +85,7 @@ def test_csv_is_bounded_in_rows_and_columns() -> None:
     tall = preview(b"a\n" * 3000, "text/csv")
 
     assert (len(shown.head), len(tall.rows)) == (60, 1000)
-    assert shown.notes == tall.notes == ["Shown are 1000 rows and 60 columns at the most."]
+    assert shown.notes == tall.notes == ["At most 1000 rows and 60 columns are shown."]
 
 
 def test_csv_with_a_field_too_long_is_shown_as_text() -> None:
@@ -98,7 +96,7 @@ def test_csv_with_a_field_too_long_is_shown_as_text() -> None:
         csv.field_size_limit(before)
 
     assert shown.shape == "text"
-    assert "not valid CSV" in shown.notes[0]
+    assert "Invalid CSV" in shown.notes[0]
 
 
 def test_binary_is_shown_in_hexadecimal() -> None:
@@ -106,7 +104,7 @@ def test_binary_is_shown_in_hexadecimal() -> None:
 
     assert shown.shape == "hex"
     assert shown.text.startswith("000000  25 50 44 46 00 ff fe 3c 62 3e 00")
-    assert shown.notes == ["This is no text in UTF-8, so its first 512 bytes are shown in hexadecimal."]
+    assert shown.notes == ["Not UTF-8 text; its first 512 bytes are shown in hexadecimal."]
     assert preview(b"caf\xe9").shape == "hex"
 
 
@@ -151,7 +149,7 @@ def test_preview_of_a_large_file_shows_its_beginning_and_says_so(staff: Client) 
     response = staff.get(address(payload))
 
     text = response.content.decode()
-    assert "These are the first 256 KiB of 540.0 kB; the download has all of it." in text
+    assert "These are the first 256 KiB of 540.0 kB; download the file for the rest." in text
     assert len(text) < 10 * MAX_BYTES
     assert "no-store" in response["Cache-Control"]
 
@@ -188,7 +186,7 @@ def test_preview_of_what_is_gone_says_so(staff: Client, state: dict) -> None:
     response = staff.get(address(make_payload(**state)))
 
     assert response.status_code == 410
-    assert "This file is gone" in response.content.decode()
+    assert "This file is no longer available" in response.content.decode()
 
 
 @pytest.mark.django_db

@@ -96,7 +96,7 @@ def test_active_run_is_warned_of(staff: Client) -> None:
 
     text = staff.get(address(run.service)).content.decode()
 
-    assert "A run of this service is running now:" in text
+    assert "A run of this service is running:" in text
     assert f'href="/admin/runs/run/{run.pk}/log/"' in text
 
 
@@ -172,7 +172,7 @@ def test_stored_pull_payloads_are_offered_and_taken_where_the_switch_is_on(staff
     url = address(first.service, f"?retry_of={first.pk}")
     response = staff.get(url)
     assert f"Use the stored pull payloads of run {first.pk}" in response.content.decode()
-    assert "They can be read until" in response.content.decode()
+    assert "They expire at" in response.content.decode()
     assert not response.context["form"]["replay"].value()
 
     staff.post(url, {"replay": "on"})

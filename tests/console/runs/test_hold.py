@@ -33,7 +33,7 @@ def test_permitted_person_holds_and_releases_a_run(client: Client) -> None:
     client.post(page, {"release": "1"})
     run.refresh_from_db()
     assert run.held_until is None
-    assert "Released from its hold" in client.get(page).content.decode()
+    assert "Hold released" in client.get(page).content.decode()
 
 
 def test_wrong_value_is_marked_at_its_field(client: Client, page: str) -> None:

@@ -226,11 +226,11 @@ def test_switch_turns_the_schedule_and_leads_back_to_the_same_search(client: Cli
 def test_pause_after_failures_is_said_in_words_and_ends_with_the_switch(client: Client) -> None:
     service = make_service(schedule="0 * * * *", is_active=False, paused_at=timezone.now())
     sign_in(client, *STAFF)
-    assert "paused after failures in a row" in client.get(LIST).content.decode()
+    assert "disabled after failures" in client.get(LIST).content.decode()
 
     client.post(reverse("admin:services_service_schedule", args=[service.pk, "on"]))
 
-    assert "paused after failures in a row" not in client.get(LIST).content.decode()
+    assert "disabled after failures" not in client.get(LIST).content.decode()
 
 
 def test_reported_service_is_listed_without_run_service(client: Client) -> None:

@@ -129,7 +129,7 @@ def test_folder_outside_the_roots_is_refused(settings, tmp_path):
     assert errors_of(kind="file", url=f"file://{tmp_path}/drop/in") == {}
     for outside in ("/etc", f"{tmp_path}/drop/way-out"):
         [reason] = errors_of(kind="file", url=f"file://{outside}")["url"]
-        assert "lies outside the folders in SYNCLOG_FILE_ROOTS" in reason
+        assert "is outside the folders in SYNCLOG_FILE_ROOTS" in reason
 
 
 def test_secret_never_comes_back_in_a_page(admin_client):

@@ -82,8 +82,8 @@ def test_run_is_found_by_its_number_whatever_the_period(staff: Client) -> None:
 
     assert numbers(staff, service, q=str(old.pk)) == [old.pk]
     assert f"Run {other.pk} is not a run of this service." in page(staff, service, q=str(other.pk))
-    assert "This is no run number." in page(staff, service, q="order 10045")
-    assert "This is no run number." in page(staff, service, q="9" * 40)
+    assert "Not a run number." in page(staff, service, q="order 10045")
+    assert "Not a run number." in page(staff, service, q="9" * 40)
 
 
 def test_older_pages_follow_the_cursor_without_gap_or_double(
@@ -143,8 +143,8 @@ def test_open_run_can_be_cancelled_from_its_menu(staff: Client) -> None:
 def test_nothing_ran_is_said_in_words(staff: Client) -> None:
     service = make_service()
 
-    assert "Nothing ran in the last 24 hours." in page(staff, service)
-    assert "No such run started in the last hour." in page(staff, service, period="1h", status="failed")
+    assert "No run started in the last 24 hours." in page(staff, service)
+    assert "No matching run started in the last hour." in page(staff, service, period="1h", status="failed")
 
 
 @pytest.mark.parametrize("count", [1, 3])

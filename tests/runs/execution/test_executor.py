@@ -69,7 +69,7 @@ def test_a_run_of_a_missed_slot_says_that_it_is_late(service, minutes, is_said):
 
     ended = execute_run(run.pk, worker="test")
 
-    said = f"The slot was {slot:%Y-%m-%d %H:%M} UTC: the run is late"
+    said = f"The run is late: its slot was {slot:%Y-%m-%d %H:%M} UTC"
     assert [line.message for line in lines(ended) if "late" in line.message] == [said] * is_said
 
 
@@ -212,7 +212,7 @@ def test_a_store_that_fails_does_not_fail_the_run(service, settings, tmp_path):
     assert (run.status, run.pushed_count, run.warning_count) == ("succeeded", 25, 3)
     kept = [line.message for line in lines(run) if line.message.startswith("Pulled")]
     assert len(kept) == 3
-    assert all("json could not be kept: the payload store did not take it" in message for message in kept)
+    assert all("json could not be stored: the payload store failed" in message for message in kept)
 
 
 def test_an_error_of_our_own_ends_the_run_with_its_traceback(service, monkeypatch):
@@ -262,7 +262,7 @@ def test_sync_prints_the_lines_and_ends_with_success(service, capsys):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["nothing"], "There is no service 'nothing'. Known: orders."),
+        (["nothing"], "Unknown service 'nothing'. Known: orders."),
         (["orders", "--option", "page_size=many"], "page_size"),
         (["orders", "--option", "page_size"], "KEY=VALUE"),
     ],

@@ -66,11 +66,11 @@ HANGS = {
     "pull, from SFTP": (mute, "sftp://127.0.0.1:{}/in", "started"),
     "pull, connecting to SFTP": (unreachable, "sftp://127.0.0.1:{}/in", "started"),
     "pull, from S3": (mute, "s3://bucket", "started"),
-    "pull, again": (nullcontext, AWAY, "the next in"),
+    "pull, again": (nullcontext, AWAY, "retry in"),
     "store": (mute, "", "started"),
     "script": (nullcontext, "", "Script called"),
     "push": (mute, "http://127.0.0.1:{}", "Pulled page 1"),
-    "push, again": (nullcontext, AWAY, "the next in"),
+    "push, again": (nullcontext, AWAY, "retry in"),
 }
 
 
@@ -135,7 +135,7 @@ def test_a_timeout_takes_effect_in_every_step(hanging):
     ended = execute_run(run.pk, worker="test")
 
     assert (ended.status, ended.is_complete) == ("failed", True)
-    assert ended.error.startswith("Timed out: the service's limit is 1 s.")
+    assert ended.error.startswith("Timed out: the limit of the service is 1 s.")
     assert time.monotonic() - started < 1 + 10
 
 
@@ -193,9 +193,9 @@ def test_evidence_that_the_store_does_not_take_holds_no_cancelled_run_up(world, 
             world, capture_on_failure=True, max_attempts=20, destination_connection=away
         )
 
-        run, seconds = execute_and_cancel(service, "the next in", trigger=Run.Trigger.SCHEDULE)
+        run, seconds = execute_and_cancel(service, "retry in", trigger=Run.Trigger.SCHEDULE)
 
     assert (run.status, run.is_complete) == ("cancelled", True)
     assert seconds < 10
-    said = LogEntry.objects.filter(run_id=run.pk, message__startswith="Not all payloads that were held back")
+    said = LogEntry.objects.filter(run_id=run.pk, message__startswith="Not all captured payloads are stored")
     assert said.count() == 1

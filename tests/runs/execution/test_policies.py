@@ -1,4 +1,4 @@
-"""What services say about their runs: overlap, automatic retries, and the pause after failures in a row."""
+"""What services say about their runs: overlap, automatic retries, and the pause after consecutive failures."""
 
 import threading
 from datetime import UTC, datetime, timedelta
@@ -94,7 +94,7 @@ def test_a_service_that_cannot_be_planned_keeps_no_other_from_its_time(caplog):
     slots = queue_due_runs(SLOT)
 
     assert [run.service for run in slots.queued] == [healthy]
-    assert f"the slot of the service {broken.slug} could not be queued" in caplog.text
+    assert f"the slot of service {broken.slug} could not be queued" in caplog.text
 
 
 @pytest.mark.parametrize(("overlap", "may_start"), [("queue", False), ("allow", True)])
@@ -159,7 +159,7 @@ def test_a_failed_run_has_one_retry_with_its_switches_and_options(status):
     assert (retry.trigger, retry.attempt, retry.status) == ("retry", 2, "queued")
     assert (retry.stores, retry.options) == (("pull", "push"), {"page_size": 50})
     assert timedelta(seconds=50) < retry.due_at - timezone.now() < timedelta(seconds=70)
-    assert lines(run)[-1] == "It is run again in 60 s: retry 1 of 2"
+    assert lines(run)[-1] == "Retry 1 of 2 in 60 s"
     assert retry.claim("worker") is None, "its time has not come"
 
 
@@ -243,7 +243,7 @@ def test_failures_in_a_row_turn_the_schedule_off():
 
     service.refresh_from_db()
     assert (service.is_active, service.paused_at is not None) == (False, True)
-    assert lines(last)[-1].startswith("The schedule is turned off: 2 runs in a row failed.")
+    assert lines(last)[-1].startswith("Schedule turned off after 2 consecutive failures.")
     assert last.retries.count() == 0, "a paused service waits for a person"
 
 
@@ -266,7 +266,7 @@ def test_turning_the_schedule_on_again_ends_the_pause():
 
 def test_a_run_that_does_not_exist_is_told_in_a_line(caplog):
     assert execute_run(10**9, worker="worker") is None
-    assert "Run 1000000000 was to be executed, but there is no such run" in caplog.text
+    assert "Run 1000000000 cannot be executed: not found" in caplog.text
 
 
 def test_a_database_that_is_away_at_claim_time_leaves_the_run_queued(caplog, monkeypatch):
@@ -280,7 +280,7 @@ def test_a_database_that_is_away_at_claim_time_leaves_the_run_queued(caplog, mon
     assert execute_run(run.pk, worker="worker") is None
     run.refresh_from_db()
     assert run.status == "queued"
-    assert "the database cannot be reached (OperationalError)" in caplog.text
+    assert "the database is unreachable (OperationalError)" in caplog.text
 
 
 def test_a_spool_that_cannot_be_written_fails_the_run_and_says_so(settings, tmp_path):
@@ -291,5 +291,5 @@ def test_a_spool_that_cannot_be_written_fails_the_run_and_says_so(settings, tmp_
     ended = execute_run(run.pk, worker="here:1")
 
     assert (ended.status, ended.is_complete, ended.error_sequence) == ("failed", True, 1)
-    assert ended.error == "The log's spool on here:1 cannot be written: Not a directory"
+    assert ended.error == "The log spool on here:1 cannot be written: Not a directory"
     assert lines(run) == [ended.error]

@@ -90,7 +90,7 @@ def test_a_page_that_the_options_of_today_cannot_read_fails_the_run_in_words(ser
     replay = execute(service, replay_of=original)
 
     assert replay.status == "failed"
-    assert "The JMESPath “data.items” finds no list in pull-page-00001.json, stored by run" in replay.error
+    assert "The JMESPath “data.items” matches no list in pull-page-00001.json, stored by run" in replay.error
 
 
 def test_a_page_that_expires_before_its_run_fails_it_in_words(service):
@@ -115,11 +115,11 @@ def refusal(service, original):
 
 
 def test_a_run_of_another_service_is_refused(service):
-    assert refusal(service, make_run()).endswith("is of another service.")
+    assert refusal(service, make_run()).endswith("belongs to another service.")
 
 
 def test_a_run_that_goes_on_is_refused(service):
-    assert refusal(service, make_run(service, status="running")).endswith("is still going on.")
+    assert refusal(service, make_run(service, status="running")).endswith("is still open.")
 
 
 def test_a_run_without_stored_pages_is_refused(service):
@@ -156,5 +156,5 @@ def test_a_payload_beyond_the_limit_is_not_kept_and_its_line_says_so(service, se
     assert ("pull-page-00003.json", "stored") in kept
     assert [name for name, status in kept if status == "stored"] == ["pull-page-00003.json"]
     said = [message for message in messages(run) if message.startswith("Pulled page 1")]
-    assert "pull-page-00001.json could not be kept: it is larger than" in said[0]
+    assert "pull-page-00001.json could not be stored: it is larger than" in said[0]
     assert "SYNCLOG_MAX_PAYLOAD_MIB" in said[0]

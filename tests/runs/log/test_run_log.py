@@ -140,8 +140,8 @@ def test_a_faulty_logging_call_is_stored_not_raised(claimed, monkeypatch):
         log.seal()
 
     first, second = (line[3] for line in stored(run))
-    assert first.startswith("%d of %d [the arguments do not fit:")
-    assert second == "%(count)d lines [the arguments do not fit: 'count']"
+    assert first.startswith("%d of %d [invalid arguments:")
+    assert second == "%(count)d lines [invalid arguments: 'count']"
 
 
 def test_lines_of_other_threads_stay_out(claimed):

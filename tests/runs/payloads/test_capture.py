@@ -67,7 +67,7 @@ def test_failed_run_keeps_what_passed_through_it_at_its_lines(service, trigger):
         assert stream.read() == RECORDS
     line = LogEntry.objects.get(run=run, sequence=pulled.sequence)
     assert line.message.startswith("Pulled page 1")
-    assert run.log_entries.filter(message__contains="2 payloads that were held back are kept").exists()
+    assert run.log_entries.filter(message__contains="failures or warnings: 2, each at its line").exists()
     assert lines_after(run, pulled.sequence - 1, 1)[0].payloads == (pulled,)
     assert held_back() == []
 
@@ -123,7 +123,7 @@ def test_oldest_are_dropped_beyond_the_budget_and_that_is_said(service, settings
     store_captured(run)
 
     assert [payload.name for payload in run.payloads.order_by("sequence")] == ["page-3", "page-4"]
-    assert "the first 2 are gone" in caplog.text
+    assert "The first 2 captured payloads were dropped" in caplog.text
 
 
 def test_interrupted_keeping_is_taken_up_and_doubles_nothing(service, monkeypatch):
@@ -247,4 +247,4 @@ def test_store_that_is_away_costs_the_payloads_and_not_the_run(service, monkeypa
     run = run_of(service, "def transform(records):\n    fail('no')")
 
     assert run.status == "failed"
-    assert run.log_entries.filter(message__contains="could not be kept").count() == 2
+    assert run.log_entries.filter(message__contains="could not be stored").count() == 2

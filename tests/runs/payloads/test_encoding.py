@@ -110,7 +110,7 @@ def test_upload_and_download_take_constant_memory(store, settings, block, encodi
 def test_object_that_is_shorter_than_what_was_sent_is_not_kept(store, monkeypatch):
     monkeypatch.setattr(storage, "object_size", lambda key: store.size(key) - 1)
 
-    with pytest.raises(PayloadNotStored, match="has not all of it"):
+    with pytest.raises(PayloadNotStored, match="has not received all of it"):
         keep(ORDERS)
 
     [payload] = Payload.objects.all()
@@ -144,7 +144,7 @@ def test_upload_that_ends_after_its_run_is_not_kept(store, monkeypatch):
 
     monkeypatch.setattr(storage, "object_size", end_run)
 
-    with pytest.raises(PayloadNotStored, match="the run had ended"):
+    with pytest.raises(PayloadNotStored, match="the run ended before"):
         keep(ORDERS)
 
     [payload] = Payload.objects.with_state()

@@ -131,7 +131,7 @@ def test_hold_is_told_in_the_history(user):
     until = f"{now + 7 * DAY:%Y-%m-%d %H:%M %Z}"
     assert list(entries) == [
         (user.pk, str(run.pk), f"Held until {until}: Audit 12"),
-        (user.pk, str(run.pk), "Released from its hold"),
+        (user.pk, str(run.pk), "Hold released"),
     ]
 
 

@@ -118,7 +118,7 @@ def test_command_and_task_say_what_they_found(store, capsys):
     age(hours=2)
 
     call_command("reconcile_payloads", "--dry-run")
-    assert "1 rows without an object would be marked as lost" in capsys.readouterr().out
+    assert "1 payloads without an object would be marked as lost" in capsys.readouterr().out
     tasks.reconcile_payloads()
 
     assert Tick.objects.get(pk="reconcile_payloads").outcome == {

@@ -66,7 +66,7 @@ def lines(run):
 
 
 def close_elsewhere():
-    """In a thread, because this one works for the run."""
+    """In a thread, because this one expires in the run."""
     try:
         close_lost_runs(worker="here:2")
     finally:
@@ -82,7 +82,7 @@ def test_a_torn_line_is_left_out_and_what_was_shipped_before_is_not_doubled(run)
     assert close_lost_runs(worker="here:2") == 1
 
     assert lines(run)[:2] == ["shipped", "only spooled"]
-    assert lines(run)[2].startswith("Run lost: its worker here:1 has not been heard from")
+    assert lines(run)[2].startswith("Run lost: its worker here:1 sent no heartbeat for too long")
     assert (run.status, run.is_complete, run.warning_count, run.error_count) == ("lost", True, 1, 2)
     assert (run.error, run.error_sequence) == ("only spooled", 2)
     assert run.retries.count() == 1
@@ -108,7 +108,7 @@ def test_a_worker_starts_also_where_the_database_is_away(monkeypatch, caplog):
 
     tasks.close_runs_of_dead_workers()
 
-    assert "Lost runs wait for the next sweep" in caplog.text
+    assert "Lost runs wait" in caplog.text
 
 
 def test_the_checksum_covers_the_closing_lines_too(run):
@@ -133,9 +133,9 @@ def test_a_run_closed_elsewhere_admits_that_lines_may_be_missing_and_gets_them_l
 
     close_lost_runs(worker="there:1")
 
-    assert [message[:8] for message in lines(run)] == ["shipped", "Run lost", "It is ru"]
+    assert [message[:8] for message in lines(run)] == ["shipped", "Run lost", "Retry 1 "]
     assert (run.is_complete, run.lost_line_count) == (False, 0)
-    assert run.lost_reason == "its last lines may be on here; they are added once a worker starts there"
+    assert run.lost_reason == "its last lines may be on here; they are added when a worker starts there"
 
     kept.rename(Spool(run.pk).path)
     spooled(run, "late one", "late two", first=2, level=Level.ERROR)
@@ -143,7 +143,7 @@ def test_a_run_closed_elsewhere_admits_that_lines_may_be_missing_and_gets_them_l
     ship_leftover_spools()
 
     assert lines(run)[3:] == [
-        "2 lines that the worker had logged before came late, and follow here",
+        "2 lines arrived late from the worker and follow here",
         "late one",
         "late two",
     ]
@@ -177,7 +177,7 @@ def test_a_spool_that_is_gone_is_said(run):
     assert (run.status, run.is_complete, run.lost_reason) == (
         "lost",
         False,
-        "the spool of its worker is gone",
+        "the spool of its worker is missing",
     )
 
 
@@ -201,7 +201,7 @@ def test_a_worker_that_was_only_stopped_loses_no_line(run):
     assert messages[0] == "before the stop"
     assert messages[1].startswith("Run lost")
     assert messages[3:] == [
-        "1 line that the worker had logged before came late, and follow here",
+        "1 line arrived late from the worker and follow here",
         "after it woke up",
     ]
     assert (run.status, run.is_complete, spooled_runs()) == ("succeeded", True, [])
@@ -224,7 +224,7 @@ def test_a_run_whose_end_could_not_be_written_keeps_its_true_status(run, monkeyp
 
     assert lines(run) == [
         "done",
-        "The end of the run was written late, by here:2: the database had been away",
+        "The end of the run was written late by here:2, because the database had been away",
     ]
     assert (run.status, run.pulled_count, run.pushed_count) == ("succeeded", 7, 7)
     assert (run.is_complete, run.error_count, run.retries.count()) == (True, 0, 0)
@@ -273,7 +273,7 @@ def test_a_damaged_spool_is_set_aside_and_its_run_is_closed(run, outgrown):
 
     assert lines(run)[0].startswith("Run lost")
     assert (run.status, run.is_complete) == ("lost", False)
-    assert run.lost_reason == "the spool on here is damaged, and kept there"
+    assert run.lost_reason == "the spool on here is damaged and was renamed"
     assert Spool(run.pk).path.with_suffix(".unreadable").read_bytes() == b"no line of a spool\n"
     assert spooled_runs() == []
 
@@ -299,7 +299,7 @@ def test_the_spool_of_a_run_that_is_no_more_goes_not_without_a_word(caplog):
 
     ship_leftover_spools()
 
-    assert f"A spool of 2 lines is of run {pk}, which is no more" in caplog.text
+    assert f"A spool of 2 lines belongs to run {pk}, which does not exist" in caplog.text
     assert spooled_runs() == []
 
 

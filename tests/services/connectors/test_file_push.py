@@ -63,7 +63,7 @@ def test_csv_has_the_fields_of_the_first_record_as_they_are(root):
     [
         ([{"a": 1}, {"a": 1, "b": 2}], r"a\.csv: record 2 has the fields b"),
         ([{"a": 1}, [1]], r"a\.csv: record 2 has no fields"),
-        ([{"a": "\ud800"}], r"a\.csv: record 1 holds half a character"),
+        ([{"a": "\ud800"}], r"a\.csv: record 1 contains a lone surrogate"),
     ],
 )
 def test_record_that_csv_cannot_hold_is_told_and_no_file_is_left(root, records, reason):
@@ -119,7 +119,7 @@ def test_no_records_make_no_file(root):
     "path", ["../a.json", "/a.json", "x/../../a.json", "{run}/../../../a.json", "%2e%2e/a.json"]
 )
 def test_path_that_leaves_the_connection_is_refused(root, path):
-    with pytest.raises(ConnectorError, match="The destination of the service tested is not usable: path"):
+    with pytest.raises(ConnectorError, match="The destination of service tested is invalid: path"):
         push(connection_to(f"file://{root}"), {"path": path}, PAGES)
 
     assert files_in(root.parent) == []

@@ -47,7 +47,7 @@ def test_answer_of_3_gb_is_told_and_does_not_fill_the_memory(settings, peak, len
 
     with (
         serving(lambda asked: Reply(200, endless_bytes(), headers)) as web,
-        pytest.raises(ConnectorError, match=r"more than 2 MiB.*SYNCLOG_MAX_RESPONSE_MIB"),
+        pytest.raises(ConnectorError, match=r"larger than 2 MiB.*SYNCLOG_MAX_RESPONSE_MIB"),
     ):
         pull(connection_to(web.url), {}, facts_of(max_attempts=3))
 
@@ -63,7 +63,7 @@ def test_small_answer_that_unpacks_to_a_large_one_is_told(settings, peak):
 
     with (
         serving(lambda asked: Reply(200, bomb, headers)) as web,
-        pytest.raises(ConnectorError, match="more than 1 MiB"),
+        pytest.raises(ConnectorError, match="larger than 1 MiB"),
     ):
         pull(connection_to(web.url), {})
 
@@ -76,7 +76,7 @@ def test_broken_compression_is_told():
 
     with (
         serving(lambda asked: Reply(200, broken, headers)) as web,
-        pytest.raises(ConnectorError, match="compressed in a broken way"),
+        pytest.raises(ConnectorError, match="compressed response is damaged"),
     ):
         pull(connection_to(web.url), {})
 
@@ -113,7 +113,7 @@ def test_retry_after_is_kept_and_told(caplog):
 
     assert datetime.now(UTC) - before >= timedelta(seconds=1)
     assert [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING] == [
-        f"GET {web.url}: 429 Too Many Requests: {{}} (attempt 1 of 2, the next in 1.0 s)"
+        f"GET {web.url}: 429 Too Many Requests: {{}} (attempt 1 of 2; retry in 1.0 s)"
     ]
 
 

@@ -169,7 +169,7 @@ def test_attempt_that_fails_after_the_run_was_stopped_is_not_told(caplog):
 
 
 def test_unknown_host_name_is_told():
-    with pytest.raises(ConnectorError, match="the host name is not known"):
+    with pytest.raises(ConnectorError, match="unknown host"):
         pull(connection_to("http://nowhere.invalid"), {})
 
 
@@ -177,7 +177,7 @@ def test_silent_host_is_told_after_the_read_timeout():
     def silent(asked: Asked) -> Reply:
         return Reply(200, (time.sleep(1) or b"" for _ in range(1)), {"Content-Length": "10"})
 
-    with serving(silent) as web, pytest.raises(ConnectorError, match="no answer in time"):
+    with serving(silent) as web, pytest.raises(ConnectorError, match="read timeout"):
         pull(connection_to(web.url, read_timeout=0.3), {})
 
 
@@ -199,7 +199,7 @@ def test_answer_that_breaks_off_is_tried_again():
 def test_answer_that_is_no_json_is_told(body):
     with (
         serving(lambda asked: Reply(200, body, {"Content-Type": "text/html"})) as web,
-        pytest.raises(ConnectorError, match=r"GET http.*\(text/html\) is no JSON"),
+        pytest.raises(ConnectorError, match=r"GET http.*\(text/html\) is not JSON"),
     ):
         pull(connection_to(web.url), {})
 
@@ -247,7 +247,7 @@ def test_paging_that_never_ends_is_told(pagination):
     def endless(asked: Asked) -> Reply:
         return reply_json({"rows": [{"id": 1}] * 100, "next": "again"}, Link="</?again=1>; rel=next")
 
-    with serving(endless) as web, pytest.raises(ConnectorError, match="the paging would never end"):
+    with serving(endless) as web, pytest.raises(ConnectorError, match="the pull would never end"):
         pull(connection_to(web.url), {"records": "rows", "pagination": pagination})
 
     assert len(web.asked) <= 3
@@ -261,7 +261,7 @@ def test_cursors_that_go_round_in_a_circle_are_told():
         return reply_json({"rows": [{"id": current}], "next": f"c{current % 5}"})
 
     options = {"records": "rows", "pagination": {"type": "cursor", "cursor": "next"}}
-    with serving(circling) as web, pytest.raises(ConnectorError, match="the paging would never end"):
+    with serving(circling) as web, pytest.raises(ConnectorError, match="the pull would never end"):
         pull(connection_to(web.url), options)
 
     assert len(web.asked) < 20
@@ -300,7 +300,7 @@ def test_chunked_answer_that_breaks_off_is_told():
     headers = {"Transfer-Encoding": "chunked", "Connection": "close"}
     with (
         serving(lambda asked: Reply(200, iter([b"2\r\n[]\r\n"]), headers)) as web,
-        pytest.raises(ConnectorError, match="the connection failed"),
+        pytest.raises(ConnectorError, match="connection failed"),
     ):
         pull(connection_to(web.url), {})
 

@@ -27,7 +27,7 @@ REFUSED = [
 
 @pytest.mark.parametrize("address", REFUSED)
 def test_link_local_and_metadata_addresses_are_refused(address):
-    with pytest.raises(AddressRefused, match="link-local or cloud-metadata"):
+    with pytest.raises(AddressRefused, match="link-local or cloud metadata"):
         check_address("host", address)
 
 

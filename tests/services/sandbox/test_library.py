@@ -35,13 +35,13 @@ CALLS = [
 
 WRONG_CALLS = [
     ('dates.parse("2026", "%d.%m.%Y")', "does not match format"),
-    ('dates.add("yesterday", days = 1)', "'yesterday' is no date of ISO 8601"),
-    ("dates.add(3, days = 1)", "3 is no date; write it as text"),
+    ('dates.add("yesterday", days = 1)', "'yesterday' is not an ISO 8601 date"),
+    ("dates.add(3, days = 1)", "3 is not a date; write it as text"),
     ('dates.add("2026-01-31", hours = 1)', "has no time to add"),
     ('dates.add("9999-12-31", days = 1)', "out of range"),
     ('regex.find("(", "a")', "unterminated subpattern"),
     ('regex.find("a")', "missing 1 required positional argument: 'text'"),
-    ("hashing.sha256(3)", "3 is no text"),
+    ("hashing.sha256(3)", "3 is not text"),
     ('base64.decode("?")', "Only base64 data is allowed"),
     ('base64.decode("/w==")', "can't decode byte"),
     ('json.decode("[1,")', "EOF while parsing"),

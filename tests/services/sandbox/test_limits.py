@@ -48,7 +48,7 @@ GREEDY = {
     "gigantic list": (HEAD + "    x = [1] * 1000000000000\n", ("too big", " --> script:2:")),
     "endless recursion": (
         "def f(n):\n    return f(n + 1)\n" + HEAD + "    return f(0)\n",
-        ("too many calls inside of each other", "script:2, in f", "more calls …", " --> script:2:"),
+        ("too many nested calls", "script:2, in f", "more calls …", " --> script:2:"),
     ),
     "10 MB of log": (
         HEAD + "    for i in range(10000):\n        log('y' * 1000)\n",

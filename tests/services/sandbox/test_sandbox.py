@@ -13,7 +13,7 @@ UNSOUND = {
         ("Parse error", " --> script:2:"),
     ),
     "unfinished": ("def transform(records):\n    if records:\n\n", ("Parse error", " --> script:2:16")),
-    "no transform": ("x = 1\n", ("the script defines no function transform",)),
+    "no transform": ("x = 1\n", ("the script has no function transform",)),
     "transform is no function": ("x = 1\ntransform = 3\n", ("not a function", " --> script:2:")),
     "no parameter": ("\ndef transform():\n    return []\n", ("must take one parameter", " --> script:2:")),
     "two parameters": ("def transform(a, b):\n    return a\n", ("must take one parameter", "`b`")),
@@ -51,11 +51,11 @@ FAILING = {
     "returns range": ("def transform(records):\n    return [range(3)]\n", ("type range cannot", ":1:")),
     "returns odd keys": (
         "def transform(records):\n    return [{(1, 2): 3}]\n",
-        ("only text for keys", ":1:"),
+        ("keys of a dict must be text", ":1:"),
     ),
     "returns itself": (
         "def transform(records):\n    x = []\n    x.append(x)\n    return x\n",
-        ("holds itself", " --> script:1:"),
+        ("contains itself", " --> script:1:"),
     ),
     "changes a constant": (
         "KEEP = []\ndef transform(r):\n    KEEP.append(1)\n",
@@ -230,7 +230,7 @@ def test_the_check_says_nothing_into_the_log(caplog):
 
 
 def test_an_unknown_level_is_an_error():
-    with pytest.raises(ScriptError, match="no level 'loud'") as error:
+    with pytest.raises(ScriptError, match="unknown level 'loud'") as error:
         transform("def transform(records):\n    log('a', level = 'loud')\n    return []\n")
 
     assert "script:2, in transform" in str(error.value)
