@@ -15,7 +15,7 @@ def test_run_that_is_not_there_is_told_on_a_page(client: Client) -> None:
     response = client.get("/admin/runs/run/4711/log/", headers={"accept-language": "de"})
 
     assert response.status_code == 404
-    assert "Diese Seite gibt es nicht" in response.content.decode()
+    assert "Seite nicht gefunden" in response.content.decode()
     assert 'href="/admin/"' in response.content.decode()
 
 

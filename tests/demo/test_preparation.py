@@ -29,7 +29,7 @@ def test_free_port_stays_free():
 def test_second_start_in_the_same_folder_is_refused(tmp_path):
     with (
         only_one_start(tmp_path / "demo.lock"),
-        pytest.raises(StartError, match="used by a demo that runs already"),
+        pytest.raises(StartError, match="used by another running demo"),
         only_one_start(tmp_path / "demo.lock"),
     ):
         pass
