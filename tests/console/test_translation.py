@@ -87,10 +87,10 @@ def test_pages_speak_german_where_it_is_asked_for_and_english_else(client: Clien
     client.force_login(make_user(is_superuser=True))
     pages = {
         "/admin/services/service/": ("View logs", "Protokolle ansehen"),
-        f"/admin/services/service/{run.service_id}/runs/": ("More details", "Mehr Einzelheiten"),
+        f"/admin/services/service/{run.service_id}/runs/": ("More details", "Weitere Details"),
         f"/admin/services/service/{run.service_id}/run/": (
             "Store pull payloads",
-            "Abgeholte Nutzdaten speichern",
+            "Abgerufene Payloads speichern",
         ),
         "/admin/": ("Running now", "Läuft gerade"),
     }
