@@ -11,7 +11,7 @@ from pathlib import Path
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.csp import CSP
 
-from config.broker import REDIS, transport_options
+from config.broker import REDIS, cache, transport_options
 from config.environment import (
     absolute_folders,
     database,
@@ -176,7 +176,7 @@ SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if _BEHIND_TLS els
 
 # --- API --------------------------------------------------------------------------------------------------
 
-# Requests a minute in one web process before 429; 0 = no limit.
+# Requests per minute before 429; 0 = no limit.
 API_TOKEN_RATE = whole("SYNCLOG_API_TOKEN_RATE", 6000, least=0, most=10**9)
 API_ADDRESS_RATE = whole("SYNCLOG_API_ADDRESS_RATE", 30_000, least=0, most=10**9)
 # The same for invalid tokens from one address.
@@ -222,6 +222,7 @@ SPECTACULAR_SETTINGS = {
 # --- Celery -----------------------------------------------------------------------------------------------
 
 CELERY_BROKER_URL = text("CELERY_BROKER_URL", "filesystem://localhost")
+CACHES = {"default": cache(CELERY_BROKER_URL)}
 CELERY_BROKER_TRANSPORT_OPTIONS = transport_options(CELERY_BROKER_URL, DATA_DIR / "broker")
 # A message that is not acknowledged when Redis restarts ends the worker: kombu can neither acknowledge it later nor
 # return it. The database knows which runs wait, so messages are acknowledged early; without prefetching no worker

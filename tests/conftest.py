@@ -8,11 +8,11 @@ from typing import NoReturn
 import pytest
 from botocore.config import Config as BotoConfig
 from django.conf import settings as django_settings
+from django.core.cache import cache
 from django.test import override_settings
 from django.utils import translation
 from pytest_django import Settings
 
-from apps.api.throttling import counter
 from tests.servers import RedisServer, S3Server
 
 _MISSING = "is not installed"
@@ -127,6 +127,6 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 
 @pytest.fixture(autouse=True)
-def nobody_has_asked_yet() -> None:
-    """The throttles' counts are those of the process, which has other tests behind it."""
-    counter.clear()
+def no_requests_counted() -> None:
+    """Clears the request counts of the rate limits, which earlier tests of this process left in the cache."""
+    cache.clear()

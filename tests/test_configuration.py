@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from config.broker import cache
+
 ROOT = Path(__file__).resolve().parent.parent
 
 WRONG = {
@@ -212,3 +214,20 @@ def test_ci_run_is_sound_and_runs_both_parts():
 
     assert os.access(script, os.X_OK)
     assert "export CI=true" in script.read_text()
+
+
+@pytest.mark.parametrize(
+    ("broker_url", "location"),
+    [
+        ("filesystem://localhost", None),
+        ("amqp://localhost", None),
+        ("redis://:secret@redis:6379/1", "redis://:secret@redis:6379/1"),
+        ("redis://first/0;redis://second/0", "redis://first/0"),
+        ("rediss://redis/0?ssl_cert_reqs=CERT_NONE", "rediss://redis/0?ssl_cert_reqs=none"),
+    ],
+)
+def test_cache_is_the_redis_of_the_broker_or_memory(broker_url, location):
+    options = cache(broker_url)
+
+    assert options.get("LOCATION") == (location and [location])
+    assert ("RedisCache" in options["BACKEND"]) == (location is not None)
