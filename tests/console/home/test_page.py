@@ -101,7 +101,9 @@ def test_paused_service_stands_once_beside_its_failure_where_there_is_one(staff:
     text = page(staff)
 
     assert text.count(">Tired</a>") == text.count(">Mended by hand</a>") == text.count(">Well</a>") == 1
-    assert text.index("No iban") < text.index("after 3 consecutive failures") < text.index(">Mended by hand</a>")
+    assert (
+        text.index("No iban") < text.index("after 3 consecutive failures") < text.index(">Mended by hand</a>")
+    )
     assert "1 service failing · 2 schedules disabled" in text
 
 
