@@ -183,13 +183,13 @@ API_ADDRESS_RATE = whole("SYNCLOG_API_ADDRESS_RATE", 30_000, least=0, most=10**9
 API_FAILURE_RATE = whole("SYNCLOG_API_FAILURE_RATE", 120, least=0, most=10**9)
 
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["apps.api.authentication.TokenAuthentication"],
-    "DEFAULT_PERMISSION_CLASSES": ["apps.api.permissions.TokenHasScope"],
+    "DEFAULT_AUTHENTICATION_CLASSES": ["apps.api.tokens.authentication.TokenAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["apps.api.tokens.permissions.TokenHasScope"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
-    "DEFAULT_FILTER_BACKENDS": ["apps.api.filters.ListFilterBackend"],
+    "DEFAULT_FILTER_BACKENDS": ["apps.api.queries.filters.ListFilterBackend"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "EXCEPTION_HANDLER": "apps.api.problems.problem_response",
+    "EXCEPTION_HANDLER": "apps.api.http.problems.handle_exception",
     "DATETIME_FORMAT": "%Y-%m-%dT%H:%M:%S.%fZ",
 }
 SPECTACULAR_SETTINGS = {
@@ -211,11 +211,11 @@ SPECTACULAR_SETTINGS = {
         "RunStatus": "apps.runs.models.Run.Status",
         "RunTrigger": "apps.runs.models.Run.Trigger",
         "PayloadKind": "apps.runs.models.Payload.Kind",
-        "PayloadStatus": "apps.api.serializers.PAYLOAD_STATES",
-        "ReportedStatus": "apps.api.reported_lines.ENDS",
+        "PayloadStatus": "apps.api.serializers.payloads.PAYLOAD_STATES",
+        "ReportedStatus": "apps.api.serializers.reports.FINAL_STATUSES",
         "ServiceKind": "apps.services.models.Service.Kind",
-        "LogLevel": "apps.api.serializers.LEVEL_NAMES",
-        "LogStep": "apps.api.serializers.STEP_NAMES",
+        "LogLevel": "apps.api.serializers.log.LEVEL_NAMES",
+        "LogStep": "apps.api.serializers.log.STEP_NAMES",
     },
 }
 

@@ -12,5 +12,5 @@ urlpatterns = [
     path("readyz", readyz),
 ]
 
-handler400 = "apps.api.views.errors.bad_request"
-handler500 = "apps.api.views.errors.server_error"
+handler400 = "apps.api.http.error_handlers.bad_request"
+handler500 = "apps.api.http.error_handlers.server_error"

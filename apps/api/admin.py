@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from django.contrib import admin, messages
@@ -16,9 +17,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_POST
 
-from apps.api.forms import TokenForm
-from apps.api.lifetimes import expiry
 from apps.api.models import ApiToken
+from apps.api.tokens.form import TokenForm
 
 _STATES = {
     "active": gettext_lazy("Active"),
@@ -28,8 +28,8 @@ _STATES = {
     "user_inactive": gettext_lazy("User is not active"),
 }
 _ADD_FIELDS = ("name", "user", "scopes", "services", "days")
-_FACTS = (
-    "begins_with",
+_READONLY_FIELDS = (
+    "prefix_text",
     "user",
     "scope_names",
     "service_names",
@@ -49,7 +49,7 @@ class ApiTokenAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # It takes no 
     list_display = (
         "name",
         "state_name",
-        "begins_with",
+        "prefix_text",
         "user",
         "scope_names",
         "created_at",
@@ -71,7 +71,7 @@ class ApiTokenAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # It takes no 
         return tokens if user.is_superuser else tokens.filter(user=user)
 
     def has_delete_permission(self, request: HttpRequest, obj: ApiToken | None = None) -> bool:
-        """A token that was used stays as a record; it can be revoked."""
+        """Only an unused token can be deleted; a used one stays as a record and can be revoked."""
         return super().has_delete_permission(request, obj) and (obj is None or obj.last_used_at is None)
 
     def get_actions(
@@ -94,16 +94,16 @@ class ApiTokenAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # It takes no 
         return form
 
     def get_fields(self, request: HttpRequest, obj: ApiToken | None = None) -> Any:
-        return _ADD_FIELDS if obj is None else ("name", *_FACTS)
+        return _ADD_FIELDS if obj is None else ("name", *_READONLY_FIELDS)
 
     def get_readonly_fields(self, request: HttpRequest, obj: ApiToken | None = None) -> Any:
-        return () if obj is None else _FACTS
+        return () if obj is None else _READONLY_FIELDS
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         if change:
             obj.save(update_fields=["name"])
             return
-        obj.expires_at = expiry(form.cleaned_data["days"], timezone.now())
+        obj.expires_at = timezone.now() + timedelta(days=form.cleaned_data["days"])
         obj.secret = obj.set_new_secret()
         obj.save()
 
@@ -168,7 +168,7 @@ class ApiTokenAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # It takes no 
     # --- Columns ---
 
     @admin.display(description=gettext_lazy("prefix"))
-    def begins_with(self, token: ApiToken) -> str:
+    def prefix_text(self, token: ApiToken) -> str:
         return f"{token.prefix}…"
 
     @admin.display(description=gettext_lazy("scopes"))

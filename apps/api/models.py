@@ -18,14 +18,17 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.services.models import Service
 
-# Recognizable for secret scanners: prefix, 256 random bits in base 62, CRC-32 of both in base 62.
+# Format of a token, which secret scanners recognize: prefix, 256 random bits in base 62, CRC-32 of both in base 62.
 PREFIX = "synclog_"
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _RANDOM_LENGTH = 43
 _CHECKSUM_LENGTH = 6
-MAX_LIFETIME = timedelta(days=365)
-# Time before expiry during which responses announce it.
-WARNING_TIME = timedelta(days=14)
+# Without run:report and metrics:read, which few tokens need.
+DEFAULT_SCOPES = ["run:read", "run:start", "payload:read"]
+DEFAULT_DAYS = 90
+MAX_DAYS = 365
+# Time before the expiry during which responses announce it.
+_EXPIRY_NOTICE = timedelta(days=14)
 
 
 def new_secret() -> str:
@@ -45,7 +48,7 @@ def is_well_formed(secret: str) -> bool:
 
 
 def digest(secret: str) -> str:
-    """SHA-256 in hexadecimal, which is stored. 256 random bits need neither salt nor stretching."""
+    """SHA-256 in hexadecimal, which is stored. 256 random bits need no salt and no slow hash."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
@@ -56,8 +59,8 @@ def _checksum(body: str) -> str:
 def _base62(number: int, length: int) -> str:
     digits = []
     for _position in range(length):
-        number, rest = divmod(number, 62)
-        digits.append(_DIGITS[rest])
+        number, remainder = divmod(number, 62)
+        digits.append(_DIGITS[remainder])
     return "".join(reversed(digits))
 
 
@@ -77,7 +80,7 @@ class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
                 When(revoked_at__isnull=False, then=Value("revoked")),
                 When(expires_at__lte=Now(), then=Value("expired")),
                 When(user__is_active=False, then=Value("user_inactive")),
-                When(expires_at__lte=Now() + WARNING_TIME, then=Value("expiring")),
+                When(expires_at__lte=Now() + _EXPIRY_NOTICE, then=Value("expiring")),
                 default=Value("active"),
                 output_field=models.CharField(),
             )
@@ -85,7 +88,7 @@ class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
 
 
 class ApiToken(models.Model):
-    """A named API key of one user. Only its digest is stored, so it is shown once."""
+    """API key of one user. Only its digest is stored, so it is shown once."""
 
     class Scope(models.TextChoices):
         RUN_READ = "run:read", _("Read services, runs and logs")
@@ -145,7 +148,7 @@ class ApiToken(models.Model):
 
         Raises ValueError for a lifetime of more than a year.
         """
-        if expires_at > timezone.now() + MAX_LIFETIME + timedelta(minutes=1):
+        if expires_at > timezone.now() + timedelta(days=MAX_DAYS, minutes=1):
             raise ValueError("A token is valid for at most one year.")
         token = cls(user=user, name=name, scopes=sorted(scopes), expires_at=expires_at)
         secret = token.set_new_secret()
@@ -167,10 +170,10 @@ class ApiToken(models.Model):
     @property
     def expires_soon(self) -> bool:
         """Whether responses announce the expiry."""
-        return self.expires_at - timezone.now() < WARNING_TIME
+        return self.expires_at - timezone.now() < _EXPIRY_NOTICE
 
-    def touch(self, address: str | None) -> None:
-        """Records the use, at most once a minute; without a change it costs no query."""
+    def record_use(self, address: str | None) -> None:
+        """Records time and address of the last use, at most once a minute per address; otherwise no query."""
         minute_ago = timezone.now() - timedelta(minutes=1)
         if self.last_used_at and self.last_used_at > minute_ago and self.last_used_from == address:
             return
@@ -178,7 +181,7 @@ class ApiToken(models.Model):
 
 
 class ApiTokenService(models.Model):
-    """A service that a token is limited to. It outlives the service: otherwise the token would become unlimited."""
+    """A service that a token is limited to. The row outlives the service; without it the token would be unlimited."""
 
     token = models.ForeignKey(ApiToken, models.CASCADE, related_name="+")
     service = models.ForeignKey(Service, models.SET_NULL, null=True, related_name="+")

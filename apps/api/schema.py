@@ -1,4 +1,4 @@
-"""Extensions of the OpenAPI description."""
+"""Extensions of drf-spectacular, which generates the OpenAPI description."""
 
 from __future__ import annotations
 
@@ -9,21 +9,37 @@ from drf_spectacular.extensions import (
     OpenApiSerializerExtension,
     OpenApiSerializerFieldExtension,
 )
+from rest_framework import serializers
 
-from apps.api.problems import CONTENT_TYPE
-from apps.api.serializers import ProblemSerializer
+from apps.api.http.problems import CONTENT_TYPE
 
-# Any route may return these.
-_ANYWHERE = (401, 403, 429)
+# Statuses of the problems that every route may return.
+_COMMON_STATUSES = (401, 403, 429)
 
 
-def answers(*problems: int) -> dict[tuple[int, str], Any]:
-    """Problems that a route may return, for `extend_schema(responses=…)`; 401, 403 and 429 are added."""
-    return {(status, CONTENT_TYPE): ProblemSerializer for status in sorted({*_ANYWHERE, *problems})}
+class ProblemSerializer(serializers.Serializer[Any]):
+    """An error (RFC 9457)."""
+
+    type = serializers.CharField(help_text="URI of the kind of problem; about:blank = see the status.")
+    title = serializers.CharField()
+    status = serializers.IntegerField()
+    detail = serializers.CharField()
+    errors = serializers.DictField(  # type: ignore[assignment]
+        child=serializers.ListField(child=serializers.CharField()),
+        required=False,
+        help_text="Errors by field or parameter.",
+    )
+    expected_sequence = serializers.IntegerField(required=False, help_text="Number of the next line.")
+    run_status = serializers.CharField(required=False, help_text="Status of the run.")
+
+
+def problem_responses(*statuses: int) -> dict[tuple[int, str], Any]:
+    """Error responses of a route for `extend_schema(responses=…)`; 401, 403 and 429 are added."""
+    return {(status, CONTENT_TYPE): ProblemSerializer for status in sorted({*_COMMON_STATUSES, *statuses})}
 
 
 class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
-    target_class = "apps.api.authentication.TokenAuthentication"
+    target_class = "apps.api.tokens.authentication.TokenAuthentication"
     name = "bearer"
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
@@ -36,7 +52,7 @@ class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
 
 
 class StrictSerializerSchema(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]
-    target_class = "apps.api.serializers.StrictSerializer"
+    target_class = "apps.api.serializers.fields.StrictSerializer"
     match_subclasses = True
 
     def map_serializer(self, auto_schema: Any, direction: Any) -> dict[str, Any]:
@@ -45,7 +61,7 @@ class StrictSerializerSchema(OpenApiSerializerExtension):  # type: ignore[no-unt
 
 
 class MultipleChoiceFieldSchema(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
-    target_class = "apps.api.fields.MultipleChoiceField"
+    target_class = "apps.api.serializers.fields.MultipleChoiceField"
 
     def map_serializer_field(self, auto_schema: Any, direction: Any) -> dict[str, Any]:
         return {"type": "array", "items": {"type": "string", "enum": list(self.target.choices)}}

@@ -4,18 +4,18 @@ from django.urls import URLPattern, URLResolver, path, re_path, register_convert
 from drf_spectacular.views import SpectacularAPIView
 
 import apps.api.schema  # noqa: F401 - registers the extensions of drf-spectacular
-from apps.api.file_names import RestOfPathConverter
+from apps.api.http.error_handlers import not_found
+from apps.api.http.file_names import RestOfPathConverter
 from apps.api.views.docs import docs
 from apps.api.views.download import DownloadView
-from apps.api.views.errors import not_found
-from apps.api.views.logs import LogNdjsonView, LogTextView
+from apps.api.views.log import LogNdjsonView, LogTextView
 from apps.api.views.metrics import MetricsView
 from apps.api.views.payloads import PayloadViewSet
 from apps.api.views.reports import FinishView, ReportedPayloadView, RunLogView
 from apps.api.views.runs import RunViewSet
 from apps.api.views.services import ServiceViewSet
 
-register_converter(RestOfPathConverter, "anything")
+register_converter(RestOfPathConverter, "rest")
 
 app_name = "api"
 urlpatterns: list[URLPattern | URLResolver] = [
@@ -31,7 +31,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("v1/runs/<int:pk>/log.txt", LogTextView.as_view(), name="run-log-txt"),
     path("v1/runs/<int:pk>/log.ndjson", LogNdjsonView.as_view(), name="run-log-ndjson"),
     path(
-        "v1/runs/<int:pk>/payloads/<str:kind>/<anything:name>",
+        "v1/runs/<int:pk>/payloads/<str:kind>/<rest:name>",
         ReportedPayloadView.as_view(),
         name="run-payload",
     ),

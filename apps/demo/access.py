@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import secrets
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from apps.api.lifetimes import MAX_DAYS, expiry
-from apps.api.models import ApiToken, digest
+from apps.api.models import MAX_DAYS, ApiToken, digest
 
 USERNAME = "demo"
 TOKEN_NAME = "demo"  # noqa: S105 - the name of a token is no secret
@@ -53,9 +53,8 @@ def _token(user: User, kept: str | None) -> str:
     if kept and ApiToken.objects.usable().filter(user=user, digest=digest(kept)).exists():
         return kept
     scopes = [str(scope) for scope in ApiToken.Scope]
-    _row, token = ApiToken.issue(
-        user=user, name=TOKEN_NAME, scopes=scopes, expires_at=expiry(MAX_DAYS, timezone.now())
-    )
+    expires_at = timezone.now() + timedelta(days=MAX_DAYS)
+    _row, token = ApiToken.issue(user=user, name=TOKEN_NAME, scopes=scopes, expires_at=expires_at)
     return token
 
 

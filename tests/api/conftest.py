@@ -29,7 +29,7 @@ def service(db: Any) -> Service:
 def client(db: Any) -> Client:
     """With the token of a superuser, used once before, so that its use is noted already."""
     token, secret = make_token()
-    token.touch("127.0.0.1")
+    token.record_use("127.0.0.1")
     return client_of(secret)
 
 

@@ -10,7 +10,7 @@ from django.urls import get_resolver, resolve
 from django.utils import timezone
 
 from apps.api.models import ApiToken, new_secret
-from apps.api.permissions import TokenHasScope
+from apps.api.tokens.permissions import TokenHasScope
 from tests.api.conftest import body_of, client_of
 from tests.factories import make_payload, make_run, make_service, make_token, make_user
 

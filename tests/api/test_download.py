@@ -10,7 +10,7 @@ from django.core.files.storage import storages
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from apps.api.file_names import download_name, media_type
+from apps.api.http.file_names import download_name, media_type
 from apps.runs.models import Payload, Run
 from tests.api.conftest import body_of
 from tests.factories import make_payload, make_run

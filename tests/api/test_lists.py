@@ -9,7 +9,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from apps.api.pagination import Cursor
+from apps.api.queries.pagination import Cursor
 from apps.runs.models import Payload, Run
 from tests.api.conftest import client_of
 from tests.factories import make_log_entries, make_payload, make_run, make_service, make_token, make_user
@@ -272,7 +272,7 @@ def test_cursor_that_somebody_made_up_is_400(client, path, key):
 def test_cursor_says_nothing_of_what_is_not_yours(service):
     hidden = make_service(slug="zzz")
     client = client_of(make_token(services=[service])[1])
-    cursor = Cursor(str(hidden.pk), is_back=True).encode()
+    cursor = Cursor(str(hidden.pk), is_backward=True).encode()
 
     response = client.get("/api/v1/services/", {"cursor": cursor})
 

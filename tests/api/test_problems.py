@@ -10,8 +10,8 @@ from django.test import Client
 from rest_framework.exceptions import NotFound, Throttled
 from rest_framework.exceptions import ValidationError as ApiValidationError
 
-from apps.api.problems import problem_response
-from apps.api.views.errors import server_error
+from apps.api.http.error_handlers import server_error
+from apps.api.http.problems import handle_exception
 from tests.factories import make_run
 
 
@@ -134,7 +134,7 @@ def test_database_that_is_away_is_503(client, monkeypatch):
     ],
 )
 def test_validation_errors_are_told_by_field(error, errors):
-    response = problem_response(error, {})
+    response = handle_exception(error, {})
 
     assert response.status_code == 400
     assert json_of(response)["errors"] == errors
@@ -144,11 +144,11 @@ def test_validation_errors_are_told_by_field(error, errors):
     ("error", "status"), [(PermissionDenied("No."), 403), (NotFound(), 404), (Throttled(wait=7), 429)]
 )
 def test_other_errors_keep_their_status(error, status):
-    response = problem_response(error, {})
+    response = handle_exception(error, {})
 
     assert response.status_code == status
     assert json_of(response)["status"] == status
 
 
 def test_wait_is_told():
-    assert problem_response(Throttled(wait=7), {})["Retry-After"] == "7"
+    assert handle_exception(Throttled(wait=7), {})["Retry-After"] == "7"

@@ -12,7 +12,7 @@ from django.test import Client
 from django.utils import timezone
 
 from apps.api.models import ApiToken, new_secret
-from apps.api.throttling import MinuteCounter
+from apps.api.tokens.throttling import MinuteCounter
 from config.broker import cache
 from tests.api.conftest import client_of
 from tests.factories import make_token, make_user
@@ -99,7 +99,7 @@ def test_limit_applies_to_each_minute_of_the_clock(settings, monkeypatch):
 def test_processes_count_together_on_redis(redis_server, tmp_path):
     code = (
         "import time; time.time = lambda: 90.0; import django; django.setup();"
-        "from apps.api.throttling import count_failure; print(count_failure('192.0.2.7'))"
+        "from apps.api.tokens.throttling import count_failure; print(count_failure('192.0.2.7'))"
     )
     environment = {
         "DJANGO_SETTINGS_MODULE": "config.settings",
@@ -121,7 +121,7 @@ def test_processes_count_together_on_redis(redis_server, tmp_path):
 @pytest.mark.parametrize("kind", ["closed port", "server that never responds"])
 def test_nothing_is_limited_while_redis_is_unreachable(settings, monkeypatch, caplog, kind):
     # The pause after an outage must not outlast this test.
-    monkeypatch.setattr("apps.api.throttling.counter", MinuteCounter())
+    monkeypatch.setattr("apps.api.tokens.throttling.counter", MinuteCounter())
     settings.API_TOKEN_RATE = 1
     client = client_of(make_token()[1])
     with socket.create_server(("127.0.0.1", 0)) as server:

@@ -191,7 +191,7 @@ def test_several_tokens_are_revoked_at_once(browser, ann):
 def test_token_that_was_used_cannot_be_deleted(browser, ann):
     unused, _secret = make_token(ann)
     used, _secret = make_token(ann)
-    used.touch("127.0.0.1")
+    used.record_use("127.0.0.1")
 
     answers = [
         browser.post(reverse("admin:api_apitoken_delete", args=(token.pk,)), {"post": "yes"}).status_code

@@ -1,4 +1,4 @@
-"""API reference: Swagger UI from our own static files, where every operation can be tried."""
+"""API reference: Swagger UI from our own static files."""
 
 from __future__ import annotations
 
@@ -18,5 +18,5 @@ _POLICY: dict[str, Any] = {**settings.SECURE_CSP, "img-src": [CSP.SELF, "data:"]
 @require_safe
 @csp_override(_POLICY)
 def docs(request: HttpRequest) -> HttpResponse:
-    """Public like the description; it contains no data and stores no token."""
+    """Page of the API reference. It is public: it contains no data and stores no token."""
     return render(request, "api/docs.html")

@@ -18,29 +18,28 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 
-from apps.api.authentication import client_address
-from apps.api.byte_ranges import ByteRange, Unsatisfiable, parse_range
-from apps.api.fields import timestamp
-from apps.api.file_names import download_name, media_type
+from apps.api.http.byte_ranges import ByteRange, Unsatisfiable, parse_range
+from apps.api.http.file_names import download_name, media_type
+from apps.api.http.problems import PayloadUnreadable, PreconditionFailed, RangeNotSatisfiable
 from apps.api.models import ApiToken
-from apps.api.permissions import Requires
-from apps.api.problems import PayloadUnreadable, PreconditionFailed, RangeNotSatisfiable
-from apps.api.schema import answers
+from apps.api.queries.visibility import visible_payloads
+from apps.api.schema import problem_responses
+from apps.api.serializers.fields import format_timestamp
+from apps.api.tokens.authentication import client_address
+from apps.api.tokens.permissions import Requires
 from apps.api.views.base import ApiView
-from apps.api.visibility import visible_payloads
 from apps.runs.models import Payload
 from apps.runs.payloads.audit import AuditedStream, record_direct_read, record_read
 from apps.runs.payloads.reading import PayloadGone, direct_link, open_payload
 
-# Bytes per read if the kernel cannot send the file: from S3, and for a range. A quarter of it takes the server twice
-# the time.
+# Bytes per read where the kernel cannot send the file: from S3, and for a range. Blocks of 256 KiB take twice the CPU.
 _BLOCK_BYTES = 1024 * 1024
 
 
 class DownloadView(ApiView, GenericAPIView[Payload]):
     """Download of a payload."""
 
-    needs = {"get": Requires(ApiToken.Scope.PAYLOAD_READ, ("runs.download_payload",))}
+    required = {"get": Requires(ApiToken.Scope.PAYLOAD_READ, ("runs.download_payload",))}
     queryset = Payload.objects.none()
 
     def get_queryset(self) -> QuerySet[Payload]:
@@ -65,7 +64,7 @@ class DownloadView(ApiView, GenericAPIView[Payload]):
             302: None,
             304: None,
         }
-        | answers(404, 410, 412, 416),
+        | problem_responses(404, 410, 412, 416),
     )
     def get(self, request: Request, pk: Any) -> HttpResponseBase:
         payload: Any = self.get_object()
@@ -84,12 +83,12 @@ class DownloadView(ApiView, GenericAPIView[Payload]):
                     headers=headers | {"Content-Length": str(payload.size)},
                     content_type=media_type(payload.content_type),
                 )
-            return _redirected(request, payload, headers) or _streamed(request, payload, headers)
+            return _redirect(request, payload, headers) or _stream(request, payload, headers)
         except PayloadGone:
             raise _gone(payload) from None
 
 
-def _redirected(request: Request, payload: Payload, headers: Mapping[str, str]) -> HttpResponseBase | None:
+def _redirect(request: Request, payload: Payload, headers: Mapping[str, str]) -> HttpResponseBase | None:
     """Redirect to a presigned URL, if configured and available. Raises PayloadGone."""
     if settings.PAYLOAD_DOWNLOAD != "redirect":
         return None
@@ -104,16 +103,28 @@ def _redirected(request: Request, payload: Payload, headers: Mapping[str, str]) 
     return HttpResponseRedirect(link, headers={"Cache-Control": headers["Cache-Control"]})
 
 
-def _streamed(request: Request, payload: Payload, headers: Mapping[str, str]) -> HttpResponseBase:
+def _stream(request: Request, payload: Payload, headers: Mapping[str, str]) -> HttpResponseBase:
     """The whole payload or the requested range. Raises PayloadGone, RangeNotSatisfiable."""
-    wanted = _range_of(request, payload, headers["ETag"])
+    byte_range = _requested_range(request, payload, headers["ETag"])
     stream = record_read(
         payload,
-        open_payload(payload, first=wanted.first if wanted else 0),
-        expected=wanted.length if wanted else payload.size,
+        open_payload(payload, first=byte_range.first if byte_range else 0),
+        expected=byte_range.length if byte_range else payload.size,
         **_reader(request),
     )
-    return _part(stream, payload, headers, wanted) if wanted else _whole(stream, payload, headers)
+    response = _BlockResponse(
+        _Part(stream, byte_range.length) if byte_range else stream,
+        content_type=media_type(payload.content_type),
+    )
+    for name, value in headers.items():
+        response.headers[name] = value
+    if byte_range:
+        response.status_code = HTTPStatus.PARTIAL_CONTENT
+        response.headers["Content-Length"] = str(byte_range.length)
+        response.headers["Content-Range"] = f"bytes {byte_range.first}-{byte_range.last}/{payload.size}"
+    else:
+        response.headers.setdefault("Content-Length", str(payload.size))
+    return response
 
 
 def _reader(request: Request) -> dict[str, Any]:
@@ -126,9 +137,9 @@ def _headers(payload: Payload) -> dict[str, str]:
         "Accept-Ranges": "bytes",
         "Cache-Control": "private, no-store",
         "Content-Disposition": content_disposition_header(True, download_name(payload.name)) or "attachment",
-        # Its content never runs in a browser.
+        # A browser must not run the content.
         "Content-Security-Policy": "sandbox; default-src 'none'",
-        # The header of RFC 3230, which clients know, and its successor in RFC 9530.
+        # The header of RFC 3230, which clients know; RFC 9530 replaces it by Repr-Digest.
         "Digest": f"sha-256={digest}",
         "ETag": f'"{payload.sha256}"',
         "Repr-Digest": f"sha-256=:{digest}:",
@@ -136,7 +147,7 @@ def _headers(payload: Payload) -> dict[str, str]:
     }
 
 
-def _range_of(request: Request, payload: Payload, etag: str) -> ByteRange | None:
+def _requested_range(request: Request, payload: Payload, etag: str) -> ByteRange | None:
     if request.headers.get("If-Range", etag).strip() != etag:
         return None
     size = payload.size or 0
@@ -150,56 +161,30 @@ def _range_of(request: Request, payload: Payload, etag: str) -> ByteRange | None
 
 
 class _BlockResponse(FileResponse):
-    """Sent by the kernel if stream and server support it (gunicorn), else in blocks."""
+    """File response that the kernel sends if stream and server support it (gunicorn), otherwise in blocks."""
 
     block_size = _BLOCK_BYTES
 
 
 class _Part:
-    """The bytes of a range of a stream that begins with them."""
+    """The first `length` bytes of a stream."""
 
-    def __init__(self, stream: AuditedStream, wanted: ByteRange) -> None:
+    def __init__(self, stream: AuditedStream, length: int) -> None:
         self._stream = stream
-        self._left = wanted.length
+        self._remaining = length
         self.close = stream.close
 
     def read(self, size: int = -1) -> bytes:
-        data = self._stream.read(min(size, self._left) if size >= 0 else self._left)
-        self._left -= len(data)
+        data = self._stream.read(min(size, self._remaining) if size >= 0 else self._remaining)
+        self._remaining -= len(data)
         return data
 
 
-def _whole(stream: AuditedStream, payload: Payload, headers: Mapping[str, str]) -> HttpResponseBase:
-    response = _BlockResponse(stream, content_type=media_type(payload.content_type))
-    response.headers.setdefault("Content-Length", str(payload.size))
-    _add(response, headers)
-    return response
-
-
-def _part(
-    stream: AuditedStream, payload: Payload, headers: Mapping[str, str], wanted: ByteRange
-) -> HttpResponseBase:
-    response = _BlockResponse(
-        _Part(stream, wanted),
-        status=HTTPStatus.PARTIAL_CONTENT,
-        content_type=media_type(payload.content_type),
-    )
-    _add(response, headers)
-    response.headers["Content-Length"] = str(wanted.length)
-    response.headers["Content-Range"] = f"bytes {wanted.first}-{wanted.last}/{payload.size}"
-    return response
-
-
-def _add(response: HttpResponseBase, headers: Mapping[str, str]) -> None:
-    for name, value in headers.items():
-        response.headers[name] = value
-
-
 def _gone(payload: Any) -> PayloadUnreadable:
-    """The error for a payload that can no longer be read. A stored payload is missing from the store."""
+    """The error for a payload that can no longer be read. If its state is `stored`, its object is missing."""
     if payload.state in ("expired", "deleted") and payload.expires_at:
         return PayloadUnreadable(
-            _("The payload expired at %(time)s.") % {"time": timestamp(payload.expires_at)}
+            _("The payload expired at %(time)s.") % {"time": format_timestamp(payload.expires_at)}
         )
     if payload.state == "deleted":
         return PayloadUnreadable(_("The payload was deleted."))

@@ -44,7 +44,7 @@ def readyz(request: HttpRequest) -> HttpResponse:
 def _is_up(name: str, check: Callable[[], Any]) -> bool:
     try:
         check()
-    # Any error means that it is down; details go to the log only.
+    # Details of the error go to the log only, because the page is public.
     except Exception:
         logger.warning("Not ready: the %s is down", name, exc_info=True)
         return False

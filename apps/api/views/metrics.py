@@ -9,16 +9,16 @@ from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 
 from apps.api.models import ApiToken
-from apps.api.permissions import Requires
-from apps.api.schema import answers
+from apps.api.schema import problem_responses
+from apps.api.tokens.permissions import Requires
 from apps.api.views.base import ApiView
 from apps.runs.monitoring.metrics import metrics_text
 
 
 class MetricsView(ApiView):
-    """Metrics over all services, without their names."""
+    """Metrics over all services."""
 
-    needs = {"get": Requires(ApiToken.Scope.METRICS_READ, ("runs.view_run",))}
+    required = {"get": Requires(ApiToken.Scope.METRICS_READ, ("runs.view_run",))}
 
     @extend_schema(
         operation_id="v1_metrics",
@@ -28,7 +28,7 @@ class MetricsView(ApiView):
             "of the payload deletion, the last run of each housekeeping job, and the health checks. They "
             "cover all services, so a token that is limited to services is refused."
         ),
-        responses={(200, "text/plain"): str} | answers(),
+        responses={(200, "text/plain"): str} | problem_responses(),
     )
     def get(self, request: Request) -> HttpResponse:
         if isinstance(request.auth, ApiToken) and request.auth.is_limited:

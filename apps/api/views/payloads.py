@@ -7,14 +7,14 @@ from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.mixins import ListModelMixin, RetrieveModelMixin
 from rest_framework.viewsets import GenericViewSet
 
-from apps.api.filters import PayloadFilter
 from apps.api.models import ApiToken
-from apps.api.pagination import PayloadPagination
-from apps.api.permissions import Requires
-from apps.api.schema import answers
-from apps.api.serializers import PayloadSerializer
+from apps.api.queries.filters import PayloadFilter
+from apps.api.queries.pagination import PayloadPagination
+from apps.api.queries.visibility import visible_payloads
+from apps.api.schema import problem_responses
+from apps.api.serializers.payloads import PayloadSerializer
+from apps.api.tokens.permissions import Requires
 from apps.api.views.base import ApiView
-from apps.api.visibility import visible_payloads
 from apps.runs.models import Payload
 
 _READ = Requires(ApiToken.Scope.PAYLOAD_READ, ("runs.view_payload", "runs.download_payload"))
@@ -24,14 +24,16 @@ _READ = Requires(ApiToken.Scope.PAYLOAD_READ, ("runs.view_payload", "runs.downlo
     list=extend_schema(
         summary="List payloads",
         description="Newest first; the payloads of one run in the order of the log.",
-        responses={200: PayloadSerializer(many=True)} | answers(400),
+        responses={200: PayloadSerializer(many=True)} | problem_responses(400),
     ),
-    retrieve=extend_schema(summary="Get a payload", responses={200: PayloadSerializer} | answers(404)),
+    retrieve=extend_schema(
+        summary="Get a payload", responses={200: PayloadSerializer} | problem_responses(404)
+    ),
 )
 class PayloadViewSet(ApiView, ListModelMixin, RetrieveModelMixin, GenericViewSet[Payload]):
     """Payloads of the services that the token may see."""
 
-    needs = {"list": _READ, "retrieve": _READ}
+    required = {"list": _READ, "retrieve": _READ}
     queryset = Payload.objects.none()
     serializer_class = PayloadSerializer
     pagination_class = PayloadPagination

@@ -17,12 +17,9 @@ from rest_framework.generics import GenericAPIView, get_object_or_404
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from apps.api.fields import WholeNumberField
-from apps.api.file_names import check_name, media_type
-from apps.api.models import ApiToken
-from apps.api.parsers import NDJSON, LinesJSONParser, NdjsonParser, StreamParser
-from apps.api.permissions import Requires
-from apps.api.problems import (
+from apps.api.http.file_names import check_name, media_type
+from apps.api.http.parsers import NDJSON, LinesJSONParser, NdjsonParser, StreamParser
+from apps.api.http.problems import (
     LengthRequired,
     LinesMissing,
     PayloadNameTaken,
@@ -32,24 +29,28 @@ from apps.api.problems import (
     RunIsNotReported,
     RunOfAnotherReporter,
 )
-from apps.api.reported_lines import (
+from apps.api.models import ApiToken
+from apps.api.queries.visibility import visible_payloads, visible_runs
+from apps.api.schema import problem_responses
+from apps.api.serializers.fields import WholeNumberField
+from apps.api.serializers.payloads import PayloadSerializer
+from apps.api.serializers.reports import (
     FinishSerializer,
     ReportedLineSerializer,
     ReportedLinesSerializer,
     ReportedSerializer,
-    reported_lines,
+    parse_lines,
 )
-from apps.api.schema import answers
-from apps.api.serializers import PayloadSerializer, RunSerializer
+from apps.api.serializers.runs import RunSerializer
+from apps.api.tokens.permissions import Requires
 from apps.api.views.base import ApiView
-from apps.api.views.logs import LogView
-from apps.api.visibility import visible_payloads, visible_runs
+from apps.api.views.log import LogView
 from apps.runs.models import Payload, Run
 from apps.runs.payloads.storage import PayloadNotStored
 from apps.runs.reported import reporting
 
 SEQUENCE_HEADER = "X-Log-Sequence"
-# Part of the response once a person has asked to cancel the run.
+# Response header once a person has asked to cancel the run.
 CANCEL_HEADER = "Synclog-Cancel-Requested"
 _REPORT = Requires(ApiToken.Scope.RUN_REPORT, ("runs.start_run",))
 
@@ -58,13 +59,13 @@ class _ReportView(ApiView, GenericAPIView[Run]):
     queryset = Run.objects.none()
 
     def get_run(self) -> Run:
-        return _reported_run(self)
+        return _get_reported_run(self)
 
 
 class RunLogView(LogView):
     """Log of a run: readable with run:read, writable for its reporter."""
 
-    needs = LogView.needs | {"post": _REPORT}
+    required = LogView.required | {"post": _REPORT}
     parser_classes = (NdjsonParser, LinesJSONParser)  # type: ignore[assignment]
 
     @extend_schema(
@@ -86,14 +87,14 @@ class RunLogView(LogView):
                 description="A person has asked to cancel the run; stop, and finish it as cancelled.",
             )
         ],
-        responses={200: ReportedSerializer} | answers(400, 404, 409, 411, 413, 415),
+        responses={200: ReportedSerializer} | problem_responses(400, 404, 409, 411, 413, 415),
     )
     def post(self, request: Request, pk: int) -> Response:
-        run = _reported_run(self)
-        # An empty body reaches no parser; it is NDJSON without lines, which only renews the lease.
-        says_nothing = not request.data and request.content_type.startswith(NDJSON)
-        lines = [] if says_nothing else reported_lines(request.data)
-        with _refusals():
+        run = _get_reported_run(self)
+        # DRF parses no empty body. As NDJSON it has no lines and only renews the lease.
+        is_empty = not request.data and request.content_type.startswith(NDJSON)
+        lines = [] if is_empty else parse_lines(request.data)
+        with _errors_as_problems():
             current = reporting.append_lines(run, request.user, lines)
         headers = {CANCEL_HEADER: "true"} if current.cancel_requested_at else None
         return Response({"last_sequence": current.line_count}, headers=headers)
@@ -102,7 +103,7 @@ class RunLogView(LogView):
 class FinishView(_ReportView):
     """Result of a reported run."""
 
-    needs = {"post": _REPORT}
+    required = {"post": _REPORT}
     serializer_class = FinishSerializer
 
     @extend_schema(
@@ -111,14 +112,14 @@ class FinishView(_ReportView):
         description="Seals the log and sets the expiry of the payloads. Repeating the request changes "
         "nothing.",
         request=FinishSerializer,
-        responses={200: RunSerializer} | answers(400, 404, 409, 411, 413, 415),
+        responses={200: RunSerializer} | problem_responses(400, 404, 409, 411, 413, 415),
     )
     def post(self, request: Request, pk: int) -> Response:
         run = self.get_run()
-        given = FinishSerializer(data=request.data)
-        given.is_valid(raise_exception=True)
-        outcome = given.validated_data | {"error": given.validated_data["error"] or ""}
-        with _refusals():
+        serializer = FinishSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        outcome = serializer.validated_data | {"error": serializer.validated_data["error"] or ""}
+        with _errors_as_problems():
             reporting.finish_reported_run(run, request.user, **outcome)
         return Response(RunSerializer(self.get_run(), context=self.get_serializer_context()).data)
 
@@ -127,7 +128,7 @@ class ReportedPayloadView(_ReportView):
     """File of a reported run."""
 
     http_method_names = ["put"]
-    needs = {"put": _REPORT}
+    required = {"put": _REPORT}
     streams_body = True
     parser_classes = (StreamParser,)  # type: ignore[assignment]
 
@@ -159,49 +160,49 @@ class ReportedPayloadView(_ReportView):
             200: OpenApiResponse(PayloadSerializer, "The file is stored already."),
             201: OpenApiResponse(PayloadSerializer, "The file is stored."),
         }
-        | answers(400, 404, 409, 411, 413, 503),
+        | problem_responses(400, 404, 409, 411, 413, 503),
     )
     def put(self, request: Request, pk: int, kind: str, name: str) -> Response:
         run = self.get_run()
-        with _refusals():
+        with _errors_as_problems():
             payload, is_new = reporting.store_reported_payload(
                 run,
                 request.user,
-                kind=_kind(kind),
-                name=_name(name),
+                kind=_check_kind(kind),
+                name=_check_name(name),
                 content_type=media_type(request.content_type or "")[:100],
-                stream=cast("BinaryIO", _Body(request)),
-                sequence=_sequence(request),
+                stream=cast("BinaryIO", _BodyStream(request)),
+                sequence=_log_sequence(request),
             )
-        kept = visible_payloads(request).get(pk=payload.pk)
-        document = PayloadSerializer(kept, context=self.get_serializer_context()).data
+        row = visible_payloads(request).get(pk=payload.pk)
+        document = PayloadSerializer(row, context=self.get_serializer_context()).data
         return Response(document, status=HTTPStatus.CREATED if is_new else HTTPStatus.OK)
 
 
-class _Body:
-    """Body of a request as a stream; an incomplete body is an error, not a shorter file."""
+class _BodyStream:
+    """Body of a request as a stream. An incomplete body raises OSError; it is not a shorter file."""
 
     def __init__(self, request: Request) -> None:
         length = request.META.get("CONTENT_LENGTH") or ""
-        self._left = int(length) if length.isdecimal() else None
-        if self._left is None and not request.META.get("wsgi.input_terminated"):
+        self._remaining = int(length) if length.isdecimal() else None
+        if self._remaining is None and not request.META.get("wsgi.input_terminated"):
             raise LengthRequired(_("Missing Content-Length; send the number of bytes."))
-        if self._left is not None and self._left > settings.MAX_PAYLOAD_BYTES:
+        if self._remaining is not None and self._remaining > settings.MAX_PAYLOAD_BYTES:
             raise reporting.PayloadTooLarge
-        # Django takes a body without a length for an empty one; the server knows where its chunks end.
-        stream: Any = request._request if self._left is not None else request.META["wsgi.input"]
+        # Django treats a body without a length as empty; the server knows where its chunks end.
+        stream: Any = request._request if self._remaining is not None else request.META["wsgi.input"]
         self._stream: IO[bytes] = stream
 
     def read(self, size: int = -1) -> bytes:
         data = self._stream.read(size)
-        if self._left is not None:
-            self._left -= len(data)
-            if self._left > 0 and (not data or size < 0):
+        if self._remaining is not None:
+            self._remaining -= len(data)
+            if self._remaining > 0 and (not data or size < 0):
                 raise OSError(None, _("the body is incomplete"))
         return data
 
 
-def _reported_run(view: GenericAPIView[Run]) -> Run:
+def _get_reported_run(view: GenericAPIView[Run]) -> Run:
     """The run, if the token can see it (else 404) and may report it (else 403)."""
     runs = visible_runs(view.request).select_related("service", "started_by")
     run = get_object_or_404(runs, pk=view.kwargs["pk"])
@@ -210,8 +211,8 @@ def _reported_run(view: GenericAPIView[Run]) -> Run:
 
 
 @contextmanager
-def _refusals() -> Iterator[None]:
-    """Errors of reporting as problems."""
+def _errors_as_problems() -> Iterator[None]:
+    """Raises the errors of apps.runs.reported as problems."""
     try:
         yield
     except reporting.NotReported:
@@ -241,26 +242,26 @@ def _refusals() -> Iterator[None]:
         raise PayloadStoreUnavailable(str(error), headers={"Retry-After": "5"}) from None
 
 
-def _kind(given: str) -> str:
-    if given not in Payload.Kind.values:
+def _check_kind(kind: str) -> str:
+    if kind not in Payload.Kind.values:
         known = _("Known are: %(names)s.") % {"names": ", ".join(Payload.Kind.values)}
         raise serializers.ValidationError({"kind": [known]})
-    return given
+    return kind
 
 
-def _name(given: str) -> str:
+def _check_name(name: str) -> str:
     try:
-        check_name(given)
+        check_name(name)
     except DjangoValidationError as error:
         raise serializers.ValidationError({"name": error.messages}) from None
-    return given
+    return name
 
 
-def _sequence(request: Request) -> int | None:
-    given = request.headers.get(SEQUENCE_HEADER)
-    if given is None:
+def _log_sequence(request: Request) -> int | None:
+    value = request.headers.get(SEQUENCE_HEADER)
+    if value is None:
         return None
     try:
-        return int(WholeNumberField(least=1).run_validation(given))
+        return int(WholeNumberField(min_value=1).run_validation(value))
     except serializers.ValidationError as error:
         raise serializers.ValidationError({SEQUENCE_HEADER: error.detail}) from None

@@ -12,28 +12,28 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
-from apps.api.filters import RunFilter
+from apps.api.http.problems import RunHasEnded
 from apps.api.models import ApiToken
-from apps.api.pagination import RunPagination
-from apps.api.permissions import Requires
-from apps.api.problems import RunHasEnded
-from apps.api.schema import answers
-from apps.api.serializers import RunSerializer
+from apps.api.queries.filters import RunFilter
+from apps.api.queries.pagination import RunPagination
+from apps.api.queries.visibility import listed_runs, visible_runs
+from apps.api.schema import problem_responses
+from apps.api.serializers.runs import RunSerializer
+from apps.api.tokens.permissions import Requires
 from apps.api.views.base import ApiView
-from apps.api.visibility import listed_runs, visible_runs
 from apps.runs.models import Run
 
 
 @extend_schema_view(
     list=extend_schema(
-        summary="List runs, newest first", responses={200: RunSerializer(many=True)} | answers(400)
+        summary="List runs, newest first", responses={200: RunSerializer(many=True)} | problem_responses(400)
     ),
-    retrieve=extend_schema(summary="Get a run", responses={200: RunSerializer} | answers(404)),
+    retrieve=extend_schema(summary="Get a run", responses={200: RunSerializer} | problem_responses(404)),
 )
 class RunViewSet(ApiView, ListModelMixin, RetrieveModelMixin, GenericViewSet[Run]):
     """Runs of the services that the token may see."""
 
-    needs = {
+    required = {
         "list": Requires(ApiToken.Scope.RUN_READ),
         "retrieve": Requires(ApiToken.Scope.RUN_READ),
         "cancel": Requires(ApiToken.Scope.RUN_START, ("runs.cancel_run",)),
@@ -54,7 +54,7 @@ class RunViewSet(ApiView, ListModelMixin, RetrieveModelMixin, GenericViewSet[Run
             200: OpenApiResponse(RunSerializer, "The run was queued and is cancelled."),
             202: OpenApiResponse(RunSerializer, "The run will stop after its current page or batch."),
         }
-        | answers(404, 409, 411),
+        | problem_responses(404, 409, 411),
     )
     def cancel(self, request: Request, pk: int) -> Response:
         run = self.get_object()

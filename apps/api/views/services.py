@@ -16,32 +16,37 @@ from rest_framework.response import Response
 from rest_framework.reverse import reverse
 from rest_framework.viewsets import GenericViewSet
 
+from apps.api.http.problems import IdempotencyKeyReused
 from apps.api.models import ApiToken
-from apps.api.pagination import ServicePagination
-from apps.api.permissions import Requires
-from apps.api.problems import IdempotencyKeyReused
-from apps.api.schema import answers
-from apps.api.serializers import RunSerializer, ServiceSerializer, StartSerializer
+from apps.api.queries.pagination import ServicePagination
+from apps.api.queries.visibility import visible_services
+from apps.api.schema import problem_responses
+from apps.api.serializers.runs import RunSerializer, StartSerializer
+from apps.api.serializers.services import ServiceSerializer
+from apps.api.tokens.permissions import Requires
 from apps.api.views.base import ApiView
-from apps.api.visibility import visible_services
 from apps.runs.models import Run
 from apps.runs.reported.reporting import open_reported_run
 from apps.runs.tasks import start_run
 from apps.services.definition.options import read_run_options
 from apps.services.models import Service
 
-KEY_HEADER = "Idempotency-Key"
-_LONGEST_KEY = 200
+IDEMPOTENCY_HEADER = "Idempotency-Key"
+_MAX_KEY_LENGTH = 200
 
 
 @extend_schema_view(
-    list=extend_schema(summary="List services", responses={200: ServiceSerializer(many=True)} | answers(400)),
-    retrieve=extend_schema(summary="Get a service", responses={200: ServiceSerializer} | answers(404)),
+    list=extend_schema(
+        summary="List services", responses={200: ServiceSerializer(many=True)} | problem_responses(400)
+    ),
+    retrieve=extend_schema(
+        summary="Get a service", responses={200: ServiceSerializer} | problem_responses(404)
+    ),
 )
 class ServiceViewSet(ApiView, ListModelMixin, RetrieveModelMixin, GenericViewSet[Service]):
     """Services that the token may see."""
 
-    needs = {
+    required = {
         "list": Requires(ApiToken.Scope.RUN_READ),
         "retrieve": Requires(ApiToken.Scope.RUN_READ),
         "start": Requires(ApiToken.Scope.RUN_START, ("runs.start_run",), or_scope=ApiToken.Scope.RUN_REPORT),
@@ -72,8 +77,8 @@ class ServiceViewSet(ApiView, ListModelMixin, RetrieveModelMixin, GenericViewSet
         request=StartSerializer,
         parameters=[
             OpenApiParameter(
-                KEY_HEADER,
-                {"type": "string", "minLength": 1, "maxLength": _LONGEST_KEY},
+                IDEMPOTENCY_HEADER,
+                {"type": "string", "minLength": 1, "maxLength": _MAX_KEY_LENGTH},
                 OpenApiParameter.HEADER,
                 description="Any unique value such as a UUID; printable ASCII.",
             ),
@@ -89,24 +94,25 @@ class ServiceViewSet(ApiView, ListModelMixin, RetrieveModelMixin, GenericViewSet
             201: OpenApiResponse(RunSerializer, "The run of a reported service is running."),
             202: OpenApiResponse(RunSerializer, "The run is queued."),
         }
-        | answers(400, 404, 411, 413, 415, 422),
+        | problem_responses(400, 404, 411, 413, 415, 422),
     )
     def start(self, request: Request, slug: str) -> Response:
         service = self.get_object()
-        given = StartSerializer(data=request.data)
-        given.is_valid(raise_exception=True)
+        serializer = StartSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
         is_reported = service.kind == Service.Kind.REPORTED
-        run = (_open if is_reported else _start)(service, request, given.validated_data)
+        start = _open_reported if is_reported else _start
+        run = start(service, request, serializer.validated_data)
         document = RunSerializer(run, context=self.get_serializer_context()).data
         location = reverse("api:run-detail", (run.pk,), request=request)
         status = HTTPStatus.CREATED if is_reported else HTTPStatus.ACCEPTED
         return Response(document, status=status, headers={"Location": location})
 
 
-def _open(service: Service, request: Request, given: dict[str, Any]) -> Run:
+def _open_reported(service: Service, request: Request, data: dict[str, Any]) -> Run:
     """Opens a run that the caller reports."""
     for name in ("store", "options"):
-        if given[name]:
+        if data[name]:
             raise serializers.ValidationError(
                 {name: [_("Not allowed for a reported service; leave it out.")]}
             )
@@ -115,35 +121,35 @@ def _open(service: Service, request: Request, given: dict[str, Any]) -> Run:
         service,
         user=request.user,
         reporter=token.name,
-        is_dry_run=given["dry_run"],
+        is_dry_run=data["dry_run"],
         idempotency_key=_idempotency_key(request),
     )
-    if run.is_dry_run != given["dry_run"]:
-        raise _reused(run)
+    if run.is_dry_run != data["dry_run"]:
+        raise _key_reused(run)
     return run
 
 
-def _start(service: Service, request: Request, given: dict[str, Any]) -> Run:
+def _start(service: Service, request: Request, data: dict[str, Any]) -> Run:
+    """Queues a run."""
     try:
-        options = read_run_options(given["options"])
+        options = read_run_options(data["options"])
     except ValidationError as error:
         raise serializers.ValidationError({"options": error.message_dict}) from None
     run = start_run(
         service,
         trigger=Run.Trigger.API,
         user=request.user,
-        store=given["store"],
-        is_dry_run=given["dry_run"],
+        store=data["store"],
+        is_dry_run=data["dry_run"],
         options=options,
         idempotency_key=_idempotency_key(request),
     )
-    asked = (set(given["store"]), given["dry_run"], options)
-    if asked != (set(run.stores), run.is_dry_run, run.options):
-        raise _reused(run)
+    if (set(run.stores), run.is_dry_run, run.options) != (set(data["store"]), data["dry_run"], options):
+        raise _key_reused(run)
     return run
 
 
-def _reused(run: Run) -> IdempotencyKeyReused:
+def _key_reused(run: Run) -> IdempotencyKeyReused:
     return IdempotencyKeyReused(
         _("Run %(number)d was started with this key and another body; use a new key.") % {"number": run.pk}
     )
@@ -151,12 +157,11 @@ def _reused(run: Run) -> IdempotencyKeyReused:
 
 def _idempotency_key(request: Request) -> str | None:
     """Value of the header, None if it is missing. Raises ValidationError if it is invalid."""
-    key = request.headers.get(KEY_HEADER)
+    key = request.headers.get(IDEMPOTENCY_HEADER)
     if key is None:
         return None
     key = key.strip()
-    if not (1 <= len(key) <= _LONGEST_KEY and key.isascii() and key.isprintable()):
-        raise serializers.ValidationError(
-            {KEY_HEADER: [_("Write 1 to %(most)d printable ASCII characters.") % {"most": _LONGEST_KEY}]}
-        )
+    if not (1 <= len(key) <= _MAX_KEY_LENGTH and key.isascii() and key.isprintable()):
+        message = _("Write 1 to %(most)d printable ASCII characters.") % {"most": _MAX_KEY_LENGTH}
+        raise serializers.ValidationError({IDEMPOTENCY_HEADER: [message]})
     return key

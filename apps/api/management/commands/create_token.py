@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from django.contrib.auth import get_user_model
@@ -7,8 +8,7 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from apps.api.lifetimes import DEFAULT_DAYS, DEFAULT_SCOPES, MAX_DAYS, expiry
-from apps.api.models import ApiToken
+from apps.api.models import DEFAULT_DAYS, DEFAULT_SCOPES, MAX_DAYS, ApiToken
 from apps.services.models import Service
 
 
@@ -51,7 +51,7 @@ class Command(BaseCommand):
             name=_name(options["name"]),
             scopes=_scopes(options["scope"] or DEFAULT_SCOPES),
             services=services,
-            expires_at=expiry(_days(options["days"]), timezone.now()),
+            expires_at=timezone.now() + timedelta(days=_days(options["days"])),
         )
         self.stdout.write(secret)
         self.stderr.write(

@@ -1,4 +1,9 @@
-"""Cursor pagination: `{"next", "previous", "results"}`."""
+"""Cursor pagination: `{"next", "previous", "results"}`.
+
+DRF's CursorPagination compares the first field of the ordering only: rows with equal values need OFFSET, and the
+value goes through the cursor as text, which SQLite does not compare with stored times. Here the database compares
+whole rows, so that every page is a range of an index.
+"""
 
 from __future__ import annotations
 
@@ -16,75 +21,70 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
 
-from apps.api.fields import WholeNumberField
+from apps.api.serializers.fields import WholeNumberField
 
 CURSOR = "cursor"
 LIMIT = "limit"
-_USUAL_LIMIT = 50
-_MOST_RESULTS = 500
+_DEFAULT_LIMIT = 50
+_MAX_LIMIT = 500
 
 
 @dataclass(frozen=True)
 class Cursor:
-    """The row beside which a page begins, and the direction."""
+    """Primary key of the row next to which a page begins, and the direction."""
 
     key: str
-    is_back: bool
+    is_backward: bool
 
     def encode(self) -> str:
-        return urlsafe_b64encode(f"{'<' if self.is_back else '>'}{self.key}".encode()).decode()
+        return urlsafe_b64encode(f"{'<' if self.is_backward else '>'}{self.key}".encode()).decode()
 
     @classmethod
     def decode(cls, text: str) -> Cursor:
         """Raises ValueError if `text` is not a cursor."""
-        plain = urlsafe_b64decode(text.encode("ascii")).decode()
-        if plain[:1] not in ("<", ">"):
+        direction_and_key = urlsafe_b64decode(text.encode("ascii")).decode()
+        if direction_and_key[:1] not in ("<", ">"):
             raise ValueError("A cursor begins with its direction.")
-        return cls(plain[1:], plain[0] == "<")
+        return cls(direction_and_key[1:], direction_and_key[0] == "<")
 
 
 class ListPagination(BasePagination):
-    """50 results a page, up to 500 with `limit`; an invalid parameter is an error.
-
-    The database compares rows with the row of the cursor: a time that went through JSON need not equal the stored
-    one (SQLite stores milliseconds as text). `ordering` ends with the primary key.
-    """
+    """Pages of 50 results, or up to 500 with `limit`. `ordering` ends with the primary key."""
 
     ordering: tuple[str, ...]
 
-    def ordering_of(self, request: Request) -> tuple[str, ...]:
+    def get_ordering(self, request: Request) -> tuple[str, ...]:
         return self.ordering
 
     def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
         limit = _limit(request)
         cursor = _cursor(request, queryset)
-        ordering = self.ordering_of(request)
-        rows = queryset
-        if cursor:
-            ordering = _turned(ordering) if cursor.is_back else ordering
-            rows = rows.filter(_after(queryset, ordering, cursor.key))
+        is_backward = cursor is not None and cursor.is_backward
+        ordering = self.get_ordering(request)
+        if is_backward:
+            ordering = _reverse(ordering)
+        rows = queryset.filter(_is_after(queryset, ordering, cursor.key)) if cursor else queryset
         found = list(rows.order_by(*ordering)[: limit + 1])
         has_more = len(found) > limit
         page = found[:limit]
-        is_back = cursor is not None and cursor.is_back
-        if is_back:
+        if is_backward:
             page.reverse()
         self.url = request.build_absolute_uri()
-        self.next = page[-1] if page and (has_more or is_back) else None
-        self.previous = page[0] if page and (has_more if is_back else cursor) else None
+        self.last_row = page[-1] if page and (has_more or is_backward) else None
+        self.first_row = page[0] if page and (has_more if is_backward else cursor) else None
         return page
 
     def get_paginated_response(self, data: Any) -> Response:
         return Response(
             {
-                "next": self._link(self.next, is_back=False),
-                "previous": self._link(self.previous, is_back=True),
+                "next": self._link(self.last_row, is_backward=False),
+                "previous": self._link(self.first_row, is_backward=True),
                 "results": data,
             }
         )
 
-    def _link(self, row: Any, *, is_back: bool) -> str | None:
-        return row and str(replace_query_param(self.url, CURSOR, Cursor(str(row.pk), is_back).encode()))
+    def _link(self, row: Any, *, is_backward: bool) -> str | None:
+        return row and str(replace_query_param(self.url, CURSOR, Cursor(str(row.pk), is_backward).encode()))
 
     def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
         link = {"type": ["string", "null"], "format": "uri"}
@@ -109,8 +109,8 @@ class ListPagination(BasePagination):
                 "schema": {
                     "type": "integer",
                     "minimum": 1,
-                    "maximum": _MOST_RESULTS,
-                    "default": _USUAL_LIMIT,
+                    "maximum": _MAX_LIMIT,
+                    "default": _DEFAULT_LIMIT,
                 },
             },
         ]
@@ -123,13 +123,13 @@ class ServicePagination(ListPagination):
 
 
 class RunPagination(ListPagination):
-    """Newest first by number, or by start if the query filters by start, so that an index contains the page."""
+    """Newest first by number, or by start if the query filters by start, so that each page is an index range."""
 
     ordering = ("-pk",)
 
-    def ordering_of(self, request: Request) -> tuple[str, ...]:
-        by_start = any(request.query_params.get(name) for name in ("started_after", "started_before"))
-        return ("-started_at", "-pk") if by_start else self.ordering
+    def get_ordering(self, request: Request) -> tuple[str, ...]:
+        is_by_start = any(request.query_params.get(name) for name in ("started_after", "started_before"))
+        return ("-started_at", "-pk") if is_by_start else self.ordering
 
 
 class PayloadPagination(ListPagination):
@@ -137,27 +137,27 @@ class PayloadPagination(ListPagination):
 
     ordering = ("-created_at", "-pk")
 
-    def ordering_of(self, request: Request) -> tuple[str, ...]:
+    def get_ordering(self, request: Request) -> tuple[str, ...]:
         return ("created_at", "pk") if request.query_params.get("run") else self.ordering
 
 
 def _limit(request: Request) -> int:
-    given = request.query_params.get(LIMIT)
-    if not given:
-        return _USUAL_LIMIT
+    value = request.query_params.get(LIMIT)
+    if not value:
+        return _DEFAULT_LIMIT
     try:
-        return int(WholeNumberField(least=1, most=_MOST_RESULTS).run_validation(given))
+        return int(WholeNumberField(min_value=1, max_value=_MAX_LIMIT).run_validation(value))
     except ValidationError as error:
         raise ValidationError({LIMIT: error.detail}) from None
 
 
 def _cursor(request: Request, queryset: QuerySet[Any]) -> Cursor | None:
-    """The cursor, if its row exists: a client can write anything."""
-    given = request.query_params.get(CURSOR)
-    if not given:
+    """The cursor of the request. Raises ValidationError unless its row is in the queryset."""
+    text = request.query_params.get(CURSOR)
+    if not text:
         return None
     try:
-        cursor = Cursor.decode(given)
+        cursor = Cursor.decode(text)
         queryset.model._meta.pk.to_python(cursor.key)
         if queryset.filter(pk=cursor.key).exists():
             return cursor
@@ -166,24 +166,24 @@ def _cursor(request: Request, queryset: QuerySet[Any]) -> Cursor | None:
     raise ValidationError({CURSOR: [_("Invalid cursor; use `next` or `previous` unchanged.")]})
 
 
-def _turned(ordering: tuple[str, ...]) -> tuple[str, ...]:
+def _reverse(ordering: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(field[1:] if field.startswith("-") else f"-{field}" for field in ordering)
 
 
-def _after(queryset: QuerySet[Any], ordering: tuple[str, ...], key: str) -> LessThan | GreaterThan:
-    """The rows after the one with this key, compared as a tuple so that the index is used."""
+def _is_after(queryset: QuerySet[Any], ordering: tuple[str, ...], key: str) -> LessThan | GreaterThan:
+    """Condition for the rows after the one with this primary key."""
     fields = [field.removeprefix("-") for field in ordering]
-    found = queryset.filter(pk=key)
-    place = [
-        Value(key, queryset.model._meta.pk) if field == "pk" else Subquery(found.values(field)[:1])
+    row = queryset.filter(pk=key)
+    position = [
+        Value(key, queryset.model._meta.pk) if field == "pk" else Subquery(row.values(field)[:1])
         for field in fields
     ]
     comparison = LessThan if ordering[0].startswith("-") else GreaterThan
-    return comparison(_Row(*fields), _Row(*place))
+    return comparison(_Row(*fields), _Row(*position))
 
 
 class _Row(Func):
-    """A tuple of values, which databases compare one after the other."""
+    """A row value `(a, b)`; databases compare such values field by field."""
 
     function = ""
     output_field = Field()

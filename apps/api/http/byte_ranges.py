@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-_ONE_RANGE = re.compile(
+_SINGLE_RANGE = re.compile(
     r"bytes=[ \t]*(?:(?P<first>[0-9]{1,100})-(?P<last>[0-9]{0,100})|-(?P<suffix>[0-9]{1,100}))[ \t]*", re.I
 )
 
@@ -29,21 +29,21 @@ class ByteRange:
 def parse_range(header: str, size: int) -> ByteRange | None:
     """The range in `header` of a file of `size` bytes.
 
-    None if there is none, several, or another unit: then the whole file is a correct response. Raises
-    Unsatisfiable.
+    None if the header is empty or invalid, or has several ranges or another unit: then the whole file is a correct
+    response. Raises Unsatisfiable.
     """
-    match = _ONE_RANGE.fullmatch(header)
+    match = _SINGLE_RANGE.fullmatch(header)
     if match is None:
         return None
     if match["suffix"] is not None:
         length = min(int(match["suffix"]), size)
-        wanted = ByteRange(size - length, size - 1)
+        byte_range = ByteRange(size - length, size - 1)
     else:
         first = int(match["first"])
         last = int(match["last"]) if match["last"] else first + size
         if last < first:
             return None
-        wanted = ByteRange(first, min(last, size - 1))
-    if wanted.length < 1:
+        byte_range = ByteRange(first, min(last, size - 1))
+    if byte_range.length < 1:
         raise Unsatisfiable
-    return wanted
+    return byte_range

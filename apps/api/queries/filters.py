@@ -1,4 +1,4 @@
-"""Filters of lists; an unknown parameter or value is an error."""
+"""Filters of lists. An unknown parameter or value is an error."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework.request import Request
 from rest_framework.settings import api_settings
 
-from apps.api.fields import LARGEST, parse_choices, unknown_key_message
-from apps.api.pagination import CURSOR, LIMIT
+from apps.api.queries.pagination import CURSOR, LIMIT
+from apps.api.serializers.fields import MAX_INTEGER, parse_choices, unknown_key_message
 from apps.runs.models import Payload, Run
 from apps.services.models import Service
 
 
 def check_parameters(request: Request, known: Iterable[str]) -> None:
-    """Raises ValidationError for unknown parameters: a misspelt filter would return too much."""
+    """Raises ValidationError for unknown parameters: with a misspelt filter a list would return too much."""
     names = list(known)
-    # Each resource has one format; clients may ask for it.
+    # Clients may name the format, although each resource has only one.
     unknown = request.query_params.keys() - {*names, api_settings.URL_FORMAT_OVERRIDE}
     if unknown:
         raise ValidationError({name: unknown_key_message(names) for name in sorted(unknown)})
 
 
 class ListFilterBackend(DjangoFilterBackend):  # type: ignore[misc]
-    """Filters of a list, which accepts only their parameters and those of the pagination."""
+    """Filters lists, and refuses parameters other than those of the filters and the pagination."""
 
     def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: Any) -> QuerySet[Any]:
         if getattr(view, "action", "") == "list":
@@ -47,26 +47,26 @@ class ListFilterBackend(DjangoFilterBackend):  # type: ignore[misc]
 class _MultipleChoiceField(forms.MultipleChoiceField):
     def to_python(self, value: Any) -> list[str]:
         choices: Any = self.choices
-        return parse_choices(value or (), [word for word, _label in choices])
+        return parse_choices(value or (), [name for name, _label in choices])
 
     def validate(self, value: Any) -> None:
-        """Nothing to check: `to_python` accepts known words only."""
+        """Nothing to check: `to_python` accepts known names only."""
 
 
 class MultipleChoiceFilter(django_filters.MultipleChoiceFilter):  # type: ignore[misc]
-    """Any of the known words, repeated or separated by commas."""
+    """Any of the choices, repeated or separated by commas."""
 
     field_class = _MultipleChoiceField
 
 
 class _TimestampField(IsoDateTimeField):  # type: ignore[misc]
     def clean(self, value: Any) -> datetime | None:
-        wanted = gettext("Write a time in ISO 8601, such as 2026-11-23T07:15:09Z.")
         try:
             moment: datetime | None = super().clean(value)
             return moment and moment.astimezone(UTC)
         except (ValidationError, OverflowError, ValueError):
-            raise ValidationError(wanted) from None
+            message = gettext("Write a time in ISO 8601, such as 2026-11-23T07:15:09Z.")
+            raise ValidationError(message) from None
 
 
 @extend_schema_field(
@@ -78,7 +78,7 @@ class TimestampFilter(django_filters.IsoDateTimeFilter):  # type: ignore[misc]
     field_class = _TimestampField
 
 
-class _NumberField(forms.IntegerField):
+class _RunNumberField(forms.IntegerField):
     def clean(self, value: Any) -> int | None:
         try:
             number: int | None = super().clean(value)
@@ -87,17 +87,17 @@ class _NumberField(forms.IntegerField):
         return number
 
 
-@extend_schema_field({"type": "integer", "minimum": 0, "maximum": LARGEST})
-class NumberFilter(django_filters.NumberFilter):  # type: ignore[misc]
-    """A whole number within the range of the database."""
+@extend_schema_field({"type": "integer", "minimum": 0, "maximum": MAX_INTEGER})
+class RunNumberFilter(django_filters.NumberFilter):  # type: ignore[misc]
+    """The number of a run."""
 
-    field_class = _NumberField
+    field_class = _RunNumberField
 
 
 class RunFilter(FilterSet):  # type: ignore[misc]
     """Filters of runs by service, status, trigger and start."""
 
-    service = django_filters.CharFilter(method="of_service", help_text=_("Slug of a service."))
+    service = django_filters.CharFilter(method="filter_service", help_text=_("Slug of a service."))
     status = MultipleChoiceFilter(
         choices=Run.Status.choices,
         distinct=False,
@@ -115,19 +115,21 @@ class RunFilter(FilterSet):  # type: ignore[misc]
         field_name="started_at", lookup_expr="lt", help_text=_("Started before this time (ISO 8601).")
     )
 
-    def of_service(self, runs: QuerySet[Run], name: str, slug: str) -> QuerySet[Run]:
-        """By primary key, for which the planner uses an index; with a join it does not."""
-        return runs.filter(service__in=list(Service.objects.filter(slug=slug).values_list("pk", flat=True)))
-
     class Meta:
         model = Run
         fields: list[str] = []
+
+    def filter_service(self, runs: QuerySet[Run], name: str, slug: str) -> QuerySet[Run]:
+        """By primary key, for which the planner uses an index; with a join it does not."""
+        return runs.filter(service__in=list(Service.objects.filter(slug=slug).values_list("pk", flat=True)))
 
 
 class PayloadFilter(FilterSet):  # type: ignore[misc]
     """Filter of payloads by run."""
 
-    run = NumberFilter(field_name="run_id", min_value=0, max_value=LARGEST, help_text=_("Number of a run."))
+    run = RunNumberFilter(
+        field_name="run_id", min_value=0, max_value=MAX_INTEGER, help_text=_("Number of a run.")
+    )
 
     class Meta:
         model = Payload

@@ -11,8 +11,9 @@ from typing import Any
 from django.core.exceptions import NON_FIELD_ERRORS, PermissionDenied
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db import InterfaceError, OperationalError
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpResponse
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from rest_framework import exceptions
 from rest_framework.views import set_rollback
 
@@ -21,6 +22,7 @@ logger = logging.getLogger(__name__)
 CONTENT_TYPE = "application/problem+json"
 # Prefix of problem types.
 TYPE_PREFIX = "urn:problem-type:synclog:"
+INTERNAL_ERROR = gettext_lazy("Internal error; see the log of Synclog.")
 
 type Errors = dict[str, list[str]]
 
@@ -110,16 +112,16 @@ class PayloadStoreUnavailable(Problem):
     title = "The payload could not be stored"
 
 
-def problem_response(error: Exception, context: Mapping[str, Any]) -> HttpResponse:
+def handle_exception(error: Exception, context: Mapping[str, Any]) -> HttpResponse:
     """The response for any error of a view; unexpected errors are logged and reported without details."""
     set_rollback()
     match error:
         case exceptions.ValidationError():
-            return invalid(_by_field(error.detail))
+            return _validation_problem(_errors_by_field(error.detail))
         case DjangoValidationError():
-            return invalid(_by_field(exceptions.ValidationError(_messages(error)).detail))
+            return _validation_problem(_errors_by_field(exceptions.ValidationError(_messages(error)).detail))
         case Problem():
-            return problem(
+            return problem_response(
                 error.status_code,
                 str(error.detail),
                 slug=error.slug,
@@ -128,26 +130,26 @@ def problem_response(error: Exception, context: Mapping[str, Any]) -> HttpRespon
                 members=error.members,
             )
         case exceptions.NotAuthenticated():
-            words = _("Missing token; send the header “Authorization: Bearer synclog_…”.")
-            return problem(error.status_code, words, headers=_headers(error))
+            detail = _("Missing token; send the header “Authorization: Bearer synclog_…”.")
+            return problem_response(error.status_code, detail, headers=_headers(error))
         case exceptions.APIException():
-            return problem(error.status_code, str(error.detail), headers=_headers(error))
+            return problem_response(error.status_code, str(error.detail), headers=_headers(error))
         case Http404():
-            return problem(HTTPStatus.NOT_FOUND, _("Not found."))
+            return problem_response(HTTPStatus.NOT_FOUND, _("Not found."))
         case PermissionDenied():
-            return problem(HTTPStatus.FORBIDDEN, str(error))
+            return problem_response(HTTPStatus.FORBIDDEN, str(error))
         case OperationalError() | InterfaceError():
             logger.error("Database error in %s", _path(context), exc_info=error)
-            return problem(
+            return problem_response(
                 HTTPStatus.SERVICE_UNAVAILABLE,
                 _("The database is unreachable; try again soon."),
                 headers={"Retry-After": "5"},
             )
     logger.error("Unexpected error in %s", _path(context), exc_info=error)
-    return problem(HTTPStatus.INTERNAL_SERVER_ERROR, _("Internal error; see the log of Synclog."))
+    return problem_response(HTTPStatus.INTERNAL_SERVER_ERROR, str(INTERNAL_ERROR))
 
 
-def problem(
+def problem_response(
     status: int,
     detail: str,
     *,
@@ -157,7 +159,7 @@ def problem(
     headers: Mapping[str, str] | None = None,
     members: Mapping[str, Any] | None = None,
 ) -> HttpResponse:
-    """A problem document. Without a slug the status says everything, and `type` is `about:blank`."""
+    """A problem document. Without a slug the status says enough, and `type` is `about:blank`."""
     document: dict[str, Any] = {
         "type": TYPE_PREFIX + slug if slug else "about:blank",
         "title": title or HTTPStatus(status).phrase,
@@ -167,49 +169,43 @@ def problem(
     }
     if errors is not None:
         document["errors"] = errors
-    # Half a surrogate pair from a client becomes its JSON escape.
+    # A lone surrogate from a client becomes its JSON escape.
     body = json.dumps(document, ensure_ascii=False).encode("utf-8", "backslashreplace")
     return HttpResponse(body, status=status, content_type=CONTENT_TYPE, headers=dict(headers or {}))
 
 
-def invalid(errors: Errors) -> HttpResponse:
-    """400 with the reasons by field."""
+def _validation_problem(errors: Errors) -> HttpResponse:
+    """400 with the error messages by field."""
     detail = " ".join(
         message if field == NON_FIELD_ERRORS else f"{field}: {message}"
         for field, messages in errors.items()
         for message in messages
     )
-    return problem(HTTPStatus.BAD_REQUEST, detail, slug="invalid", title="Invalid request", errors=errors)
-
-
-def unknown_route(request: HttpRequest) -> HttpResponse:
-    """The response for unknown paths under /api/."""
-    detail = _("Unknown route; see /api/schema/ for all routes.")
-    if not request.path.endswith("/"):
-        detail += " " + _("Most routes end with a slash.")
-    return problem(HTTPStatus.NOT_FOUND, detail)
+    return problem_response(
+        HTTPStatus.BAD_REQUEST, detail, slug="invalid", title="Invalid request", errors=errors
+    )
 
 
 def _messages(error: DjangoValidationError) -> Any:
     return error.message_dict if hasattr(error, "error_dict") else error.messages
 
 
-def _by_field(detail: Any, field: str = NON_FIELD_ERRORS) -> Errors:
+def _errors_by_field(detail: Any, field: str = NON_FIELD_ERRORS) -> Errors:
     """Flat errors, however deeply they are nested: `{"options.page_size": ["…"]}`."""
     if isinstance(detail, list | tuple):
         nested = [(field, item) for item in detail]
     elif isinstance(detail, Mapping):
-        nested = [(_name_within(field, str(key)), item) for key, item in detail.items()]
+        nested = [(_nested_name(field, str(key)), item) for key, item in detail.items()]
     else:
         return {field: [str(detail)]}
     errors: Errors = {}
     for name, item in nested:
-        for path, messages in _by_field(item, name).items():
+        for path, messages in _errors_by_field(item, name).items():
             errors.setdefault(path, []).extend(messages)
     return errors
 
 
-def _name_within(field: str, key: str) -> str:
+def _nested_name(field: str, key: str) -> str:
     if key in ("non_field_errors", NON_FIELD_ERRORS):
         return field
     return key if field == NON_FIELD_ERRORS else f"{field}.{key}"

@@ -1,4 +1,4 @@
-"""Visibility: every view starts from these querysets, so that invisible rows are not found (404)."""
+"""Visibility: the querysets that all views start from, so that invisible rows are not found (404)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def visible_services(request: Request) -> QuerySet[Service]:
 
 
 def visible_runs(request: Request) -> QuerySet[Run]:
-    """Runs of the visible services."""
+    """Runs of the visible services, for a lookup by primary key."""
     token = request.auth
     if not isinstance(token, ApiToken):
         return Run.objects.none()
@@ -29,10 +29,10 @@ def visible_runs(request: Request) -> QuerySet[Run]:
 
 
 def listed_runs(request: Request) -> QuerySet[Run]:
-    """The same for lists: the services are listed one by one, so that the planner knows whether their runs are
-    rare.
+    """Runs of the visible services, for lists.
 
-    Otherwise it would walk through the runs of all other services.
+    Names each service, so that the planner knows how many runs they have. With a subquery it would read the runs of
+    all other services as well.
     """
     token = request.auth
     if not isinstance(token, ApiToken) or (token.user.is_superuser and not token.is_limited):
@@ -48,5 +48,5 @@ def visible_payloads(request: Request) -> QuerySet[Payload]:
     payloads = Payload.objects.visible_to(token.user).listed().with_state()
     if not token.is_limited:
         return payloads
-    # One by one, see PayloadQuerySet.visible_to.
+    # Names each service, as in `listed_runs`.
     return payloads.filter(service__in=list(token.services.values_list("pk", flat=True)))

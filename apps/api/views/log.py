@@ -1,4 +1,4 @@
-"""Log of a run: page by page while it grows, or whole."""
+"""Log of a run: page by page while it grows, or the whole log."""
 
 from __future__ import annotations
 
@@ -12,43 +12,44 @@ from rest_framework.generics import GenericAPIView, get_object_or_404
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from apps.api.filters import check_parameters
-from apps.api.log_formats import as_json_line, as_text
 from apps.api.models import ApiToken
-from apps.api.permissions import Requires
-from apps.api.schema import answers
-from apps.api.serializers import (
+from apps.api.queries.filters import check_parameters
+from apps.api.queries.visibility import visible_runs
+from apps.api.schema import problem_responses
+from apps.api.serializers.log import (
     LineFilterSerializer,
     LineSerializer,
     LogPageSerializer,
     LogQuerySerializer,
+    line_as_json,
+    line_as_text,
     line_filter,
 )
+from apps.api.tokens.permissions import Requires
 from apps.api.views.base import ApiView
-from apps.api.visibility import visible_runs
 from apps.runs.log.reading import Line, all_lines, last_sequence, lines_after
 from apps.runs.models import Run
 
 # Interval at which clients poll a running run, in seconds.
 POLL_SECONDS = 5
 # Lines per write of a download.
-_LINES_AT_ONCE = 500
+_BATCH_LINES = 500
 # Columns of the run that the log needs.
-_COLUMNS = (
+_RUN_COLUMNS = (
     *("status", "line_count", "lost_line_count", "is_complete"),
     *("store_pull", "store_script", "store_push"),
 )
-# Stateless, and more expensive to create than to use.
+# Created once, because the creation takes longer than the use. Validation changes no state of theirs.
 _LOG_QUERY = LogQuerySerializer()
 _LINE_FILTER = LineFilterSerializer()
 
 
 class _RunLogView(ApiView, GenericAPIView[Run]):
-    needs = {"get": Requires(ApiToken.Scope.RUN_READ)}
+    required = {"get": Requires(ApiToken.Scope.RUN_READ)}
     queryset = Run.objects.none()
 
     def get_run(self) -> Run:
-        runs = visible_runs(self.request).only(*_COLUMNS)
+        runs = visible_runs(self.request).only(*_RUN_COLUMNS)
         return get_object_or_404(runs, pk=self.kwargs["pk"])
 
 
@@ -63,7 +64,7 @@ class LogView(_RunLogView):
             "once while it is below `last_sequence`, then after `poll_after` seconds. No line is skipped."
         ),
         parameters=[LogQuerySerializer],
-        responses={200: LogPageSerializer} | answers(400, 404),
+        responses={200: LogPageSerializer} | problem_responses(400, 404),
     )
     def get(self, request: Request, pk: int) -> Response:
         check_parameters(request, _LOG_QUERY.fields)
@@ -77,7 +78,7 @@ class LogView(_RunLogView):
         if len(lines) < limit:
             reached.append(last)
         page = {
-            "lines": self._serialized(lines),
+            "lines": self._serialize(lines),
             "next_after": max(after, *reached),
             "last_sequence": max(last, *reached),
             "status": run.status,
@@ -86,12 +87,12 @@ class LogView(_RunLogView):
         }
         return Response(page)
 
-    def _serialized(self, lines: list[Line]) -> list[dict[str, Any]]:
-        """The lines as LogPageSerializer describes them; without lines nothing is set up."""
+    def _serialize(self, lines: list[Line]) -> list[dict[str, Any]]:
         if not lines:
+            # An idle poll creates no serializer.
             return []
-        line = LineSerializer(context=self.get_serializer_context())
-        return [line.to_representation(one) for one in lines]
+        serializer = LineSerializer(context=self.get_serializer_context())
+        return [serializer.to_representation(line) for line in lines]
 
 
 class _WholeLogView(_RunLogView):
@@ -105,7 +106,7 @@ class _WholeLogView(_RunLogView):
         query = _LINE_FILTER.run_validation(request.query_params)
         run = self.get_run()
         return StreamingHttpResponse(
-            _encoded(all_lines(run, line_filter(query)), format_line),
+            _encode(all_lines(run, line_filter(query)), format_line),
             content_type=self.content_type,
             headers={"Content-Disposition": f'attachment; filename="run-{run.pk}-log.{self.extension}"'},
         )
@@ -122,10 +123,10 @@ class LogTextView(_WholeLogView):
         summary="A run's whole log as text",
         description="One line each, `time LEVEL step message`; continuations of a message are indented.",
         parameters=[LineFilterSerializer],
-        responses={(200, "text/plain"): str} | answers(400, 404),
+        responses={(200, "text/plain"): str} | problem_responses(400, 404),
     )
     def get(self, request: Request, pk: int) -> StreamingHttpResponse:
-        return self.stream(request, as_text)
+        return self.stream(request, line_as_text)
 
 
 class LogNdjsonView(_WholeLogView):
@@ -138,14 +139,13 @@ class LogNdjsonView(_WholeLogView):
         operation_id="runs_log_ndjson",
         summary="A run's whole log as NDJSON",
         parameters=[LineFilterSerializer],
-        responses={(200, "application/x-ndjson"): LineSerializer} | answers(400, 404),
+        responses={(200, "application/x-ndjson"): LineSerializer} | problem_responses(400, 404),
     )
     def get(self, request: Request, pk: int) -> StreamingHttpResponse:
-        # The same serializer as for pages.
-        line = LineSerializer(context=self.get_serializer_context())
-        return self.stream(request, lambda one: as_json_line(line.to_representation(one)))
+        serializer = LineSerializer(context=self.get_serializer_context())
+        return self.stream(request, lambda line: line_as_json(serializer.to_representation(line)))
 
 
-def _encoded(lines: Iterator[Line], format_line: Callable[[Line], str]) -> Iterator[bytes]:
-    for some in batched(lines, _LINES_AT_ONCE):
-        yield "".join(format_line(line) for line in some).encode("utf-8", "backslashreplace")
+def _encode(lines: Iterator[Line], format_line: Callable[[Line], str]) -> Iterator[bytes]:
+    for batch in batched(lines, _BATCH_LINES):
+        yield "".join(format_line(line) for line in batch).encode("utf-8", "backslashreplace")

@@ -8,8 +8,7 @@ from django import forms
 from django.contrib.auth import get_user_model
 from django.utils.translation import gettext_lazy as _
 
-from apps.api.lifetimes import DEFAULT_DAYS, DEFAULT_SCOPES, MAX_DAYS
-from apps.api.models import ApiToken
+from apps.api.models import DEFAULT_DAYS, DEFAULT_SCOPES, MAX_DAYS, ApiToken
 from apps.services.models import Service
 
 

@@ -11,14 +11,14 @@ from django.utils.translation import gettext as _
 from rest_framework.exceptions import ParseError
 from rest_framework.parsers import BaseParser, JSONParser
 
-from apps.api.problems import BodyTooLarge
+from apps.api.http.problems import BodyTooLarge
 
 NDJSON = "application/x-ndjson"
 _MIB = 1024 * 1024
 
 
 class LimitedJSONParser(BaseParser):
-    """JSON of at most 64 KiB. Not a JSONParser, whose limit is Django's."""
+    """JSON of at most 64 KiB. DRF's own parser has Django's limit, which is for forms."""
 
     media_type = JSONParser.media_type
     max_bytes = 64 * 1024
@@ -29,7 +29,7 @@ class LimitedJSONParser(BaseParser):
         media_type: str | None = None,
         parser_context: Mapping[str, Any] | None = None,
     ) -> Any:
-        body = read_limited(stream, self.max_bytes)
+        body = read_body(stream, self.max_bytes)
         try:
             return JSONParser().parse(BytesIO(body), media_type, parser_context)
         except RecursionError:
@@ -46,7 +46,7 @@ class LinesJSONParser(LimitedJSONParser):
 
 
 class NdjsonParser(BaseParser):
-    """Log lines as NDJSON; invalid UTF-8 becomes lone surrogates."""
+    """Log lines as NDJSON. Invalid UTF-8 becomes lone surrogates, which the log shows escaped."""
 
     media_type = NDJSON
 
@@ -56,7 +56,7 @@ class NdjsonParser(BaseParser):
         media_type: str | None = None,
         parser_context: Mapping[str, Any] | None = None,
     ) -> dict[str, list[Any]]:
-        text = read_limited(stream, LinesJSONParser.max_bytes).decode(errors="surrogateescape")
+        text = read_body(stream, LinesJSONParser.max_bytes).decode(errors="surrogateescape")
         lines = []
         for number, line in enumerate(text.split("\n"), 1):
             if not line or line.isspace():
@@ -69,12 +69,12 @@ class NdjsonParser(BaseParser):
 
 
 class StreamParser(BaseParser):
-    """Leaves the body unread: the view reads it as a stream."""
+    """Does not read the body; the view reads it as a stream."""
 
     media_type = "*/*"
 
 
-def read_limited(stream: IO[Any], max_bytes: int) -> bytes:
+def read_body(stream: IO[Any], max_bytes: int) -> bytes:
     """The whole body. Raises BodyTooLarge if it exceeds `max_bytes`."""
     body: bytes = stream.read(max_bytes + 1)
     if len(body) > max_bytes:

@@ -1,0 +1,1 @@
+"""Which rows a request gets: visibility, filters and pagination."""

@@ -1,0 +1,1 @@
+"""Tokens: authentication, permissions, rate limits, and the form that creates a token."""
