@@ -1,6 +1,7 @@
-"""Every route there is, shown credentials that must not open it. Routes of the API have finer rules of their own.
+"""Every route of the site with credentials that must not open it.
 
-A new route needs no word here where it is closed; one that is open to everybody must be named.
+A new route is covered automatically; a public one must be listed in PUBLIC. tests/api/tokens/test_permissions.py has
+the finer rules of the API.
 """
 
 import re
@@ -19,10 +20,9 @@ from tests.factories import make_connection, make_payload, make_run, make_servic
 
 pytestmark = pytest.mark.django_db
 
-# Open to everybody: they hold nothing of what services hold.
+# Open to everybody, because they show no data of services.
 PUBLIC = ("/", "/livez", "/readyz", "/api/schema/", "/api/docs/", "/admin/login/")
-# Open to whoever is signed in as staff: their own home, password and sign-out, and words for the browser, such as
-# those that spell out a cron expression that they wrote.
+# Open to all staff: home page, help, password, logout, texts for the browser, and the description of a cron expression.
 OPEN_TO_STAFF = (
     "/admin/services/service/describe-schedule/",
     "/admin/",
@@ -36,7 +36,7 @@ CLOSED = {302, 403, 404, 405}
 
 
 def routes(resolver: URLResolver, before: str = "/") -> Iterator[str]:
-    """The paths of all routes, with their placeholders; patterns that are no paths stand for what is not there."""
+    """The paths of all routes, with their placeholders; a regular expression becomes a path that matches nothing."""
     for pattern in resolver.url_patterns:
         text = before + str(pattern.pattern)
         if isinstance(pattern, URLResolver):
@@ -50,7 +50,7 @@ ROUTES = sorted(set(routes(get_resolver())))
 
 @pytest.fixture
 def places():
-    """What stands for the placeholders: rows that only one group may see."""
+    """Values of the placeholders: rows that only one group may see."""
     team = Group.objects.create(name="team")
     service = make_service(slug="orders", groups=[team])
     run = make_run(service, status="running", store_pull=True)
@@ -64,7 +64,7 @@ def places():
     }
 
 
-def filled(route: str, places: dict[str, object]) -> str:
+def fill(route: str, places: dict[str, object]) -> str:
     kind = next((name for name in ("service", "connection", "run", "payload") if f"/{name}/" in route), "")
     values = {
         "object_id": places.get(kind, 1),
@@ -86,14 +86,14 @@ def statuses(client: Client, path: str) -> set[int]:
     return {client.get(path).status_code, client.post(path).status_code}
 
 
-def test_every_route_is_walked():
+def test_all_routes_are_found():
     assert len(ROUTES) > 60
     assert {"/api/v1/runs/<int:pk>/", "/admin/runs/run/<int:run_id>/log/", "/livez"} <= set(ROUTES)
 
 
 @pytest.mark.parametrize("route", [route for route in ROUTES if route not in PUBLIC])
-def test_nobody_is_sent_to_sign_in_or_refused(route, places):
-    path = filled(route, places)
+def test_anonymous_request_is_refused_or_sent_to_the_login(route, places):
+    path = fill(route, places)
 
     found = statuses(Client(), path)
 
@@ -115,7 +115,7 @@ def test_nobody_is_sent_to_sign_in_or_refused(route, places):
 
 @pytest.mark.parametrize("kind", ["wrong", "expired", "revoked", "without scopes"])
 @pytest.mark.parametrize("route", [route for route in ROUTES if route.startswith("/api/v1/")])
-def test_token_that_is_no_use_opens_nothing(route, kind, places):
+def test_unusable_token_is_refused(route, kind, places):
     token, secret = make_token(scopes=() if kind == "without scopes" else ("run:read", "payload:read"))
     if kind == "wrong":
         secret = new_secret()
@@ -125,39 +125,39 @@ def test_token_that_is_no_use_opens_nothing(route, kind, places):
         token.revoke()
     client = Client(headers={"Authorization": f"Bearer {secret}"})
 
-    path = filled(route, places)
+    path = fill(route, places)
 
     assert statuses(client, path) | {client.put(path).status_code} <= {401, 403, 404, 405}
 
 
 @pytest.mark.parametrize("route", [route for route in ROUTES if route.startswith("/admin/")])
-def test_token_opens_no_page_of_the_console(route, places):
+def test_token_does_not_open_the_console(route, places):
     _token, secret = make_token()
     client = Client(headers={"Authorization": f"Bearer {secret}"})
 
     if route not in PUBLIC:
-        assert statuses(client, filled(route, places)) <= CLOSED
+        assert statuses(client, fill(route, places)) <= CLOSED
 
 
 @pytest.mark.parametrize(
     "route",
     [route for route in ROUTES if route.startswith("/admin/") and route not in (*PUBLIC, *OPEN_TO_STAFF)],
 )
-def test_staff_without_permissions_are_let_in_nowhere(route, places):
+def test_staff_without_permissions_are_refused(route, places):
     client = Client()
     client.force_login(make_user())
 
-    assert statuses(client, filled(route, places)) <= CLOSED
+    assert statuses(client, fill(route, places)) <= CLOSED
 
 
 @pytest.mark.parametrize(
     "route",
     [route for route in ROUTES if re.match(r"/admin/(services/service|runs/run|runs/payload)/<", route)],
 )
-def test_staff_of_another_group_do_not_find_it(route, places):
+def test_staff_of_another_group_are_refused(route, places):
     user = make_user(groups=[Group.objects.create(name="others")])
     user.user_permissions.set(Permission.objects.all())
     client = Client()
     client.force_login(user)
 
-    assert statuses(client, filled(route, places)) <= CLOSED
+    assert statuses(client, fill(route, places)) <= CLOSED

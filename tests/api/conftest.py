@@ -1,6 +1,5 @@
-"""What the tests of the API start from: a token that may do everything, and a client that shows it."""
+"""Fixtures of the API tests: a service, a client with a token, and a fake broker."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,7 +15,7 @@ def client_of(secret: str) -> Client:
 
 
 def body_of(response: HttpResponseBase) -> bytes:
-    """The whole body, streamed or not; what is streamed is closed by that."""
+    """The whole body; a streamed response is closed."""
     return b"".join(response)
 
 
@@ -27,7 +26,7 @@ def service(db: Any) -> Service:
 
 @pytest.fixture
 def client(db: Any) -> Client:
-    """With the token of a superuser, used once before, so that its use is noted already."""
+    """Client with the token of a superuser, whose last use is recorded already, so that requests need no UPDATE."""
     token, secret = make_token()
     token.record_use("127.0.0.1")
     return client_of(secret)
@@ -35,12 +34,11 @@ def client(db: Any) -> Client:
 
 @pytest.fixture
 def broker_messages(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The runs for which the bell was rung; no broker hears it."""
-    rung: list[int] = []
+    """Run ids of the messages to the workers. No broker receives them."""
+    run_ids: list[int] = []
 
-    def note(*, kwargs: dict[str, int], **_options: Any) -> None:
-        rung.append(kwargs["run_id"])
+    def record(*, kwargs: dict[str, int], **_options: Any) -> None:
+        run_ids.append(kwargs["run_id"])
 
-    notify_workers: Callable[..., None] = note
-    monkeypatch.setattr("apps.runs.tasks.execute_run.apply_async", notify_workers)
-    return rung
+    monkeypatch.setattr("apps.runs.tasks.execute_run.apply_async", record)
+    return run_ids

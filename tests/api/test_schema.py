@@ -1,4 +1,4 @@
-"""The OpenAPI description: valid, public, and true."""
+"""OpenAPI description: valid, public, and equal to the responses."""
 
 import json
 from io import StringIO
@@ -29,7 +29,7 @@ def test_schema_is_public():
     assert response.json()["openapi"] == "3.1.0"
 
 
-def test_schema_names_every_route_and_its_scheme(schema):
+def test_schema_has_every_route_with_its_authentication(schema):
     assert sorted(schema["paths"]) == [
         "/api/v1/metrics/",
         "/api/v1/payloads/",
@@ -54,10 +54,12 @@ def test_schema_names_every_route_and_its_scheme(schema):
     )
 
 
-def test_schema_knows_the_words(schema):
-    words = {name: part["enum"] for name, part in schema["components"]["schemas"].items() if "enum" in part}
+def test_schema_has_named_enumerations(schema):
+    enumerations = {
+        name: part["enum"] for name, part in schema["components"]["schemas"].items() if "enum" in part
+    }
 
-    assert words == {
+    assert enumerations == {
         "LogLevel": ["debug", "info", "warning", "error"],
         "LogStep": ["start", "pull", "script", "push", "finish"],
         "PayloadKind": ["pull", "script", "push"],
@@ -70,12 +72,12 @@ def test_schema_knows_the_words(schema):
 
 
 @pytest.mark.django_db
-def test_schema_has_the_fields_that_are_answered(client, schema):
+def test_schema_has_the_fields_of_the_responses(client, schema):
     run = make_run(status=Run.Status.RUNNING, store_pull=True)
     make_log_entries(run, 1)
     payload = make_payload(run, sequence=1)
     log = client.get(f"/api/v1/runs/{run.pk}/log/").json()
-    answered = {
+    responses = {
         "Service": client.get(f"/api/v1/services/{run.service.slug}/").json(),
         "Run": client.get(f"/api/v1/runs/{run.pk}/").json(),
         "Payload": client.get(f"/api/v1/payloads/{payload.pk}/").json(),
@@ -85,6 +87,6 @@ def test_schema_has_the_fields_that_are_answered(client, schema):
         "PaginatedRunList": client.get("/api/v1/runs/").json(),
     }
 
-    described = {name: set(schema["components"]["schemas"][name]["properties"]) for name in answered}
+    described = {name: set(schema["components"]["schemas"][name]["properties"]) for name in responses}
 
-    assert described == {name: set(document) for name, document in answered.items()}
+    assert described == {name: set(document) for name, document in responses.items()}

@@ -1,4 +1,4 @@
-"""Download a payload: whole, in part, not again, and no more once they have expired."""
+"""Download of payloads: headers, ranges, conditional requests, expiry."""
 
 import base64
 import hashlib
@@ -32,7 +32,7 @@ def path_of(payload):
     return f"/api/v1/payloads/{payload.pk}/download/"
 
 
-def test_download_is_the_stored_bytes_and_runs_nowhere(client, payload):
+def test_download_has_the_stored_bytes_and_safe_headers(client, payload):
     response = client.get(path_of(payload))
 
     assert response.status_code == 200
@@ -72,7 +72,7 @@ def test_download_is_streamed(client, payload):
 
 @pytest.mark.parametrize("store", ["files", "s3"])
 @pytest.mark.parametrize("header", [{}, {"Range": "bytes=1-"}])
-def test_download_is_never_held_in_memory(client, request, store, header):
+def test_download_is_not_loaded_into_memory(client, request, store, header):
     if store == "s3":
         request.getfixturevalue("s3_payloads")
     payload = make_payload(body=bytes(32 * 1024 * 1024))
@@ -87,7 +87,7 @@ def test_download_is_never_held_in_memory(client, request, store, header):
     assert peak < 8 * 1024 * 1024
 
 
-def test_head_tells_all_but_the_bytes(client, payload):
+def test_head_has_the_headers_of_get(client, payload):
     whole = client.get(path_of(payload))
     body_of(whole)
 
@@ -109,7 +109,7 @@ def test_head_tells_all_but_the_bytes(client, payload):
         ("bytes=0-", 0, 1023),
     ],
 )
-def test_range_is_that_part(client, payload, header, first, last):
+def test_range_is_206_with_the_requested_bytes(client, payload, header, first, last):
     response = client.get(path_of(payload), headers={"Range": header})
 
     assert response.status_code == 206
@@ -143,14 +143,14 @@ def test_range_beyond_the_end_is_416(client, payload, header):
         "bytes=" + "1" * 200,
     ],
 )
-def test_range_that_is_none_is_answered_with_the_whole(client, header):
+def test_invalid_range_gets_the_whole_file(client, header):
     response = client.get(path_of(make_payload(body=BODY)), headers={"Range": header})
 
     assert response.status_code == 200
     assert body_of(response) == BODY
 
 
-def test_range_holds_only_for_the_file_that_if_range_names(client):
+def test_range_applies_only_if_if_range_matches(client):
     payload = make_payload(body=BODY)
 
     def status(condition):
@@ -174,7 +174,7 @@ def test_empty_payload_has_no_range(client):
 
 
 @pytest.mark.parametrize("condition", ['"{}"', 'W/"{}"', '"other", "{}"', "*"])
-def test_file_that_the_client_has_is_304(client, condition):
+def test_matching_if_none_match_is_304(client, condition):
     payload = make_payload(body=BODY)
 
     response = client.get(path_of(payload), headers={"If-None-Match": condition.format(payload.sha256)})
@@ -184,20 +184,20 @@ def test_file_that_the_client_has_is_304(client, condition):
     assert response["Cache-Control"] == "private, no-store"
 
 
-def test_file_that_the_client_has_not_is_sent(client):
+def test_other_if_none_match_is_200(client):
     response = client.get(path_of(make_payload(body=BODY)), headers={"If-None-Match": '"other"'})
 
     assert (response.status_code, body_of(response)) == (200, BODY)
 
 
-def test_file_that_if_match_does_not_name_is_412(client):
+def test_other_if_match_is_412(client):
     response = client.get(path_of(make_payload()), headers={"If-Match": '"other"'})
 
     assert response.status_code == 412
     assert response["Content-Type"] == "application/problem+json"
 
 
-def test_payload_of_a_run_that_goes_on_can_be_fetched(client):
+def test_payload_of_a_running_run_can_be_downloaded(client):
     payload = make_payload(make_run(status=Run.Status.RUNNING, store_pull=True), BODY)
 
     assert payload.expires_at is None
@@ -209,7 +209,7 @@ def test_payload_of_a_run_that_goes_on_can_be_fetched(client):
     "headers",
     [{}, {"Range": "bytes=0-9"}, {"Range": "bytes=5000-"}, {"If-None-Match": "*"}, {"If-Match": '"x"'}],
 )
-def test_expired_payload_is_410_though_the_object_is_there(client, method, headers):
+def test_expired_payload_is_410_although_the_object_exists(client, method, headers):
     payload = make_payload(body=BODY, expires_at=timezone.now())
 
     response = getattr(client, method)(path_of(payload), headers=headers)
@@ -219,7 +219,7 @@ def test_expired_payload_is_410_though_the_object_is_there(client, method, heade
     assert response["Content-Type"] == "application/problem+json"
 
 
-def test_expiry_is_told_by_the_clock_of_the_database(client):
+def test_expiry_follows_the_clock_of_the_database(client):
     payload = make_payload(body=BODY)
     now = Payload.objects.annotate(now=Now()).values_list("now", flat=True).get()
     Payload.objects.filter(pk=payload.pk).update(expires_at=now + timedelta(minutes=1))
@@ -251,7 +251,7 @@ def test_payload_whose_object_is_missing_is_410(client, payload):
 
 
 @pytest.mark.parametrize(
-    ("name", "wanted"),
+    ("name", "header"),
     [
         ("page-1.json", 'attachment; filename="page-1.json"'),
         ("../../etc/passwd", 'attachment; filename="passwd"'),
@@ -267,17 +267,17 @@ def test_payload_whose_object_is_missing_is_410(client, payload):
         ("ü" * 200, "attachment; filename*=utf-8''" + "%C3%BC" * 100),
     ],
 )
-def test_name_from_outside_is_fit_for_the_header(client, name, wanted):
+def test_file_name_is_safe_for_the_header(client, name, header):
     response = client.get(path_of(make_payload(name=name)))
     body_of(response)
 
-    assert response["Content-Disposition"] == wanted
+    assert response["Content-Disposition"] == header
 
 
 @pytest.mark.parametrize(
     "name", ["", " . ", "\x00", "\ud800.txt", "." * 300, "." + "x" * 300, "a." + "é" * 300]
 )
-def test_any_name_becomes_a_short_one(name):
+def test_download_name_is_short_and_not_empty(name):
     safe = download_name(name)
 
     assert 1 <= len(safe.encode()) <= 200
@@ -285,7 +285,7 @@ def test_any_name_becomes_a_short_one(name):
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("content_type", "expected"),
     [
         ("text/csv; charset=utf-8", "text/csv; charset=utf-8"),
         ("application/vnd.api+json", "application/vnd.api+json"),
@@ -294,5 +294,5 @@ def test_any_name_becomes_a_short_one(name):
         ("ümlaut/x", "application/octet-stream"),
     ],
 )
-def test_content_type_from_outside_is_fit_for_the_header(given, told):
-    assert media_type(given) == told
+def test_invalid_content_type_becomes_octet_stream(content_type, expected):
+    assert media_type(content_type) == expected

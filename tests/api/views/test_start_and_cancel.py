@@ -1,4 +1,4 @@
-"""Starting runs, safely repeated, and cancelling them."""
+"""Start of runs, with idempotency keys, and cancellation."""
 
 import json
 import threading
@@ -23,7 +23,7 @@ def start(client, body=None, *, key=None, service="orders"):
     )
 
 
-def test_start_queues_a_run_and_rings_the_bell(
+def test_start_queues_a_run_and_notifies_workers(
     client, service, broker_messages, django_capture_on_commit_callbacks
 ):
     body = {"store": ["pull", "script"], "dry_run": True, "options": {"page_size": 7, "record_id": "10045"}}
@@ -42,15 +42,15 @@ def test_start_queues_a_run_and_rings_the_bell(
 
 
 @pytest.mark.parametrize("body", ["", "{}"])
-def test_start_needs_no_body(client, service, broker_messages, body):
+def test_body_is_optional(client, service, broker_messages, body):
     assert start(client, body).status_code == 202
     assert Run.objects.get().stores == ()
 
 
-def test_service_whose_schedule_is_off_can_still_be_started(client, broker_messages):
-    make_service(slug="asleep", is_active=False)
+def test_service_with_a_disabled_schedule_can_be_started(client, broker_messages):
+    make_service(slug="inactive", is_active=False)
 
-    assert start(client, service="asleep").status_code == 202
+    assert start(client, service="inactive").status_code == 202
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_service_whose_schedule_is_off_can_still_be_started(client, broker_messa
         ("7", "__all__", "dictionary"),
     ],
 )
-def test_body_that_is_no_use_is_400_by_field(client, service, body, field, wanted):
+def test_invalid_body_is_400_by_field(client, service, body, field, wanted):
     response = start(client, body)
 
     assert response.status_code == 400
@@ -86,21 +86,21 @@ def test_body_that_is_no_use_is_400_by_field(client, service, body, field, wante
     ("body", "status"),
     [("{", 400), ("[" * 30_000, 400), ("NaN", 400), ('{"a": "' + "x" * 70_000 + '"}', 413)],
 )
-def test_body_that_cannot_be_read_is_a_problem(client, service, body, status):
+def test_unreadable_body_is_a_problem(client, service, body, status):
     response = start(client, body)
 
     assert response.status_code == status
     assert response["Content-Type"] == "application/problem+json"
 
 
-def test_body_of_another_type_is_415(client, service):
+def test_body_with_another_content_type_is_415(client, service):
     response = client.post("/api/v1/services/orders/runs/", "a=b", content_type="text/plain")
 
     assert response.status_code == 415
     assert response["Content-Type"] == "application/problem+json"
 
 
-def test_same_key_is_answered_with_the_same_run(client, service, broker_messages):
+def test_same_key_returns_the_same_run(client, service, broker_messages):
     first = start(client, {"store": ["pull"], "options": {"page_size": "5"}}, key="k-1")
     again = start(client, {"options": {"page_size": 5}, "store": ["pull", "pull"]}, key="k-1")
     other = start(client, {"store": ["pull"], "options": {"page_size": "5"}}, key="k-2")
@@ -123,21 +123,21 @@ def test_same_key_with_another_body_is_422(client, service, broker_messages, bod
     assert Run.objects.count() == 1
 
 
-def test_key_is_of_one_user_and_one_service(client, service, broker_messages):
+def test_key_belongs_to_one_user_and_one_service(client, service, broker_messages):
     make_service(slug="other")
-    somebody_else = client_of(make_token()[1])
+    other_user = client_of(make_token()[1])
 
     runs = {
         start(client, key="k").json()["id"],
         start(client, key="k", service="other").json()["id"],
-        start(somebody_else, key="k").json()["id"],
+        start(other_user, key="k").json()["id"],
     }
 
     assert len(runs) == 3
 
 
 @pytest.mark.parametrize("key", ["", " ", "x" * 201, "ä", "a\x07b"])
-def test_key_that_is_no_use_is_400(client, service, key):
+def test_invalid_key_is_400(client, service, key):
     response = start(client, key=key)
 
     assert response.status_code == 400
@@ -145,29 +145,29 @@ def test_key_that_is_no_use_is_400(client, service, key):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_same_key_at_the_same_time_starts_one_run(broker_messages):
+def test_simultaneous_requests_with_one_key_start_one_run(broker_messages):
     make_service(slug="orders")
     _token, secret = make_token()
     barrier = threading.Barrier(4)
-    answers = []
+    responses = []
 
-    def repeat():
+    def start_run():
         client = client_of(secret)
         barrier.wait()
         response = start(client, {"store": ["pull"]}, key="k")
-        answers.append((response.status_code, response.json().get("id")))
+        responses.append((response.status_code, response.json().get("id")))
         connection.close()
 
-    threads = [threading.Thread(target=repeat) for _index in range(4)]
+    threads = [threading.Thread(target=start_run) for _index in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
 
-    assert answers == [(202, Run.objects.get().pk)] * 4
+    assert responses == [(202, Run.objects.get().pk)] * 4
 
 
-def test_cancel_ends_a_queued_run_at_once(client, service):
+def test_queued_run_is_cancelled_at_once(client, service):
     run = make_run(service, status=Run.Status.QUEUED)
 
     response = client.post(f"/api/v1/runs/{run.pk}/cancel/")
@@ -176,7 +176,7 @@ def test_cancel_ends_a_queued_run_at_once(client, service):
     assert response.json()["status"] == "cancelled"
 
 
-def test_cancel_asks_a_running_run_to_stop(client, service):
+def test_cancellation_of_a_running_run_is_requested(client, service):
     run = make_run(service, status=Run.Status.RUNNING)
 
     response = client.post(f"/api/v1/runs/{run.pk}/cancel/")
@@ -189,7 +189,7 @@ def test_cancel_asks_a_running_run_to_stop(client, service):
 
 
 @pytest.mark.parametrize("status", ["succeeded", "failed", "cancelled", "lost"])
-def test_run_that_has_ended_cannot_be_cancelled(client, service, status):
+def test_ended_run_cannot_be_cancelled(client, service, status):
     run = make_run(service, status=status)
 
     response = client.post(f"/api/v1/runs/{run.pk}/cancel/")

@@ -1,4 +1,4 @@
-"""Every error below /api/ is a problem document, and none tells what is nobody's business."""
+"""Errors below /api/ are problem documents without internal details."""
 
 import json
 import uuid
@@ -32,7 +32,7 @@ def json_of(response):
     ],
 )
 @pytest.mark.parametrize("method", ["get", "post", "put", "delete"])
-def test_route_that_is_not_there_is_404(path, method):
+def test_unknown_route_is_404(path, method):
     response = getattr(Client(enforce_csrf_checks=True), method)(path)
 
     assert response.status_code == 404
@@ -57,7 +57,7 @@ def test_route_that_is_not_there_is_404(path, method):
         ("put", f"/api/v1/payloads/{uuid.UUID(int=1)}/download/", "GET"),
     ],
 )
-def test_method_that_is_not_served_is_405(client, method, path, allowed):
+def test_unsupported_method_is_405(client, method, path, allowed):
     response = getattr(client, method)(path)
 
     assert response.status_code == 405
@@ -69,13 +69,13 @@ def test_method_that_is_not_served_is_405(client, method, path, allowed):
     ("path", "content_type"),
     [("/api/v1/runs/", "application/problem+json"), ("/admin/", "text/html; charset=utf-8")],
 )
-def test_host_that_is_not_ours_is_a_problem_below_api(path, content_type):
+def test_unknown_host_is_a_problem_below_api_and_a_page_elsewhere(path, content_type):
     response = Client().get(path, headers={"Host": "evil.example"})
 
     assert (response.status_code, response["Content-Type"]) == (400, content_type)
 
 
-def test_error_outside_the_views_is_a_problem_below_api(rf):
+def test_error_outside_the_views_is_a_problem_document(rf):
     response = server_error(rf.get("/api/v1/runs/"))
 
     assert (response.status_code, response["Content-Type"]) == (500, "application/problem+json")
@@ -83,7 +83,7 @@ def test_error_outside_the_views_is_a_problem_below_api(rf):
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("accept", ["text/html", "application/xml", "nonsense", "text/csv, */*;q=0.1"])
-def test_there_is_one_representation_whatever_is_accepted(client, accept):
+def test_accept_header_is_ignored(client, accept):
     run = make_run()
 
     response = client.get(f"/api/v1/runs/{run.pk}/?format=xml", headers={"Accept": accept})
@@ -93,7 +93,7 @@ def test_there_is_one_representation_whatever_is_accepted(client, accept):
 
 
 @pytest.mark.django_db
-def test_bug_is_500_and_tells_nothing(client, monkeypatch, caplog):
+def test_unexpected_error_is_500_without_details(client, monkeypatch, caplog):
     def fail(_request):
         raise RuntimeError("password=hunter2")
 
@@ -108,7 +108,7 @@ def test_bug_is_500_and_tells_nothing(client, monkeypatch, caplog):
 
 
 @pytest.mark.django_db
-def test_database_that_is_away_is_503(client, monkeypatch):
+def test_unreachable_database_is_503_without_details(client, monkeypatch):
     def fail(_request):
         raise OperationalError("connection to 10.0.0.7 refused")
 
@@ -133,7 +133,7 @@ def test_database_that_is_away_is_503(client, monkeypatch):
         (ApiValidationError([{"a": ["1"]}, {"a": ["2"]}]), {"a": ["1", "2"]}),
     ],
 )
-def test_validation_errors_are_told_by_field(error, errors):
+def test_validation_errors_are_flat_and_by_field(error, errors):
     response = handle_exception(error, {})
 
     assert response.status_code == 400
@@ -150,5 +150,5 @@ def test_other_errors_keep_their_status(error, status):
     assert json_of(response)["status"] == status
 
 
-def test_wait_is_told():
+def test_throttled_response_has_the_header_retry_after():
     assert handle_exception(Throttled(wait=7), {})["Retry-After"] == "7"

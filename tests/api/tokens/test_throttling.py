@@ -19,7 +19,7 @@ from tests.factories import make_token, make_user
 
 pytestmark = pytest.mark.django_db
 PATH = "/api/v1/services/"
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""Who read a payload, how much of it; and the downloads that the store hands out itself."""
+"""Access log of downloads, downloads of compressed payloads, and redirects to presigned URLs."""
 
 import io
 from datetime import timedelta
@@ -45,7 +45,7 @@ def path_of(payload):
     return f"/api/v1/payloads/{payload.pk}/download/"
 
 
-def test_read_is_noted_before_the_first_byte_and_after_the_last(client, store):
+def test_read_is_recorded_before_the_first_byte_and_after_the_last(client, store):
     payload = make_payload(body=BODY)
 
     response = client.get(path_of(payload))
@@ -65,7 +65,7 @@ def test_read_is_noted_before_the_first_byte_and_after_the_last(client, store):
 
 
 @pytest.mark.parametrize(("header", "count"), [("bytes=10-19", 10), ("bytes=-24", 24), ("bytes=1000-", 24)])
-def test_range_is_noted_with_its_bytes(client, store, header, count):
+def test_read_of_a_range_is_recorded_with_its_bytes(client, store, header, count):
     response = client.get(path_of(make_payload(body=BODY)), headers={"Range": header})
     body_of(response)
 
@@ -73,7 +73,7 @@ def test_range_is_noted_with_its_bytes(client, store, header, count):
     assert (read.outcome, read.byte_count) == ("complete", count)
 
 
-def test_reader_who_goes_away_is_noted_as_that(store):
+def test_aborted_read_is_recorded_as_broken(store):
     payload = make_payload(body=BODY)
 
     stream = record_read(payload, open_payload(payload), user=make_user(), address="unix:")
@@ -85,7 +85,9 @@ def test_reader_who_goes_away_is_noted_as_that(store):
     assert (read.outcome, read.byte_count, read.token, read.address) == ("broken", 10, "", None)
 
 
-def test_download_that_the_store_breaks_off_is_broken_off_not_ended(client, s3_server, s3_payloads, settings):
+def test_download_aborted_by_the_store_raises_and_is_recorded_as_broken(
+    client, s3_server, s3_payloads, settings
+):
     payload = make_payload(body=bytes(32 * 1024 * 1024))
     options = settings.STORAGES["payloads"]["OPTIONS"]
     with proxy(s3_server.ports["s3"][0]) as between:
@@ -107,19 +109,19 @@ def test_download_that_the_store_breaks_off_is_broken_off_not_ended(client, s3_s
 @pytest.mark.parametrize(
     "headers", [{"If-None-Match": "*"}, {"If-Match": '"x"'}, {"Range": "bytes=5000-"}, {"Authorization": ""}]
 )
-def test_answer_without_a_byte_is_no_read(client, headers):
+def test_response_without_payload_bytes_is_not_recorded(client, headers):
     client.get(path_of(make_payload(body=BODY)), headers=headers)
 
     assert not PayloadRead.objects.exists()
 
 
-def test_look_at_the_headers_is_no_read(client):
+def test_head_request_is_not_recorded(client):
     client.head(path_of(make_payload(body=BODY)))
 
     assert not PayloadRead.objects.exists()
 
 
-def test_compressed_payload_is_served_as_it_was(client, store):
+def test_compressed_payload_is_decompressed(client, store):
     payload = compressed()
 
     response = client.get(path_of(payload))
@@ -131,7 +133,7 @@ def test_compressed_payload_is_served_as_it_was(client, store):
 
 
 @pytest.mark.parametrize(("first", "last"), [(0, 0), (300_000, 300_099), (len(ORDERS) - 5, len(ORDERS) - 1)])
-def test_range_of_a_compressed_payload_is_of_the_original(client, store, first, last):
+def test_range_of_a_compressed_payload_counts_original_bytes(client, store, first, last):
     response = client.get(path_of(compressed()), headers={"Range": f"bytes={first}-{last}"})
 
     assert response.status_code == 206
@@ -139,7 +141,7 @@ def test_range_of_a_compressed_payload_is_of_the_original(client, store, first, 
     assert response["Content-Range"] == f"bytes {first}-{last}/{len(ORDERS)}"
 
 
-def test_redirect_leads_to_the_bytes_for_a_minute_at_most(client, s3_payloads, settings):
+def test_redirect_is_a_presigned_url_for_at_most_a_minute(client, s3_payloads, settings):
     settings.PAYLOAD_DOWNLOAD = "redirect"
     payload = make_payload(body=BODY, name="Größe.csv")
 
@@ -154,7 +156,7 @@ def test_redirect_leads_to_the_bytes_for_a_minute_at_most(client, s3_payloads, s
     assert (read.outcome, read.token) == ("started", str(ApiToken.objects.get()))
 
 
-def test_redirect_never_outlives_the_payload(client, s3_payloads, settings):
+def test_redirect_does_not_outlive_the_payload(client, s3_payloads, settings):
     settings.PAYLOAD_DOWNLOAD = "redirect"
     payload = make_payload(body=BODY)
 
@@ -164,12 +166,12 @@ def test_redirect_never_outlives_the_payload(client, s3_payloads, settings):
 
     soon = expiring_in(20)
     assert int(parse_qs(urlsplit(soon["Location"]).query)["X-Amz-Expires"][0]) in (18, 19)
-    # Too short for an address, not for the bytes.
+    # Too short for a presigned URL, so it is streamed.
     assert body_of(expiring_in(1)) == BODY
     assert expiring_in(-1).status_code == 410
 
 
-def test_redirect_is_only_for_what_the_store_has_as_it_is(client, store, settings):
+def test_compressed_payload_is_not_redirected(client, store, settings):
     settings.PAYLOAD_DOWNLOAD = "redirect"
 
     assert body_of(client.get(path_of(compressed()))) == ORDERS
@@ -179,13 +181,13 @@ def test_redirect_is_only_for_what_the_store_has_as_it_is(client, store, setting
     assert client.head(path_of(make_payload(body=BODY))).status_code == 200
 
 
-def test_files_are_streamed_whatever_the_setting(client, settings):
+def test_payload_in_a_folder_is_streamed_although_redirects_are_configured(client, settings):
     settings.PAYLOAD_DOWNLOAD = "redirect"
 
     assert body_of(client.get(path_of(make_payload(body=BODY)))) == BODY
 
 
-def test_person_in_the_console_is_noted_as_well(client, store):
+def test_download_in_the_console_is_recorded(client, store):
     user = make_user(permissions=["services.view_service", "runs.view_run", "runs.download_payload"])
     client.force_login(user)
     payload = make_payload(body=BODY)
@@ -197,7 +199,7 @@ def test_person_in_the_console_is_noted_as_well(client, store):
     assert (body, read.user, read.token, read.outcome, read.byte_count) == (BODY, user, "", "complete", 1024)
 
 
-def test_compressed_payload_is_whole_in_the_console(client, store):
+def test_compressed_payload_is_decompressed_in_the_console(client, store):
     client.force_login(make_user(is_superuser=True))
     payload = compressed()
 

@@ -1,4 +1,4 @@
-"""Tokens in the admin: made, shown once, revoked."""
+"""Admin of tokens: creation, the only display of the token, revocation."""
 
 import re
 from datetime import timedelta
@@ -26,7 +26,7 @@ PERMISSIONS = (
 LIST = "/admin/api/apitoken/"
 
 
-def signed_in(user):
+def logged_in(user):
     client = Client()
     client.force_login(user)
     return client
@@ -39,7 +39,7 @@ def ann(db):
 
 @pytest.fixture
 def browser(ann):
-    return signed_in(ann)
+    return logged_in(ann)
 
 
 def form(user, **fields):
@@ -60,7 +60,7 @@ def test_token_is_shown_once_and_works(browser, ann):
     assert client_of(secret).get("/api/v1/runs/").status_code == 200
 
 
-def test_token_is_nowhere_else(browser, ann):
+def test_token_appears_on_no_other_page_and_is_not_stored(browser, ann):
     shown = browser.post(LIST + "add/", form(ann))
     (secret,) = set(re.findall(r"synclog_\w+", shown.content.decode()))
 
@@ -72,13 +72,13 @@ def test_token_is_nowhere_else(browser, ann):
     assert not any(secret in morsel.value for morsel in browser.cookies.values())
 
 
-def test_page_of_the_token_has_no_inline_script_or_style(browser, ann):
+def test_page_of_a_new_token_has_no_inline_script_or_style(browser, ann):
     text = browser.post(LIST + "add/", form(ann)).content.decode()
 
     assert not re.search(r"<style|<script(?![^>]*\ssrc=)|\sstyle=|\son\w+=", text)
 
 
-def test_token_can_be_for_some_services_only(browser, ann):
+def test_token_can_be_limited_to_services(browser, ann):
     service = make_service()
 
     browser.post(LIST + "add/", form(ann, services=[service.pk]))
@@ -98,25 +98,25 @@ def test_token_can_be_for_some_services_only(browser, ann):
         ({"services": ["999"]}, "services"),
     ],
 )
-def test_form_that_is_no_use_makes_no_token(browser, ann, fields, field):
+def test_invalid_form_creates_no_token(browser, ann, fields, field):
     response = browser.post(LIST + "add/", form(ann, **fields))
 
     assert list(response.context["adminform"].form.errors) == [field]
     assert not ApiToken.objects.exists()
 
 
-def test_token_of_somebody_else_is_for_superusers_to_make(browser):
+def test_only_superusers_create_tokens_of_other_users(browser):
     other = make_user("bob")
 
     refused = browser.post(LIST + "add/", form(other))
-    made = signed_in(make_user(is_superuser=True)).post(LIST + "add/", form(other))
+    created = logged_in(make_user(is_superuser=True)).post(LIST + "add/", form(other))
 
     assert list(refused.context["adminform"].form.errors) == ["user"]
-    assert made.status_code == 200
+    assert created.status_code == 200
     assert ApiToken.objects.get().user == other
 
 
-def test_tokens_of_others_are_seen_by_superusers_only(browser, ann):
+def test_only_superusers_see_tokens_of_other_users(browser, ann):
     own, _secret = make_token(ann, name="mine")
     other, _secret = make_token(make_user(), name="theirs")
 
@@ -124,11 +124,11 @@ def test_tokens_of_others_are_seen_by_superusers_only(browser, ann):
     assert browser.get(_change(own)).status_code == 200
     assert browser.get(_change(other)).status_code == 302
     assert browser.post(_revoke(other)).status_code == 404
-    assert signed_in(make_user(is_superuser=True)).get(_change(other)).status_code == 200
+    assert logged_in(make_user(is_superuser=True)).get(_change(other)).status_code == 200
 
 
 @pytest.mark.parametrize("number", [1, 3])
-def test_list_costs_the_same_for_one_and_for_three(number, django_assert_num_queries, browser, ann):
+def test_list_takes_the_same_queries_for_1_and_3_tokens(number, django_assert_num_queries, browser, ann):
     for _index in range(number):
         make_token(ann)
 
@@ -138,7 +138,7 @@ def test_list_costs_the_same_for_one_and_for_three(number, django_assert_num_que
     assert len(response.context["cl"].result_list) == number
 
 
-def test_list_tells_the_state(browser, ann):
+def test_list_shows_the_state(browser, ann):
     make_token(ann)
     make_token(ann)[0].revoke()
     make_token(ann, expires_at=timezone.now())
@@ -157,7 +157,7 @@ def test_only_the_name_of_a_token_can_be_changed(browser, ann):
     assert ApiToken.objects.values().get() == before | {"name": "Other"}
 
 
-def test_revoke_button_ends_the_token(browser, ann):
+def test_revoke_button_revokes_the_token(browser, ann):
     token, secret = make_token(ann)
     assert _revoke(token) in browser.get(_change(token)).content.decode()
 
@@ -168,18 +168,18 @@ def test_revoke_button_ends_the_token(browser, ann):
     assert _revoke(token) not in browser.get(_change(token)).content.decode()
 
 
-def test_revoking_needs_post_and_the_permission(browser, ann):
+def test_revocation_requires_post_and_the_permission(browser, ann):
     token, _secret = make_token(ann)
-    looker = make_user(permissions=["api.view_apitoken"])
-    looked_at, _secret = make_token(looker)
+    viewer = make_user(permissions=["api.view_apitoken"])
+    token_of_viewer, _secret = make_token(viewer)
 
     assert browser.get(_revoke(token)).status_code == 405
-    assert signed_in(looker).post(_revoke(looked_at)).status_code == 403
+    assert logged_in(viewer).post(_revoke(token_of_viewer)).status_code == 403
     assert Client().post(_revoke(token)).status_code == 302
     assert not ApiToken.objects.exclude(revoked_at=None).exists()
 
 
-def test_several_tokens_are_revoked_at_once(browser, ann):
+def test_action_revokes_the_selected_tokens(browser, ann):
     tokens = [make_token(ann)[0] for _index in range(3)]
     make_token(make_user())
 
@@ -188,17 +188,17 @@ def test_several_tokens_are_revoked_at_once(browser, ann):
     assert ApiToken.objects.exclude(revoked_at=None).count() == 3
 
 
-def test_token_that_was_used_cannot_be_deleted(browser, ann):
+def test_used_token_cannot_be_deleted(browser, ann):
     unused, _secret = make_token(ann)
     used, _secret = make_token(ann)
     used.record_use("127.0.0.1")
 
-    answers = [
+    statuses = [
         browser.post(reverse("admin:api_apitoken_delete", args=(token.pk,)), {"post": "yes"}).status_code
         for token in (unused, used)
     ]
 
-    assert answers == [302, 403]
+    assert statuses == [302, 403]
     assert ApiToken.objects.get() == used
     assert "delete_selected" not in browser.get(LIST).content.decode()
 

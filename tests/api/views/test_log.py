@@ -1,4 +1,4 @@
-"""The log of a run over HTTP: followed page by page, filtered, and whole."""
+"""Log of a run: pages while it grows, filters, and the whole log."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -67,31 +67,31 @@ def test_line_has_the_fields_of_the_contract(client, run):
     }
 
 
-def test_empty_log_begins_at_nought(client, run):
+def test_empty_log_begins_at_zero(client, run):
     page = page_of(client, run)
 
     assert (page["lines"], page["next_after"], page["last_sequence"]) == ([], 0, 0)
 
 
-def test_following_misses_nothing_and_ends_with_the_run(client, run):
-    seen, after, polls = [], 0, []
+def test_polling_skips_no_line_and_ends_with_the_run(client, run):
+    sequences, after, polls = [], 0, []
     for step in range(4):
         make_log_entries(run, 3)
         if step == 3:
             end(run)
         while True:
             page = page_of(client, run, after=after, limit=2)
-            seen += [line["sequence"] for line in page["lines"]]
+            sequences += [line["sequence"] for line in page["lines"]]
             after = page["next_after"]
             if after >= page["last_sequence"]:
                 break
         polls.append(page["poll_after"])
 
-    assert seen == list(range(1, 13))
+    assert sequences == list(range(1, 13))
     assert polls == [5, 5, 5, None]
 
 
-def test_following_a_filtered_log_misses_nothing_and_does_not_read_twice(client, run):
+def test_polling_a_filtered_log_skips_and_repeats_no_line(client, run):
     make_log_entries(run, 3)
     make_log_entries(run, ["No stock"], level=Level.WARNING)
     make_log_entries(run, 3)
@@ -104,7 +104,7 @@ def test_following_a_filtered_log_misses_nothing_and_does_not_read_twice(client,
     assert ([line["sequence"] for line in second["lines"]], second["next_after"]) == ([8], 8)
 
 
-def test_log_of_a_run_that_lost_lines_is_not_polled_for_ever(client, service):
+def test_polling_ends_for_an_incomplete_log(client, service):
     run = make_run(service, status=Run.Status.LOST, is_complete=False, lost_line_count=3)
 
     page = page_of(client, run)
@@ -133,7 +133,7 @@ def test_lines_are_filtered_by_level_step_and_text(client, run):
 @pytest.mark.parametrize(
     ("form", "known"), [("log/", "level, step, q, after, limit"), ("log.txt", "level, step, q")]
 )
-def test_mistyped_parameter_is_named_with_those_that_are_known(client, run, form, known):
+def test_error_of_an_unknown_parameter_lists_the_known_ones(client, run, form, known):
     response = client.get(f"/api/v1/runs/{run.pk}/{form}?lvl=error")
 
     assert response.status_code == 400
@@ -156,7 +156,7 @@ def test_idle_poll_costs_two_queries(run, kind, django_assert_num_queries):
     client = client_of(make_token(make_user(**user))[1])
     page_of(client, run)
 
-    # Token and run: its row knows that there are no more lines.
+    # Token and run, which tells that there are no more lines.
     with django_assert_num_queries(2):
         page = page_of(client, run, after=3)
 
@@ -164,7 +164,7 @@ def test_idle_poll_costs_two_queries(run, kind, django_assert_num_queries):
 
 
 @pytest.mark.parametrize("number", [1, 3])
-def test_page_costs_the_same_for_one_line_and_for_three(client, run, number, django_assert_num_queries):
+def test_page_takes_the_same_queries_for_1_and_3_lines(client, run, number, django_assert_num_queries):
     make_log_entries(run, number)
     for sequence in range(1, number + 1):
         make_payload(run, sequence=sequence)
@@ -193,7 +193,7 @@ def test_page_costs_the_same_for_one_line_and_for_three(client, run, number, dja
         ({"q": "x" * 501}, "q", "500"),
     ],
 )
-def test_parameter_that_is_no_use_is_400_and_says_what_would_be(client, run, parameters, field, wanted):
+def test_invalid_parameter_is_400_with_the_valid_values(client, run, parameters, field, wanted):
     response = client.get(f"/api/v1/runs/{run.pk}/log/", parameters)
 
     assert response.status_code == 400
@@ -201,7 +201,7 @@ def test_parameter_that_is_no_use_is_400_and_says_what_would_be(client, run, par
     assert wanted in " ".join(response.json()["errors"][field])
 
 
-def test_after_beyond_the_end_does_not_lead_back(client, run):
+def test_after_beyond_the_end_does_not_go_back(client, run):
     make_log_entries(run, 2)
 
     page = page_of(client, run, after=2**63 - 1)
@@ -236,7 +236,7 @@ def test_whole_log_as_text(client, run):
     ]
 
 
-def test_whole_log_as_ndjson_is_what_the_pages_hold(client, run):
+def test_ndjson_has_the_same_lines_as_the_pages(client, run):
     make_log_entries(run, ["a\nb", "ü \x1b[31mred\x1b[0m"])
     make_payload(run, sequence=2)
 
@@ -248,7 +248,7 @@ def test_whole_log_as_ndjson_is_what_the_pages_hold(client, run):
 
 
 @pytest.mark.parametrize("extension", ["txt", "ndjson"])
-def test_whole_log_can_be_narrowed_and_may_be_empty(client, run, extension):
+def test_whole_log_can_be_filtered_and_may_be_empty(client, run, extension):
     make_log_entries(run, 2)
     make_log_entries(run, ["Broken"], level=Level.ERROR)
     path = f"/api/v1/runs/{run.pk}/log.{extension}"

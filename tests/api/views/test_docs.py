@@ -1,4 +1,4 @@
-"""The reference page: its policy, and that all it needs comes from here."""
+"""API reference: its content security policy, and that it loads only our own files."""
 
 import re
 
@@ -6,7 +6,7 @@ from django.contrib.staticfiles import finders
 from django.test import Client
 
 
-def test_page_keeps_the_strict_policy_but_for_images_in_styles():
+def test_policy_is_strict_except_for_data_images():
     response = Client().get("/api/docs/")
 
     assert response.status_code == 200
@@ -16,7 +16,7 @@ def test_page_keeps_the_strict_policy_but_for_images_in_styles():
     assert "unsafe" not in response["Content-Security-Policy"]
 
 
-def test_page_loads_nothing_from_elsewhere():
+def test_page_loads_only_our_own_files():
     text = Client().get("/api/docs/").content.decode()
 
     addresses = re.findall(r'(?:src|link .*href|data-schema)="([^"]+)"', text)
@@ -25,5 +25,5 @@ def test_page_loads_nothing_from_elsewhere():
         assert address.startswith("/api/schema/") or finders.find(address.removeprefix("/static/")), address
 
 
-def test_page_takes_no_other_method():
+def test_page_refuses_post():
     assert Client().post("/api/docs/").status_code in (403, 405)

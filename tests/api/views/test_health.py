@@ -1,4 +1,4 @@
-"""What load balancers ask: is it alive, is it ready, and if not, what is down."""
+"""Health checks: /livez and /readyz."""
 
 import pytest
 from django.core.files.storage import storages
@@ -12,22 +12,22 @@ UP = {"database": "up", "broker": "up", "payload_store": "up"}
 
 @pytest.fixture
 def ready(db, monkeypatch):
-    """All is there; the broker is none that these tests start."""
+    """Everything is up; the broker is replaced, because these tests start none."""
     monkeypatch.setattr(health, "check_broker", lambda: None)
 
 
-def test_livez_asks_nothing_of_others():
+def test_livez_checks_no_other_server():
     response = Client().get("/livez")
 
     assert (response.status_code, response.content) == (200, b"ok")
 
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz"])
-def test_health_takes_no_post(path):
+def test_health_checks_refuse_post(path):
     assert Client().post(path).status_code == 405
 
 
-def test_readyz_is_200_where_all_is_there(ready):
+def test_readyz_is_200_if_everything_is_up(ready):
     response = Client().get("/readyz")
 
     assert response.status_code == 200
@@ -35,7 +35,7 @@ def test_readyz_is_200_where_all_is_there(ready):
     assert "no-store" in response["Cache-Control"]
 
 
-def test_readyz_asks_the_real_broker(db):
+def test_readyz_checks_the_configured_broker(db):
     assert Client().get("/readyz").json()["checks"]["broker"] == "up"
 
 
@@ -47,7 +47,7 @@ def test_readyz_asks_the_real_broker(db):
         ("check_payload_store", "payload_store"),
     ],
 )
-def test_readyz_names_what_is_down_and_no_more(ready, monkeypatch, check, name):
+def test_readyz_names_what_is_down_without_details(ready, monkeypatch, check, name):
     def fail():
         raise OperationalError("redis://:hunter2@10.0.0.7:6379")
 
@@ -59,7 +59,7 @@ def test_readyz_names_what_is_down_and_no_more(ready, monkeypatch, check, name):
     assert response.json() == {"status": "not ready", "checks": UP | {name: "down"}}
 
 
-def test_payload_folder_that_is_none_is_down(ready, settings, tmp_path):
+def test_unusable_payload_folder_is_down(ready, settings, tmp_path):
     (tmp_path / "file").write_text("")
     settings.STORAGES = settings.STORAGES | {
         "payloads": settings.STORAGES["payloads"] | {"OPTIONS": {"location": tmp_path / "file" / "payloads"}}
@@ -68,14 +68,14 @@ def test_payload_folder_that_is_none_is_down(ready, settings, tmp_path):
     assert Client().get("/readyz").json()["checks"] == UP | {"payload_store": "down"}
 
 
-def test_bucket_is_asked_for(ready, s3_payloads, settings):
-    there = Client().get("/readyz").json()["checks"]
+def test_missing_bucket_is_down(ready, s3_payloads, settings):
+    existing = Client().get("/readyz").json()["checks"]
     store = settings.STORAGES["payloads"]
     settings.STORAGES = settings.STORAGES | {
         "payloads": store | {"OPTIONS": store["OPTIONS"] | {"bucket_name": "no-such-bucket"}}
     }
 
-    gone = Client().get("/readyz").json()["checks"]
+    missing = Client().get("/readyz").json()["checks"]
 
     assert storages["payloads"].bucket_name == "no-such-bucket"
-    assert (there, gone) == (UP, UP | {"payload_store": "down"})
+    assert (existing, missing) == (UP, UP | {"payload_store": "down"})

@@ -1,4 +1,4 @@
-"""Who is let in: each route against each kind of credential."""
+"""Every route with every kind of token: authentication, scopes, permissions of the user, visibility."""
 
 import uuid
 from datetime import timedelta
@@ -24,7 +24,7 @@ EVERY_PERMISSION = (
     "runs.download_payload",
     "runs.view_run",
 )
-# Route, method, scope that it needs, permission that its user needs beside seeing the service.
+# Method, path, required scope, and required permission of the user beside those to see the service.
 ROUTES = {
     "services": ("get", "/api/v1/services/", "run:read", None),
     "service": ("get", "/api/v1/services/{slug}/", "run:read", None),
@@ -45,9 +45,9 @@ ROUTES = {
     "metrics": ("get", "/api/v1/metrics/", "metrics:read", "runs.view_run"),
 }
 LISTS = ("services", "runs", "payloads")
-# Of no service, but of all of them together.
+# Covers all services together.
 OVERALL = ("metrics",)
-# How many rows of each `places` makes, beside which comes one of our own.
+# Number of rows that `places` creates.
 OTHERS = {"services": 2, "runs": 2, "payloads": 1}
 
 
@@ -58,7 +58,7 @@ def team():
 
 @pytest.fixture
 def places(team, member):
-    """What stands for the placeholders in the routes: running runs of services that only the team may see."""
+    """Values of the placeholders in the paths: running runs of services that only the team may see."""
     service = make_service(groups=[team])
     run = make_run(service, status="running", store_pull=True)
     elsewhere = make_service(kind="reported", groups=[team])
@@ -85,7 +85,7 @@ def call(client: Client, route: str, places: dict[str, object]):
     return response
 
 
-def test_the_matrix_names_every_route():
+def test_matrix_covers_every_route():
     routes = {
         pattern.name
         for pattern in get_resolver("apps.api.urls").url_patterns
@@ -94,15 +94,15 @@ def test_the_matrix_names_every_route():
 
     places = {"slug": "a", "run": 1, "payload": uuid.uuid4(), "reported": 1, "reported_slug": "a"}
 
-    named = {
+    covered = {
         resolve(path.format(**places)).url_name for _method, path, _scope, _permission in ROUTES.values()
     }
 
-    assert named == routes
+    assert covered == routes
 
 
 @pytest.mark.parametrize("route", ROUTES)
-def test_token_of_a_member_is_let_in(route, places, member, broker_messages):
+def test_token_with_scope_and_permission_is_accepted(route, places, member, broker_messages):
     _token, secret = make_token(member)
 
     response = call(client_of(secret), route, places)
@@ -111,7 +111,7 @@ def test_token_of_a_member_is_let_in(route, places, member, broker_messages):
 
 
 @pytest.mark.parametrize("route", ROUTES)
-def test_no_token_is_401(route, places):
+def test_missing_token_is_401(route, places):
     response = call(Client(), route, places)
 
     assert response.status_code == 401
@@ -122,7 +122,7 @@ def test_no_token_is_401(route, places):
 
 @pytest.mark.parametrize("route", ROUTES)
 @pytest.mark.parametrize("kind", ["unknown", "expired", "revoked", "of an inactive user"])
-def test_token_that_is_no_longer_one_is_401(route, kind, places, member):
+def test_unusable_token_is_401(route, kind, places, member):
     token, secret = make_token(member)
     match kind:
         case "unknown":
@@ -143,13 +143,13 @@ def test_token_that_is_no_longer_one_is_401(route, kind, places, member):
 
 @pytest.mark.parametrize("route", ROUTES)
 def test_token_without_the_scope_is_403(route, places, member):
-    needed = ROUTES[route][2]
-    _token, secret = make_token(member, scopes=set(ApiToken.Scope.values) - {needed})
+    scope = ROUTES[route][2]
+    _token, secret = make_token(member, scopes=set(ApiToken.Scope.values) - {scope})
 
     response = call(client_of(secret), route, places)
 
     assert response.status_code == 403
-    assert needed in response.json()["detail"]
+    assert scope in response.json()["detail"]
 
 
 @pytest.mark.parametrize("route", [route for route in ROUTES if ROUTES[route][3]])
@@ -163,7 +163,7 @@ def test_token_whose_user_lacks_the_permission_is_403(route, places, team):
     assert ROUTES[route][3] in response.json()["detail"]
 
 
-def test_permission_to_view_payloads_is_not_enough_to_fetch_them(places, team):
+def test_download_requires_more_than_the_permission_to_view_payloads(places, team):
     user = make_user(permissions=["services.view_service", "runs.view_payload"], groups=[team])
     client = client_of(make_token(user)[1])
 
@@ -176,7 +176,7 @@ def test_permission_to_view_payloads_is_not_enough_to_fetch_them(places, team):
     ["not in the group", "without view_service", "without any permission", "token for another service"],
 )
 @pytest.mark.parametrize("route", [route for route in ROUTES if route not in (*LISTS, *OVERALL)])
-def test_what_is_not_yours_is_404(route, kind, places, team):
+def test_invisible_row_is_404(route, kind, places, team):
     match kind:
         case "not in the group":
             secret = make_token(make_user(permissions=EVERY_PERMISSION))[1]
@@ -194,19 +194,19 @@ def test_what_is_not_yours_is_404(route, kind, places, team):
 
 
 @pytest.mark.parametrize("route", LISTS)
-def test_lists_hold_only_what_is_yours(route, places):
+def test_lists_contain_visible_rows_only(route, places):
     own = make_service()
     make_payload(make_run(own, store_pull=True))
-    all_of_it = client_of(make_token()[1])
+    unlimited = client_of(make_token()[1])
     limited = client_of(make_token(services=[own])[1])
     stranger = client_of(make_token(make_user(permissions=EVERY_PERMISSION[1:]))[1])
 
-    counts = [len(call(client, route, places).json()["results"]) for client in (all_of_it, limited, stranger)]
+    counts = [len(call(client, route, places).json()["results"]) for client in (unlimited, limited, stranger)]
 
     assert counts == [1 + OTHERS[route], 1, 0]
 
 
-def test_token_for_a_service_that_was_deleted_sees_nothing(places):
+def test_token_limited_to_a_deleted_service_sees_nothing(places):
     gone = make_service()
     client = client_of(make_token(services=[gone])[1])
 
@@ -231,7 +231,7 @@ def test_token_for_a_service_that_was_deleted_sees_nothing(places):
         "Bearer " + "{token}" * 100,
     ],
 )
-def test_what_is_no_token_costs_no_query(header, django_assert_num_queries):
+def test_malformed_token_costs_no_query(header, django_assert_num_queries):
     header = header.replace("{token}", new_secret())
 
     with django_assert_num_queries(0):
@@ -248,7 +248,7 @@ def test_unknown_token_costs_one_query(django_assert_num_queries):
     assert response.status_code == 401
 
 
-def test_use_is_noted_with_the_address_at_most_once_a_minute(django_assert_num_queries):
+def test_last_use_is_recorded_with_the_address_at_most_once_a_minute(django_assert_num_queries):
     token, secret = make_token()
     client = client_of(secret)
 
@@ -263,7 +263,7 @@ def test_use_is_noted_with_the_address_at_most_once_a_minute(django_assert_num_q
     assert token.last_used_at == first_use
 
 
-def test_use_through_a_socket_file_has_no_address():
+def test_use_through_a_unix_socket_has_no_address():
     token, secret = make_token()
 
     client_of(secret).get("/api/v1/runs/", REMOTE_ADDR="")
@@ -273,7 +273,7 @@ def test_use_through_a_socket_file_has_no_address():
     assert token.last_used_at is not None
 
 
-def test_view_that_declares_nothing_is_refused():
+def test_view_without_declared_requirements_is_refused():
     token, _secret = make_token()
 
     class Request:
@@ -292,5 +292,5 @@ def test_view_that_declares_nothing_is_refused():
     assert permission.message
 
 
-def test_payload_that_is_not_there_is_404(client):
+def test_unknown_payload_is_404(client):
     assert client.get(f"/api/v1/payloads/{uuid.uuid4()}/").status_code == 404

@@ -21,7 +21,7 @@ def create_token(*arguments):
     return stdout.getvalue(), stderr.getvalue()
 
 
-def test_token_alone_is_printed_and_works():
+def test_stdout_is_a_working_token_and_nothing_else():
     make_user("ann", is_superuser=True)
 
     stdout, stderr = create_token("ann", "--name", "Nightly export")
@@ -43,7 +43,7 @@ def test_token_alone_is_printed_and_works():
         ("--scope", "run:read,run:report"),
     ],
 )
-def test_scopes_may_be_given_in_any_way(arguments):
+def test_scopes_are_repeated_or_separated_by_commas(arguments):
     make_user("ann")
 
     create_token("ann", "--name", "x", *arguments)
@@ -59,7 +59,7 @@ def test_scopes_may_be_given_in_any_way(arguments):
         ("--service", "orders,stock"),
     ],
 )
-def test_token_is_for_the_services_that_are_named_and_no_others(arguments):
+def test_token_is_limited_to_the_named_services(arguments):
     make_user("ann", is_superuser=True)
     for slug in ("orders", "stock", "invoices"):
         make_service(slug=slug)
@@ -67,27 +67,27 @@ def test_token_is_for_the_services_that_are_named_and_no_others(arguments):
     stdout, stderr = create_token("ann", "--name", "x", *arguments)
 
     client = client_of(stdout.strip())
-    seen = [service["slug"] for service in client.get("/api/v1/services/").json()["results"]]
-    assert sorted(seen) == ["orders", "stock"]
+    slugs = [service["slug"] for service in client.get("/api/v1/services/").json()["results"]]
+    assert sorted(slugs) == ["orders", "stock"]
     assert client.get("/api/v1/services/invoices/").status_code == 404
     assert "for orders, stock only" in stderr
 
 
 @pytest.mark.parametrize(("arguments", "days"), [((), 90), (("--days", "1"), 1), (("--days", "365"), 365)])
-def test_token_ends_after_so_many_days(arguments, days):
+def test_token_expires_after_the_given_days(arguments, days):
     make_user("ann")
 
     create_token("ann", "--name", "x", *arguments)
 
-    left = ApiToken.objects.get().expires_at - timezone.now()
-    assert timedelta(days=days) - timedelta(minutes=1) < left <= timedelta(days=days)
+    lifetime = ApiToken.objects.get().expires_at - timezone.now()
+    assert timedelta(days=days) - timedelta(minutes=1) < lifetime <= timedelta(days=days)
 
 
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
         (("nobody", "--name", "x"), "Unknown user “nobody”"),
-        (("asleep", "--name", "x"), "not active"),
+        (("inactive", "--name", "x"), "not active"),
         (("ann", "--name", " "), "--name"),
         (("ann", "--name", "x" * 101), "100"),
         (("ann", "--name", "a\x00b"), "--name"),
@@ -102,9 +102,9 @@ def test_token_ends_after_so_many_days(arguments, days):
         (("ann",), "--name"),
     ],
 )
-def test_what_is_no_use_is_refused_with_the_reason(arguments, reason):
+def test_invalid_argument_is_an_error_that_creates_no_token(arguments, reason):
     make_user("ann", permissions=["services.view_service"])
-    make_user("asleep", is_active=False)
+    make_user("inactive", is_active=False)
     make_service(slug="orders")
     make_service(slug="secret", groups=[Group.objects.create(name="others")])
 
