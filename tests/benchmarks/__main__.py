@@ -1,9 +1,7 @@
-"""Measures all figures, or those that are named, and prints one line of JSON each: `python -m tests.benchmarks`.
+"""Measures all figures, or the named ones, and prints one line of JSON each: `python -m tests.benchmarks [name …]`.
 
-    python -m tests.benchmarks [name …]
-
-Whatever else there is to say goes to stderr, at the end a table of all figures beside their goals. Ends non-zero if
-a figure failed measured.
+Progress goes to stderr, and at the end a table of all figures with their goals. The exit code is 1 if a figure could
+not be measured.
 """
 
 import json
@@ -23,12 +21,12 @@ from tests.environment import forget_ours
 from tests.servers import PostgresServer, S3Server, ServerDidNotStart
 
 ROOT = Path(__file__).resolve().parents[2]
-# Seconds that one figure may take.
-PATIENCE = 600
+# Maximum seconds per benchmark and database.
+TIMEOUT_SECONDS = 600
 
 
 class Databases:
-    """A migrated, empty database for each figure: copies of one that was migrated at the beginning."""
+    """A migrated, empty database for each benchmark: a copy of a template."""
 
     def __init__(self, folder: Path, server: PostgresServer) -> None:
         self._folder = folder
@@ -42,7 +40,7 @@ class Databases:
             run("manage.py", "migrate", "--verbosity=0", environment=environment)
 
     def measure(self, name: str, database: str, *, needs_s3: bool) -> str:
-        """The lines of the figure. Raises CalledProcessError, TimeoutExpired."""
+        """Output of the benchmark, a line per figure. Raises CalledProcessError, TimeoutExpired."""
         data = self._folder / f"{name}-{database}"
         data.mkdir()
         if database == "sqlite":
@@ -62,7 +60,7 @@ class Databases:
 
 @contextmanager
 def payload_store(*, needs_s3: bool) -> Iterator[dict[str, str]]:
-    """The environment that says where payloads go: an empty bucket of a server of its own, or files."""
+    """Environment of the payload store: an empty bucket of a new S3 server, or files."""
     if not needs_s3:
         yield {}
         return
@@ -79,8 +77,9 @@ def main(names: list[str]) -> int:
         )
         measured_by = {figure: name for name, one in known.items() for figure in one["figures"]}
         if unknown := [name for name in names if name not in measured_by]:
-            there_are = ", ".join(sorted(measured_by))
-            print(f"Not found: figure {unknown[0]!r}; there are: {there_are}", file=sys.stderr)
+            print(
+                f"Unknown figure {unknown[0]!r}; use one of {', '.join(sorted(measured_by))}", file=sys.stderr
+            )
             return 2
         with PostgresServer() as server:
             databases = Databases(Path(folder), server)
@@ -92,7 +91,7 @@ def main(names: list[str]) -> int:
                         print(lines.strip(), flush=True)
                         figures += map(json.loads, lines.splitlines())
                     except (subprocess.SubprocessError, ServerDidNotStart) as error:
-                        print(f"{name} on {database} failed measured: {error}", file=sys.stderr)
+                        print(f"{name} on {database} could not be measured: {error}", file=sys.stderr)
                         failures.append((name, database))
                     print(f"{name} on {database} took {time.monotonic() - before:.1f} s", file=sys.stderr)
     print(table(figures, failures), file=sys.stderr)
@@ -100,7 +99,7 @@ def main(names: list[str]) -> int:
 
 
 def run(*arguments: str, environment: dict[str, str]) -> str:
-    """What the program prints; its stderr is ours."""
+    """Standard output of the program."""
     return subprocess.run(
         [sys.executable, *arguments],
         cwd=ROOT,
@@ -108,7 +107,7 @@ def run(*arguments: str, environment: dict[str, str]) -> str:
         check=True,
         stdout=subprocess.PIPE,
         text=True,
-        timeout=PATIENCE,
+        timeout=TIMEOUT_SECONDS,
     ).stdout
 
 

@@ -1,4 +1,4 @@
-"""What the reader's browser takes: the weight of a page, and the time to a line far away."""
+"""Figures of the browser: size of the files of a page, and time of a jump to a line."""
 
 import os
 import random
@@ -15,18 +15,18 @@ from playwright.sync_api import Error, Page, sync_playwright
 
 from tests import factories
 from tests.benchmarks.harness import Figure, benchmark
-from tests.benchmarks.rows import insert_runs, make_long_run, make_reader
+from tests.benchmarks.rows import insert_runs, make_long_run, make_superuser
 from tests.benchmarks.web import Web, session_headers
 from tests.browser.conftest import ARGUMENTS
 
 LINES = 1_000_000
 JUMPS = 20
-# Seconds that a jump may take on the busiest machine.
-PATIENCE = 20
+# Maximum seconds of a jump.
+TIMEOUT_SECONDS = 20
 
-# Notes when the key went down, and when the wanted line was painted: the frame after the one that had it in sight.
-# Times since the epoch and in the session's storage, because the jump may be a page of its own.
-WATCH = """
+# Records when the key was pressed and when the line was painted: in the frame after the one that had it in view. The
+# times are in the session storage and since the epoch, because the jump may load another page.
+RECORD_JUMP = """
 addEventListener("keydown", (event) => {
     if (event.key === "Enter") {
         sessionStorage.setItem("pressed", performance.timeOrigin + event.timeStamp);
@@ -49,7 +49,7 @@ if (sessionStorage.getItem("wanted")) {
 }
 """
 
-WEIGHT = """
+FILE_SIZES = """
 performance.getEntriesByType("resource")
     .filter((entry) => /\\.(css|js)$/.test(new URL(entry.name).pathname))
     .map((entry) => [entry.name, entry.encodedBodySize])
@@ -58,13 +58,13 @@ performance.getEntriesByType("resource")
 
 @benchmark("summary_page_kb", "kB", databases=["sqlite"])
 def summary_page() -> Figure:
-    """The CSS and JavaScript of the summary, as they came over the wire, in kB of 1,000 bytes."""
+    """CSS and JavaScript of the summary page as transferred, in kB of 1,000 bytes."""
     service = factories.make_service()
     insert_runs(500, services=1, seconds_apart=300)
-    with _open_browser(make_reader()) as page:
+    with _open_browser(make_superuser()) as page:
         page.goto(reverse("admin:services_service_runs", args=[service.pk]), wait_until="networkidle")
-        files = dict(page.evaluate(WEIGHT))
-    assert files, "The page has no stylesheet."
+        files = dict(page.evaluate(FILE_SIZES))
+    assert files, "The page has no style sheet."
     for name, size in files.items():
         print(f"{size / 1000:.1f} kB {name}")
     return Figure(sum(files.values()) / 1000)
@@ -75,8 +75,8 @@ def jump() -> Figure:
     """From Enter in "Go to line" to the line being painted, anywhere in a log of 1,000,000 lines."""
     run = make_long_run(LINES)
     numbers = random.Random(1)
-    with _open_browser(make_reader()) as page:
-        page.add_init_script(WATCH)
+    with _open_browser(make_superuser()) as page:
+        page.add_init_script(RECORD_JUMP)
         page.goto(reverse("admin:runs_run_log", args=[run.pk]), wait_until="networkidle")
         took = [_jump(page, numbers.randrange(1, LINES)) for _jump_number in range(JUMPS)]
     print(f"Jumps took {', '.join(f'{milliseconds:.0f}' for milliseconds in sorted(took))} ms")
@@ -84,7 +84,7 @@ def jump() -> Figure:
 
 
 def _jump(page: Page, wanted: int) -> float:
-    """Milliseconds to the line `wanted`, which is nowhere near."""
+    """Milliseconds of a jump to a distant line."""
     page.evaluate(
         "wanted => { sessionStorage.removeItem('took'); sessionStorage.setItem('wanted', wanted); window.look(); }",
         str(wanted),
@@ -92,24 +92,24 @@ def _jump(page: Page, wanted: int) -> float:
     field = page.get_by_label("Go to line", exact=True)
     field.fill(str(wanted))
     field.press("Enter")
-    until = time.monotonic() + PATIENCE
+    until = time.monotonic() + TIMEOUT_SECONDS
     while time.monotonic() < until:
         page.wait_for_timeout(100)
-        # While one page goes and another comes there is nothing to ask.
+        # While another page loads, evaluate() fails.
         with suppress(Error):
             if (took := page.evaluate("sessionStorage.getItem('took')")) is not None:
                 return float(took)
-    raise TimeoutError(f"Line {wanted} did not come into sight within {PATIENCE} s.")
+    raise TimeoutError(f"Line {wanted} was not visible within {TIMEOUT_SECONDS} s.")
 
 
 @contextmanager
 def _open_browser(user: User) -> Iterator[Page]:
-    """A page of Chromium in which `user` is signed in; relative addresses are those of Synclog under gunicorn."""
+    """A page of Chromium with a session of `user`; relative URLs lead to Synclog under gunicorn."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     assert chromium, "Chromium is not installed; on Debian: apt install chromium"
     call_command("collectstatic", interactive=False, verbosity=0)
     cookie = session_headers(user)["Cookie"]
-    # Playwright runs a loop in this thread, where Django then suspects every query.
+    # Playwright runs an event loop in this thread, in which Django would refuse queries.
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
     with Web() as web, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=list(ARGUMENTS))

@@ -1,4 +1,4 @@
-"""The way of a large payload to its reader: how quick, and how much memory it takes."""
+"""Download of a large payload: speed and memory."""
 
 import hashlib
 import sys
@@ -19,19 +19,19 @@ from tests.memory import peak_mib, resident_mib
 
 MIB = 1024 * 1024
 GIB = 1024 * MIB
-# The kernel sends a file in 0.13 s to 0.44 s, as it happens to place the two ends: only many turns tell.
+# The kernel sends a file in 0.13 s to 0.44 s, depending on the cores of client and server, so many rounds are needed.
 FILE_ROUNDS = 61
 S3_ROUNDS = 5
-# What boto3's own reader takes at once, too.
+# The block size of boto3.
 BLOCK_BYTES = 256 * 1024
 
 
 @benchmark("download_file_mb_per_s", "MB/s", databases=["sqlite"])
 def download_file() -> Figure:
-    """A payload of 1 GiB that is kept as a file, against a bare FileResponse of the same file."""
+    """A payload of 1 GiB in a file, against a bare FileResponse of the same file."""
     payload, secret = _stored(GIB)
-    kept = storages["payloads"].path(payload.key)
-    with Web(workers=1, environment={"BENCHMARK_FILE": kept}) as web:
+    path = storages["payloads"].path(payload.key)
+    with Web(workers=1, environment={"BENCHMARK_FILE": path}) as web:
         ours, bare = _request(payload, secret), request_bytes("/bare/file/", {})
         return compare(
             partial(_download, web.port, ours), partial(_download, web.port, bare), rounds=FILE_ROUNDS
@@ -40,9 +40,9 @@ def download_file() -> Figure:
 
 @benchmark("download_s3_mb_per_s", "MB/s", databases=["postgresql"], with_s3=["postgresql"])
 def download_from_s3() -> Figure:
-    """A payload of 1 GiB that is kept in S3, against boto3 reading the same object in this process.
+    """A payload of 1 GiB in S3, against boto3 reading the same object in this process.
 
-    By one worker: the turn that does not count makes its client of S3, as `_read_object` makes that of this process.
+    With one worker, so that the first round, which is not counted, creates its S3 client.
     """
     payload, secret = _stored(GIB)
     with Web(workers=1) as web:
@@ -52,14 +52,14 @@ def download_from_s3() -> Figure:
 
 @benchmark("download_memory_mib", "MiB", with_s3=["postgresql"])
 def download_memory() -> Figure:
-    """By how much gunicorn's worker grows while it sends 1 GiB, on SQLite out of a file, on PostgreSQL out of S3.
+    """Growth of gunicorn's worker while it sends 1 GiB, on SQLite from a file, on PostgreSQL from S3.
 
-    It has sent a small payload before.
+    The worker has sent a small payload before.
     """
     payload, secret = _stored(GIB)
     small = factories.make_payload(body=b"x" * MIB)
     with Web(workers=1) as web:
-        for _time in range(3):
+        for _round in range(3):
             _download(web.port, _request(small, secret))
         [worker] = web.worker_pids()
         before = resident_mib(worker)
@@ -70,7 +70,7 @@ def download_memory() -> Figure:
 
 
 def _stored(size: int) -> tuple[Payload, str]:
-    """A payload of `size` bytes that no compression makes smaller, and a token that may read it."""
+    """A payload of `size` incompressible bytes, and a token that may download it."""
     source = settings.DATA_DIR / "large"
     block = hashlib.shake_256(b"").digest(MIB)
     with source.open("wb") as file:
@@ -86,9 +86,9 @@ def _stored(size: int) -> tuple[Payload, str]:
         )
     store = storages["payloads"]
     if isinstance(store, FileSystemStorage):
-        kept = Path(store.path(payload.key))
-        kept.parent.mkdir(parents=True)
-        source.rename(kept)
+        path = Path(store.path(payload.key))
+        path.parent.mkdir(parents=True)
+        source.rename(path)
     else:
         with source.open("rb") as file:
             store.save(payload.key, File(file))
@@ -101,7 +101,7 @@ def _request(payload: Payload, secret: str) -> bytes:
 
 
 def _download(port: int, request: bytes) -> float:
-    """Millions of bytes a second."""
+    """Megabytes per second."""
     with closing(Connection(port)) as connection:
         before = time.perf_counter()
         received = connection.download(request)

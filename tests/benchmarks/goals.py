@@ -1,4 +1,4 @@
-"""What the figures are to reach, and the table that says which of them do."""
+"""Goals of the figures, and the table that shows which are met."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Goal:
-    """Limits of a value and of its ratio to the reference, each where there is one."""
+    """Limits of the value of a figure and of its ratio to the reference."""
 
     most: float | None = None
     least: float | None = None
@@ -33,7 +33,7 @@ class Goal:
         return ", ".join(text.format(limit) for limit, text in limits if limit is not None)
 
 
-# By name, or by name and database where these have goals of their own.
+# By name, or by name and database.
 GOALS = {
     "log_call_us": Goal(most=10, most_ratio=1.5),
     "log_end_to_end_lines_per_s postgresql": Goal(least=50_000, least_ratio=0.3),
@@ -65,13 +65,13 @@ _HEAD = ("figure", "database", "value", "unit", "reference", "ratio", "goal", ""
 
 
 def table(figures: Iterable[dict[str, Any]], failures: Iterable[tuple[str, str]]) -> str:
-    """All figures as lines of text, and those (name, database) that failed measured."""
+    """All figures as lines of text; `failures` are pairs (name, database) that could not be measured."""
     rows = [_HEAD, *map(_row, figures)]
     rows += [(name, database, "", "", "", "", "", "NOT MEASURED") for name, database in failures]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
     return "\n".join(
         "  ".join(
-            # Numbers to the right.
+            # Numbers are right-aligned.
             text.rjust(width) if column in (2, 4, 5) else text.ljust(width)
             for column, (text, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()

@@ -1,4 +1,4 @@
-"""What each promise about a log costs: with it, beside without it, in microseconds a line."""
+"""Cost of each promise about logs, in microseconds per line: with it, and without it as the reference."""
 
 import os
 import statistics
@@ -12,11 +12,11 @@ from apps.runs.log.spool import Spool
 from apps.runs.models import LogEntry
 from tests import factories
 from tests.benchmarks.harness import Figure, benchmark, compare
-from tests.benchmarks.logs import LINES, claimed_run, logger, raw_insert, say_in_run
+from tests.benchmarks.logs import LINES, claimed_run, logger, measure_log_call, raw_insert
 
 ROUNDS = 5
-# Of which each is forced to the disk.
-FORCED_LINES = 300
+# Lines that are each synchronized to the disk.
+SYNCED_LINES = 300
 
 
 @benchmark(
@@ -30,44 +30,43 @@ FORCED_LINES = 300
     },
 )
 def guarantees() -> dict[str, Figure]:
-    """A call of logger.info with a secret to hide, and with a spool, each against one without.
+    """A call of logger.info with masking and with a spool, each against one without, and the seal of a log.
 
-    Then what we do without: a line in the spool that is forced to the disk, which would outlive a power cut, against
-    one that outlives any end of the process; a row with a foreign key to its run, against one as ours are. Last the
-    seal of a log: its lines counted, and its checksum.
+    Also two promises that Synclog does not make: a spool that survives a power cut (fdatasync), and a foreign key
+    from line to run.
     """
     return {
-        "cost_of_masking_us": compare(say_in_run, partial(say_in_run, ()), rounds=ROUNDS),
-        "cost_of_spool_us": compare(say_in_run, partial(say_in_run, spool_class=_Nowhere), rounds=ROUNDS),
-        "cost_of_fdatasync_us": compare(
-            partial(_append, force=True), partial(_append, force=False), rounds=3
+        "cost_of_masking_us": compare(measure_log_call, partial(measure_log_call, ()), rounds=ROUNDS),
+        "cost_of_spool_us": compare(
+            measure_log_call, partial(measure_log_call, spool_class=_NullSpool), rounds=ROUNDS
         ),
+        "cost_of_fdatasync_us": compare(partial(_append, sync=True), partial(_append, sync=False), rounds=3),
         "cost_of_foreign_key_us": _foreign_key(),
         "cost_of_seal_us": Figure(statistics.median(_seal() for _round in range(3))),
     }
 
 
-class _Nowhere(Spool):
-    """Takes lines and keeps none."""
+class _NullSpool(Spool):
+    """Discards lines."""
 
     def append(self, line: bytes) -> None:
-        """Away with it."""
+        """Does nothing."""
 
 
-def _append(*, force: bool) -> float:
+def _append(*, sync: bool) -> float:
     spool = Spool(1)
     spool.open()
     descriptor = os.open(spool.path, os.O_RDONLY)
     before = time.perf_counter()
-    for _line in range(FORCED_LINES):
+    for _line in range(SYNCED_LINES):
         spool.append(b"x" * 120 + b"\n")
-        if force:
+        if sync:
             os.fdatasync(descriptor)
     seconds = time.perf_counter() - before
     os.close(descriptor)
     spool.close()
     spool.remove()
-    return seconds / FORCED_LINES * 1e6
+    return seconds / SYNCED_LINES * 1e6
 
 
 def _foreign_key() -> Figure:
@@ -96,7 +95,7 @@ def _foreign_key() -> Figure:
 
 
 def _seal() -> float:
-    """Of a log whose lines are all in the table already."""
+    """Seals a log whose lines are all in the table."""
     run, token = claimed_run()
     with RunLog(run, token) as log:
         for number in range(LINES):

@@ -1,4 +1,4 @@
-"""What benchmarks are written with: a register, and the comparison of ours with a reference."""
+"""Registry of the benchmarks, and comparison with a reference."""
 
 import importlib
 import pkgutil
@@ -11,7 +11,7 @@ DATABASES = ("postgresql", "sqlite")
 
 @dataclass(frozen=True)
 class Figure:
-    """A measured value in the unit of its benchmark; `reference` is measured in the same run, if there is one."""
+    """A measured value in the unit of its benchmark, and the value of the reference in the same run, if it has one."""
 
     value: float
     reference: float | None = None
@@ -22,13 +22,13 @@ type Measured = Figure | dict[str, Figure]
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A function that measures a figure on each of some databases, and perhaps others on the way."""
+    """A function that measures one or several figures on the given databases."""
 
     name: str
-    # Of the figure by its name, and of the others by theirs.
+    # Unit of each figure by name.
     units: Mapping[str, str]
     databases: tuple[str, ...]
-    # Those with which payloads go to an S3 server, started for it, instead of to files.
+    # Databases with which payloads go to an S3 server instead of files.
     databases_with_s3: tuple[str, ...]
     measure: Callable[[], Measured]
 
@@ -67,14 +67,14 @@ def benchmarks() -> dict[str, Benchmark]:
 
 
 def compare(ours: Callable[[], float], reference: Callable[[], float], *, rounds: int) -> Figure:
-    """The medians of both, measured by turns, after one turn that does not count; each returns its measurement.
+    """Medians of both functions, which return one measurement per call; the first round is not counted.
 
-    By turns, because a machine that others use is quick and slow by turns too.
+    They take turns, because the speed of a shared machine varies.
     """
     values, references = [], []
-    for turn in range(rounds + 1):
-        value, other = (ours(), reference()) if turn % 2 else tuple(reversed((reference(), ours())))
-        if turn:
+    for round_number in range(rounds + 1):
+        value, other = (ours(), reference()) if round_number % 2 else tuple(reversed((reference(), ours())))
+        if round_number:
             values.append(value)
             references.append(other)
     return Figure(statistics.median(values), statistics.median(references))

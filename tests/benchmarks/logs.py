@@ -1,4 +1,4 @@
-"""What a log line costs: to say it, to ship it, and from one end to the other."""
+"""Log lines: the logging call, the shipper, and both together."""
 
 import logging
 import tempfile
@@ -20,9 +20,9 @@ from tests import factories
 from tests.benchmarks.harness import Figure, benchmark, compare
 
 LINES = 50_000
-# From one end to the other: long enough for the beginning and the end not to count.
+# Enough lines that start and end do not matter.
 SUSTAINED_LINES = 200_000
-LINES_A_CALL = 1_000
+BATCH_LINES = 1_000
 ROUNDS = 5
 SECRET = "a secret that is looked for"
 
@@ -36,20 +36,20 @@ def log_call() -> Figure:
     with tempfile.NamedTemporaryFile(suffix=".log") as file:
         plain = logging.FileHandler(file.name)
         plain.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
-        [said_otherwise] = logging.getLogger().handlers
+        [usual_handler] = logging.getLogger().handlers
 
         def reference() -> float:
-            with _handled_by(plain, instead_of=said_otherwise):
-                return _microseconds_a_call()
+            with _handled_by(plain, instead_of=usual_handler):
+                return _microseconds_per_call()
 
-        figure = compare(say_in_run, reference, rounds=15)
+        figure = compare(measure_log_call, reference, rounds=15)
         plain.close()
         return figure
 
 
 @benchmark("shipper_lines_per_s", "lines/s")
 def shipper() -> Figure:
-    """A spool that is there, into the table, against COPY or executemany of the same rows."""
+    """A complete spool into the table, against COPY or executemany of the same rows."""
     return compare(_ship_spool, insert_raw, rounds=ROUNDS)
 
 
@@ -57,12 +57,12 @@ def shipper() -> Figure:
 def end_to_end() -> Figure:
     """From the first call of logger.info to the last line in the table and the seal, in one process.
 
-    What logs and what ships share an interpreter, and so a core; the reference only ships.
+    Logging and shipping share an interpreter, and so a core; the reference only inserts.
     """
     return compare(_log_and_seal, lambda: insert_raw(SUSTAINED_LINES), rounds=3)
 
 
-def _microseconds_a_call() -> float:
+def _microseconds_per_call() -> float:
     calls = 20_000
     before = time.perf_counter()
     for number in range(calls):
@@ -70,14 +70,14 @@ def _microseconds_a_call() -> float:
     return (time.perf_counter() - before) / calls * 1e6
 
 
-def say_in_run(secrets: Iterable[str] = (SECRET,), spool_class: type[Spool] = Spool) -> float:
-    """Microseconds that a call of logger.info takes in a run."""
+def measure_log_call(secrets: Iterable[str] = (SECRET,), spool_class: type[Spool] = Spool) -> float:
+    """Microseconds per call of logger.info in a run."""
     spool = spool_class(next(_free_runs))
     spool.open()
     handler = RunLogHandler(1, spool, sequence=0, secrets=secrets)
     binding = bind_thread(handler)
     try:
-        return _microseconds_a_call()
+        return _microseconds_per_call()
     finally:
         unbind(binding)
         spool.close()
@@ -115,7 +115,7 @@ def _ship_spool() -> float:
         shipper.start()
         shipper.finish()
 
-    rate = _lines_a_second(ship, run.pk)
+    rate = _lines_per_second(ship, run.pk)
     spool.close()
     spool.remove()
     return rate
@@ -131,19 +131,19 @@ def _log_and_seal() -> float:
             assert log.seal().is_complete
             log.remove_spool()
 
-    return _lines_a_second(log_all, run.pk, SUSTAINED_LINES)
+    return _lines_per_second(log_all, run.pk, SUSTAINED_LINES)
 
 
 def insert_raw(lines: int = LINES) -> float:
-    """Lines a second that the database takes of such rows, by COPY or executemany."""
+    """Lines per second that the database inserts by COPY or executemany."""
     run_id = next(_free_runs)
-    return _lines_a_second(raw_insert(run_id, lines), run_id, lines)
+    return _lines_per_second(raw_insert(run_id, lines), run_id, lines)
 
 
 def raw_insert(run_id: int, lines: int, table: str = "runs_logentry") -> Callable[[], None]:
-    """A function that inserts as many lines of a run, by COPY or executemany, 1,000 a call."""
+    """A function that inserts lines of a run by COPY or executemany, 1,000 per call."""
     insert = _copy if connection.vendor == "postgresql" else _executemany
-    batches = [list(batch) for batch in batched(_lines(run_id, lines), LINES_A_CALL)]
+    batches = [list(batch) for batch in batched(_lines(run_id, lines), BATCH_LINES)]
     return insert(batches, table)
 
 
@@ -177,7 +177,7 @@ def _executemany(batches: list[list[str]], table: str) -> Callable[[], None]:
 
 
 def _lines(run_id: int, lines: int = LINES) -> Iterator[str]:
-    """As they stand in the spool."""
+    """Lines in the format of the spool."""
     for sequence in range(1, lines + 1):
         yield (
             f"{run_id}\t{sequence}\t2026-01-31 09:05:00.{sequence % 1_000_000:06d}+00\t20\t2\t"
@@ -185,7 +185,7 @@ def _lines(run_id: int, lines: int = LINES) -> Iterator[str]:
         )
 
 
-def _lines_a_second(work: Callable[[], None], run_id: int, count: int = LINES) -> float:
+def _lines_per_second(work: Callable[[], None], run_id: int, count: int = LINES) -> float:
     before = time.perf_counter()
     work()
     seconds = time.perf_counter() - before

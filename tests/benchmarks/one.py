@@ -1,7 +1,6 @@
-"""Measures one figure in this process and prints it as JSON: `python -m tests.benchmarks.one NAME`.
+"""Runs one benchmark in this process and prints a line of JSON per figure: `python -m tests.benchmarks.one NAME`.
 
-Figures that are measured on the way follow, a line each. Without a name, prints which figures there are:
-{name: {"databases": […], "with_s3": […], "figures": [name, …]}}.
+Without a name, prints all benchmarks: {name: {"databases": […], "with_s3": […], "figures": [name, …]}}.
 """
 
 import contextlib
@@ -51,7 +50,7 @@ def main(arguments: list[str]) -> None:
 
 
 def _rounded(number: float | None) -> float | None:
-    """Four digits: more would be noise."""
+    """Four significant digits."""
     return None if number is None else float(f"{number:.4g}")
 
 

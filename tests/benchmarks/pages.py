@@ -1,4 +1,4 @@
-"""The server time of the console's pages, from request to answer, in this process."""
+"""Server time of the pages of the console, from request to response, in this process."""
 
 import os
 import sys
@@ -14,11 +14,11 @@ from django.urls import reverse
 
 from tests import factories
 from tests.benchmarks.harness import Figure, benchmark, compare
-from tests.benchmarks.rows import insert_runs, make_long_run, make_reader
+from tests.benchmarks.rows import insert_runs, make_long_run, make_superuser
 
 ROUNDS = 30
 SERVICES = 95
-# Of a year; half of them are of one service, which then runs every six seconds, the others every ten minutes.
+# Runs of a year. Half of them belong to one service, which runs every six seconds, the others every ten minutes.
 RUNS = int(os.environ.get("ROWS") or 10_000_000)
 SECONDS_BETWEEN_RUNS = 365 * 24 * 3600 / RUNS
 
@@ -26,7 +26,7 @@ SECONDS_BETWEEN_RUNS = 365 * 24 * 3600 / RUNS
 @benchmark("log_page_1m_ms", "ms")
 def log_page() -> Figure:
     """The latest lines of a run of 1,000,000 lines, against those of a run of 1,000."""
-    client = signed_in()
+    client = superuser_client()
     pages = [reverse("admin:runs_run_log", args=[make_long_run(lines).pk]) for lines in (1_000_000, 1_000)]
     long, short = (partial(_milliseconds, client, page) for page in pages)
     return compare(long, short, rounds=ROUNDS)
@@ -35,7 +35,7 @@ def log_page() -> Figure:
 @benchmark("services_list_500_ms", "ms", also={"home_500_services_ms": "ms"})
 def services_list() -> dict[str, Figure]:
     """A page of the list of 500 services with 200 runs each, and the home page, each against its raw SQL."""
-    client = signed_in()
+    client = superuser_client()
     connections = [factories.make_connection() for _number in range(20)]
     for number in range(500):
         factories.make_service(
@@ -52,24 +52,24 @@ def services_list() -> dict[str, Figure]:
 
 @benchmark("summary_10m_runs_ms", "ms", databases=["postgresql"], also={"summary_busiest_service_ms": "ms"})
 def summary() -> dict[str, Figure]:
-    """The summaries of a usual and of the busiest service among RUNS runs, each against the raw SQL of the page."""
-    client = signed_in()
+    """The summaries of an average and of the busiest service among RUNS runs, each against the raw SQL of the page."""
+    client = superuser_client()
     services = [factories.make_service() for _number in range(SERVICES)]
     before = time.perf_counter()
     insert_runs(RUNS, services=SERVICES, seconds_apart=SECONDS_BETWEEN_RUNS, first_has_half=True)
-    print(f"{RUNS:,} runs were made in {time.perf_counter() - before:.0f} s", file=sys.stderr)
-    usual, busiest = (
+    print(f"{RUNS:,} runs were inserted in {time.perf_counter() - before:.0f} s", file=sys.stderr)
+    average, busiest = (
         _against_raw_sql(client, reverse("admin:services_service_runs", args=[service.pk]))
         for service in (services[SERVICES // 2], services[0])
     )
-    return {"summary_10m_runs_ms": usual, "summary_busiest_service_ms": busiest}
+    return {"summary_10m_runs_ms": average, "summary_busiest_service_ms": busiest}
 
 
-def signed_in() -> Client:
-    """A client whose user sees everything; the static files are collected, as the pages look their names up."""
+def superuser_client() -> Client:
+    """A client with a superuser. Collects the static files, because pages look up their hashed names."""
     call_command("collectstatic", interactive=False, verbosity=0)
     client = Client(SERVER_NAME="localhost")
-    client.force_login(make_reader())
+    client.force_login(make_superuser())
     return client
 
 
@@ -82,7 +82,7 @@ def _milliseconds(client: Client, page: str) -> float:
 
 
 def _against_raw_sql(client: Client, page: str) -> Figure:
-    """A page, and the statements that it sends to the database, sent without it."""
+    """Time of a page, against its SQL statements alone."""
     _milliseconds(client, page)
     with CaptureQueriesContext(connection) as queries:
         _milliseconds(client, page)

@@ -1,4 +1,4 @@
-"""How many lines a second one client can report over HTTP."""
+"""Rate of lines that one client reports over HTTP."""
 
 import json
 import time
@@ -14,16 +14,16 @@ from tests.benchmarks.harness import Figure, benchmark, compare
 from tests.benchmarks.logs import LINES, insert_raw
 from tests.benchmarks.web import Connection, Web, request_bytes, token_headers
 
-# As many as one call takes.
-LINES_A_CALL = 10_000
+# The largest batch of the API.
+BATCH_LINES = 10_000
 
 
 @benchmark("ingest_http_lines_per_s", "lines/s")
 def ingest() -> Figure:
-    """One client, one connection, NDJSON of 10,000 lines a call; against COPY or executemany of as many rows."""
+    """One client, one connection, NDJSON of 10,000 lines a request, against COPY or executemany of the same rows."""
     service = factories.make_service(kind=Service.Kind.REPORTED)
     _token, secret = factories.make_token()
-    batches = [b"".join(batch) for batch in batched(map(_line, range(1, LINES + 1)), LINES_A_CALL)]
+    batches = [b"".join(batch) for batch in batched(map(_line, range(1, LINES + 1)), BATCH_LINES)]
     with Web() as web:
         return compare(lambda: _report(web.port, service.slug, secret, batches), insert_raw, rounds=3)
 
@@ -33,9 +33,9 @@ def _report(port: int, slug: str, secret: str, batches: list[bytes]) -> float:
         run_id = json.loads(_post(connection, f"/api/v1/services/{slug}/runs/", secret, b"{}"))["id"]
         before = time.perf_counter()
         for batch in batches:
-            answer = _post(connection, f"/api/v1/runs/{run_id}/log/", secret, batch, "application/x-ndjson")
+            response = _post(connection, f"/api/v1/runs/{run_id}/log/", secret, batch, "application/x-ndjson")
         seconds = time.perf_counter() - before
-    assert json.loads(answer)["last_sequence"] == LINES
+    assert json.loads(response)["last_sequence"] == LINES
     lines = LogEntry.objects.filter(run_id=run_id)
     assert lines.count() == LINES
     lines.delete()
@@ -47,9 +47,9 @@ def _post(
     connection: Connection, path: str, secret: str, body: bytes, content_type: str = "application/json"
 ) -> bytes:
     headers = token_headers(secret) | {"Content-Type": content_type, "Content-Length": str(len(body))}
-    status, answer = connection.ask(request_bytes(path, headers, method="POST") + body)
-    assert status in (200, 201), answer
-    return answer
+    status, response = connection.send(request_bytes(path, headers, method="POST") + body)
+    assert status in (200, 201), response
+    return response
 
 
 def _line(sequence: int) -> bytes:

@@ -1,4 +1,4 @@
-"""One thousand viewers of one busy run: how late their polls are answered."""
+"""Delay of the polls of 1,000 viewers of one busy run."""
 
 import json
 import sys
@@ -27,7 +27,7 @@ VIEWERS = 1_000
 POLL_INTERVAL_SECONDS = 5
 ROUNDS = 4
 LINES_PER_SECOND = 20
-# Kept alive, as a proxy does.
+# Persistent connections, as from a proxy.
 CONNECTIONS = 8
 
 
@@ -41,11 +41,11 @@ class Viewer:
 
     def poll(self, connection: Connection) -> None:
         path = f"{self._path}?after={self._after}{self._version}"
-        status, body = connection.ask(request_bytes(path, self._headers))
+        status, body = connection.send(request_bytes(path, self._headers))
         assert status == 200, body
         page = json.loads(body)
         self._after = page[self._next_key]
-        # The console's page sends the version of the run's state that it shows.
+        # The page of the console sends the version of the run status that it shows.
         if "version" in page:
             self._version = f"&version={page['version']}"
 
@@ -108,17 +108,20 @@ def make_tokens(user: User) -> list[str]:
 
 
 def watch(port: int, all_viewers: list[Viewer], delays: list[float]) -> None:
-    """Lets each viewer poll once in each round, evenly spread; a first round fetches what is there already."""
+    """Each viewer polls once per round, evenly spread.
+
+    The first round, which fetches the existing lines, is not counted.
+    """
     started = time.perf_counter()
 
     def poll(number: int) -> None:
         with closing(Connection(port)) as connection:
-            for turn in range(ROUNDS + 1):
+            for round_number in range(ROUNDS + 1):
                 for place in range(number, VIEWERS, CONNECTIONS):
-                    due = started + POLL_INTERVAL_SECONDS * (turn + place / VIEWERS)
+                    due = started + POLL_INTERVAL_SECONDS * (round_number + place / VIEWERS)
                     time.sleep(max(0, due - time.perf_counter()))
                     all_viewers[place].poll(connection)
-                    if turn:
+                    if round_number:
                         delays.append(time.perf_counter() - due)
 
     threads = [threading.Thread(target=poll, args=(number,)) for number in range(CONNECTIONS)]

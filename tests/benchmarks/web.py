@@ -1,4 +1,4 @@
-"""Synclog under gunicorn, and clients that cost little, so that the server is what is measured."""
+"""Synclog under gunicorn, and a client that takes little CPU time, so that the figures are those of the server."""
 
 import os
 import socket
@@ -18,8 +18,8 @@ from tests.memory import children_of
 from tests.servers.base import Server, free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
-# Only what the settings read; the rest of the environment is the server's own business.
-PASSED_ON = ("SYNCLOG_", "DATABASE_URL", "AWS_", "BENCHMARK_")
+# Prefixes of the environment variables that the settings read.
+VARIABLE_PREFIXES = ("SYNCLOG_", "DATABASE_URL", "AWS_", "BENCHMARK_")
 _BLOCK_BYTES = 1024 * 1024
 
 
@@ -32,7 +32,7 @@ class Web(Server):
         super().__init__()
         self._workers = workers
         self._environment = {
-            name: value for name, value in os.environ.items() if name.startswith(PASSED_ON)
+            name: value for name, value in os.environ.items() if name.startswith(VARIABLE_PREFIXES)
         } | dict(environment or {})
 
     def prepare(self) -> None:
@@ -53,7 +53,7 @@ class Web(Server):
         requests.get(f"{self.url}/livez", timeout=5).raise_for_status()
 
     def close(self) -> None:
-        # Its workers would outlive a SIGKILL for a moment.
+        # After SIGKILL its workers would live on for a moment.
         self.stop()
         super().close()
 
@@ -63,7 +63,7 @@ class Web(Server):
 
 
 def request_bytes(path: str, headers: Mapping[str, str], *, method: str = "GET") -> bytes:
-    """A request without its body, as it goes over the wire."""
+    """Head of an HTTP request."""
     lines = [
         f"{method} {path} HTTP/1.1",
         "Host: 127.0.0.1",
@@ -73,7 +73,7 @@ def request_bytes(path: str, headers: Mapping[str, str], *, method: str = "GET")
 
 
 def session_headers(user: Any) -> dict[str, str]:
-    """What a browser sends whose user is signed in."""
+    """Headers of a browser whose user is logged in."""
     client = Client()
     client.force_login(user)
     return {"Cookie": f"{settings.SESSION_COOKIE_NAME}={client.cookies[settings.SESSION_COOKIE_NAME].value}"}
@@ -84,29 +84,29 @@ def token_headers(secret: str) -> dict[str, str]:
 
 
 def requests_per_second(port: int, request: bytes, *, seconds: float, connections: int = 8) -> float:
-    """How many answers come in a second, while each of some connections asks again as soon as it was answered."""
+    """Responses per second over several connections, each of which sends the next request after the response."""
     counts = [0] * connections
     until = time.perf_counter() + seconds
 
-    def ask(number: int) -> None:
+    def send(number: int) -> None:
         with closing(Connection(port)) as connection:
             while time.perf_counter() < until:
-                status, _body = connection.ask(request)
+                status, _body = connection.send(request)
                 assert status == 200, status
                 counts[number] += 1
 
-    threads = [threading.Thread(target=ask, args=(number,)) for number in range(connections)]
+    threads = [threading.Thread(target=send, args=(number,)) for number in range(connections)]
     before = time.perf_counter()
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert all(counts), "A connection was never answered."
+    assert all(counts), "A connection received no response."
     return sum(counts) / (time.perf_counter() - before)
 
 
 class Connection:
-    """One connection that is kept alive. It reads answers that say how long they are."""
+    """A persistent connection. It reads responses with a Content-Length."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -116,33 +116,33 @@ class Connection:
     def close(self) -> None:
         self._socket.close()
 
-    def ask(self, request: bytes) -> tuple[int, bytes]:
-        """Status and body of the answer."""
-        status, length, body = self._send(request)
+    def send(self, request: bytes) -> tuple[int, bytes]:
+        """Status and body of the response."""
+        status, length, body = self._read_head(request)
         while len(body) < length:
             data = self._socket.recv(_BLOCK_BYTES)
-            assert data, "The server hung up in the middle of an answer."
+            assert data, "The server closed the connection within a response."
             body += data
         return status, body
 
     def download(self, request: bytes) -> int:
-        """How many bytes the body of the answer had; they are thrown away as they come."""
-        status, length, body = self._send(request)
+        """Number of bytes of the response body, which are discarded as they arrive."""
+        status, length, body = self._read_head(request)
         assert status == 200, status
         received = len(body)
         while received < length:
             count = self._socket.recv_into(self._buffer)
-            assert count, "The server hung up in the middle of an answer."
+            assert count, "The server closed the connection within a response."
             received += count
         return received
 
-    def _send(self, request: bytes) -> tuple[int, int, bytes]:
-        """Status, length of the body, and as much of it as came along with the head."""
+    def _read_head(self, request: bytes) -> tuple[int, int, bytes]:
+        """Status, length of the body, and the part of it that arrived with the head."""
         self._socket.sendall(request)
         data = b""
         while (end := data.find(b"\r\n\r\n")) < 0:
             received = self._socket.recv(65536)
-            assert received, "The server hung up before it answered."
+            assert received, "The server closed the connection before it responded."
             data += received
         head = data[:end].lower()
         length = head.split(b"content-length:", 1)[1].split(b"\r\n", 1)[0]

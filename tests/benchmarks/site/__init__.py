@@ -1,1 +1,1 @@
-"""Synclog's site with two views more, bare ones, that ours are compared with."""
+"""The site with two minimal views, which are the references of figures."""

@@ -1,4 +1,4 @@
-"""What a view costs that does nothing but its one thing; and all routes of Synclog."""
+"""All routes of Synclog, and the minimal views."""
 
 import os
 from pathlib import Path
@@ -15,12 +15,12 @@ handler500 = urls.handler500
 
 @login_required
 def empty(request: HttpRequest) -> HttpResponse:
-    """Knows who asks, and says nothing."""
+    """Empty response that requires a login."""
     return HttpResponse()
 
 
 def file(request: HttpRequest) -> FileResponse:
-    """A file, to anybody."""
+    """A file without authentication."""
     return FileResponse(Path(os.environ["BENCHMARK_FILE"]).open("rb"))
 
 

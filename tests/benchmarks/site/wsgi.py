@@ -1,4 +1,4 @@
-"""The application as it is served, with the views of `urls.py` besides."""
+"""The WSGI application with the routes of `urls.py`."""
 
 from django.conf import settings
 

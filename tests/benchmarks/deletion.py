@@ -1,4 +1,4 @@
-"""What it takes to forget: lines that are older than they are kept, objects that have expired."""
+"""Deletion of old log lines and of expired payloads."""
 
 import os
 import sys
@@ -30,15 +30,15 @@ from apps.runs.recovery.retention import LINES_AT_ONCE
 from tests import factories
 from tests.benchmarks.harness import Figure, benchmark, compare
 from tests.benchmarks.logs import claimed_run
-from tests.benchmarks.rows import clean_up, insert_lines
+from tests.benchmarks.rows import insert_lines, vacuum
 
-# Enough for what each call costs once not to count, as it does not for the 5,000,000 of the goal.
+# Enough that the fixed cost of a call does not matter.
 LINES = 1_000_000
-# 100,000 are measured by BENCHMARK_OBJECTS; most of the time goes into uploading them.
+# BENCHMARK_OBJECTS=100000 measures more; most of the time goes into their upload.
 OBJECTS = int(os.environ.get("BENCHMARK_OBJECTS", "4000"))
-# More are deleted once: what the first call costs is nothing beside them, and uploading them takes minutes.
-MOST_OBJECTS_OF_A_ROUND = 20_000
-KEYS_A_CALL = 1_000
+# More objects are measured in a single round, because their upload takes minutes.
+MAX_OBJECTS_PER_ROUND = 20_000
+KEYS_PER_CALL = 1_000
 
 _numbers = count(1)
 
@@ -49,9 +49,9 @@ _numbers = count(1)
     also={"retention_transaction_s": "s", "retention_shipper_delay_s": "s"},
 )
 def retention() -> dict[str, Figure]:
-    """`prune_logs` over a run of 1,000,000 lines, against raw DELETEs of as many of the same at once.
+    """`prune_logs` over a run of 1,000,000 lines, against raw DELETEs of the same batches.
 
-    Then once more beside a shipper: the longest transaction, and the longest that a batch of the shipper took.
+    Then once more while a shipper writes: the longest transaction, and the longest batch of the shipper.
     """
     rate = compare(_prune, _delete_raw, rounds=3)
     _make_old_run()
@@ -67,8 +67,8 @@ def retention() -> dict[str, Figure]:
 @benchmark("expiry_objects_per_s", "objects/s", databases=["postgresql"], with_s3=["postgresql"])
 def expiry() -> Figure:
     """`delete_expired_payloads` over objects in S3, against raw DeleteObjects of 1,000 keys a call."""
-    print(f"Deleted are {OBJECTS:,} objects at a time", file=sys.stderr)
-    if OBJECTS > MOST_OBJECTS_OF_A_ROUND:
+    print(f"{OBJECTS:,} objects per round", file=sys.stderr)
+    if OBJECTS > MAX_OBJECTS_PER_ROUND:
         return Figure(_expire(), _delete_objects())
     return compare(_expire, _delete_objects, rounds=3)
 
@@ -77,7 +77,7 @@ def _make_old_run() -> Run:
     long_ago = timezone.now() - settings.LOG_RETENTION - timedelta(days=1)
     run = factories.make_run(started_at=long_ago, finished_at=long_ago, line_count=LINES)
     insert_lines(run, LINES)
-    clean_up("runs_logentry")
+    vacuum("runs_logentry")
     return run
 
 
@@ -94,25 +94,25 @@ def _prune() -> float:
 @contextmanager
 def longest_transaction() -> Iterator[list[float]]:
     """Seconds of the longest transaction of this thread within the block."""
-    longest, began = [0.0], [0.0]
+    longest, started = [0.0], [0.0]
     set_autocommit = connection.set_autocommit
 
-    def note(seconds: float) -> None:
+    def record(seconds: float) -> None:
         longest[0] = max(longest[0], seconds)
 
     def timed_set_autocommit(autocommit: bool, **options: Any) -> None:
         set_autocommit(autocommit, **options)
         if autocommit:
-            note(time.perf_counter() - began[0])
+            record(time.perf_counter() - started[0])
         else:
-            began[0] = time.perf_counter()
+            started[0] = time.perf_counter()
 
     def timed_execute(execute: Callable[..., Any], *arguments: Any) -> Any:
         before = time.perf_counter()
         try:
             return execute(*arguments)
         finally:
-            note(time.perf_counter() - before)
+            record(time.perf_counter() - before)
 
     connection.set_autocommit = timed_set_autocommit
     try:
@@ -124,7 +124,7 @@ def longest_transaction() -> Iterator[list[float]]:
 
 @contextmanager
 def _shipping() -> Iterator[list[float]]:
-    """Meanwhile a running run's shipper writes 50 lines 20 times a second; seconds of its longest batch."""
+    """Ships 50 lines of a running run 20 times a second during the block; yields the seconds of the longest batch."""
     run, token = claimed_run()
     longest = [0.0]
     is_over = threading.Event()
@@ -140,7 +140,7 @@ def _shipping() -> Iterator[list[float]]:
                     )
                 before = time.perf_counter()
                 shipper.finish()
-                # The first connects.
+                # The first batch opens the connection.
                 if first > 1:
                     longest[0] = max(longest[0], time.perf_counter() - before)
                 if is_over.wait(0.05):
@@ -160,7 +160,7 @@ def _shipping() -> Iterator[list[float]]:
 def _delete_raw() -> float:
     run = factories.make_run(line_count=LINES)
     insert_lines(run, LINES)
-    clean_up("runs_logentry")
+    vacuum("runs_logentry")
     before = time.perf_counter()
     with connection.cursor() as cursor:
         for first in range(1, LINES + 1, LINES_AT_ONCE):
@@ -191,7 +191,7 @@ def _expire() -> float:
         )
         for key in keys
     )
-    clean_up("runs_payload")
+    vacuum("runs_payload")
     before = time.perf_counter()
     call_command("delete_expired_payloads")
     seconds = time.perf_counter() - before
@@ -203,10 +203,10 @@ def _delete_objects() -> float:
     keys = _upload()
     client = storages["payloads"].connection.meta.client
     before = time.perf_counter()
-    for some in batched(keys, KEYS_A_CALL):
+    for batch in batched(keys, KEYS_PER_CALL):
         client.delete_objects(
             Bucket=settings.STORAGES["payloads"]["OPTIONS"]["bucket_name"],
-            Delete={"Objects": [{"Key": key} for key in some], "Quiet": True},
+            Delete={"Objects": [{"Key": key} for key in batch], "Quiet": True},
         )
     return OBJECTS / (time.perf_counter() - before)
 
@@ -215,7 +215,7 @@ _BODY = b'[{"id": 1, "sku": "A-1"}]'
 
 
 def _upload() -> list[str]:
-    """Objects under keys as ours are."""
+    """Uploads objects under keys like those of payloads; returns the keys."""
     run = next(_numbers)
     keys = [f"payloads/{timezone.now():%Y/%m/%d}/{run}/{uuid.uuid4().hex}" for _object in range(OBJECTS)]
     with ThreadPoolExecutor(4) as pool:
@@ -224,7 +224,7 @@ def _upload() -> list[str]:
 
 
 def _put(keys: Iterable[str]) -> None:
-    """Signed by botocore, sent without it: its `put_object` takes twice the server's time."""
+    """Uploads without `put_object` of botocore, which takes twice the time of the server; botocore only signs."""
     url = urlsplit(os.environ["AWS_S3_ENDPOINT_URL"])
     bucket = settings.STORAGES["payloads"]["OPTIONS"]["bucket_name"]
     credentials = Credentials(os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"])

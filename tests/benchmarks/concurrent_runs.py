@@ -1,4 +1,4 @@
-"""Many runs at once, of two workers: how late a line may come, and what a run takes of a worker's memory."""
+"""Many concurrent runs of two workers: delay of the log lines, and memory per run."""
 
 import logging
 import multiprocessing
@@ -19,24 +19,23 @@ from tests import factories
 from tests.benchmarks.harness import Figure, benchmark
 
 WORKERS = 2
-RUNS_A_WORKER = 100
-LINES_A_SECOND = 50
-# A service says a few lines after each request. A line at a time would cost 10,000 wake-ups a second, more than all
-# the rest.
-LINES_AT_ONCE = 5
+RUNS_PER_WORKER = 100
+LINES_PER_SECOND = 50
+# Services log a few lines after each request. Single lines would cost 10,000 wake-ups a second, more than all the rest.
+BATCH_LINES = 5
 SECONDS = 20
-LINES = LINES_A_SECOND * SECONDS
-RUNS = WORKERS * RUNS_A_WORKER
+LINES = LINES_PER_SECOND * SECONDS
+RUNS = WORKERS * RUNS_PER_WORKER
 
 logger = logging.getLogger("apps.services.connectors.http.connector")
 
 
 @benchmark("many_runs_late_s", "s", databases=["postgresql"], also={"many_runs_memory_mib": "MiB"})
 def many_runs() -> dict[str, Figure]:
-    """The latest line of 200 runs at once, 100 threads in each of two processes, of 50 lines a second each.
+    """Largest delay of a line: 200 concurrent runs, 100 threads in each of two processes, 50 lines a second each.
 
-    From the call of logger.info to the commit, as a reader of all the runs sees it 20 times a second. Memory is
-    by how much a process grew for its runs, after one run before them.
+    From the call of logger.info to the commit, which is polled 20 times a second. Memory is the growth of a process
+    per run, after a first run.
     """
     runs = [factories.make_run(status=Run.Status.QUEUED).pk for _number in range(RUNS + WORKERS)]
     connection.close()
@@ -54,19 +53,19 @@ def many_runs() -> dict[str, Figure]:
         worker.join()
     delays = _delays(runs, seen)
     print(
-        f"Half of {len(delays):,} lines could be read after {delays[len(delays) // 2]:.2f} s, 99 of 100 after"
-        f" {delays[int(len(delays) * 0.99)]:.2f} s, all after {delays[-1]:.2f} s; the workers grew by"
+        f"Delay of {len(delays):,} lines: median {delays[len(delays) // 2]:.2f} s, p99"
+        f" {delays[int(len(delays) * 0.99)]:.2f} s, maximum {delays[-1]:.2f} s; the workers grew by"
         f" {', '.join(f'{mebibytes:.0f}' for mebibytes in growth)} MiB",
         file=sys.stderr,
     )
     return {
         "many_runs_late_s": Figure(delays[-1]),
-        "many_runs_memory_mib": Figure(max(growth) / RUNS_A_WORKER),
+        "many_runs_memory_mib": Figure(max(growth) / RUNS_PER_WORKER),
     }
 
 
 def _work(runs: list[int], pipe: Connection) -> None:
-    """What a worker process does: a run alone, then all the others at once; tells by how many MiB it grew."""
+    """Worker process: executes one run, then all others at once; sends its growth in MiB."""
     _execute(runs[0], lines=100)
     before = _resident()
     threads = [threading.Thread(target=_execute, args=(run, LINES)) for run in runs[1:]]
@@ -80,27 +79,26 @@ def _work(runs: list[int], pipe: Connection) -> None:
 
 
 def _execute(run_id: int, lines: int) -> None:
-    """Claim a run, say its lines one after the other, and end it, as execution does."""
+    """Claims a run, logs its lines and ends it."""
     run = Run.objects.select_related("service").get(pk=run_id)
     token = run.claim("benchmark")
     assert token is not None
     with RunLog(run, token, secrets=["a secret that is looked for"]) as log:
-        began = time.perf_counter()
+        started = time.perf_counter()
         for number in range(lines):
-            early = began + number / LINES_A_SECOND - time.perf_counter()
-            if number % LINES_AT_ONCE == 0 and early > 0:
-                time.sleep(early)
+            if number % BATCH_LINES == 0:
+                time.sleep(max(0, started + number / LINES_PER_SECOND - time.perf_counter()))
             logger.info("Pulled page %d: %d records from %s", number, 100, "https://shop.example/orders")
         end_run(run, token, log, Run.Status.SUCCEEDED)
     connection.close()
 
 
 def _watch(runs: list[int]) -> dict[int, tuple[list[int], list[float]]]:
-    """Until all have ended: of each run how many lines could be read, and when that was first seen."""
+    """Line counts of each run and the times when they were first seen, until all runs have ended."""
     seen: dict[int, tuple[list[int], list[float]]] = defaultdict(lambda: ([0], [0.0]))
     until = time.monotonic() + SECONDS * 10
     while True:
-        # The count is written with the lines.
+        # The line count is written in the transaction of the lines.
         rows = list(Run.objects.filter(pk__in=runs).values_list("pk", "line_count", "status"))
         now = time.time()
         for run_id, line_count, _status in rows:
@@ -110,12 +108,12 @@ def _watch(runs: list[int]) -> dict[int, tuple[list[int], list[float]]]:
                 times.append(now)
         if all(status not in Run.OPEN for _run, _count, status in rows):
             return seen
-        assert time.monotonic() < until, "The runs do not come to their end."
+        assert time.monotonic() < until, "The runs did not end in time."
         time.sleep(0.05)
 
 
 def _delays(runs: list[int], seen: dict[int, tuple[list[int], list[float]]]) -> list[float]:
-    """Of each line, in order of their size."""
+    """Delay of every line in seconds, ascending."""
     lines = LogEntry.objects.filter(run_id__in=runs).values_list("run_id", "sequence", "logged_at")
     delays = []
     for run_id, sequence, logged_at in lines.iterator():
