@@ -127,5 +127,5 @@ def test_reporter_goes_on_without_a_file_that_is_too_large(stack, token, tmp_pat
     kept = stack.get("payloads/", token, params={"run": reported["id"]}).json()["results"]
     assert (reported["status"], reported["line_count"]) == ("succeeded", 1)
     assert [payload["name"] for payload in kept] == ["small"]
-    assert "The file 'large' is not kept: 413" in caplog.text
+    assert "The file 'large' is not stored: 413" in caplog.text
     assert list((tmp_path / "spool").iterdir()) == []

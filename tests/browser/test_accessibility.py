@@ -36,7 +36,8 @@ def violations(page: Page) -> list[str]:
     page.evaluate(AXE.read_text())
     found: list[str] = []
     for scheme, options in (("light", {}), ("dark", COLOURS)):
-        page.emulate_media(color_scheme=scheme)
+        # Without the transitions of colours.
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
         found += page.evaluate(VIOLATIONS, options)
     return found
 

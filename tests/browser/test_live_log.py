@@ -227,7 +227,7 @@ def test_being_signed_out_is_said_in_words(open_log) -> None:
 
     page.context.clear_cookies()
 
-    expect(page.locator("#log-note")).to_contain_text("You have been signed out.")
+    expect(page.locator("#log-note")).to_contain_text("You have been logged out. Log in again to continue.")
     expect(page.locator("#refresh")).to_have_text("Auto-refresh is off")
 
 

@@ -86,12 +86,12 @@ def test_find_goes_from_hit_to_hit_with_the_lines_around(open_log, run: Run) -> 
     expect(page.locator("#find-count")).to_have_text("1 of 2")
     expect(page.locator("#L149")).to_be_in_viewport()
 
-    page.get_by_role("button", name="Next hit").click()
+    page.get_by_role("button", name="Next match").click()
     expect(page.locator("#L2500.is-hit")).to_be_in_viewport()
     expect(page.locator("#find-count")).to_have_text("2 of 2")
     expect(page.locator("#L2501")).to_be_in_viewport()
 
-    page.get_by_role("button", name="Next hit").click()
+    page.get_by_role("button", name="Next match").click()
     expect(page.locator("#log-said")).to_contain_text("No matches after line 2,500.")
     page.get_by_role("button", name="Previous match").click()
     expect(page.locator("#L150.is-hit")).to_be_in_viewport()
@@ -133,7 +133,7 @@ def test_next_error_and_previous_one_by_the_keyboard(open_log, run: Run) -> None
     expect(page.locator(".line")).to_have_count(3)
     page.get_by_role("button", name="Next error").click()
 
-    expect(page.locator("#log-said")).to_contain_text("the filter hides that line")
+    expect(page.locator("#log-said")).to_contain_text("The filter hid this line; all lines are shown.")
     expect(page.locator(".line-error.is-hit")).to_be_in_viewport()
 
 
@@ -167,7 +167,7 @@ def test_go_to_a_line_and_to_one_that_is_not_there(open_log, run: Run) -> None:
 
     page.get_by_label("Go to line").fill("4000")
     page.keyboard.press("Enter")
-    expect(page.locator("#log-said")).to_contain_text("Line 4,000.")
+    expect(page.locator("#log-said")).to_contain_text("Line 4,000 does not exist.")
 
 
 def test_first_and_latest_lead_to_the_ends(open_log, run: Run) -> None:

@@ -43,11 +43,11 @@ def test_schedule_is_told_in_words_while_it_is_typed(page: Page, sign_in) -> Non
     service = make_service(schedule="*/15 * * * *")
     sign_in(page, make_user(is_superuser=True))
     page.goto(f"/admin/services/service/{service.pk}/change/")
-    words = page.locator(".schedule-words")
+    words = page.locator(".schedule-text")
     expect(words).to_contain_text("Every 15 minutes; next: ")
 
     page.locator("[name=schedule]").fill("0 6 * *")
-    expect(words).to_contain_text("“0 6 * *” has not five fields")
+    expect(words).to_contain_text("“0 6 * *” does not have five fields")
 
     page.locator("[name=schedule]").press_sequentially(" 1")
     expect(words).to_contain_text("At 06:00, only on Monday; next: Mon ")

@@ -87,7 +87,7 @@ class Replay:
         try:
             document = parse_json(data)
         except ValueError as error:
-            raise ConnectorError(f"{origin} is no JSON: {error}.") from None
+            raise ConnectorError(f"{origin} is not JSON: {error}.") from None
         yield records_in(document, options.records, origin=origin)
 
 

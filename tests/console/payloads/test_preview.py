@@ -66,7 +66,7 @@ def test_ndjson_is_indented_line_by_line_and_names_the_first_bad_line() -> None:
     shown = preview(b'{"a":1}\n{"a":\n{"a":2}\n', name="x.ndjson")
 
     assert shown.text.startswith('{\n  "a": 1\n}\n{')
-    assert shown.notes == ["Line 2 is Invalid JSON."]
+    assert shown.notes == ["Line 2 is not valid JSON."]
 
 
 @pytest.mark.parametrize("sign", [",", ";", "\t", "|"])

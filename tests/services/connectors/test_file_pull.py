@@ -103,7 +103,7 @@ def test_broken_row_is_told_with_file_and_line(root, content, reason):
     [
         ("bad.json", b'[{"id": 1}, {"id": ', r"bad\.json is not JSON"),
         ("bad.json", b"[1, 2] 3", r"bad\.json is not JSON"),
-        ("bad.json", b'["\xff"]', r"bad\.json is not JSON"),
+        ("bad.json", b'["\xff"]', r"bad\.json is not JSON: lexical error"),
         ("bad.json", b"", r"bad\.json is not JSON"),
         (
             "bad.json",

@@ -58,7 +58,7 @@ def excerpt(data: bytes, length: int = 300) -> str:
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")
 
 
 def _in_words(value: Any) -> str:

@@ -62,7 +62,7 @@ def _read_json(stream: BinaryIO, expression: Expression, name: str) -> Iterator[
     try:
         document = parse_json(data)
     except ValueError as error:
-        raise ConnectorError(f"{name} is no JSON: {error}.") from None
+        raise ConnectorError(f"{name} is not JSON: {error}.") from None
     yield from records_in(document, expression, origin=name)
 
 
@@ -72,8 +72,11 @@ def _stream_json(stream: _RecordSizeLimit, name: str) -> Iterator[Record]:
             stream.since_record = 0
             yield record
     except (ijson.JSONError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ConnectorError(f"{name} is no JSON: {reason}.") from None
+        # The C backend of ijson reports invalid UTF-8 as bytes.
+        cause = error.args[0] if error.args else error
+        text = cause.decode(errors="replace") if isinstance(cause, bytes) else str(error)
+        reason = " ".join(text.split())[:200]
+        raise ConnectorError(f"{name} is not JSON: {reason}.") from None
 
 
 def _read_ndjson(stream: BinaryIO, name: str) -> Iterator[Record]:
