@@ -2,7 +2,7 @@
 
     python -m tests [arguments of pytest]
 
-Ends with the summary of both runs, and non-zero if either failed.
+Prints a summary of both runs; the exit code is non-zero if either failed.
 """
 
 import os
@@ -14,9 +14,9 @@ from collections import Counter
 from pathlib import Path
 from xml.etree import ElementTree
 
-# Exit code of pytest if it found no tests: with a selection, one of the two runs may have none.
+# Exit code of pytest if it collected no tests: with a selection, one of the two runs may have none.
 NO_TESTS = 5
-# Tests of what never reaches vendor-specific SQL: connectors, scripts, forms and the demo.
+# Tests of code without vendor-specific SQL: connectors, scripts, forms and the demo.
 POSTGRESQL_ONLY = (
     "tests/test_credentials_matrix.py",
     "tests/services/connectors",
@@ -25,7 +25,7 @@ POSTGRESQL_ONLY = (
     "tests/demo",
 )
 
-# Tests are handed out one by one, the long ones first; those of a group share a worker and its fixtures.
+# Tests are distributed one by one, long ones first; tests of a group share a worker and its fixtures.
 DISTRIBUTION = ("--dist=loadgroup", "--no-loadscope-reorder")
 
 
@@ -48,7 +48,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _pytest(*arguments: str) -> int:
-    # More workers than processors: many tests wait for processes that they started.
+    # More workers than processors, because many tests wait for processes that they started.
     workers = min(os.cpu_count() or 2, 4) + 2
     return subprocess.run(
         [sys.executable, "-m", "pytest", f"--numprocesses={workers}", *DISTRIBUTION, *arguments],
@@ -57,11 +57,11 @@ def _pytest(*arguments: str) -> int:
 
 
 def _counts(report: Path) -> Counter[str]:
-    """Number of tests by outcome, from the report of pytest; empty if it wrote none."""
+    """Counts tests by outcome in pytest's report; empty if there is no report."""
     if not report.exists():
         return Counter()
     counts = Counter[str]()
-    # Written by pytest a moment ago, so it is trusted XML.
+    # Written by pytest itself, so the XML is trusted.
     for suite in ElementTree.parse(report).getroot().iter("testsuite"):  # noqa: S314
         numbers = {name: int(suite.get(name, "0")) for name in ("tests", "failures", "errors", "skipped")}
         counts["failed"] += numbers["failures"]
@@ -74,7 +74,7 @@ def _counts(report: Path) -> Counter[str]:
 
 
 def _summary(counts: Counter[str], seconds: float) -> str:
-    """Both runs in one line, in the format of pytest."""
+    """Formats the totals of both runs as pytest's summary line."""
     parts = [f"{counts[name]} {name}" for name in ("failed", "passed", "skipped", "errors") if counts[name]]
     text = f" {', '.join(parts) or 'no tests ran'} in {seconds:.2f}s "
     return text.center(100, "=")

@@ -1,4 +1,4 @@
-"""Fixtures that all tests share; tests/environment.py comes before it."""
+"""Fixtures that all tests share; tests/environment.py is loaded before it."""
 
 import os
 import shutil
@@ -21,12 +21,12 @@ DATABASE_FIXTURES = {"db", "transactional_db", "live_server"}
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    # The long tests first, so that no worker begins one when the others are done; the order is random otherwise.
+    # Long tests run first, so that no worker starts one when the others are done; the order is random otherwise.
     items.sort(
         key=lambda item: (not item.get_closest_marker("stack"), not item.get_closest_marker("browser"))
     )
     for item in items:
-        # These modules share servers or a browser.
+        # Tests of these modules share servers or a browser.
         if item.get_closest_marker("browser") or item.path.name in ("test_story.py", "test_uploads.py"):
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
     selected = items
@@ -47,7 +47,7 @@ def _depends_on_database(item: pytest.Item) -> bool:
 
 @pytest.fixture(scope="session", autouse=True)
 def quick_settings() -> Iterator[None]:
-    """Files as they are, without a manifest of them, and a password hash that takes no time."""
+    """Static files without a manifest, and a fast password hash."""
     storages = django_settings.STORAGES | {
         "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
     }
@@ -58,7 +58,7 @@ def quick_settings() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def language() -> Iterator[None]:
-    """The language that a test's browser asked for is not that of the next test."""
+    """Resets the active language, which a request of the test may have changed."""
     yield
     translation.deactivate()
 
@@ -77,7 +77,7 @@ def s3_server() -> Iterator[S3Server]:
 
 @pytest.fixture
 def s3_payloads(s3_server: S3Server, settings: Settings) -> str:
-    """Payloads go to a new bucket, whose name this is; `s3_server.client()` looks into it."""
+    """Stores payloads in a new bucket and returns its name; `s3_server.client()` reads it."""
     bucket = s3_server.create_bucket()
     options = {
         "bucket_name": bucket,
@@ -102,16 +102,16 @@ def s3_payloads(s3_server: S3Server, settings: Settings) -> str:
 
 @pytest.fixture(scope="session")
 def chromium() -> str:
-    """The path of the browser. Without one the test is skipped, and fails where CI=true."""
+    """Path of the browser. Without a browser the test is skipped; with CI=true it fails."""
     path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if path is None:
         missing("Chromium", "on Debian: apt install chromium")
     return path
 
 
-def missing(component: str, way_out: str) -> NoReturn:
-    """Skip the test for want of a component, or fail where none may be missing."""
-    reason = f"{component} {_MISSING}; {way_out}"
+def missing(component: str, remedy: str) -> NoReturn:
+    """Skips the test because a component is missing; with CI=true it fails."""
+    reason = f"{component} {_MISSING}; {remedy}"
     if os.environ.get("CI") == "true":
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
@@ -119,7 +119,7 @@ def missing(component: str, way_out: str) -> NoReturn:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Tests that want for the same component are told of in one line, wherever they stand."""
+    """Reports all tests that miss the same component in one line."""
     report = yield
     if isinstance(report.longrepr, tuple) and _MISSING in report.longrepr[2]:
         report.longrepr = ("tests", None, report.longrepr[2])  # type: ignore[assignment]
@@ -127,6 +127,6 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 
 @pytest.fixture(autouse=True)
-def no_requests_counted() -> None:
-    """Clears the request counts of the rate limits, which earlier tests of this process left in the cache."""
+def reset_request_counts() -> None:
+    """Clears the request counts of the rate limits, which earlier tests of this process stored in the cache."""
     cache.clear()

@@ -1,4 +1,4 @@
-"""README and handbook as the tests see them: files, and the fenced code blocks in them."""
+"""Documentation files and their fenced code blocks."""
 
 import re
 from pathlib import Path
@@ -9,7 +9,7 @@ DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md",
 
 
 def code_blocks(language: str) -> list[tuple[str, str]]:
-    """Each fenced block of `language`, after the name of its file and its position in it."""
+    """Returns the fenced blocks of `language`, each with a name from its file and its position."""
     return [
         (f"{path.name}-{number}", block)
         for path in DOCUMENTS

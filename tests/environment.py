@@ -1,7 +1,7 @@
-"""A pytest plugin: what the tests find in the environment, settled before Django reads it.
+"""A pytest plugin that sets the environment of the tests before Django reads it.
 
-`pyproject.toml` names it with `-p`, because a conftest is loaded after the settings. The first process starts the
-database and makes the folder that all others work in; they find both in their environment.
+`pyproject.toml` loads it with `-p`, because a conftest is loaded after the settings. The first process starts the
+database and creates the data folder; the workers inherit both through the environment.
 """
 
 import os
@@ -14,8 +14,8 @@ import pytest
 
 from tests.servers import PostgresServer
 
-# What a developer's shell may hold, and would change what is tested.
-OURS = (
+# Variables that Synclog reads; values from a developer's shell would change the tests.
+SYNCLOG_VARIABLES = (
     *("DATABASE_URL", "CELERY_BROKER_URL", "PORT", "PAYLOAD_RETENTION_HOURS", "LOG_RETENTION_DAYS"),
     *("DJANGO_SECRET_KEY", "DJANGO_DEBUG", "DJANGO_ALLOWED_HOSTS", "DJANGO_CSRF_TRUSTED_ORIGINS"),
     *("AWS_STORAGE_BUCKET_NAME", "AWS_S3_ENDPOINT_URL", "AWS_S3_REGION_NAME", "AWS_ACCESS_KEY_ID"),
@@ -35,7 +35,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--only-with-database",
         action="store_true",
-        help="run the tests that use the database, and none that start servers of their own or a browser",
+        help="run only tests that use the database, without those that start their own servers or a browser",
     )
 
 
@@ -47,7 +47,7 @@ def pytest_load_initial_conftests(
     if worker := os.environ.get("PYTEST_XDIST_WORKER"):
         _use_folder(Path(os.environ["SYNCLOG_DATA_DIR"]) / worker)
     else:
-        forget_ours()
+        clear_environment()
         folder = Path(tempfile.mkdtemp(prefix="synclog-tests-"))
         early_config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
         _use_folder(folder)
@@ -58,10 +58,10 @@ def pytest_load_initial_conftests(
     return (yield)
 
 
-def forget_ours() -> None:
-    """Take everything out of the environment that Synclog reads from it."""
+def clear_environment() -> None:
+    """Removes every variable that Synclog reads from the environment."""
     for name in list(os.environ):
-        if name in OURS or name.startswith("SYNCLOG_"):
+        if name in SYNCLOG_VARIABLES or name.startswith("SYNCLOG_"):
             del os.environ[name]
 
 

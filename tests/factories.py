@@ -1,4 +1,4 @@
-"""One plain function a model: makes a row that is valid, with whatever fields the test cares for."""
+"""One factory function per model: creates a valid row; a test passes the fields that matter to it."""
 
 import hashlib
 import itertools
@@ -29,7 +29,7 @@ def make_user(
     is_staff: bool = True,
     **fields: Any,
 ) -> User:
-    """A member of staff; `permissions` as in "runs.start_run"."""
+    """Creates a staff user; `permissions` as in "runs.start_run"."""
     username = username or f"user-{next(_numbers)}"
     user = User.objects.create_user(username, password=password or None, is_staff=is_staff, **fields)
     for permission in permissions:
@@ -40,7 +40,7 @@ def make_user(
 
 
 def make_connection(**fields: Any) -> Connection:
-    """An HTTP connection to a port where nobody listens."""
+    """Creates an HTTP connection to a closed port."""
     defaults = {"name": f"connection-{next(_numbers)}", "kind": "http", "url": "http://127.0.0.1:9"}
     secret = fields.pop("secret", "")
     connection = Connection(**defaults | fields)
@@ -50,7 +50,7 @@ def make_connection(**fields: Any) -> Connection:
 
 
 def make_service(*, script: str = "", groups: Iterable[Group] = (), **fields: Any) -> Service:
-    """A service from one HTTP connection to another, with no schedule."""
+    """Creates a service from one HTTP connection to another, without a schedule."""
     number = next(_numbers)
     fields = {"slug": f"service-{number}", "name": f"Service {number}"} | fields
     for end in ("source_connection", "destination_connection"):
@@ -66,7 +66,7 @@ def make_service(*, script: str = "", groups: Iterable[Group] = (), **fields: An
 
 
 def make_run(service: Service | None = None, **fields: Any) -> Run:
-    """A run that succeeded a minute ago; with another `status`, the times and the lease that belong to it."""
+    """Creates a succeeded run that started a minute ago; another `status` gets matching times and lease."""
     now = timezone.now()
     status = fields.setdefault("status", Run.Status.SUCCEEDED)
     if status != Run.Status.QUEUED:
@@ -91,7 +91,7 @@ def make_log_entries(
     step: Step = Step.PULL,
     logged_at: datetime | None = None,
 ) -> list[LogEntry]:
-    """Lines after those that the run has, a millisecond apart; the run counts them. `messages` may be a number."""
+    """Appends lines to the log, a millisecond apart, and updates the run's counts. `messages` may be a line count."""
     if isinstance(messages, int):
         messages = [f"Line {number}" for number in range(1, messages + 1)]
     first = run.line_count + 1
@@ -115,7 +115,7 @@ def make_log_entries(
 
 
 def make_payload(run: Run | None = None, body: bytes | None = b'[{"id": 1}]', **fields: Any) -> Payload:
-    """A stored payload with its object in the store; with `body=None` a row whose object is missing."""
+    """Creates a stored payload and its object; with `body=None` the object is missing."""
     run = run or make_run(store_pull=True)
     identifier = uuid.uuid4()
     defaults = {
@@ -143,7 +143,7 @@ def make_token(
     expires_at: datetime | None = None,
     name: str = "test",
 ) -> tuple[ApiToken, str]:
-    """A token with all scopes, and its clear text; without `user`, that of a superuser."""
+    """Creates a token with all scopes and returns it with its plain text; without `user` its owner is a superuser."""
     user = user or make_user(is_superuser=True)
     expires_at = expires_at or timezone.now() + timedelta(days=90)
     token, secret = ApiToken.issue(user=user, name=name, scopes=list(scopes), expires_at=expires_at)

@@ -1,4 +1,4 @@
-"""How much memory another process takes."""
+"""Memory use of another process."""
 
 import threading
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from pathlib import Path
 
 @contextmanager
 def peak_mib(pid: int) -> Iterator[list[float]]:
-    """The most resident memory that a process has during the block, looked at every 5 ms; so far, in `[0]`."""
+    """Yields a list whose only item is the peak resident memory of a process, sampled every 5 ms during the block."""
     peak = [resident_mib(pid)]
     is_over = threading.Event()
 

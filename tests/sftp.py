@@ -1,4 +1,4 @@
-"""An SFTP server in a thread: paramiko's own, over a folder of this machine."""
+"""An SFTP server in a thread: paramiko's server over a local folder."""
 
 import os
 import socket
@@ -12,12 +12,12 @@ import paramiko
 USER, PASSWORD = "me", "open sesame"
 
 
-class _Door(paramiko.ServerInterface):
-    def __init__(self, seen: list[str]) -> None:
-        self._seen = seen
+class _Authentication(paramiko.ServerInterface):
+    def __init__(self, usernames: list[str]) -> None:
+        self._usernames = usernames
 
     def check_auth_password(self, username: str, password: str) -> int:
-        self._seen.append(username)
+        self._usernames.append(username)
         is_known = (username, password) == (USER, PASSWORD)
         return paramiko.AUTH_SUCCESSFUL if is_known else paramiko.AUTH_FAILED
 
@@ -32,14 +32,14 @@ class _Handle(paramiko.SFTPHandle):
 
 class _Files(paramiko.SFTPServerInterface):
     root: Path
-    # While clear, nothing is read.
+    # While clear, opening a file waits.
     may_read: threading.Event
 
     def _path(self, path: str) -> Path:
         return self.root / self.canonicalize(path).lstrip("/")
 
     def list_folder(self, path: str) -> list[paramiko.SFTPAttributes] | int:
-        with _told() as failed:
+        with _error_status() as failed:
             return [
                 paramiko.SFTPAttributes.from_stat(found.stat(), found.name)
                 for found in self._path(path).iterdir()
@@ -47,7 +47,7 @@ class _Files(paramiko.SFTPServerInterface):
         return failed[0]
 
     def stat(self, path: str) -> paramiko.SFTPAttributes | int:
-        with _told() as failed:
+        with _error_status() as failed:
             return paramiko.SFTPAttributes.from_stat(self._path(path).stat())
         return failed[0]
 
@@ -55,7 +55,7 @@ class _Files(paramiko.SFTPServerInterface):
 
     def open(self, path: str, flags: int, attr: paramiko.SFTPAttributes) -> _Handle | int:
         self.may_read.wait(60)
-        with _told() as failed:
+        with _error_status() as failed:
             descriptor = os.open(self._path(path), flags, 0o644)
             handle = _Handle(flags)
             handle.readfile = handle.writefile = os.fdopen(descriptor, "wb" if flags & os.O_WRONLY else "rb")
@@ -63,17 +63,17 @@ class _Files(paramiko.SFTPServerInterface):
         return failed[0]
 
     def mkdir(self, path: str, attr: paramiko.SFTPAttributes) -> int:
-        with _told() as failed:
+        with _error_status() as failed:
             self._path(path).mkdir()
         return failed[0]
 
     def remove(self, path: str) -> int:
-        with _told() as failed:
+        with _error_status() as failed:
             self._path(path).unlink()
         return failed[0]
 
     def posix_rename(self, oldpath: str, newpath: str) -> int:
-        with _told() as failed:
+        with _error_status() as failed:
             self._path(oldpath).replace(self._path(newpath))
         return failed[0]
 
@@ -81,7 +81,7 @@ class _Files(paramiko.SFTPServerInterface):
 
 
 @contextmanager
-def _told() -> Iterator[list[int]]:
+def _error_status() -> Iterator[list[int]]:
     outcome = [paramiko.SFTP_OK]
     try:
         yield outcome
@@ -91,10 +91,13 @@ def _told() -> Iterator[list[int]]:
 
 @contextmanager
 def sftp_server(
-    folder: Path, *, may_read: threading.Event | None = None, seen: list[str] | None = None
+    folder: Path, *, may_read: threading.Event | None = None, usernames: list[str] | None = None
 ) -> Iterator[int]:
-    """Serves `folder`; the port. While `may_read` is clear, no file can be opened; `seen` gets who signs in."""
-    seen = [] if seen is None else seen
+    """Serves `folder` and yields the port.
+
+    While `may_read` is clear, opening a file waits. `usernames` collects the users that authenticate.
+    """
+    usernames = [] if usernames is None else usernames
     if may_read is None:
         may_read = threading.Event()
         may_read.set()
@@ -110,7 +113,7 @@ def sftp_server(
                 transport.add_server_key(key)
                 transport.set_subsystem_handler("sftp", paramiko.SFTPServer, files)
                 transports.append(transport)
-                transport.start_server(event=threading.Event(), server=_Door(seen))
+                transport.start_server(event=threading.Event(), server=_Authentication(usernames))
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=accept, args=(listener,), daemon=True)

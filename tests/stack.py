@@ -1,4 +1,4 @@
-"""All of Synclog's processes as they run in production, started for a test and talked to from outside."""
+"""Synclog's production processes, started for a test."""
 
 import os
 import secrets
@@ -15,13 +15,14 @@ import requests
 from tests.servers.base import free_ports
 
 ROOT = Path(__file__).resolve().parent.parent
-PATIENCE = 60  # seconds that anything may take
+# Timeout of commands, requests and waits, in seconds.
+PATIENCE = 60
 
 
 class Stack:
     """Web, worker, housekeeping and scheduler with one environment; the data directory is temporary.
 
-    With an empty environment it is the embedded mode: SQLite, files, and a broker in a folder.
+    An empty environment selects the embedded mode: SQLite, files, and a broker in a folder.
     """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
@@ -62,10 +63,10 @@ class Stack:
     def start_all(self) -> None:
         for name, command in self.commands().items():
             self.start(name, *command)
-        wait_until(self._answers, self.last_words)
+        wait_until(self._is_ready, self.output_tail)
 
     def commands(self) -> dict[str, tuple[str, ...]]:
-        """What makes up the stack, by name."""
+        """Commands of the stack's processes by name."""
         python = sys.executable
         celery = (python, "-m", "celery", "-A", "config")
         web = (python, "-m", "gunicorn", "config.wsgi", "--preload", f"--bind=127.0.0.1:{self.port}")
@@ -89,11 +90,11 @@ class Stack:
             )
 
     def process(self, name: str) -> subprocess.Popen[bytes]:
-        """The process that was started by this name, to be signalled; what it started belongs to its group."""
+        """Returns the process of this name; its children are in its process group."""
         return self._processes[name]
 
     def manage(self, *arguments: str, check: bool = True, **environment: str) -> str:
-        """What a management command prints; with `check` it must succeed."""
+        """Runs a management command and returns its output; with `check` it must succeed."""
         done = subprocess.run(
             [sys.executable, "manage.py", *arguments],
             cwd=ROOT,
@@ -107,11 +108,11 @@ class Stack:
         return done.stdout
 
     def shell(self, code: str) -> str:
-        """Runs Python within the project, to move what only time moves; what it prints."""
+        """Runs Python code within the project and returns its output."""
         return self.manage("shell", "--no-imports", "-c", code).strip()
 
     def create_staff(self, username: str, *, is_superuser: bool = True) -> str:
-        """A member of staff; the password."""
+        """Creates a staff user and returns the password."""
         password = secrets.token_urlsafe(16)
         self.shell(
             "from django.contrib.auth.models import User; "
@@ -124,18 +125,18 @@ class Stack:
         return self.manage("create_token", username, "--name", "test", *arguments).strip()
 
     def get(self, path: str, token: str = "", **parameters: Any) -> requests.Response:
-        """GET of the API; `path` below /api/v1/, or a whole URL."""
+        """Sends a GET request; `path` is relative to /api/v1/, or a full URL."""
         url = path if path.startswith("http") else f"{self.url}/api/v1/{path}"
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         return requests.get(url, headers=headers, timeout=PATIENCE, **parameters)
 
-    def last_words(self) -> str:
+    def output_tail(self) -> str:
         return "\n".join(
             f"--- {path.name}\n{path.read_text(errors='replace')[-3000:]}"
             for path in self.folder.glob("*.log")
         )
 
-    def _answers(self) -> bool:
+    def _is_ready(self) -> bool:
         try:
             return requests.get(f"{self.url}/livez", timeout=5).ok
         except requests.ConnectionError:
@@ -145,9 +146,9 @@ class Stack:
 def wait_until[T](
     happened: Callable[[], T], explain: Callable[[], str] = lambda: "", patience: float = PATIENCE
 ) -> T:
-    """Waits for a true value and returns it; fails with what `explain` says after `patience` seconds."""
+    """Waits for a true value and returns it; fails with the text of `explain` after `patience` seconds."""
     deadline = time.monotonic() + patience
     while not (value := happened()):
-        assert time.monotonic() < deadline, f"It did not happen within {patience} s.\n{explain()}"
+        assert time.monotonic() < deadline, f"Condition not met within {patience} s.\n{explain()}"
         time.sleep(0.1)
     return value

@@ -1,4 +1,4 @@
-"""The systems that services talk to in tests: a source of pages and a destination that remembers."""
+"""External systems of services under test: a paginated source and a destination that records requests."""
 
 import json
 import threading
@@ -13,17 +13,17 @@ from tests.factories import make_connection, make_service
 
 
 class Systems:
-    """Serves /orders in pages (`page`, `size`) and takes POSTs to /stock; keeps what went over the wire."""
+    """Serves /orders in pages (`page`, `size`) and accepts POSTs to /stock; records the bodies of both."""
 
     def __init__(self, records: list[dict[str, object]]) -> None:
         self.records = records
-        # The bodies that the source sent, as bytes, by page; those that the destination got, in order.
+        # Bodies sent by the source, by page; bodies received by the destination, in order.
         self.sent: dict[int, bytes] = {}
         self.received: list[bytes] = []
         self.url = ""
-        # While clear, the source waits before it answers.
-        self.may_answer = threading.Event()
-        self.may_answer.set()
+        # While clear, the source delays its responses.
+        self.may_respond = threading.Event()
+        self.may_respond.set()
 
     def page(self, number: int, size: int) -> bytes:
         body = json.dumps(self.records[(number - 1) * size : number * size], indent=1).encode()
@@ -40,14 +40,14 @@ def systems(records: list[dict[str, object]]) -> Iterator[Systems]:
 
         def do_GET(self) -> None:
             query = parse_qs(urlsplit(self.path).query)
-            ours.may_answer.wait(60)
-            self._answer(200, ours.page(int(query["page"][0]), int(query["size"][0])))
+            ours.may_respond.wait(60)
+            self._respond(200, ours.page(int(query["page"][0]), int(query["size"][0])))
 
         def do_POST(self) -> None:
             ours.received.append(self.rfile.read(int(self.headers["Content-Length"])))
-            self._answer(201, b'{"ok": true}')
+            self._respond(201, b'{"ok": true}')
 
-        def _answer(self, status: int, body: bytes) -> None:
+        def _respond(self, status: int, body: bytes) -> None:
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
@@ -55,7 +55,7 @@ def systems(records: list[dict[str, object]]) -> Iterator[Systems]:
             self.wfile.write(body)
 
         def log_message(self, *args: object) -> None:
-            """Says nothing."""
+            """Logs nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     ours.url = f"http://127.0.0.1:{server.server_port}"
@@ -64,14 +64,14 @@ def systems(records: list[dict[str, object]]) -> Iterator[Systems]:
     try:
         yield ours
     finally:
-        ours.may_answer.set()
+        ours.may_respond.set()
         server.shutdown()
         server.server_close()
         thread.join()
 
 
 def service_between(world: Systems, **fields: Any) -> Service:
-    """A service from /orders, in pages of ten, to /stock of the same systems."""
+    """Creates a service from /orders, in pages of ten, to /stock of the same systems."""
     both = make_connection(url=world.url)
     options = {
         "path": "/orders",

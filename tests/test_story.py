@@ -136,7 +136,7 @@ def read_log(stack: Stack, token: str, run_id: str) -> list[dict[str, Any]]:
         lines.extend(page["lines"])
         return bool(page["is_complete"] and page["poll_after"] is None and not page["lines"])
 
-    wait_until(ended, stack.last_words)
+    wait_until(ended, stack.output_tail)
     return lines
 
 
@@ -157,7 +157,7 @@ def test_the_journey(world: tuple[Stack, Systems]) -> None:
     switches = {label: switch(form, label) for label in labels}
     assert [is_on for _name, is_on in switches.values()] == [False, False, False]
     others.received.clear()
-    others.may_answer.clear()
+    others.may_respond.clear()
     landed = ada.post(run_path, **{switches[label][0]: "on" for label in labels[:2]})
 
     # She lands on its live log while it goes on.
@@ -166,8 +166,8 @@ def test_the_journey(world: tuple[Stack, Systems]) -> None:
     number = run_id.group(1)
     assert "Auto-refresh is on" in landed.text
     token = stack.create_token("ada")
-    wait_until(lambda: stack.get(f"runs/{number}/", token).json()["status"] == "running", stack.last_words)
-    others.may_answer.set()
+    wait_until(lambda: stack.get(f"runs/{number}/", token).json()["status"] == "running", stack.output_tail)
+    others.may_respond.set()
 
     # The log tells it line by line, without gaps, and the links stand where the files arose.
     lines = read_log(stack, token, number)
@@ -229,7 +229,7 @@ def test_the_journey(world: tuple[Stack, Systems]) -> None:
         payloads = stack.get("payloads/", token, params={"run": number}).json()["results"]
         return {payload["status"] for payload in payloads} == {"deleted"}
 
-    wait_until(deleted, stack.last_words)
+    wait_until(deleted, stack.output_tail)
     left = stack.shell(
         "from django.core.files.storage import storages; from apps.runs.models import Payload; "
         f"print(sum(storages['payloads'].exists(p.key) for p in Payload.objects.filter(run={number})))"
@@ -272,4 +272,4 @@ def test_the_api_starts_a_run_and_the_schedule_another(world: tuple[Stack, Syste
         runs = stack.get("runs/", token, params={"trigger": "schedule", "status": "succeeded"}).json()
         return len(runs["results"]) == 1
 
-    wait_until(scheduled, stack.last_words)
+    wait_until(scheduled, stack.output_tail)

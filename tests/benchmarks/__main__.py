@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.benchmarks.goals import table
-from tests.environment import forget_ours
+from tests.environment import clear_environment
 from tests.servers import PostgresServer, S3Server, ServerDidNotStart
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -112,5 +112,5 @@ def run(*arguments: str, environment: dict[str, str]) -> str:
 
 
 if __name__ == "__main__":
-    forget_ours()
+    clear_environment()
     sys.exit(main(sys.argv[1:]))

@@ -1,4 +1,4 @@
-"""Faults: the real stack is killed, stopped and starved at seeded moments, and an outside witness tells what was lost.
+"""Fault injection: kills, stops and starves the real stack at seeded moments; an external witness detects lost lines.
 
-`make test` holds a short form, `make faults` the long one: python -m tests.faults [seed].
+`make test` runs a short form, `make faults` the long one: python -m tests.faults [seed].
 """

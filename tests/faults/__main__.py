@@ -1,13 +1,13 @@
-"""The long form: `make faults`, `make faults SEED=17`; about a quarter of an hour, and at least fifty kills."""
+"""The long form (`make faults`, `make faults SEED=17`): about 15 minutes with at least fifty kills."""
 
 import random
 import secrets
 import sys
 import time
 
-from tests.environment import forget_ours
-from tests.faults.campaign import carry_out, plan_of
-from tests.faults.world import world
+from tests.environment import clear_environment
+from tests.faults.campaign import make_plan, run_campaign
+from tests.faults.world import open_world
 
 COUNTS = {
     "kill -9 worker child": 18,
@@ -23,7 +23,7 @@ COUNTS = {
     "database stopped": 1,
     "broker flushed": 3,
     "broker restarted": 3,
-    "store answers 500": 2,
+    "store returns 500": 2,
     "store hangs": 2,
     "store down": 2,
     "spool's disk full": 4,
@@ -31,21 +31,21 @@ COUNTS = {
     "message ten times": 5,
     "cancel": 6,
 }
-# Seconds that a push takes.
+# Duration of a push in seconds.
 PACE = 0.1
 
 
 def main(arguments: list[str]) -> int:
     seed = int(arguments[0]) if arguments and arguments[0] else secrets.randbelow(10**6)
     print(f"SEED={seed}", flush=True)
-    forget_ours()
-    dice = random.Random(seed)
+    clear_environment()
+    rng = random.Random(seed)
     began = time.monotonic()
-    with world(PACE) as there:
-        report = carry_out(there, plan_of(COUNTS, dice), dice, is_short=False)
+    with open_world(PACE) as world:
+        report = run_campaign(world, make_plan(COUNTS, rng), rng, is_short=False)
         print(report.table())
         if report.total.broken:
-            print(there.stack.last_words(), file=sys.stderr)
+            print(world.stack.output_tail(), file=sys.stderr)
     print(f"SEED={seed}, {time.monotonic() - began:.0f} s, {len(report.total.broken)} promises broken")
     return 1 if report.total.broken else 0
 

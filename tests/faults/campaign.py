@@ -1,4 +1,4 @@
-"""A plan of faults, carried out against a world under load; and the table of what came of it."""
+"""Executes a plan of faults under load and reports the results as a table."""
 
 import itertools
 import random
@@ -15,20 +15,20 @@ from tests.faults.world import GRACE, World
 
 _HEAD = ("fault", "times", "witnessed", "stored", "duplicates", "lost", "open")
 
-# Seconds until a worker that woke up knows that its lease is gone.
-NOTICED_WITHIN = 2.0
-# The longest outage, and two ticks.
-NO_SLOT_FOR = timedelta(minutes=4)
-# What the first error of a run says where Synclog is to blame, and where a deploy took it from its worker.
-FAULTY = "Internal error in Synclog%"
-DEPLOYED = (
+# Seconds until a resumed worker notices that its lease has expired.
+LEASE_CHECK_WITHIN = 2.0
+# The longest gap between slots: the longest outage and two ticks.
+MAX_SLOT_GAP = timedelta(minutes=4)
+# Patterns of a run's first error after a fault of Synclog, and after a deploy stopped its worker.
+INTERNAL_ERROR = "Internal error in Synclog%"
+LOST_BY_DEPLOY = (
     f"Run lost: its worker % was stopped, and the run did not end within the grace period of {GRACE} s%"
 )
 
 
 @dataclass
 class Report:
-    """What was injected, and what became of the runs that it hit."""
+    """The injected faults and the verdicts on the affected runs."""
 
     times: Counter[str] = field(default_factory=Counter)
     rows: dict[str, Verdict] = field(default_factory=dict)
@@ -62,33 +62,35 @@ class Report:
         return (name, *(f"{count:,}" for count in counts))
 
 
-def plan_of(counts: Mapping[str, int], dice: random.Random) -> list[str]:
-    """The names of the faults, each as often as wanted, in an order of the dice."""
+def make_plan(counts: Mapping[str, int], rng: random.Random) -> list[str]:
+    """Returns the names of the faults in random order, each with its number of repetitions."""
     plan = [name for name, count in counts.items() for _time in range(count)]
-    dice.shuffle(plan)
+    rng.shuffle(plan)
     return plan
 
 
-def carry_out(world: World, plan: list[str], dice: random.Random, *, is_short: bool) -> Report:
-    """Inject the faults of the plan one after the other, let the stack recover, and judge every run."""
+def run_campaign(world: World, plan: list[str], rng: random.Random, *, is_short: bool) -> Report:
+    """Injects the faults of the plan in order, lets the stack recover, and judges every run."""
     report = Report()
-    hits: dict[str, list[int]] = {name: [] for name in dict.fromkeys(plan)}
+    affected_runs: dict[str, list[int]] = {name: [] for name in dict.fromkeys(plan)}
     with Load(world, is_short=is_short) as load:
-        scene = Scene(world, load, dice, is_short)
+        scene = Scene(world, load, rng, is_short)
         scene.victim()
-        for name, pause in _moments(plan, dice, is_short=is_short):
+        for name, pause in _moments(plan, rng, is_short=is_short):
             time.sleep(pause)
             began = time.monotonic()
-            hit = FAULTS[name](scene)
-            hits[name] += hit
+            affected = FAULTS[name](scene)
+            affected_runs[name] += affected
             report.times[name] += 1
-            print(f"{name}: runs {hit}, {time.monotonic() - began:.1f} s", flush=True)
-        load.wait_for_the_end()
+            print(f"{name}: runs {affected}, {time.monotonic() - began:.1f} s", flush=True)
+        load.wait_for_open_runs()
     verdicts = {
-        run_id: judge_run(world, run_id, until=load.asleep[run_id].fell if run_id in load.asleep else None)
+        run_id: judge_run(
+            world, run_id, until=load.asleep[run_id].frozen_at if run_id in load.asleep else None
+        )
         for run_id in load.runs
     }
-    for name, run_ids in hits.items():
+    for name, run_ids in affected_runs.items():
         row = report.rows[name] = Verdict()
         for run_id in dict.fromkeys(run_ids):
             row.add(verdicts[run_id])
@@ -101,10 +103,10 @@ def carry_out(world: World, plan: list[str], dice: random.Random, *, is_short: b
     return report
 
 
-def _moments(plan: list[str], dice: random.Random, *, is_short: bool) -> Iterator[tuple[str, float]]:
-    """Each fault with the seconds before it."""
+def _moments(plan: list[str], rng: random.Random, *, is_short: bool) -> Iterator[tuple[str, float]]:
+    """Yields each fault with the seconds to wait before it."""
     for name in plan:
-        yield name, dice.uniform(0.1, 0.8) if is_short else dice.uniform(0.5, 5)
+        yield name, rng.uniform(0.1, 0.8) if is_short else rng.uniform(0.5, 5)
 
 
 def _statuses(world: World, load: Load) -> Counter[str]:
@@ -113,34 +115,36 @@ def _statuses(world: World, load: Load) -> Counter[str]:
 
 
 def _broken_rules(world: World, load: Load, verdicts: Mapping[int, Verdict]) -> Iterator[str]:
-    """What concerns more than the lines of one run."""
+    """Yields violations that concern more than the lines of one run."""
     statuses = dict(world.query("SELECT id, status FROM runs_run"))
     for run_id in load.runs:
         if verdicts[run_id].lost and run_id not in load.may_lose:
-            yield f"Run {run_id} lost lines although its disk had room"
+            yield f"Run {run_id} lost lines although its disk was not full"
     for run_id in load.must_succeed - load.may_fail:
         if statuses[run_id] != "succeeded":
-            yield f"Run {run_id} did not outlive a deploy: {statuses[run_id]}"
-    told = {run_id for (run_id,) in world.query("SELECT id FROM runs_run WHERE error LIKE %s", DEPLOYED)}
+            yield f"Run {run_id} did not survive a deploy: {statuses[run_id]}"
+    explained = {
+        run_id for (run_id,) in world.query("SELECT id FROM runs_run WHERE error LIKE %s", LOST_BY_DEPLOY)
+    }
     for run_id in load.must_be_lost:
-        if statuses[run_id] != "lost" or run_id not in told:
-            yield f"Run {run_id} was too long for a deploy, and {statuses[run_id]}"
+        if statuses[run_id] != "lost" or run_id not in explained:
+            yield f"Run {run_id} was too long for a deploy and is {statuses[run_id]}"
     for run_id, sleep in load.asleep.items():
-        if not sleep.closed.is_kept_by(now := load.outcome(run_id)):
-            yield f"Run {run_id} was changed by a worker that woke up: {sleep.closed} became {now}"
-        if any(push.at > sleep.woke + NOTICED_WITHIN for push in world.witness.pushes(run_id)):
-            yield f"Run {run_id} went on after its worker woke up without a lease"
+        if not sleep.closed.is_unchanged_in(now := load.outcome(run_id)):
+            yield f"Run {run_id} was changed by a resumed worker: {sleep.closed} became {now}"
+        if any(push.at > sleep.resumed_at + LEASE_CHECK_WITHIN for push in world.witness.pushes(run_id)):
+            yield f"Run {run_id} continued after its worker resumed without a lease"
     for run_id in load.cancelled:
         if statuses[run_id] != "cancelled":
-            yield f"Run {run_id} was cancelled and {statuses[run_id]}"
-    for run_id, error in world.query("SELECT id, error FROM runs_run WHERE error LIKE %s", FAULTY):
-        yield f"Run {run_id} failed by a fault that is none of its own: {error}"
+            yield f"Run {run_id} was cancelled and is {statuses[run_id]}"
+    for run_id, error in world.query("SELECT id, error FROM runs_run WHERE error LIKE %s", INTERNAL_ERROR):
+        yield f"Run {run_id} failed because of an internal error: {error}"
     yield from _broken_retries(world)
     yield from _broken_slots(world)
 
 
 def _broken_retries(world: World) -> Iterator[str]:
-    """A lost run is run again once where its service allows it, and a run that was not lost is not."""
+    """Yields runs with a wrong number of retries: one for a lost or failed run if its service allows it, else none."""
     for run_id, status, allowed, count in world.query(
         "SELECT run.id, run.status, service.retry_limit, count(retry.id) FROM runs_run run"
         " JOIN services_service service ON service.id = run.service_id"
@@ -149,20 +153,20 @@ def _broken_retries(world: World) -> Iterator[str]:
         " WHERE run.cancel_requested_at IS NULL AND run.attempt = 1"
         " GROUP BY run.id, run.status, service.retry_limit"
     ):
-        wanted = 1 if allowed and status in {"lost", "failed"} else 0
-        if count != wanted:
-            yield f"Run {run_id} is {status} and was run again {count} times"
+        expected = 1 if allowed and status in {"lost", "failed"} else 0
+        if count != expected:
+            yield f"Run {run_id} is {status} and was retried {count} times"
 
 
 def _broken_slots(world: World) -> Iterator[str]:
-    """Each slot has one run, none is queued before its time, and the schedule goes on."""
+    """Yields violations of the schedule: a slot with two runs, a gap, or a run queued before its slot."""
     slots = world.query(
         "SELECT id, scheduled_for, queued_at FROM runs_run WHERE trigger = 'schedule' ORDER BY scheduled_for"
     )
     for (before, slot, _queued), (run_id, following, _later) in itertools.pairwise(slots):
         if slot == following:
             yield f"Runs {before} and {run_id} have the slot {slot}"
-        if following - slot > NO_SLOT_FOR:
+        if following - slot > MAX_SLOT_GAP:
             yield f"No slot was run from {slot} to {following}"
     for run_id, slot, queued_at in slots:
         if queued_at < slot:

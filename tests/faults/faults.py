@@ -1,4 +1,4 @@
-"""What is done to the stack: each fault is injected, mended, and answers with the runs that it hit."""
+"""Faults: each function injects one, repairs it, and returns the affected runs."""
 
 import random
 import resource
@@ -12,44 +12,44 @@ from tests.faults.load import CLOSED_WITHIN, Load, Sleep
 from tests.faults.world import GRACE, WORKERS, World, children_of, signal_process
 from tests.stack import wait_until
 
-# In seconds: how long a server is away, and how long a worker sleeps at most until its run was closed.
-AWAY = 3.0
-DATABASE_AWAY = 60.0
-ASLEEP = 125.0
+# In seconds: downtime of a server, and the longest time that a frozen worker waits for its run to be closed.
+DOWNTIME = 3.0
+DATABASE_DOWNTIME = 60.0
+MAX_FREEZE = 125.0
 NO_LIMIT = resource.RLIM_INFINITY
 
 
 @dataclass(frozen=True)
 class Scene:
-    """Where a fault takes place: the world, its load, the dice, and the form, short or long."""
+    """Context of a fault: the world, its load, the random generator, and the form, short or long."""
 
     world: World
     load: Load
-    dice: random.Random
+    rng: random.Random
     is_short: bool
 
     def victim(self) -> tuple[int, int]:
-        """A run that has logged something, and the process that executes it."""
+        """Returns a run that has logged something and the process that executes it."""
 
         def found() -> tuple[int, int] | None:
             runs = self.load.active()
-            self.dice.shuffle(runs)
+            self.rng.shuffle(runs)
             for run_id in runs:
                 process = self.world.worker_of(run_id)
                 if process and self.world.witness.pushes(run_id):
                     return run_id, process
             return None
 
-        return wait_until(found, self.world.stack.last_words, CLOSED_WITHIN)
+        return wait_until(found, self.world.stack.output_tail, CLOSED_WITHIN)
 
     def worker(self) -> str:
-        """The name of a worker that executes a run."""
+        """Returns the name of a worker that executes a run."""
         _run_id, process = self.victim()
         busy = [name for name in WORKERS if process in children_of(self.world.stack.process(name).pid)]
-        return busy[0] if busy else self.dice.choice(WORKERS)
+        return busy[0] if busy else self.rng.choice(WORKERS)
 
     def pause(self, seconds: float) -> None:
-        time.sleep(min(seconds, AWAY) if self.is_short else seconds)
+        time.sleep(min(seconds, DOWNTIME) if self.is_short else seconds)
 
 
 def kill_child(scene: Scene) -> list[int]:
@@ -59,23 +59,23 @@ def kill_child(scene: Scene) -> list[int]:
 
 
 def kill_main(scene: Scene) -> list[int]:
-    """The worker's main process; its children may bring their runs to an end, or not."""
+    """Kills the worker's main process; its children may or may not finish their runs."""
     name = scene.worker()
-    hit = scene.load.active()
+    affected = scene.load.active()
     scene.world.stack.kill(name)
-    return hit
+    return affected
 
 
 def kill_worker(scene: Scene) -> list[int]:
-    """The whole worker at once, as the system's memory killer or a power cut would."""
+    """Kills all processes of a worker at once, as the kernel's OOM killer or a power failure would."""
     name = scene.worker()
     main = scene.world.stack.process(name).pid
     doomed = {main, *children_of(main)}
-    hit = [run_id for run_id in scene.load.active() if scene.world.worker_of(run_id) in doomed]
+    affected = [run_id for run_id in scene.load.active() if scene.world.worker_of(run_id) in doomed]
     for process in doomed:
         signal_process(process, signal.SIGKILL)
     scene.world.stack.kill(name)
-    return hit
+    return affected
 
 
 def kill_script(scene: Scene) -> list[int]:
@@ -92,7 +92,7 @@ def kill_script(scene: Scene) -> list[int]:
 
 
 def kill_beat(scene: Scene) -> list[int]:
-    return _kill_with_children(scene, scene.dice.choice(("beat", "beat-2")))
+    return _kill_with_children(scene, scene.rng.choice(("beat", "beat-2")))
 
 
 def kill_housekeeping(scene: Scene) -> list[int]:
@@ -104,74 +104,74 @@ def kill_web(scene: Scene) -> list[int]:
 
 
 def _kill_with_children(scene: Scene, name: str) -> list[int]:
-    hit = scene.load.active()
+    affected = scene.load.active()
     main = scene.world.stack.process(name).pid
     for process in (main, *children_of(main)):
         signal_process(process, signal.SIGKILL)
     scene.world.stack.kill(name)
-    return hit
+    return affected
 
 
 def deploy(scene: Scene) -> list[int]:
-    """SIGTERM for a worker: it brings its runs to their end, while its successor takes new ones."""
+    """Sends SIGTERM to a worker: it finishes its runs while its successor starts new ones."""
     name = scene.worker()
-    leaving = scene.world.stack.process(name)
-    hit = [
-        run_id for run_id in scene.load.active() if scene.world.worker_of(run_id) in children_of(leaving.pid)
+    stopped = scene.world.stack.process(name)
+    affected = [
+        run_id for run_id in scene.load.active() if scene.world.worker_of(run_id) in children_of(stopped.pid)
     ]
-    leaving.terminate()
-    leaving.wait(60)
-    scene.load.must_succeed.update(hit)
-    return hit
+    stopped.terminate()
+    stopped.wait(60)
+    scene.load.must_succeed.update(affected)
+    return affected
 
 
-def deploy_in_a_hurry(scene: Scene) -> list[int]:
-    """SIGTERM for a worker with a run that takes longer than the grace: that run is lost, and run again."""
-    run_id = wait_until(lambda: scene.load.start("long"), scene.world.stack.last_words)
-    process = wait_until(lambda: scene.world.worker_of(run_id), scene.world.stack.last_words, CLOSED_WITHIN)
+def deploy_during_long_run(scene: Scene) -> list[int]:
+    """Sends SIGTERM to a worker whose run takes longer than the grace period: the run is lost and retried."""
+    run_id = wait_until(lambda: scene.load.start("long"), scene.world.stack.output_tail)
+    process = wait_until(lambda: scene.world.worker_of(run_id), scene.world.stack.output_tail, CLOSED_WITHIN)
     [name] = [name for name in WORKERS if process in children_of(scene.world.stack.process(name).pid)]
-    leaving = scene.world.stack.process(name)
-    leaving.terminate()
-    leaving.wait(GRACE + 10)
-    wait_until(lambda: scene.load.closed(run_id), scene.world.stack.last_words)
+    stopped = scene.world.stack.process(name)
+    stopped.terminate()
+    stopped.wait(GRACE + 10)
+    wait_until(lambda: scene.load.closed(run_id), scene.world.stack.output_tail)
     scene.load.must_be_lost.add(run_id)
-    retry = wait_until(lambda: scene.load.retry_of(run_id), scene.world.stack.last_words, CLOSED_WITHIN)
+    retry = wait_until(lambda: scene.load.retry_of(run_id), scene.world.stack.output_tail, CLOSED_WITHIN)
     scene.load.cancel(retry)
     return [run_id, retry]
 
 
 def restart_database(scene: Scene) -> list[int]:
-    hit = scene.load.active()
+    affected = scene.load.active()
     with scene.load.outage():
-        scene.world.database.stop_at_once()
+        scene.world.database.stop_immediately()
         scene.world.database.start()
-    return hit
+    return affected
 
 
 def stop_database(scene: Scene) -> list[int]:
-    """A minute without a database: a worker stops itself when it could not renew its lease for 45 s."""
-    hit = scene.load.active()
+    """Stops the database for a minute: a worker that cannot renew its lease for 45 s stops itself."""
+    affected = scene.load.active()
     with scene.load.outage():
-        scene.world.database.stop_at_once()
-        scene.pause(DATABASE_AWAY)
+        scene.world.database.stop_immediately()
+        scene.pause(DATABASE_DOWNTIME)
         scene.world.database.start()
-    return hit
+    return affected
 
 
 def flush_broker(scene: Scene) -> list[int]:
-    hit = scene.load.active()
+    affected = scene.load.active()
     with scene.world.redis_client() as client:
         client.flushall()
-    return hit
+    return affected
 
 
 def restart_broker(scene: Scene) -> list[int]:
-    hit = scene.load.active()
+    affected = scene.load.active()
     with scene.load.outage():
         scene.world.redis.kill()
-        scene.pause(scene.dice.uniform(0, AWAY))
+        scene.pause(scene.rng.uniform(0, DOWNTIME))
         scene.world.redis.start()
-    return hit
+    return affected
 
 
 def fail_store(scene: Scene) -> list[int]:
@@ -189,21 +189,21 @@ def lose_store(scene: Scene) -> list[int]:
 def _break_store(scene: Scene, mode: str) -> list[int]:
     run_id, _process = scene.victim()
     scene.world.store.switch(mode)
-    scene.pause(AWAY * 2)
+    scene.pause(DOWNTIME * 2)
     scene.world.store.switch("through")
     return [run_id]
 
 
 def fill_disk(scene: Scene) -> list[int]:
-    """The spool takes nothing more for a while: the files of the worker's process may not grow. It may die of it."""
+    """Limits the file size of a worker's process for a while, so that its spool cannot grow. The process may die."""
     run_id, process = scene.victim()
     spool = Path(scene.world.stack.environment["SYNCLOG_DATA_DIR"]) / "spool" / f"run-{run_id}.spool"
     size = spool.stat().st_size if spool.exists() else 0
     scene.load.may_lose.add(run_id)
-    resource.prlimit(process, resource.RLIMIT_FSIZE, (size + scene.dice.randrange(300), NO_LIMIT))
+    resource.prlimit(process, resource.RLIMIT_FSIZE, (size + scene.rng.randrange(300), NO_LIMIT))
     scene.pause(1.0)
-    if scene.dice.random() < 0.5:
-        # Before a heartbeat has told anybody what was lost.
+    if scene.rng.random() < 0.5:
+        # Before a heartbeat reports the lost lines.
         signal_process(process, signal.SIGKILL)
     else:
         resource.prlimit(process, resource.RLIMIT_FSIZE, (NO_LIMIT, NO_LIMIT))
@@ -211,34 +211,34 @@ def fill_disk(scene: Scene) -> list[int]:
 
 
 def freeze_child(scene: Scene) -> list[int]:
-    """A worker stands still until its lease has run out and its run was closed, then wakes up."""
+    """Freezes a worker until its lease expires and its run is closed, then resumes it."""
     run_id, process = scene.victim()
     signal_process(process, signal.SIGSTOP)
-    fell = time.monotonic()
+    frozen_at = time.monotonic()
     try:
         scene.load.lose(run_id)
-        wait_until(lambda: scene.load.closed(run_id), scene.world.stack.last_words, patience=ASLEEP)
+        wait_until(lambda: scene.load.closed(run_id), scene.world.stack.output_tail, patience=MAX_FREEZE)
         closed = scene.load.outcome(run_id)
     finally:
         signal_process(process, signal.SIGCONT)
-    scene.load.asleep[run_id] = Sleep(fell, time.monotonic(), closed)
+    scene.load.asleep[run_id] = Sleep(frozen_at, time.monotonic(), closed)
     return [run_id]
 
 
 def deliver_ten_times(scene: Scene) -> list[int]:
     run_id, _process = scene.victim()
-    fresh = scene.load.start()
-    for number in [run_id] * 5 + [fresh] * 5 if fresh else [run_id] * 10:
+    new = scene.load.start()
+    for number in [run_id] * 5 + [new] * 5 if new else [run_id] * 10:
         scene.world.send("synclog.runs.execute", queue="runs", run_id=number)
-    return [run_id, *([fresh] if fresh else [])]
+    return [run_id, *([new] if new else [])]
 
 
 def cancel(scene: Scene) -> list[int]:
-    """A run that would go on for minutes."""
-    run_id = wait_until(lambda: scene.load.start("long"), scene.world.stack.last_words)
-    wait_until(lambda: scene.world.witness.pushes(run_id), scene.world.stack.last_words, CLOSED_WITHIN)
+    """Cancels a run that would take minutes."""
+    run_id = wait_until(lambda: scene.load.start("long"), scene.world.stack.output_tail)
+    wait_until(lambda: scene.world.witness.pushes(run_id), scene.world.stack.output_tail, CLOSED_WITHIN)
     scene.load.cancel(run_id)
-    wait_until(lambda: scene.load.closed(run_id), scene.world.stack.last_words, CLOSED_WITHIN)
+    wait_until(lambda: scene.load.closed(run_id), scene.world.stack.output_tail, CLOSED_WITHIN)
     return [run_id]
 
 
@@ -251,12 +251,12 @@ FAULTS: dict[str, Callable[[Scene], list[int]]] = {
     "kill -9 housekeeping": kill_housekeeping,
     "kill -9 web": kill_web,
     "SIGTERM worker": deploy,
-    "SIGTERM, run too long": deploy_in_a_hurry,
+    "SIGTERM, run too long": deploy_during_long_run,
     "database restarted": restart_database,
     "database stopped": stop_database,
     "broker flushed": flush_broker,
     "broker restarted": restart_broker,
-    "store answers 500": fail_store,
+    "store returns 500": fail_store,
     "store hangs": hang_store,
     "store down": lose_store,
     "spool's disk full": fill_disk,

@@ -1,4 +1,4 @@
-"""Keeps runs and processes going while the stack is broken, and remembers what each of them must come to."""
+"""Starts runs and restarts processes during faults, and records the expected outcome of each run."""
 
 import threading
 import time
@@ -9,39 +9,39 @@ from typing import Any
 
 from tests.faults.world import World, is_alive
 
-# P1 and P5 in seconds: until a run has ended after its worker died or a server came back; until a cancel is obeyed.
+# Time limits of promises P1 and P5 in seconds: closing a run after its worker died or a server is back; cancelling.
 CLOSED_WITHIN = 120.0
 CANCELLED_WITHIN = 10.0
-# Kept going at once: fewer than the workers have children, so that no run waits for another.
-AT_ONCE = 4
+# Concurrent runs: fewer than the workers have children, so that no run waits for another.
+CONCURRENT_RUNS = 4
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended, and its lines: of these, none may change, but late ones may be added."""
+    """Result and lines of an ended run; lines may be added later but must not change."""
 
     row: tuple[Any, ...]
     lines: list[tuple[Any, ...]]
 
-    def is_kept_by(self, later: "Outcome") -> bool:
+    def is_unchanged_in(self, later: "Outcome") -> bool:
         return later.row == self.row and later.lines[: len(self.lines)] == self.lines
 
 
 @dataclass(frozen=True)
 class Sleep:
-    """From when to when a worker stood still, and what had become of its run before it woke up."""
+    """Period in which a worker was frozen, and the outcome of its run before it resumed."""
 
-    fell: float
-    woke: float
+    frozen_at: float
+    resumed_at: float
     closed: Outcome
 
 
 class Load:
-    """Starts a run whenever one has ended, and a process whenever one has died, within its `with` block."""
+    """Replaces each ended run and each dead process within its `with` block."""
 
     def __init__(self, world: World, *, is_short: bool) -> None:
-        # Runs that the disk was full for, whose script was killed, that a deploy must not have ended, or must have, and
-        # whose worker slept.
+        # In this order: runs with a full disk, with a killed script, that must survive a deploy, that a deploy ends,
+        # and with a frozen worker.
         self.may_lose: set[int] = set()
         self.may_fail: set[int] = set()
         self.must_succeed: set[int] = set()
@@ -59,7 +59,7 @@ class Load:
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._watching = threading.Event()
-        self._thread = threading.Thread(target=self._keep_going, daemon=True)
+        self._thread = threading.Thread(target=self._maintain, daemon=True)
 
     def __enter__(self) -> "Load":
         self._thread.start()
@@ -72,19 +72,19 @@ class Load:
 
     @property
     def runs(self) -> list[int]:
-        """All runs that there are, those of the schedule too."""
+        """All runs, including scheduled ones."""
         with self._lock:
             return list(self._queued)
 
     def active(self) -> list[int]:
-        """The runs that go on, as far as is known, and whose worker nobody has killed."""
+        """Returns the runs that are active as far as is known and whose worker was not killed."""
         with self._lock:
             return [
                 run_id for run_id in self._queued if run_id not in self._ended and run_id not in self._lost
             ]
 
     def start(self, service: str = "") -> int | None:
-        """One more run, every other with payloads, and every other run again where it is lost."""
+        """Starts a run: alternately one that stores payloads and one that is retried if it is lost."""
         with self._lock:
             self._turn += 1
             store = ("pull", "push", "script") if self._turn % 2 else ()
@@ -95,7 +95,7 @@ class Load:
         return run_id
 
     def lose(self, run_id: int) -> None:
-        """The worker of this run is gone: it must be closed in time. In the short form its lease is over at once."""
+        """Records that the run's worker is dead; the short form ends its lease at once."""
         with self._lock:
             self._lost.setdefault(run_id, time.monotonic())
         if self._is_short:
@@ -104,13 +104,13 @@ class Load:
             )
 
     def cancel(self, run_id: int) -> None:
-        answer = self._world.post(f"runs/{run_id}/cancel/", {})
-        if answer is not None and answer.status_code == 202:
+        response = self._world.post(f"runs/{run_id}/cancel/", {})
+        if response is not None and response.status_code == 202:
             self.cancelled[run_id] = time.monotonic()
 
     @contextmanager
     def outage(self) -> Iterator[None]:
-        """While a server is away, nobody can close a run."""
+        """Records the downtime of a server, during which no run can be closed."""
         began = time.monotonic()
         try:
             yield
@@ -121,7 +121,7 @@ class Load:
         return run_id in self._ended
 
     def outcome(self, run_id: int) -> Outcome:
-        """What a worker that wakes up might change of a run that was closed."""
+        """Returns the columns and lines of a closed run that a resumed worker might change."""
         [row] = self._world.query(
             "SELECT status, pushed_count, finished_at FROM runs_run WHERE id = %s", run_id
         )
@@ -134,8 +134,8 @@ class Load:
         rows = self._world.query("SELECT id FROM runs_run WHERE retry_of_id = %s", run_id)
         return rows[0][0] if rows else None
 
-    def wait_for_the_end(self) -> None:
-        """Start nothing more, and give what is open the time that it may take."""
+    def wait_for_open_runs(self) -> None:
+        """Stops starting runs and waits until every open run has ended or its time limit has passed."""
         self._stopping.set()
         self._world.query("UPDATE services_service SET next_run_at = NULL")
         deadline = time.monotonic() + CLOSED_WITHIN
@@ -143,7 +143,7 @@ class Load:
             time.sleep(0.5)
 
     def late(self) -> list[str]:
-        """What was closed or cancelled too late, or should have succeeded, in words."""
+        """Returns messages about runs that were closed, claimed or cancelled too late."""
         broken = []
         for run_id, since in self._lost.items():
             seconds = self._ended.get(run_id, time.monotonic()) - self._recovered(since)
@@ -156,29 +156,29 @@ class Load:
         for run_id, since in self.cancelled.items():
             seconds = self._ended.get(run_id, time.monotonic()) - since
             if seconds > CANCELLED_WITHIN:
-                broken.append(f"Run {run_id} went on for {seconds:.0f} s after it was cancelled")
+                broken.append(f"Run {run_id} continued for {seconds:.0f} s after it was cancelled")
         return broken
 
     def _recovered(self, since: float) -> float:
-        """The moment from which a run could be closed: after the outages that began before its end."""
+        """Returns the time from which a run could be closed: after the outages in its period."""
         for began, ended in self._outages:
             if began < since + CLOSED_WITHIN and ended > since:
                 since = ended
         return since
 
-    def _keep_going(self) -> None:
-        hurried_at = 0.0
+    def _maintain(self) -> None:
+        accelerated_at = 0.0
         while not self._watching.wait(0.2):
             self._watch()
             self._world.stack.replace_dead()
-            if self._is_short and time.monotonic() - hurried_at > 1:
-                self._hurry()
-                hurried_at = time.monotonic()
-            if not self._stopping.is_set() and len(self.active()) < AT_ONCE and self.start() is None:
+            if self._is_short and time.monotonic() - accelerated_at > 1:
+                self._accelerate()
+                accelerated_at = time.monotonic()
+            if not self._stopping.is_set() and len(self.active()) < CONCURRENT_RUNS and self.start() is None:
                 self._watching.wait(0.5)
 
     def _watch(self) -> None:
-        """See which runs were claimed, have ended, or lost their worker. A retry is none before its time."""
+        """Records which runs were claimed, ended, or lost their worker. Retries count from their due time."""
         now = time.monotonic()
         with self._lock:
             ended = list(self._ended)
@@ -196,8 +196,8 @@ class Load:
             if status == "running" and run_id not in self._lost and not is_alive(worker):
                 self.lose(run_id)
 
-    def _hurry(self) -> None:
-        """In the short form, the sweeper comes every second, and what waits has waited a minute."""
+    def _accelerate(self) -> None:
+        """Speeds up the short form: sweeps every second and ages waiting runs by a minute."""
         self._world.query("UPDATE runs_run SET due_at = now() WHERE status = 'queued' AND due_at > now()")
         self._world.query("UPDATE runs_tick SET ticked_at = ticked_at - interval '1 minute'")
         self._world.query(

@@ -1,4 +1,4 @@
-"""A proxy in front of the object store, which can be told to fail, to hang, or to be gone."""
+"""A proxy in front of the object store that can fail, hang, or reset connections."""
 
 import socket
 import socketserver
@@ -12,9 +12,9 @@ _RESET = struct.pack("ii", 1, 0)
 
 
 class Proxy:
-    """Passes bytes on to a port of this machine; a change of `mode` breaks what is connected.
+    """Forwards bytes to a local port; a change of `mode` closes open connections.
 
-    `through` passes on, `error` answers 500, `hang` never answers, `down` resets.
+    `through` forwards, `error` returns 500, `hang` never responds, `down` resets.
     """
 
     def __init__(self, target: int) -> None:
@@ -40,7 +40,7 @@ class Proxy:
             self._open.add(client)
         try:
             if mode == "through":
-                self._pass_on(client)
+                self._forward(client)
             elif mode == "error":
                 _refuse(client)
             elif mode == "hang":
@@ -51,7 +51,7 @@ class Proxy:
             with self._lock:
                 self._open.discard(client)
 
-    def _pass_on(self, client: socket.socket) -> None:
+    def _forward(self, client: socket.socket) -> None:
         with socket.create_connection(("127.0.0.1", self._target)) as server:
             with self._lock:
                 self._open.add(server)
@@ -64,7 +64,7 @@ class Proxy:
 
 
 def _refuse(client: socket.socket) -> None:
-    """Responds with 500 to whatever is asked, once it has been asked whole."""
+    """Responds with 500 once the request is complete."""
     request = b""
     while b"\r\n\r\n" not in request:
         if not (more := client.recv(65536)):
@@ -91,22 +91,22 @@ def _pump(source: socket.socket, target: socket.socket) -> None:
 
 @contextmanager
 def proxy(target: int) -> Iterator[Proxy]:
-    """A proxy of this port, which listens on one of its own."""
-    ours = Proxy(target)
+    """Yields a proxy of this port that listens on another port."""
+    served = Proxy(target)
 
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
             with suppress(OSError):
-                ours.serve(self.request)
+                served.serve(self.request)
 
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
         server.daemon_threads = True
-        ours.url = f"http://127.0.0.1:{server.server_address[1]}"
+        served.url = f"http://127.0.0.1:{server.server_address[1]}"
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         try:
-            yield ours
+            yield served
         finally:
-            ours.switch("down")
+            served.switch("down")
             server.shutdown()
             thread.join()

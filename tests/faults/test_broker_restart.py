@@ -1,30 +1,30 @@
-"""A broker that is restarted under a running run: the workers outlive it, and take what comes after."""
+"""Broker restart during a run: the workers survive it and execute later runs."""
 
 import pytest
 
 from tests.faults.verdict import judge_run
-from tests.faults.world import WORKERS, World, world
+from tests.faults.world import WORKERS, World, open_world
 from tests.stack import wait_until
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(180)]
 
 
-def test_workers_outlive_a_broker_that_is_restarted() -> None:
-    with world(0.1) as there:
-        run_id = wait_until(lambda: there.start_run("steady"), there.stack.last_words)
-        wait_until(lambda: there.witness.pushes(run_id), there.stack.last_words)
+def test_workers_survive_broker_restart() -> None:
+    with open_world(0.1) as world:
+        run_id = wait_until(lambda: world.start_run("steady"), world.stack.output_tail)
+        wait_until(lambda: world.witness.pushes(run_id), world.stack.output_tail)
 
-        there.redis.kill()
-        there.redis.start()
+        world.redis.kill()
+        world.redis.start()
 
-        wait_until(lambda: succeeded(there, run_id), there.stack.last_words)
-        assert judge_run(there, run_id).broken == []
-        # More than one worker has processes for: both must still bind_thread.
-        after = [wait_until(lambda: there.start_run("steady"), there.stack.last_words) for _run in range(4)]
+        wait_until(lambda: succeeded(world, run_id), world.stack.output_tail)
+        assert judge_run(world, run_id).broken == []
+        # More runs than one worker has processes for: both workers must still execute runs.
+        after = [wait_until(lambda: world.start_run("steady"), world.stack.output_tail) for _run in range(4)]
         for each in after:
-            wait_until(lambda run_id=each: succeeded(there, run_id), there.stack.last_words, patience=120)
-        assert [there.stack.process(name).poll() for name in (*WORKERS, "housekeeping")] == [None] * 3
+            wait_until(lambda run_id=each: succeeded(world, run_id), world.stack.output_tail, patience=120)
+        assert [world.stack.process(name).poll() for name in (*WORKERS, "housekeeping")] == [None] * 3
 
 
-def succeeded(there: World, run_id: int) -> bool:
-    return there.query("SELECT status FROM runs_run WHERE id = %s", run_id) == [("succeeded",)]
+def succeeded(world: World, run_id: int) -> bool:
+    return world.query("SELECT status FROM runs_run WHERE id = %s", run_id) == [("succeeded",)]

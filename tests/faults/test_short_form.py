@@ -1,4 +1,4 @@
-"""The short form of the fault tests: a fault of most kinds, in an order and at moments of the seed (SEED=…)."""
+"""The short form of the fault tests: most kinds of faults; the seed (SEED=…) sets their order and times."""
 
 import os
 import random
@@ -6,12 +6,12 @@ import time
 
 import pytest
 
-from tests.faults.campaign import carry_out, plan_of
-from tests.faults.world import world
+from tests.faults.campaign import make_plan, run_campaign
+from tests.faults.world import open_world
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
 
-# A broker that is restarted has forgotten everything, as one that was flushed.
+# No "broker flushed": a restarted broker is empty too.
 COUNTS = {
     "kill -9 worker child": 1,
     "kill -9 whole worker": 1,
@@ -28,19 +28,19 @@ COUNTS = {
     "message ten times": 1,
     "cancel": 1,
 }
-# Seconds that a push takes.
+# Duration of a push in seconds.
 PACE = 0.02
 
 
-def test_no_promise_is_broken_whatever_dies() -> None:
+def test_faults_break_no_promise() -> None:
     seed = int(os.environ.get("SEED") or time.time_ns() % 10**6)
     print(f"SEED={seed}")
-    dice = random.Random(seed)
+    rng = random.Random(seed)
 
-    with world(PACE) as there:
-        report = carry_out(there, plan_of(COUNTS, dice), dice, is_short=True)
+    with open_world(PACE) as world:
+        report = run_campaign(world, make_plan(COUNTS, rng), rng, is_short=True)
 
         print(report.table())
-        assert report.total.broken == [], there.stack.last_words()
+        assert report.total.broken == [], world.stack.output_tail()
         assert report.times == COUNTS
         assert report.total.witnessed > 300

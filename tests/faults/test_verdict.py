@@ -1,4 +1,4 @@
-"""The judge itself: what it says of runs that kept the promises, and of each way to break one."""
+"""Verdicts on runs that keep the promises and on each way to break one."""
 
 import pytest
 
@@ -32,27 +32,27 @@ def ended(line_count: int, **changed: object) -> Ended:
     return Ended(status=str(values.pop("status", "succeeded")), line_count=line_count, **values)  # type: ignore[arg-type]
 
 
-def test_judge_finds_nothing_wrong_with_a_whole_run() -> None:
+def test_judge_accepts_complete_run() -> None:
     lines = numbered(messages_of())
 
     verdict = judge(1, ended(len(lines)), lines, pushes_of(*range(1, COUNT + 1)))
 
-    # The line of the last push has no later push to prove it.
+    # Only a later push proves the lines of a push, so those of the last push are not witnessed.
     assert (verdict.witnessed, verdict.stored, verdict.lost, verdict.duplicates) == (58, 60, 0, 0)
     assert verdict.broken == []
 
 
 @pytest.mark.parametrize("missing", ["record 7", "201 Record 7, 12 bytes", "201 Record 7, 1 record"])
-def test_judge_counts_a_line_that_is_missing(missing: str) -> None:
+def test_judge_counts_missing_line(missing: str) -> None:
     lines = numbered([message for message in messages_of() if missing not in message])
 
     verdict = judge(1, ended(len(lines)), lines, pushes_of(*range(1, COUNT + 1)))
 
     assert verdict.lost == 1
-    assert verdict.broken == ["Run 1 lost 1 witnessed lines and tells of 0"]
+    assert verdict.broken == ["Run 1 lost 1 witnessed lines and reports 0"]
 
 
-def test_judge_accepts_a_lost_line_that_the_run_tells_of() -> None:
+def test_judge_accepts_lost_line_that_run_reports() -> None:
     lines = numbered(messages_of()[1:])
 
     verdict = judge(
@@ -63,13 +63,13 @@ def test_judge_accepts_a_lost_line_that_the_run_tells_of() -> None:
 
 
 @pytest.mark.parametrize(
-    ("lines", "outcome", "numbers", "said"),
+    ("lines", "outcome", "numbers", "message"),
     [
         ([*messages_of(), "record 20"], {}, range(1, 21), "holds 1 lines twice"),
         (messages_of()[::-1], {}, range(1, 21), "holds lines out of order"),
-        (messages_of(), {"line_count": 3}, range(1, 21), "has 60 lines and says 3"),
+        (messages_of(), {"line_count": 3}, range(1, 21), "has 60 lines and reports 3"),
         (messages_of(), {"status": "running"}, range(1, 21), "is still running"),
-        (messages_of(), {"lost_line_count": 2}, range(1, 21), "lost 2 lines and says complete: True"),
+        (messages_of(), {"lost_line_count": 2}, range(1, 21), "lost 2 lines and reports complete: True"),
         (messages_of(), {}, [*range(1, 21), 5], "pushed records out of order, as two workers would"),
         (
             messages_of(),
@@ -79,17 +79,17 @@ def test_judge_accepts_a_lost_line_that_the_run_tells_of() -> None:
         ),
     ],
 )
-def test_judge_names_a_broken_promise(
-    lines: list[str], outcome: dict[str, object], numbers: list[int], said: str
+def test_judge_names_broken_promise(
+    lines: list[str], outcome: dict[str, object], numbers: list[int], message: str
 ) -> None:
     row = ended(int(str(outcome.pop("line_count", len(lines)))), **outcome)
 
     verdict = judge(1, row, numbered(lines), pushes_of(*numbers))
 
-    assert f"Run 1 {said}" in verdict.broken
+    assert f"Run 1 {message}" in verdict.broken
 
 
-def test_judge_notices_a_gap_in_the_numbering() -> None:
+def test_judge_reports_gap_in_numbering() -> None:
     lines = [(sequence + (sequence > 4), message) for sequence, message in numbered(messages_of())]
 
     verdict = judge(1, ended(len(lines)), lines, pushes_of(*range(1, COUNT + 1)))
@@ -97,7 +97,7 @@ def test_judge_notices_a_gap_in_the_numbering() -> None:
     assert verdict.broken == ["Run 1 its lines are not numbered 1, 2, 3 …"]
 
 
-def test_judge_allows_a_push_to_be_tried_again() -> None:
+def test_judge_accepts_retried_push() -> None:
     lines = numbered(messages_of())
 
     verdict = judge(1, ended(len(lines)), lines, pushes_of(1, 1, *range(2, COUNT + 1)))

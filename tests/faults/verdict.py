@@ -1,4 +1,4 @@
-"""What became of a run, set beside what the witness saw of it."""
+"""Compares a run with the pushes that the witness received."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _OPEN = ("queued", "running")
 
 @dataclass(frozen=True)
 class Ended:
-    """The run's own row, as the database has it."""
+    """Columns of an ended run."""
 
     status: str
     line_count: int
@@ -29,7 +29,7 @@ class Ended:
 
 @dataclass
 class Verdict:
-    """Counts of one run, or the sums of several; `broken` says in words which promise was not kept."""
+    """Counts of one run, or the sums of several; `broken` holds a message for each broken promise."""
 
     witnessed: int = 0
     stored: int = 0
@@ -48,9 +48,9 @@ class Verdict:
 
 
 def judge(run_id: int, ended: Ended, lines: list[tuple[int, str]], pushes: list[Push]) -> Verdict:
-    """Compare a run and its stored lines (sequence, message) with its pushes.
+    """Compares a run and its stored lines (sequence, message) with its pushes.
 
-    A line is lost if it was witnessed and is not stored.
+    A line is lost if it is witnessed but not stored.
     """
     verdict = Verdict(stored=len(lines), open=int(ended.status in _OPEN))
     broken: list[str] = []
@@ -59,7 +59,7 @@ def judge(run_id: int, ended: Ended, lines: list[tuple[int, str]], pushes: list[
     if [sequence for sequence, _message in lines] != list(range(1, len(lines) + 1)):
         broken.append("its lines are not numbered 1, 2, 3 …")
     if not verdict.open and ended.line_count != len(lines):
-        broken.append(f"has {len(lines)} lines and says {ended.line_count}")
+        broken.append(f"has {len(lines)} lines and reports {ended.line_count}")
     pushed = pushed_numbers(pushes)
     for pattern, witnessed in (
         (SCRIPTED, scripted_numbers(pushes)),
@@ -68,9 +68,9 @@ def judge(run_id: int, ended: Ended, lines: list[tuple[int, str]], pushes: list[
     ):
         _compare(verdict, broken, list(_numbers(pattern, lines)), witnessed)
     if not verdict.open and ended.is_complete != (ended.lost_line_count == 0):
-        broken.append(f"lost {ended.lost_line_count} lines and says complete: {ended.is_complete}")
+        broken.append(f"lost {ended.lost_line_count} lines and reports complete: {ended.is_complete}")
     if verdict.lost > ended.lost_line_count:
-        broken.append(f"lost {verdict.lost} witnessed lines and tells of {ended.lost_line_count}")
+        broken.append(f"lost {verdict.lost} witnessed lines and reports {ended.lost_line_count}")
     broken += _broken_deliveries(ended, pushes)
     verdict.broken = [f"Run {run_id} {each}" for each in broken]
     return verdict
@@ -92,7 +92,7 @@ def _numbers(pattern: re.Pattern[str], lines: Iterable[tuple[int, str]]) -> Iter
 
 
 def _broken_deliveries(ended: Ended, pushes: list[Push]) -> list[str]:
-    """A record may arrive again only as the retry of the one before: anything else is a second worker."""
+    """Returns messages about repeated records: only a retry of the previous record may repeat it."""
     broken = []
     numbers = [push.number for push in pushes]
     once = [number for number, before in zip(numbers, [0, *numbers], strict=False) if number != before]
@@ -106,7 +106,7 @@ def _broken_deliveries(ended: Ended, pushes: list[Push]) -> list[str]:
 
 
 def judge_run(world: World, run_id: int, *, until: float | None = None) -> Verdict:
-    """Compare what the database and the witness hold of the run; pushes after `until` were nobody's business."""
+    """Compares the run in the database with its pushes before `until`."""
     [row] = world.query(
         "SELECT status, line_count, is_complete, lost_line_count, pushed_count FROM runs_run WHERE id = %s",
         run_id,

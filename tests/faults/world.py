@@ -1,4 +1,4 @@
-"""The real stack with all that can be broken in it: two workers, two schedulers, servers, and the witness."""
+"""The real stack under fault injection: two workers, two schedulers, servers, and the witness."""
 
 import json
 import os
@@ -21,7 +21,7 @@ from tests.faults.witness import Witness, witness
 from tests.servers import PostgresServer, RedisServer, S3Server
 from tests.stack import Stack
 
-# Seconds that a worker which is told to stop gives its runs: more than a steady one takes.
+# Grace period of a worker in seconds: longer than a run of the service `steady`.
 GRACE = 45
 WORKERS = ("worker", "worker-ahead")
 SCRIPT = """
@@ -32,8 +32,8 @@ def transform(records):
 """
 
 
-def description(url: str) -> str:
-    """List services, as `load_services` takes them: JSON is YAML too."""
+def service_definitions(url: str) -> str:
+    """Returns the services as input of `load_services`; JSON is valid YAML."""
 
     def service(record_count: int, **more: object) -> dict[str, object]:
         paging = {"type": "page", "page_param": "page"}
@@ -41,7 +41,7 @@ def description(url: str) -> str:
         destination = {"connection": "witness", "method": "POST", "path": "/destination", "batch_size": 1}
         return {"source": source, "script": SCRIPT, "destination": destination, **more}
 
-    # Retries wait for nobody: under this load some other run of service always goes on.
+    # "allow" lets retries start at once: under this load another run of the service is always active.
     again = {"retry_limit": 1, "overlap": "allow"}
     services = {
         "steady": service(40),
@@ -54,20 +54,20 @@ def description(url: str) -> str:
 
 
 class Database(PostgresServer):
-    """Its commits are on disk before they are acknowledged, as the promises demand of a database."""
+    """PostgreSQL that acknowledges a commit once it is on disk, as Synclog requires."""
 
     def command(self) -> list[str]:
         return [*super().command(), "-c", "synchronous_commit=on"]
 
-    def stop_at_once(self) -> None:
-        """End it without a word to its clients; the next start recovers."""
+    def stop_immediately(self) -> None:
+        """Ends the server without notifying its clients; the next start recovers."""
         self._end(signal.SIGQUIT)
 
 
-class BrokenStack(Stack):
-    """Two workers and two schedulers; what has died is started again.
+class ReplicatedStack(Stack):
+    """A stack of two workers and two schedulers that can replace dead processes.
 
-    One of the workers, and the housekeeping, live a day ahead.
+    The clocks of one worker and of the housekeeping worker are a day ahead.
     """
 
     def commands(self) -> dict[str, tuple[str, ...]]:
@@ -78,28 +78,28 @@ class BrokenStack(Stack):
         return {
             **commands,
             "worker": (python, "-m", "celery", *options, "-n", "runs@%h"),
-            "worker-ahead": (python, "-m", "tests.faults.a_day_ahead", *options, "-n", "ahead@%h"),
-            "housekeeping": (python, "-m", "tests.faults.a_day_ahead", *housekeeping),
+            "worker-ahead": (python, "-m", "tests.faults.clock_ahead", *options, "-n", "ahead@%h"),
+            "housekeeping": (python, "-m", "tests.faults.clock_ahead", *housekeeping),
             "beat-2": (*commands["beat"][:-1], str(self.folder / "beat-2")),
         }
 
     def kill(self, name: str) -> None:
-        """SIGKILL for the process itself; what it started is left to its fate."""
+        """Kills only the process itself with SIGKILL, not its children."""
         self.process(name).kill()
         self.process(name).wait()
 
     def replace_dead(self) -> None:
-        """What systemd or Docker does: a process that has ended is started again."""
+        """Restarts ended processes, as systemd or Docker would."""
         for name, command in self.commands().items():
             if self.process(name).poll() is not None:
                 self.start(name, *command)
 
 
 class World:
-    """What a fault can reach, and what is asked of it."""
+    """The stack, its servers and the witness, with access to the API, the database and the broker."""
 
     def __init__(
-        self, stack: BrokenStack, database: Database, redis: RedisServer, store: Proxy, seen: Witness
+        self, stack: ReplicatedStack, database: Database, redis: RedisServer, store: Proxy, seen: Witness
     ) -> None:
         self.stack = stack
         self.database = database
@@ -110,9 +110,9 @@ class World:
         self._headers = {"Authorization": f"Bearer {stack.create_token('ada')}"}
 
     def start_run(self, service: str, *store: str) -> int | None:
-        """The number of a new run, or None where nobody answers."""
-        answer = self.post(f"services/{service}/runs/", {"store": store})
-        return answer.json()["id"] if answer is not None and answer.status_code == 202 else None
+        """Starts a run and returns its number, or None without a response."""
+        response = self.post(f"services/{service}/runs/", {"store": store})
+        return response.json()["id"] if response is not None and response.status_code == 202 else None
 
     def post(self, path: str, body: dict[str, Any]) -> requests.Response | None:
         with suppress(requests.ConnectionError, requests.Timeout):
@@ -121,7 +121,7 @@ class World:
         return None
 
     def query(self, statement: LiteralString, *parameters: Any) -> list[tuple[Any, ...]]:
-        """The rows; none where the database is away."""
+        """Returns the rows; none while the database is down."""
         with (
             suppress(psycopg.OperationalError),
             psycopg.connect(self.database.url, connect_timeout=5, autocommit=True) as connection,
@@ -131,7 +131,7 @@ class World:
         return []
 
     def send(self, task: str, *, queue: str, **keywords: Any) -> bool:
-        """Put a message into a queue; False where the broker is away."""
+        """Sends a message to a queue; returns False while the broker is down."""
         with Celery(broker=self.redis.url, set_as_current=False) as client:
             try:
                 with client.connection_for_write(connect_timeout=2) as connection:
@@ -144,18 +144,18 @@ class World:
         return Redis.from_url(self.redis.url, socket_timeout=5)
 
     def worker_of(self, run_id: int) -> int | None:
-        """The process that executes the run, if it lives on."""
+        """Returns the process that executes the run if it is alive."""
         rows = self.query("SELECT worker FROM runs_run WHERE id = %s AND status = 'running'", run_id)
         return process_of(rows[0][0]) if rows and is_alive(rows[0][0]) else None
 
 
 def process_of(worker: str) -> int:
-    """The process in a worker's name, `host:process`."""
+    """Returns the process ID in a worker's name, `host:process`."""
     return int(worker.rpartition(":")[2])
 
 
 def is_alive(worker: str) -> bool:
-    """Whether the process goes on; what has ended and waits to be buried does not."""
+    """Whether the process runs; a zombie does not."""
     with suppress(OSError):
         state = Path(f"/proc/{process_of(worker)}/stat").read_text().rpartition(")")[2].split()[0]
         return state not in "ZX"
@@ -163,7 +163,7 @@ def is_alive(worker: str) -> bool:
 
 
 def children_of(process: int) -> list[int]:
-    """What was started by any of the process's threads."""
+    """Returns the child processes of all threads of the process."""
     with suppress(OSError):
         threads = Path(f"/proc/{process}/task").glob("*/children")
         return [int(word) for children in threads for word in children.read_text().split()]
@@ -176,15 +176,15 @@ def signal_process(process: int, number: signal.Signals) -> None:
 
 
 @contextmanager
-def world(pace: float, **environment: str) -> Iterator[World]:
-    """Everything up and running; a push takes `pace` seconds."""
+def open_world(pace: float, **environment: str) -> Iterator[World]:
+    """Starts everything; a push takes `pace` seconds."""
     with ExitStack() as opened:
         database, redis, s3 = (
             opened.enter_context(server) for server in (Database(), RedisServer(), S3Server())
         )
         store = opened.enter_context(proxy(s3.ports["s3"][0]))
         seen = opened.enter_context(witness(pace))
-        stack = BrokenStack(
+        stack = ReplicatedStack(
             {
                 **database.env,
                 **redis.env,
@@ -197,7 +197,7 @@ def world(pace: float, **environment: str) -> Iterator[World]:
         )
         opened.enter_context(stack)
         with tempfile.NamedTemporaryFile("w", suffix=".yaml") as services:
-            services.write(description(seen.url))
+            services.write(service_definitions(seen.url))
             services.flush()
             stack.manage("load_services", services.name)
         yield World(stack, database, redis, store, seen)

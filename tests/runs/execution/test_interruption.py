@@ -1,4 +1,4 @@
-"""Cancelling and timeouts take effect in every step, also where a system, the payload store or a script hangs."""
+"""Cancellation and timeouts take effect in every step, also if a system, the payload store or a script hangs."""
 
 import threading
 import time
@@ -14,11 +14,11 @@ from apps.runs.log.spool import spooled_runs
 from apps.runs.models import LogEntry, Run
 from tests.factories import make_connection
 from tests.faults.proxy import proxy
-from tests.silence import mute, trickling, unreachable
 from tests.stack import wait_until
 from tests.systems import service_between, systems
+from tests.unresponsive_servers import silent_server, slow_server, unreachable_server
 
-# What hangs is a server, never the database: once is enough.
+# A server hangs, never the database, so these tests need not run on both databases.
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.stack]
 ENDLESS = "def transform(records):\n    for i in range(1000000000):\n        pass\n    return records\n"
 
@@ -35,14 +35,14 @@ def world():
         yield world
 
 
-def execute_and_cancel(service, said, **how):
-    """The run as it ended, cancelled once its log said so, and the seconds that that took."""
+def execute_and_cancel(service, message, **how):
+    """Executes a run, cancels it once its log contains the message, and returns it with the seconds until its end."""
     run = queue_run(service, **{"trigger": Run.Trigger.MANUAL, **how})
     cancelled_at = []
 
     def cancel():
         try:
-            while not LogEntry.objects.filter(run_id=run.pk, message__contains=said).exists():
+            while not LogEntry.objects.filter(run_id=run.pk, message__contains=message).exists():
                 time.sleep(0.05)
             cancelled_at.append(time.monotonic())
             assert run.request_cancel()
@@ -56,48 +56,48 @@ def execute_and_cancel(service, said, **how):
     return ended, time.monotonic() - cancelled_at[0]
 
 
-AWAY = "http://127.0.0.1:9"
-# By the step in which it hangs: the server that hangs, the address there, and what the log says before.
+UNREACHABLE = "http://127.0.0.1:9"
+# By step that hangs: the hanging server, its URL, and a message that is logged before.
 HANGS = {
-    "pull": (mute, "http://127.0.0.1:{}", "started"),
-    "pull, a byte a second": (trickling, "http://127.0.0.1:{}", "started"),
-    "pull, connecting": (unreachable, "http://127.0.0.1:{}", "started"),
-    "pull, over TLS": (mute, "https://127.0.0.1:{}", "started"),
-    "pull, from SFTP": (mute, "sftp://127.0.0.1:{}/in", "started"),
-    "pull, connecting to SFTP": (unreachable, "sftp://127.0.0.1:{}/in", "started"),
-    "pull, from S3": (mute, "s3://bucket", "started"),
-    "pull, again": (nullcontext, AWAY, "retry in"),
-    "store": (mute, "", "started"),
+    "pull": (silent_server, "http://127.0.0.1:{}", "started"),
+    "pull, a byte a second": (slow_server, "http://127.0.0.1:{}", "started"),
+    "pull, connecting": (unreachable_server, "http://127.0.0.1:{}", "started"),
+    "pull, over TLS": (silent_server, "https://127.0.0.1:{}", "started"),
+    "pull, from SFTP": (silent_server, "sftp://127.0.0.1:{}/in", "started"),
+    "pull, connecting to SFTP": (unreachable_server, "sftp://127.0.0.1:{}/in", "started"),
+    "pull, from S3": (silent_server, "s3://bucket", "started"),
+    "pull, again": (nullcontext, UNREACHABLE, "retry in"),
+    "store": (silent_server, "", "started"),
     "script": (nullcontext, "", "Script called"),
-    "push": (mute, "http://127.0.0.1:{}", "Pulled page 1"),
-    "push, again": (nullcontext, AWAY, "retry in"),
+    "push": (silent_server, "http://127.0.0.1:{}", "Pulled page 1"),
+    "push, again": (nullcontext, UNREACHABLE, "retry in"),
 }
 
 
 @pytest.fixture(params=HANGS)
 def hanging(request, world, settings, monkeypatch):
-    """A service that hangs in one step, the switches to run it with, and what its log says before."""
-    server, address, said = HANGS[request.param]
+    """A service that hangs in one step, the kinds of payloads to store, and a message that is logged before."""
+    server, address, message = HANGS[request.param]
     fields = {"retry_limit": 3, "max_attempts": 20}
     store = []
     with server() as port:
         url = address.format(port)
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{port}")
-        patient = {"url": url, "connect_timeout": 100, "read_timeout": 1000}
+        options = {"url": url, "connect_timeout": 100, "read_timeout": 1000}
         if url.startswith(("sftp", "s3")):
-            patient |= {"kind": "file", "auth": "basic", "auth_username": "me", "secret": "secret"}
+            options |= {"kind": "file", "auth": "basic", "auth_username": "me", "secret": "secret"}
             fields["source_options"] = {"path": "*.json", "format": "json"}
         match request.param.split(",")[0]:
             case "pull":
-                fields["source_connection"] = make_connection(**patient)
+                fields["source_connection"] = make_connection(**options)
             case "store":
                 settings.STORAGES = settings.STORAGES | {"payloads": bucket_at(f"http://127.0.0.1:{port}")}
                 store = ["pull"]
             case "script":
                 fields["script"] = ENDLESS
             case "push":
-                fields["destination_connection"] = make_connection(**patient)
-        yield service_between(world, **fields), store, said
+                fields["destination_connection"] = make_connection(**options)
+        yield service_between(world, **fields), store, message
 
 
 def bucket_at(url, **config):
@@ -114,19 +114,19 @@ def bucket_at(url, **config):
     return {"BACKEND": "storages.backends.s3.S3Storage", "OPTIONS": options}
 
 
-def test_a_cancel_takes_effect_in_every_step(hanging):
-    service, store, said = hanging
+def test_cancellation_takes_effect_in_every_step(hanging):
+    service, store, message = hanging
 
-    run, seconds = execute_and_cancel(service, said, store=store)
+    run, seconds = execute_and_cancel(service, message, store=store)
 
     assert (run.status, run.is_complete, run.retries.count()) == ("cancelled", True, 0)
     assert run.error == ""
-    assert seconds < 10, "that is what is promised"
+    assert seconds < 10, "a cancelled run ends within 10 s"
 
 
 @pytest.mark.parametrize("hanging", ["pull", "store", "script", "push"], indirect=True)
-def test_a_timeout_takes_effect_in_every_step(hanging):
-    service, store, _said = hanging
+def test_timeout_takes_effect_in_every_step(hanging):
+    service, store, _message = hanging
     service.timeout_seconds = 1
     service.save()
     run = queue_run(service, trigger=Run.Trigger.MANUAL, store=store)
@@ -139,7 +139,7 @@ def test_a_timeout_takes_effect_in_every_step(hanging):
     assert time.monotonic() - started < 1 + 10
 
 
-def test_the_time_in_each_step_is_kept(world):
+def test_run_stores_the_duration_of_each_step(world):
     run = queue_run(
         service_between(world, script="def transform(records):\n    return records\n"), trigger="manual"
     )
@@ -154,8 +154,8 @@ def supervised_threads():
     return [thread for thread in threading.enumerate() if thread.name == "supervised"]
 
 
-def test_what_was_left_behind_is_woken_up_and_goes(world, monkeypatch):
-    with mute() as port:
+def test_abandoned_attempt_is_interrupted_and_ends(world, monkeypatch):
+    with silent_server() as port:
         silent = make_connection(url=f"http://127.0.0.1:{port}", read_timeout=1000)
 
         execute_and_cancel(service_between(world, source_connection=silent), "started")
@@ -163,7 +163,7 @@ def test_what_was_left_behind_is_woken_up_and_goes(world, monkeypatch):
         wait_until(lambda: not supervised_threads())
 
 
-def test_what_was_left_behind_writes_nothing_more(world, s3_server, s3_payloads, settings):
+def test_abandoned_attempt_writes_nothing_more(world, s3_server, s3_payloads, settings):
     options = settings.STORAGES["payloads"]["OPTIONS"]
     with proxy(s3_server.ports["s3"][0]) as store:
         options["endpoint_url"] = store.url
@@ -185,17 +185,19 @@ def test_what_was_left_behind_writes_nothing_more(world, s3_server, s3_payloads,
     assert (run.status, run.line_count) == ("cancelled", len(before))
 
 
-def test_evidence_that_the_store_does_not_take_holds_no_cancelled_run_up(world, settings):
-    with mute() as port:
+def test_unresponsive_store_does_not_delay_cancelled_run(world, settings):
+    with silent_server() as port:
         settings.STORAGES = settings.STORAGES | {"payloads": bucket_at(f"http://127.0.0.1:{port}")}
-        away = make_connection(url=AWAY)
+        unreachable = make_connection(url=UNREACHABLE)
         service = service_between(
-            world, capture_on_failure=True, max_attempts=20, destination_connection=away
+            world, capture_on_failure=True, max_attempts=20, destination_connection=unreachable
         )
 
         run, seconds = execute_and_cancel(service, "retry in", trigger=Run.Trigger.SCHEDULE)
 
     assert (run.status, run.is_complete) == ("cancelled", True)
     assert seconds < 10
-    said = LogEntry.objects.filter(run_id=run.pk, message__startswith="Not all captured payloads are stored")
-    assert said.count() == 1
+    reports = LogEntry.objects.filter(
+        run_id=run.pk, message__startswith="Not all captured payloads are stored"
+    )
+    assert reports.count() == 1

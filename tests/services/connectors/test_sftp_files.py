@@ -48,12 +48,12 @@ def test_a_server_with_another_key_than_before_is_refused_before_anything_is_tol
     [line] = settings.KNOWN_HOSTS.read_text().splitlines()
     assert line.startswith(f"[127.0.0.1]:{port} ")
 
-    seen: list[str] = []
-    with sftp_server(tmp_path, seen=seen) as other:
+    usernames: list[str] = []
+    with sftp_server(tmp_path, usernames=usernames) as other:
         settings.KNOWN_HOSTS.write_text(line.replace(str(port), str(other)) + "\n")
         with pytest.raises(ConnectorError, match=r"host key .* has changed"):
             pull(connection_to(f"sftp://127.0.0.1:{other}/", **how), {"path": "*.json", "format": "json"})
-    assert seen == []
+    assert usernames == []
 
 
 def test_a_key_is_remembered_behind_a_line_that_was_not_ended(

@@ -1,4 +1,4 @@
-"""Celery on a machine whose clock is a day ahead: python -m tests.faults.a_day_ahead -A config worker …"""
+"""Celery with a clock that is a day ahead: python -m tests.faults.clock_ahead -A config worker …"""
 
 import time
 from datetime import datetime, timedelta
@@ -22,7 +22,7 @@ def _now() -> datetime:
     return _real_now() + AHEAD
 
 
-# The children of the worker are forked from this process, and inherit its clock.
+# The worker forks its children from this process, so they inherit its clock.
 time.time, time.time_ns, timezone.now = _time, _time_ns, _now
 
 if __name__ == "__main__":

@@ -1,37 +1,37 @@
-"""Servers that keep whoever talks to them waiting, for as long as they are asked to."""
+"""Servers that never complete a response."""
 
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
-# Connections that a full queue of Linux holds; the next one waits for ever.
+# Connections that fill the accept queue on Linux; the next one waits until its timeout.
 _QUEUE = 4
 
 
 @contextmanager
-def mute() -> Iterator[int]:
-    """Accepts connections and says nothing; the port."""
+def silent_server() -> Iterator[int]:
+    """Accepts connections and sends nothing; yields the port."""
     with _serving(lambda _client, stopping: stopping.wait()) as port:
         yield port
 
 
 @contextmanager
-def trickling() -> Iterator[int]:
-    """Answers a byte a second, and never gets through with the headers; the port."""
+def slow_server() -> Iterator[int]:
+    """Sends one byte a second and never completes the headers; yields the port."""
 
-    def answer(client: socket.socket, stopping: threading.Event) -> None:
+    def respond(client: socket.socket, stopping: threading.Event) -> None:
         client.sendall(b"HTTP/1.1 200 OK\r\nX-Padding: ")
         while not stopping.wait(1):
             client.sendall(b".")
 
-    with _serving(answer) as port:
+    with _serving(respond) as port:
         yield port
 
 
 @contextmanager
-def unreachable() -> Iterator[int]:
-    """Accepts no more connections, and refuses none; the port."""
+def unreachable_server() -> Iterator[int]:
+    """Neither accepts nor refuses connections; yields the port."""
     with ExitStack() as opened:
         listener = opened.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
         port = listener.getsockname()[1]
@@ -44,12 +44,12 @@ def unreachable() -> Iterator[int]:
 
 
 @contextmanager
-def _serving(answer: Callable[[socket.socket, threading.Event], object]) -> Iterator[int]:
+def _serving(respond: Callable[[socket.socket, threading.Event], object]) -> Iterator[int]:
     stopping = threading.Event()
 
     def serve(client: socket.socket) -> None:
         with client, suppress(OSError):
-            answer(client, stopping)
+            respond(client, stopping)
 
     def accept(listener: socket.socket) -> None:
         with suppress(OSError):
