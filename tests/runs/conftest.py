@@ -19,7 +19,7 @@ def run(service):
 
 @pytest.fixture
 def own_folders(settings, tmp_path):
-    """The spool and the payloads are in folders of this test."""
+    """Stores the spool and the payloads in folders of this test."""
     settings.SPOOL_DIR = tmp_path / "spool"
     settings.STORAGES = settings.STORAGES | {
         "payloads": {

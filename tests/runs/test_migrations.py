@@ -1,4 +1,4 @@
-"""Migrations that change rows, on rows as the release before left them."""
+"""Data migrations, on rows of the previous release."""
 
 import pytest
 from django.core.management import call_command
@@ -9,7 +9,7 @@ from tests.factories import make_payload
 
 
 @pytest.mark.django_db(transaction=True)
-def test_payloads_from_before_get_the_service_of_their_run():
+def test_migration_sets_service_of_existing_payloads():
     payloads = [make_payload(body=None) for _index in range(3)]
 
     call_command("migrate", "runs", "0004", verbosity=0)
@@ -18,11 +18,11 @@ def test_payloads_from_before_get_the_service_of_their_run():
     services = dict(Payload.objects.values_list("pk", "service_id"))
     assert services == {payload.pk: payload.run.service_id for payload in payloads}
     if connection.vendor == "postgresql":
-        assert counted_services() == 1000
+        assert service_statistics_target() == 1000
 
 
-def counted_services():
-    """Of how many services PostgreSQL knows how many payloads they have."""
+def service_statistics_target():
+    """Returns the statistics target of the payloads' service column in PostgreSQL."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT attstattarget FROM pg_attribute"

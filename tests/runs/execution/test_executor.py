@@ -49,7 +49,7 @@ def lines(run):
     return list(LogEntry.objects.filter(run_id=run.pk).order_by("sequence"))
 
 
-def test_a_run_pulls_scripts_and_pushes_everything(service, world):
+def test_run_pulls_transforms_and_pushes_every_record(service, world):
     run = execute(service)
 
     assert (run.status, run.pulled_count, run.pushed_count) == ("succeeded", 25, 25)
@@ -62,18 +62,18 @@ def test_a_run_pulls_scripts_and_pushes_everything(service, world):
     assert spooled_runs() == []
 
 
-@pytest.mark.parametrize(("minutes", "is_said"), [(1, False), (30, True)])
-def test_a_run_of_a_missed_slot_says_that_it_is_late(service, minutes, is_said):
+@pytest.mark.parametrize(("minutes", "is_logged"), [(1, False), (30, True)])
+def test_run_of_missed_slot_logs_its_delay(service, minutes, is_logged):
     slot = timezone.now() - timedelta(minutes=minutes)
     run = make_run(service, status="queued", trigger="schedule", scheduled_for=slot)
 
     ended = execute_run(run.pk, worker="test")
 
-    said = f"The run is late: its slot was {slot:%Y-%m-%d %H:%M} UTC"
-    assert [line.message for line in lines(ended) if "late" in line.message] == [said] * is_said
+    message = f"The run is late: its slot was {slot:%Y-%m-%d %H:%M} UTC"
+    assert [line.message for line in lines(ended) if "late" in line.message] == [message] * is_logged
 
 
-def test_a_second_delivery_does_nothing(service, world):
+def test_second_delivery_does_nothing(service, world):
     run = execute(service)
     received = len(world.received)
 
@@ -81,14 +81,14 @@ def test_a_second_delivery_does_nothing(service, world):
     assert len(world.received) == received
 
 
-def test_nothing_is_kept_with_the_switches_off(service):
+def test_run_without_store_options_stores_no_payload(service):
     execute(service)
 
     assert Payload.objects.count() == 0
 
 
 @pytest.mark.parametrize("kind", ["pull", "script", "push"])
-def test_each_switch_keeps_its_own_kind_at_the_lines_where_it_arose(service, world, kind):
+def test_store_option_stores_its_kind_at_the_matching_lines(service, world, kind):
     run = execute(service, store=[kind])
 
     payloads = list(Payload.objects.order_by("sequence", "name"))
@@ -106,27 +106,27 @@ def test_each_switch_keeps_its_own_kind_at_the_lines_where_it_arose(service, wor
         assert [payload.size for payload in payloads] == [len(world.sent[page]) for page in (1, 2, 3)]
 
 
-def test_a_dry_run_pushes_nothing(service, world):
+def test_dry_run_pushes_nothing(service, world):
     run = execute(service, is_dry_run=True)
 
     assert (run.status, run.pulled_count, run.pushed_count, world.received) == ("succeeded", 25, 0, [])
 
 
-def test_a_record_id_lets_only_that_record_through(service, world):
+def test_record_id_selects_a_single_record(service, world):
     run = execute(service, options={"record_id": "10007"})
 
     assert (run.pulled_count, run.pushed_count) == (25, 1)
     assert json.loads(world.received[0]) == [{"sku": 10007, "qty": 7}]
 
 
-def test_the_runs_own_page_size_counts(service, world):
+def test_page_size_of_run_overrides_default(service, world):
     execute(service, options={"page_size": 25})
 
     assert len(json.loads(world.sent[1])) == 25
 
 
 @pytest.mark.parametrize(
-    ("script", "said"),
+    ("script", "message"),
     [
         ("def transform(records):\n    return records[99]\n", "orders:2:12"),
         ("def transform(records)\n", "line"),
@@ -135,7 +135,7 @@ def test_the_runs_own_page_size_counts(service, world):
         ('def transform(records):\n    return ["x" * 1000000000000000000]\n', "orders:2:13"),
     ],
 )
-def test_a_faulty_script_fails_the_run_and_says_why_and_the_next_run_works(service, script, said):
+def test_script_error_fails_only_its_own_run(service, script, message):
     service.set_script(script)
     failed = execute(service)
     service.set_script(SCRIPT)
@@ -143,11 +143,11 @@ def test_a_faulty_script_fails_the_run_and_says_why_and_the_next_run_works(servi
 
     assert (failed.status, failed.pushed_count, healthy.status) == ("failed", 0, "succeeded")
     assert failed.error
-    assert said in "\n".join(line.message for line in lines(failed) if line.level == logging.ERROR)
+    assert message in "\n".join(line.message for line in lines(failed) if line.level == logging.ERROR)
     assert failed.is_complete
 
 
-def test_an_unreachable_source_fails_the_run_in_words(service):
+def test_unreachable_source_fails_the_run_with_a_message(service):
     service.source_connection = make_connection(url="http://127.0.0.1:9")
     service.max_attempts = 1
     service.save()
@@ -159,7 +159,7 @@ def test_an_unreachable_source_fails_the_run_in_words(service):
     assert lines(run)[run.error_sequence - 1].message.startswith(run.error)
 
 
-def test_what_went_wrong_is_counted_once_and_the_last_line_says_the_same(service):
+def test_failure_is_counted_once_and_last_line_matches(service):
     service.source_connection.url = "http://127.0.0.1:9"
     service.source_connection.save()
 
@@ -169,7 +169,7 @@ def test_what_went_wrong_is_counted_once_and_the_last_line_says_the_same(service
     assert lines(run)[-1].message.endswith("0 pulled, 0 pushed, 0 warnings, 1 error")
 
 
-def test_a_missing_secret_fails_the_run_and_names_the_variable(service):
+def test_missing_secret_error_names_the_variable(service):
     service.source_connection = make_connection(
         url=service.source_connection.url, auth="bearer", secret_env="SYNCLOG_TEST_UNSET"
     )
@@ -181,7 +181,7 @@ def test_a_missing_secret_fails_the_run_and_names_the_variable(service):
     assert "SYNCLOG_TEST_UNSET" in run.error
 
 
-def test_secrets_of_connections_reach_no_line(service, world):
+def test_connection_secrets_are_masked_in_log(service, world):
     service.source_connection = make_connection(url=world.url, auth="bearer", secret="hunter22-hunter22")
     service.save()
     service.set_script('def transform(records):\n    log("I know hunter22-hunter22")\n    return records\n')
@@ -194,7 +194,7 @@ def test_secrets_of_connections_reach_no_line(service, world):
     assert "I know ••••" in messages
 
 
-def test_a_timeout_stops_the_run_and_says_so(service, monkeypatch):
+def test_timeout_fails_the_run_with_a_message(service, monkeypatch):
     hours = iter(range(0, 10**9, 3600))
     monkeypatch.setattr("apps.runs.execution.pipeline.time", SimpleNamespace(monotonic=lambda: next(hours)))
 
@@ -204,30 +204,30 @@ def test_a_timeout_stops_the_run_and_says_so(service, monkeypatch):
     assert "Timed out" in run.error
 
 
-def test_a_store_that_fails_does_not_fail_the_run(service, settings, tmp_path):
-    (tmp_path / "payloads").write_text("in the way")
+def test_failing_payload_store_does_not_fail_the_run(service, settings, tmp_path):
+    (tmp_path / "payloads").write_text("not a folder")
 
     run = execute(service, store=["pull"])
 
     assert (run.status, run.pushed_count, run.warning_count) == ("succeeded", 25, 3)
-    kept = [line.message for line in lines(run) if line.message.startswith("Pulled")]
-    assert len(kept) == 3
-    assert all("json could not be stored: the payload store failed" in message for message in kept)
+    messages = [line.message for line in lines(run) if line.message.startswith("Pulled")]
+    assert len(messages) == 3
+    assert all("json could not be stored: the payload store failed" in message for message in messages)
 
 
-def test_an_error_of_our_own_ends_the_run_with_its_traceback(service, monkeypatch):
+def test_internal_error_fails_the_run_and_logs_its_traceback(service, monkeypatch):
     def broken(*_arguments):
-        raise RuntimeError("a mistake of ours")
+        raise RuntimeError("a bug")
 
     monkeypatch.setattr("apps.runs.execution.pipeline.open_source", broken)
 
     run = execute(service)
 
     assert (run.status, run.is_complete) == ("failed", True)
-    assert "RuntimeError: a mistake of ours" in "\n".join(line.message for line in lines(run))
+    assert "RuntimeError: a bug" in "\n".join(line.message for line in lines(run))
 
 
-def test_a_run_whose_worker_died_is_closed_with_every_line(service):
+def test_lost_run_is_closed_with_every_spooled_line(service):
     run = queue_run(service, trigger=Run.Trigger.MANUAL)
     run.claim("dead worker")
     spool = Spool(run.pk)
@@ -237,7 +237,7 @@ def test_a_run_whose_worker_died_is_closed_with_every_line(service):
             f"{run.pk}\t{sequence}\t2026-11-23 07:15:09.000000+00\t40\t2\tline {sequence}\n".encode()
         )
     spool.close()
-    assert close_lost_runs(worker="sweeper") == 0, "its lease still runs"
+    assert close_lost_runs(worker="sweeper") == 0, "its lease has not expired"
     Run.objects.filter(pk=run.pk).update(lease_until=Now() - timedelta(seconds=1))
 
     assert close_lost_runs(worker="sweeper") == 1
@@ -250,7 +250,7 @@ def test_a_run_whose_worker_died_is_closed_with_every_line(service):
     assert close_lost_runs(worker="sweeper") == 0
 
 
-def test_sync_prints_the_lines_and_ends_with_success(service, capsys):
+def test_sync_command_prints_lines_and_succeeds(service, capsys):
     call_command("sync", "orders", "--store", "pull", "push", "--option", "page_size=25")
 
     output = capsys.readouterr().out
@@ -260,19 +260,19 @@ def test_sync_prints_the_lines_and_ends_with_success(service, capsys):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["nothing"], "Unknown service 'nothing'. Known: orders."),
         (["orders", "--option", "page_size=many"], "page_size"),
         (["orders", "--option", "page_size"], "KEY=VALUE"),
     ],
 )
-def test_sync_says_what_is_wrong(service, arguments, said):
-    with pytest.raises(CommandError, match=said.replace(".", r"\.")):
+def test_sync_command_reports_invalid_arguments(service, arguments, message):
+    with pytest.raises(CommandError, match=message.replace(".", r"\.")):
         call_command("sync", *arguments)
 
 
-def test_sync_of_a_failing_run_is_an_error(service):
+def test_sync_command_fails_if_its_run_fails(service):
     service.set_script("def transform(records):\n    return 7\n")
 
     with pytest.raises(CommandError, match="failed"):

@@ -1,4 +1,4 @@
-"""What services say about their runs: overlap, automatic retries, and the pause after consecutive failures."""
+"""Run policies of services: overlap, automatic retries, and the pause after consecutive failures."""
 
 import threading
 from datetime import UTC, datetime, timedelta
@@ -42,7 +42,7 @@ def slot_of(service, minutes=15):
 
 
 def end(run, status, **how):
-    """The run as it is after a worker claimed it and ended it so."""
+    """Claims the run, ends it with the status, and returns it."""
     token = run.claim("worker")
     assert token is not None
     run.refresh_from_db()
@@ -56,7 +56,7 @@ def lines(run):
     return list(LogEntry.objects.filter(run_id=run.pk).order_by("sequence").values_list("message", flat=True))
 
 
-def test_skip_leaves_out_a_slot_that_comes_while_a_run_is_open_and_leaves_a_trace(caplog, monkeypatch):
+def test_skip_policy_skips_and_logs_slot_while_a_run_is_open(caplog, monkeypatch):
     service = scheduled(overlap="skip")
     make_run(service, status=Run.Status.RUNNING)
     monkeypatch.setattr(tasks, "database_now", lambda: SLOT)
@@ -70,14 +70,14 @@ def test_skip_leaves_out_a_slot_that_comes_while_a_run_is_open_and_leaves_a_trac
     assert f"{service.slug} skips its slot of 2026-11-23 12:15" in caplog.text
 
 
-def test_skip_runs_the_slot_where_no_run_is_open():
+def test_skip_policy_queues_slot_without_open_run():
     service = scheduled(overlap="skip")
     make_run(service)
 
     assert len(queue_due_runs(SLOT).queued) == 1
 
 
-def test_a_second_scheduler_takes_its_own_slot_for_no_overlap():
+def test_second_scheduler_does_not_skip_a_queued_slot():
     service = scheduled(overlap="skip")
 
     first = queue_due_runs(SLOT)
@@ -87,7 +87,7 @@ def test_a_second_scheduler_takes_its_own_slot_for_no_overlap():
     assert (len(first.queued), second.queued, second.skipped) == (1, [], 0)
 
 
-def test_a_service_that_cannot_be_planned_keeps_no_other_from_its_time(caplog):
+def test_service_with_invalid_schedule_does_not_delay_others(caplog):
     broken, healthy = scheduled(), scheduled()
     Service.objects.filter(pk=broken.pk).update(timezone="Nowhere/At-all")
 
@@ -98,29 +98,29 @@ def test_a_service_that_cannot_be_planned_keeps_no_other_from_its_time(caplog):
 
 
 @pytest.mark.parametrize(("overlap", "may_start"), [("queue", False), ("allow", True)])
-def test_a_slot_waits_for_the_open_run_unless_runs_may_overlap(overlap, may_start):
+def test_slot_waits_for_open_run_unless_overlap_is_allowed(overlap, may_start):
     service = scheduled(overlap=overlap)
-    going_on = make_run(service, status=Run.Status.RUNNING)
+    running = make_run(service, status=Run.Status.RUNNING)
     [slot] = queue_due_runs(SLOT).queued
 
     assert (slot.claim("worker") is not None) is may_start
     if not may_start:
         Run.objects.filter(pk=slot.pk).update(sent_at=Now() - timedelta(hours=1))
         assert (resend_unclaimed_runs(), release_waiting_runs()) == ([], [])
-        assert going_on.finish(going_on.lease_token, Run.Status.SUCCEEDED)
+        assert running.finish(running.lease_token, Run.Status.SUCCEEDED)
         assert release_waiting_runs() == [slot.pk]
         assert release_waiting_runs() == []
         assert slot.claim("worker") is not None
 
 
-def test_what_a_person_starts_does_not_wait():
+def test_manual_run_does_not_wait_for_open_run():
     service = scheduled(overlap="queue")
     make_run(service, status=Run.Status.RUNNING)
 
     assert queue_run(service, trigger=Run.Trigger.MANUAL).claim("worker") is not None
 
 
-def test_of_two_waiting_runs_only_one_can_be_claimed_however_many_workers():
+def test_only_one_waiting_run_can_be_claimed_concurrently():
     service = scheduled(overlap="queue")
     waiting = [slot_of(service, minutes) for minutes in range(0, 60, 15)]
     claimed, barrier = [], threading.Barrier(len(waiting))
@@ -143,7 +143,7 @@ def test_of_two_waiting_runs_only_one_can_be_claimed_however_many_workers():
 
 
 @pytest.mark.parametrize("status", ["failed", "lost"])
-def test_a_failed_run_has_one_retry_with_its_switches_and_options(status):
+def test_failed_run_gets_one_retry_with_the_same_options(status):
     service = make_service(retry_limit=2)
     run = queue_run(
         service,
@@ -160,10 +160,10 @@ def test_a_failed_run_has_one_retry_with_its_switches_and_options(status):
     assert (retry.stores, retry.options) == (("pull", "push"), {"page_size": 50})
     assert timedelta(seconds=50) < retry.due_at - timezone.now() < timedelta(seconds=70)
     assert lines(run)[-1] == "Retry 1 of 2 in 60 s"
-    assert retry.claim("worker") is None, "its time has not come"
+    assert retry.claim("worker") is None, "the retry is not due"
 
 
-def test_a_retry_is_rung_for_once_when_its_time_has_come():
+def test_due_retry_is_released_once():
     run = end(queue_run(make_service(retry_limit=1), trigger=Run.Trigger.API), "failed")
     [retry] = run.retries.all()
     assert (release_waiting_runs(), resend_unclaimed_runs()) == ([], [])
@@ -175,7 +175,7 @@ def test_a_retry_is_rung_for_once_when_its_time_has_come():
     assert retry.claim("worker") is not None
 
 
-def test_the_last_retry_has_no_other():
+def test_last_retry_gets_no_retry():
     run = queue_run(make_service(retry_limit=1), trigger=Run.Trigger.MANUAL)
     Run.objects.filter(pk=run.pk).update(attempt=2)
     run.refresh_from_db()
@@ -193,17 +193,17 @@ def test_the_last_retry_has_no_other():
         ({"cancel_requested_at": NOON}, "lost", {}),
     ],
 )
-def test_what_is_not_run_again(fields, status, how):
+def test_run_without_reason_to_retry_gets_no_retry(fields, status, how):
     run = Run.objects.create(service=make_service(retry_limit=3), trigger="manual", **fields)
 
     assert end(run, status, **how).retries.count() == 0
 
 
-def test_services_not_marked_as_safe_are_not_run_again():
+def test_service_without_retry_limit_gets_no_retry():
     assert end(queue_run(make_service(), trigger=Run.Trigger.MANUAL), "failed").retries.count() == 0
 
 
-def test_two_who_close_a_lost_run_make_one_retry():
+def test_concurrent_closing_of_lost_run_creates_one_retry():
     run = queue_run(make_service(retry_limit=3), trigger=Run.Trigger.MANUAL)
     run.claim("dead")
     Run.objects.filter(pk=run.pk).update(lease_until=Now() - timedelta(seconds=1))
@@ -225,11 +225,11 @@ def test_two_who_close_a_lost_run_make_one_retry():
 
 
 @pytest.mark.parametrize(("attempt", "seconds"), [(1, 60), (2, 120), (3, 240), (7, 3600), (20, 3600)])
-def test_the_pause_doubles_up_to_an_hour(attempt, seconds):
+def test_retry_pause_doubles_up_to_an_hour(attempt, seconds):
     assert retry_pause(attempt) == timedelta(seconds=seconds)
 
 
-def test_failures_in_a_row_turn_the_schedule_off():
+def test_consecutive_failures_turn_the_schedule_off():
     service = scheduled(pause_after_failures=2, retry_limit=5)
     make_run(service, status="succeeded")
     make_run(service, status="failed", is_dry_run=True)
@@ -244,10 +244,10 @@ def test_failures_in_a_row_turn_the_schedule_off():
     service.refresh_from_db()
     assert (service.is_active, service.paused_at is not None) == (False, True)
     assert lines(last)[-1].startswith("Schedule turned off after 2 consecutive failures.")
-    assert last.retries.count() == 0, "a paused service waits for a person"
+    assert last.retries.count() == 0, "a paused service gets no retries"
 
 
-def test_a_success_in_between_starts_the_count_anew():
+def test_success_resets_the_failure_count():
     service = scheduled(pause_after_failures=2)
     for status in ("failed", "succeeded"):
         make_run(service, status=status)
@@ -255,7 +255,7 @@ def test_a_success_in_between_starts_the_count_anew():
     assert plan_follow_up(slot_of(service), Run.Status.FAILED).pauses is False
 
 
-def test_turning_the_schedule_on_again_ends_the_pause():
+def test_turning_schedule_on_ends_the_pause():
     service = scheduled(is_active=False, paused_at=NOON)
 
     service.set_active(True, NOON)
@@ -264,18 +264,18 @@ def test_turning_the_schedule_on_again_ends_the_pause():
     assert (service.is_active, service.paused_at) == (True, None)
 
 
-def test_a_run_that_does_not_exist_is_told_in_a_line(caplog):
+def test_executing_missing_run_logs_an_error(caplog):
     assert execute_run(10**9, worker="worker") is None
     assert "Run 1000000000 cannot be executed: not found" in caplog.text
 
 
-def test_a_database_that_is_away_at_claim_time_leaves_the_run_queued(caplog, monkeypatch):
+def test_unreachable_database_at_claim_leaves_run_queued(caplog, monkeypatch):
     run = queue_run(make_service(), trigger=Run.Trigger.MANUAL)
 
-    def away(*_arguments):
+    def fail(*_arguments):
         raise OperationalError("connection refused")
 
-    monkeypatch.setattr(Run, "claim", away)
+    monkeypatch.setattr(Run, "claim", fail)
 
     assert execute_run(run.pk, worker="worker") is None
     run.refresh_from_db()
@@ -283,7 +283,7 @@ def test_a_database_that_is_away_at_claim_time_leaves_the_run_queued(caplog, mon
     assert "the database is unreachable (OperationalError)" in caplog.text
 
 
-def test_a_spool_that_cannot_be_written_fails_the_run_and_says_so(settings, tmp_path):
+def test_unwritable_spool_fails_the_run_with_a_message(settings, tmp_path):
     (tmp_path / "file").write_text("")
     settings.SPOOL_DIR = tmp_path / "file" / "spool"
     run = queue_run(make_service(), trigger=Run.Trigger.MANUAL)

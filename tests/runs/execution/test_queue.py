@@ -21,7 +21,7 @@ def scheduled():
     return service
 
 
-def test_a_run_takes_its_switches_options_and_the_current_script():
+def test_queued_run_stores_its_options_and_current_script():
     service = make_service(script="def transform(records):\n    return records\n")
     user = make_user()
 
@@ -50,7 +50,7 @@ def test_a_run_takes_its_switches_options_and_the_current_script():
         ({"options": {"colour": "red"}}, "colour"),
     ],
 )
-def test_a_wrong_value_names_its_field_and_queues_nothing(how, field):
+def test_invalid_value_error_names_its_field_and_queues_nothing(how, field):
     with pytest.raises(ValidationError) as caught:
         queue_run(make_service(), trigger=Run.Trigger.API, **how)
 
@@ -58,7 +58,7 @@ def test_a_wrong_value_names_its_field_and_queues_nothing(how, field):
     assert Run.objects.count() == 0
 
 
-def test_an_idempotency_key_starts_one_run():
+def test_idempotency_key_starts_one_run():
     service, user = make_service(), make_user()
     how = {"trigger": Run.Trigger.API, "user": user, "idempotency_key": "k1"}
 
@@ -69,7 +69,7 @@ def test_an_idempotency_key_starts_one_run():
     assert other != first
 
 
-def test_a_due_slot_is_queued_once_however_many_schedulers(scheduled):
+def test_due_slot_is_queued_once_by_several_schedulers(scheduled):
     now = NOON + timedelta(minutes=15, seconds=3)
 
     [run] = queue_due_runs(now).queued
@@ -82,14 +82,14 @@ def test_a_due_slot_is_queued_once_however_many_schedulers(scheduled):
     assert scheduled.next_run_at == NOON + timedelta(minutes=30)
 
 
-def test_of_missed_slots_only_the_latest_runs(scheduled):
+def test_only_latest_missed_slot_is_queued(scheduled):
     [run] = queue_due_runs(NOON + timedelta(hours=5, minutes=1)).queued
 
     assert run.scheduled_for == NOON + timedelta(hours=5)
     assert Run.objects.count() == 1
 
 
-def test_nothing_is_queued_before_its_time_or_while_inactive(scheduled):
+def test_slot_is_not_queued_early_or_while_inactive(scheduled):
     assert queue_due_runs(NOON + timedelta(minutes=14)) == QueuedSlots()
 
     scheduled.set_active(False, NOON)
@@ -97,7 +97,7 @@ def test_nothing_is_queued_before_its_time_or_while_inactive(scheduled):
     assert queue_due_runs(NOON + timedelta(hours=1)) == QueuedSlots()
 
 
-def test_slots_that_passed_while_inactive_are_not_caught_up(scheduled):
+def test_slots_during_inactivity_are_not_queued_later(scheduled):
     scheduled.set_active(False, NOON)
     scheduled.set_active(True, NOON + timedelta(hours=3, minutes=1))
 
@@ -105,7 +105,7 @@ def test_slots_that_passed_while_inactive_are_not_caught_up(scheduled):
     assert scheduled.next_run_at == NOON + timedelta(hours=3, minutes=15)
 
 
-def test_a_run_that_nobody_took_is_sent_again_once_a_minute():
+def test_unclaimed_run_is_sent_again_once_a_minute():
     service = make_service()
     waiting = queue_run(service, trigger=Run.Trigger.MANUAL)
     queue_run(service, trigger=Run.Trigger.MANUAL)

@@ -1,4 +1,4 @@
-"""Runs that take the stored pull payloads of an earlier run for their source."""
+"""Replays: runs that read the stored pull payloads of an earlier run instead of the source."""
 
 import json
 from datetime import timedelta
@@ -38,12 +38,12 @@ def messages(run):
     return list(LogEntry.objects.filter(run_id=run.pk).order_by("sequence").values_list("message", flat=True))
 
 
-def test_the_stored_pages_stand_in_for_the_source(service, world):
+def test_replay_reads_stored_pages_instead_of_the_source(service, world):
     original = execute(service, store=["pull"])
     first = [json.loads(body) for body in world.received]
     world.received.clear()
-    # The source is not asked, and the script is that of today.
-    world.may_answer.clear()
+    # The source does not respond, and the script has changed since.
+    world.may_respond.clear()
     service.set_script("def transform(records):\n    return [{'number': r['id']} for r in records]\n")
 
     replay = execute(service, replay_of=original, store=["pull"])
@@ -53,16 +53,16 @@ def test_the_stored_pages_stand_in_for_the_source(service, world):
     assert [json.loads(body) for body in world.received] == [
         [{"number": record["id"]} for record in page] for page in first
     ]
-    said = [message for message in messages(replay) if message.startswith("Pulled")]
-    assert said == [
+    pulled = [message for message in messages(replay) if message.startswith("Pulled")]
+    assert pulled == [
         f"Pulled page {number}: {count} records from pull-page-{number:05d}.json, stored by run {original.pk}"
         for number, count in ((1, 10), (2, 10), (3, 5))
     ]
-    kept = {run: [p.sha256 for p in run.payloads.order_by("name")] for run in (original, replay)}
-    assert kept[original] == kept[replay]
+    checksums = {run: [p.sha256 for p in run.payloads.order_by("name")] for run in (original, replay)}
+    assert checksums[original] == checksums[replay]
 
 
-def test_files_are_read_by_the_options_of_today(service, settings, tmp_path):
+def test_replay_reads_files_with_current_options(service, settings, tmp_path):
     settings.FILE_ROOTS = [tmp_path]
     drop = make_connection(kind="file", url=f"file://{tmp_path}/drop")
     (tmp_path / "drop" / "in").mkdir(parents=True)
@@ -82,7 +82,7 @@ def test_files_are_read_by_the_options_of_today(service, settings, tmp_path):
     assert len([message for message in messages(replay) if message.startswith("Pulled")]) == 2
 
 
-def test_a_page_that_the_options_of_today_cannot_read_fails_the_run_in_words(service):
+def test_replay_fails_if_current_options_match_no_list(service):
     original = execute(service, store=["pull"])
     service.source_options = service.source_options | {"records": "data.items"}
     service.save()
@@ -93,7 +93,7 @@ def test_a_page_that_the_options_of_today_cannot_read_fails_the_run_in_words(ser
     assert "The JMESPath “data.items” matches no list in pull-page-00001.json, stored by run" in replay.error
 
 
-def test_a_page_that_expires_before_its_run_fails_it_in_words(service):
+def test_replay_fails_if_a_page_has_expired(service):
     original = execute(service, store=["pull"])
     run = queue_run(service, trigger=Run.Trigger.MANUAL, replay_of=original)
     Payload.objects.update(expires_at=Now() - timedelta(seconds=1))
@@ -106,7 +106,7 @@ def test_a_page_that_expires_before_its_run_fails_it_in_words(service):
     )
 
 
-def refusal(service, original):
+def rejection_of(service, original):
     with pytest.raises(ValidationError) as caught:
         queue_run(service, trigger=Run.Trigger.MANUAL, replay_of=original)
     assert list(caught.value.message_dict) == ["replay_of"]
@@ -114,19 +114,19 @@ def refusal(service, original):
     return caught.value.message_dict["replay_of"][0]
 
 
-def test_a_run_of_another_service_is_refused(service):
-    assert refusal(service, make_run()).endswith("belongs to another service.")
+def test_replay_of_another_service_is_rejected(service):
+    assert rejection_of(service, make_run()).endswith("belongs to another service.")
 
 
-def test_a_run_that_goes_on_is_refused(service):
-    assert refusal(service, make_run(service, status="running")).endswith("is still open.")
+def test_replay_of_open_run_is_rejected(service):
+    assert rejection_of(service, make_run(service, status="running")).endswith("is still open.")
 
 
-def test_a_run_without_stored_pages_is_refused(service):
+def test_replay_without_stored_pages_is_rejected(service):
     original = make_run(service, store_pull=True)
     make_payload(original, name="pull-failed-response.json")
 
-    assert refusal(service, original) == f"Run {original.pk} stored no pull payloads."
+    assert rejection_of(service, original) == f"Run {original.pk} stored no pull payloads."
 
 
 @pytest.mark.parametrize(
@@ -137,24 +137,24 @@ def test_a_run_without_stored_pages_is_refused(service):
         ({"status": "lost"}, "lost"),
     ],
 )
-def test_pages_that_are_gone_are_refused(service, change, state):
+def test_replay_with_unavailable_pages_is_rejected(service, change, state):
     original = execute(service, store=["pull"])
     Payload.objects.filter(name="pull-page-00002.json").update(**change)
 
-    assert refusal(service, original) == (
+    assert rejection_of(service, original) == (
         f"1 of 3 pull payloads of run {original.pk} can no longer be read ({state})."
     )
 
 
-def test_a_payload_beyond_the_limit_is_not_kept_and_its_line_says_so(service, settings):
+def test_payload_beyond_size_limit_is_not_stored_and_reported(service, settings):
     settings.MAX_PAYLOAD_BYTES = 150
 
     run = execute(service, store=["pull"])
 
     assert (run.status, run.pushed_count) == ("succeeded", 25)
-    kept = list(run.payloads.listed().values_list("name", "status").order_by("name"))
-    assert ("pull-page-00003.json", "stored") in kept
-    assert [name for name, status in kept if status == "stored"] == ["pull-page-00003.json"]
-    said = [message for message in messages(run) if message.startswith("Pulled page 1")]
-    assert "pull-page-00001.json could not be stored: it is larger than" in said[0]
-    assert "SYNCLOG_MAX_PAYLOAD_MIB" in said[0]
+    payloads = list(run.payloads.listed().values_list("name", "status").order_by("name"))
+    assert ("pull-page-00003.json", "stored") in payloads
+    assert [name for name, status in payloads if status == "stored"] == ["pull-page-00003.json"]
+    pulled = [message for message in messages(run) if message.startswith("Pulled page 1")]
+    assert "pull-page-00001.json could not be stored: it is larger than" in pulled[0]
+    assert "SYNCLOG_MAX_PAYLOAD_MIB" in pulled[0]

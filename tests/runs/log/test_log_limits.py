@@ -1,4 +1,4 @@
-"""A log that outgrows its limit keeps head and tail, and counts what it left out."""
+"""Size limit of the log: a log beyond its limit keeps head and tail, and counts the omitted lines."""
 
 import errno
 import logging
@@ -20,7 +20,7 @@ logger = logging.getLogger("apps.services.anything")
 
 
 @pytest.fixture(autouse=True)
-def small(settings, tmp_path):
+def small_limit(settings, tmp_path):
     settings.SPOOL_DIR = tmp_path / "spool"
     settings.MAX_LOG_LINES = 20
 
@@ -48,7 +48,7 @@ def write(run, count):
 
 
 def check_ends(run, messages, count):
-    """Head and tail are there, and the count between them is the truth."""
+    """Checks that head and tail are complete and that the number of omitted lines is correct."""
     head = [message for message in messages[:10] if message.startswith("line")]
     tail = messages[12:]
     omitted = count - len(head) - len([message for message in tail if message.startswith("line")])
@@ -60,7 +60,7 @@ def check_ends(run, messages, count):
 
 
 @pytest.mark.parametrize("count", [30, 33, 1000])
-def test_head_and_tail_are_kept_and_the_middle_is_counted(run, count):
+def test_log_beyond_limit_keeps_head_and_tail_and_counts_the_rest(run, count):
     write(run, count)
 
     messages = stored(run)
@@ -71,7 +71,7 @@ def test_head_and_tail_are_kept_and_the_middle_is_counted(run, count):
 
 
 @pytest.mark.parametrize("count", [10, 11, 15, 20])
-def test_a_log_within_the_limit_is_whole(run, count):
+def test_log_within_limit_is_complete(run, count):
     write(run, count)
 
     messages = [message for message in stored(run) if message.startswith("line")]
@@ -79,7 +79,7 @@ def test_a_log_within_the_limit_is_whole(run, count):
     assert run.omitted_line_count == 0
 
 
-def test_bytes_are_limited_too(run, settings):
+def test_log_is_limited_by_bytes(run, settings):
     settings.MAX_LOG_LINES = 10**6
     settings.MAX_LOG_BYTES = 4000
 
@@ -92,7 +92,7 @@ def test_bytes_are_limited_too(run, settings):
     assert run.omitted_line_count == 500 - len([text for text in messages if text.startswith("line ")])
 
 
-def test_a_worker_that_dies_beyond_the_limit_leaves_head_and_tail(run):
+def test_log_of_dead_worker_beyond_limit_keeps_head_and_tail(run):
     with RunLog(run, run.lease_token):
         for number in range(1, 101):
             logger.info("line %d", number)
@@ -106,7 +106,7 @@ def test_a_worker_that_dies_beyond_the_limit_leaves_head_and_tail(run):
     assert list(Spool(run.pk).path.parent.iterdir()) == []
 
 
-def test_folding_that_was_broken_off_is_taken_up(run, monkeypatch):
+def test_interrupted_merge_of_the_tail_is_resumed(run, monkeypatch):
     with RunLog(run, run.lease_token) as log:
         for number in range(1, 101):
             logger.info("line %d", number)
@@ -129,7 +129,7 @@ def test_folding_that_was_broken_off_is_taken_up(run, monkeypatch):
     check_ends(run, stored(run), 100)
 
 
-def test_what_a_full_disk_keeps_from_being_folded_comes_once_there_is_room(run, monkeypatch):
+def test_tail_is_merged_once_the_disk_has_space(run, monkeypatch):
     with RunLog(run, run.lease_token):
         for number in range(1, 101):
             logger.info("line %d", number)
@@ -153,7 +153,7 @@ def test_what_a_full_disk_keeps_from_being_folded_comes_once_there_is_room(run, 
     assert list(Spool(run.pk).path.parent.iterdir()) == []
 
 
-def test_errors_beyond_the_limit_are_counted_and_point_to_the_cut(run):
+def test_errors_beyond_the_limit_are_counted_and_reference_the_gap(run):
     with RunLog(run, run.lease_token) as log:
         for number in range(1, 101):
             logger.error("line %d", number) if number > 50 else logger.info("line %d", number)
@@ -164,7 +164,7 @@ def test_errors_beyond_the_limit_are_counted_and_point_to_the_cut(run):
     assert (run.error_count, run.error, run.error_sequence) == (50, "line 51", 11)
 
 
-def test_losses_are_told_once_and_counted_without_the_notice(run, monkeypatch):
+def test_lost_lines_are_reported_once_and_counted_without_the_notice(run, monkeypatch):
     write_bytes, full = os.write, False
 
     def write_unless_full(descriptor, data):

@@ -1,4 +1,4 @@
-"""Lines that the disk did not take are told of, also when the worker that counted them dies."""
+"""Lines lost to a full disk are reported, even if the worker that counted them dies."""
 
 import errno
 import logging
@@ -34,13 +34,13 @@ def refuse(_descriptor, _data, *_offset):
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def told(run):
+def loss_report(run):
     run.refresh_from_db()
     return run.status, run.is_complete, run.lost_line_count, run.lost_reason
 
 
 def lose_two_lines(run, monkeypatch, *, is_killed):
-    """By a full disk; the worker then dies, before its next heartbeat if it is killed."""
+    """Loses two lines to a full disk; then the worker dies, before its next heartbeat if it is killed."""
     log = RunLog(run, run.lease_token)
     if is_killed:
         monkeypatch.setattr(log._shipper, "start", lambda: None)
@@ -57,12 +57,12 @@ def lose_two_lines(run, monkeypatch, *, is_killed):
 
 
 @pytest.mark.parametrize("is_killed", [False, True])
-def test_the_losses_of_a_dead_worker_are_told(run, monkeypatch, is_killed):
+def test_lost_lines_of_dead_worker_are_reported(run, monkeypatch, is_killed):
     lose_two_lines(run, monkeypatch, is_killed=is_killed)
 
     assert close_lost_runs(worker="here:2") == 1
 
-    assert told(run) == (
+    assert loss_report(run) == (
         "lost",
         False,
         2,
@@ -71,16 +71,16 @@ def test_the_losses_of_a_dead_worker_are_told(run, monkeypatch, is_killed):
     assert list(settings.SPOOL_DIR.iterdir()) == []
 
 
-def test_they_are_told_late_where_the_run_was_closed_elsewhere(run, monkeypatch):
+def test_lost_lines_are_reported_late_if_another_host_closed_the_run(run, monkeypatch):
     lose_two_lines(run, monkeypatch, is_killed=True)
     folder = settings.SPOOL_DIR.rename(settings.SPOOL_DIR.with_name("away"))
     close_lost_runs(worker="there:1")
-    assert told(run)[:3] == ("lost", False, 0)
+    assert loss_report(run)[:3] == ("lost", False, 0)
 
     folder.rename(settings.SPOOL_DIR)
     ship_leftover_spools()
 
-    assert told(run) == (
+    assert loss_report(run) == (
         "lost",
         False,
         2,
@@ -89,7 +89,7 @@ def test_they_are_told_late_where_the_run_was_closed_elsewhere(run, monkeypatch)
     assert list(settings.SPOOL_DIR.iterdir()) == []
 
 
-def test_spool_that_could_not_be_opened_to_the_end_is_not_kept_from_others(run, monkeypatch):
+def test_partially_opened_spool_releases_its_lock(run, monkeypatch):
     with monkeypatch.context() as full:
         full.setattr("apps.runs.log.spool.os.pwrite", refuse)
         with pytest.raises(OSError, match="No space left on device"):

@@ -1,4 +1,4 @@
-"""Reading a log: the row of the run says how far its lines reach, and nothing is passed over for that."""
+"""Reading a log: the run's row limits the lines that are read, and no line is skipped."""
 
 import logging
 import threading
@@ -26,7 +26,7 @@ def sequences(run, after):
 
 
 @pytest.mark.parametrize(("after", "queries"), [(2, 1), (3, 0), (4, 0)])
-def test_lines_are_looked_for_only_where_there_are_some(after, queries, django_assert_num_queries):
+def test_lines_are_queried_only_if_they_exist(after, queries, django_assert_num_queries):
     run = make_run(status=Run.Status.RUNNING)
     make_log_entries(run, 3)
 
@@ -36,7 +36,7 @@ def test_lines_are_looked_for_only_where_there_are_some(after, queries, django_a
     assert found == [3] * queries
 
 
-def test_line_behind_lost_ones_is_read_though_its_number_is_above_the_count():
+def test_lines_after_lost_lines_are_read():
     run = make_run(status=Run.Status.LOST, is_complete=False)
     make_log_entries(run, 5)
     LogEntry.objects.filter(run=run, sequence__in=(2, 3)).delete()
@@ -46,7 +46,7 @@ def test_line_behind_lost_ones_is_read_though_its_number_is_above_the_count():
 
 
 @pytest.mark.parametrize("lost", [0, 2])
-def test_lines_that_came_after_the_run_was_read_wait_for_its_next_reader(lost):
+def test_lines_newer_than_the_run_row_are_not_read(lost):
     run = make_run(status=Run.Status.RUNNING)
     make_log_entries(run, 3 + lost)
     LogEntry.objects.filter(run=run, sequence__lte=lost).delete()
@@ -58,19 +58,19 @@ def test_lines_that_came_after_the_run_was_read_wait_for_its_next_reader(lost):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_run_counts_its_lines_at_the_moment_when_they_can_be_read(run, settings, tmp_path):
+def test_line_count_changes_together_with_the_visible_lines(run, settings, tmp_path):
     settings.SPOOL_DIR = tmp_path / "spool"
     token = run.claim("test")
-    seen = []
+    is_between = []
 
-    def look():
+    def compare():
         while not stopping.is_set():
             before, count, after = newest(run), Run.objects.get(pk=run.pk).line_count, newest(run)
-            seen.append(before <= count <= after)
+            is_between.append(before <= count <= after)
         connection.close()
 
     stopping = threading.Event()
-    reader = threading.Thread(target=look)
+    reader = threading.Thread(target=compare)
     with RunLog(run, token) as log:
         reader.start()
         for number in range(3000):
@@ -83,5 +83,5 @@ def test_run_counts_its_lines_at_the_moment_when_they_can_be_read(run, settings,
     run.finish(token, Run.Status.SUCCEEDED, **log.counters(), **seal.columns())
     run.refresh_from_db()
 
-    assert all(seen)
+    assert all(is_between)
     assert last_sequence(run) == newest(run) == 3000

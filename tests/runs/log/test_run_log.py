@@ -67,7 +67,7 @@ def test_lines_are_stored_in_order_with_level_and_step(claimed):
     assert (seal.line_count, seal.lost_line_count, seal.is_complete) == (5, 0, True)
     assert seal.log_checksum == zlib.crc32(Spool(run.pk).path.read_bytes())
     counters = log.counters()
-    # The step goes on.
+    # The step has not ended, so its duration varies.
     assert list(counters.pop("step_seconds")) == ["pull"]
     assert counters == {
         "pulled_count": 0,
@@ -79,21 +79,21 @@ def test_lines_are_stored_in_order_with_level_and_step(claimed):
     }
 
 
-def test_lines_arrive_while_the_run_goes_on(claimed):
+def test_lines_are_stored_during_the_run(claimed):
     run, token = claimed
 
     with RunLog(run, token) as log:
         log.pulled_count = 3
-        logger.error("seen early")
+        logger.error("first error")
         deadline = time.monotonic() + 10
         while not stored(run) and time.monotonic() < deadline:
             time.sleep(0.05)
         run.refresh_from_db()
 
-        assert (run.line_count, run.pulled_count, run.error_count, run.error) == (1, 3, 1, "seen early")
+        assert (run.line_count, run.pulled_count, run.error_count, run.error) == (1, 3, 1, "first error")
 
 
-def test_every_character_arrives_as_it_should(claimed):
+def test_special_characters_are_stored_unchanged(claimed):
     run, token = claimed
     messages = [
         "back\\slash \\n \\. tab\t line\nfeed",
@@ -112,7 +112,7 @@ def test_every_character_arrives_as_it_should(claimed):
     assert [line[3] for line in stored(run)] == [message.replace("\x00", "␀") for message in messages]
 
 
-def test_secrets_are_hidden_also_in_exceptions(claimed):
+def test_secrets_are_masked_in_messages_and_exceptions(claimed):
     run, token = claimed
 
     with RunLog(run, token, secrets=["s3cr3t-value"]) as log:
@@ -129,9 +129,9 @@ def test_secrets_are_hidden_also_in_exceptions(claimed):
     assert b"s3cr3t" not in Spool(run.pk).path.read_bytes()
 
 
-def test_a_faulty_logging_call_is_stored_not_raised(claimed, monkeypatch):
+def test_invalid_logging_call_is_stored_not_raised(claimed, monkeypatch):
     run, token = claimed
-    # The test runner's own handler raises what ours stores.
+    # pytest's handler raises errors that the run's handler stores.
     monkeypatch.setattr(logging.getLogger(), "handlers", [])
 
     with RunLog(run, token) as log:
@@ -144,7 +144,7 @@ def test_a_faulty_logging_call_is_stored_not_raised(claimed, monkeypatch):
     assert second == "%(count)d lines [invalid arguments: 'count']"
 
 
-def test_lines_of_other_threads_stay_out(claimed):
+def test_lines_of_other_threads_are_not_stored(claimed):
     run, token = claimed
 
     with RunLog(run, token) as log:
@@ -157,7 +157,7 @@ def test_lines_of_other_threads_stay_out(claimed):
     assert [line[3] for line in stored(run)] == ["from here"]
 
 
-def test_nothing_is_heard_after_the_block_also_after_an_error(claimed):
+def test_lines_after_the_block_are_not_stored(claimed):
     run, token = claimed
 
     with pytest.raises(ZeroDivisionError), RunLog(run, token):
@@ -167,9 +167,9 @@ def test_nothing_is_heard_after_the_block_also_after_an_error(claimed):
     assert stored(run) == []
 
 
-def test_voice_that_is_hushed_while_a_line_is_on_its_way_breaks_nothing():
-    class HushedJustNow:
-        """As another thread's `unbind` makes it, right after it was seen with a handler."""
+def test_unbinding_during_a_logging_call_does_not_fail():
+    class BindingWithoutHandler:
+        """A binding whose handler another thread removes right after its first read."""
 
         handlers = [None, logging.NullHandler()]
 
@@ -177,38 +177,38 @@ def test_voice_that_is_hushed_while_a_line_is_on_its_way_breaks_nothing():
         def handler(self):
             return self.handlers.pop()
 
-    def speak():
-        current_binding.set(HushedJustNow())
-        logger.info("said")
+    def log_message():
+        current_binding.set(BindingWithoutHandler())
+        logger.info("message")
 
     logging.getLogger().addHandler(context._run_dispatcher)
 
-    copy_context().run(speak)
+    copy_context().run(log_message)
 
 
-def test_no_line_is_passed_over_while_another_run_ends(claimed):
+def test_ending_run_does_not_drop_lines_of_another(claimed):
     run, token = claimed
     other = factories.make_run(status=Run.Status.QUEUED)
     other_context, other_log = copy_context(), RunLog(other, other.claim("worker"))
     other_context.run(other_log.__enter__)
 
-    class EndsTheOther(logging.Handler):
+    class EndOtherRun(logging.Handler):
         def emit(self, record):
             other_context.run(other_log.__exit__, None, None, None)
 
-    ends_the_other = EndsTheOther()
-    logging.getLogger().addHandler(ends_the_other)
+    handler = EndOtherRun()
+    logging.getLogger().addHandler(handler)
     try:
         with RunLog(run, token) as log:
-            logger.info("said as the other run ends")
+            logger.info("logged while the other run ends")
             log.seal()
     finally:
-        logging.getLogger().removeHandler(ends_the_other)
+        logging.getLogger().removeHandler(handler)
 
-    assert [line[3] for line in stored(run)] == ["said as the other run ends"]
+    assert [line[3] for line in stored(run)] == ["logged while the other run ends"]
 
 
-def test_few_runs_of_a_process_write_at_a_time(monkeypatch):
+def test_concurrent_writers_of_a_process_are_limited(monkeypatch):
     monkeypatch.setattr(shipper, "MAX_WAIT", 60)
     is_writing = threading.Event()
 
@@ -227,14 +227,14 @@ def test_few_runs_of_a_process_write_at_a_time(monkeypatch):
     assert is_writing.is_set()
 
 
-def test_runs_that_hang_hold_up_no_other(claimed):
+def test_hanging_runs_do_not_delay_others(claimed):
     run, token = claimed
 
     with ExitStack() as hanging:
         for _number in range(shipper.MOST_AT_ONCE):
             hanging.enter_context(shipper.turn())
         with RunLog(run, token) as log:
-            logger.info("said meanwhile")
+            logger.info("logged meanwhile")
             deadline = time.monotonic() + 10
             while not stored(run) and time.monotonic() < deadline:
                 time.sleep(0.05)
@@ -244,7 +244,7 @@ def test_runs_that_hang_hold_up_no_other(claimed):
     assert (run.status, run.line_count, run.is_complete) == (Run.Status.SUCCEEDED, 1, True)
 
 
-def test_a_log_is_taken_up_where_a_dead_worker_left_it(claimed):
+def test_log_resumes_after_a_dead_worker(claimed):
     run, token = claimed
     with RunLog(run, token):
         logger.info("shipped")
@@ -255,14 +255,14 @@ def test_a_log_is_taken_up_where_a_dead_worker_left_it(claimed):
     spool.close()
 
     with RunLog(run, token) as log:
-        logger.info("taken up")
+        logger.info("resumed")
         seal = log.seal()
 
-    assert [line[::3] for line in stored(run)] == [(1, "shipped"), (2, "only spooled"), (3, "taken up")]
+    assert [line[::3] for line in stored(run)] == [(1, "shipped"), (2, "only spooled"), (3, "resumed")]
     assert seal.is_complete
 
 
-def test_whoever_lost_the_lease_writes_nothing(claimed):
+def test_worker_without_lease_writes_nothing(claimed):
     run, token = claimed
 
     with RunLog(run, token) as log:
@@ -275,7 +275,7 @@ def test_whoever_lost_the_lease_writes_nothing(claimed):
     assert b"too late" in Spool(run.pk).path.read_bytes()
 
 
-def test_a_request_to_cancel_reaches_the_worker(claimed, monkeypatch):
+def test_cancel_request_reaches_the_worker(claimed, monkeypatch):
     monkeypatch.setattr("apps.runs.log.shipper.HEARTBEAT_INTERVAL", 0.1)
     run, token = claimed
 
@@ -289,7 +289,7 @@ def test_a_request_to_cancel_reaches_the_worker(claimed, monkeypatch):
         assert log.cancel_requested
 
 
-def test_lines_that_the_disk_does_not_take_are_counted(claimed, monkeypatch):
+def test_lines_lost_to_a_full_disk_are_counted(claimed, monkeypatch):
     run, token = claimed
     write = os.write
     full = False
@@ -319,7 +319,7 @@ def test_lines_that_the_disk_does_not_take_are_counted(claimed, monkeypatch):
     assert seal.lost_reason == "the spool could not be written: No space left on device"
 
 
-def test_the_database_going_away_loses_and_doubles_nothing(claimed, monkeypatch):
+def test_database_outage_loses_and_duplicates_no_line(claimed, monkeypatch):
     run, token = claimed
     failures = iter([True, False, True, False])
     write_lines = shipper.write_lines
@@ -327,7 +327,7 @@ def test_the_database_going_away_loses_and_doubles_nothing(claimed, monkeypatch)
     def write_and_sometimes_fail(chunk):
         write_lines(chunk)
         if next(failures, False):
-            raise OperationalError("the connection is gone")
+            raise OperationalError("connection lost")
 
     monkeypatch.setattr(shipper, "write_lines", write_and_sometimes_fail)
     monkeypatch.setattr(shipper, "RETRY_EVERY", 0.01)

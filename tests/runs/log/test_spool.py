@@ -19,13 +19,13 @@ def line(sequence, message="text"):
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\x00")))
-def test_escape_survives_the_way_through_the_spool(message):
+def test_escaped_message_is_parsed_back_unchanged(message):
     [parsed] = parse_lines(line(1, message))
 
     assert parsed == (7, 1, "2026-11-23 07:15:09.123456", 20, 2, message)
 
 
-def test_spool_gives_back_what_was_appended(spool):
+def test_spool_returns_appended_lines(spool):
     spool.append(line(1))
     spool.append(line(2))
 
@@ -35,7 +35,7 @@ def test_spool_gives_back_what_was_appended(spool):
     assert spooled_runs() == [7]
 
 
-def test_spool_opened_again_takes_away_a_half_written_line(spool):
+def test_reopened_spool_removes_incomplete_line(spool):
     spool.append(line(1))
     spool.append(line(2)[:10])
     spool.close()
@@ -46,14 +46,14 @@ def test_spool_opened_again_takes_away_a_half_written_line(spool):
     assert spool.read(0) == line(1) + line(2)
 
 
-def test_spool_reads_no_half_line(spool):
+def test_spool_does_not_return_incomplete_line(spool):
     spool.append(line(1))
     spool.append(line(2)[:10])
 
     assert spool.read(0) == line(1)
 
 
-def test_spool_of_many_chunks_is_read_whole(spool, monkeypatch):
+def test_spool_is_read_in_chunks(spool, monkeypatch):
     monkeypatch.setattr("apps.runs.log.spool.CHUNK_BYTES", 100)
     for sequence in range(1, 21):
         spool.append(line(sequence))

@@ -27,11 +27,11 @@ from apps.runs.log.text import HIDDEN, MAX_BYTES, clean, masker
         ("Grüße, 世界 👋", "Grüße, 世界 👋"),
     ],
 )
-def test_clean_stores_text_as_given_but_for_control_characters(given_message, stored):
+def test_clean_replaces_only_control_characters(given_message, stored):
     assert clean(given_message) == stored
 
 
-def test_clean_cuts_a_long_line_and_says_how_much():
+def test_clean_truncates_long_line_and_reports_the_size():
     message = "x" * (10 * 1024 * 1024)
 
     stored = clean(message)
@@ -39,14 +39,14 @@ def test_clean_cuts_a_long_line_and_says_how_much():
     assert stored == "x" * MAX_BYTES + f" … [{10 * 1024 * 1024 - MAX_BYTES:,} bytes cut]"
 
 
-def test_clean_never_cuts_within_a_character():
+def test_clean_does_not_split_a_character():
     stored = clean("x" + "é" * MAX_BYTES)
 
     assert stored.startswith("x" + "é" * (MAX_BYTES // 2 - 1) + " … [")
 
 
 @given(st.text())
-def test_clean_leaves_nothing_that_a_database_refuses(message):
+def test_clean_returns_text_valid_for_databases(message):
     stored = clean(message)
 
     assert "\x00" not in stored
@@ -63,7 +63,7 @@ def test_masker_is_none_without_secrets():
     before=st.binary(max_size=7),
     after=st.binary(max_size=7),
 )
-def test_masker_hides_every_form_of_a_secret(secret, before, after):
+def test_masker_hides_every_encoding_of_a_secret(secret, before, after):
     mask = masker([secret])
     data = before + secret.encode() + after
     forms = [
@@ -83,7 +83,7 @@ def test_masker_hides_every_form_of_a_secret(secret, before, after):
         assert HIDDEN in mask(encoded)
 
 
-def test_masker_hides_the_longer_of_two_secrets_whole():
+def test_masker_hides_longer_of_two_secrets_completely():
     mask = masker(["secret", "secret-and-more"])
 
     assert mask is not None

@@ -25,7 +25,7 @@ NAMES = ["database", "broker", "workers", "scheduler", "spool", "payload_store",
 
 @pytest.fixture(autouse=True)
 def healthy_installation(settings, tmp_path, monkeypatch):
-    """A healthy installation; workers and broker are stubs, because these tests start none."""
+    """A healthy installation; workers and broker are stubs, because these tests start neither."""
     settings.SPOOL_DIR = tmp_path / "spool"
     settings.STORAGES = settings.STORAGES | {
         "payloads": {
@@ -52,7 +52,7 @@ def spool_of(run, *, age=timedelta()):
 
 
 @pytest.mark.parametrize("is_thorough", [False, True])
-def test_each_check_passes_with_a_sentence(is_thorough):
+def test_each_check_passes_with_a_message(is_thorough):
     results = run_checks(is_thorough=is_thorough)
 
     assert [result.name for result in results] == NAMES
@@ -102,7 +102,7 @@ def test_silent_scheduler_is_reported():
     assert failed() == {"scheduler": "Last ran 5 min ago; check beat and the housekeeping worker."}
 
 
-def test_housekeeping_notes_its_runs():
+def test_housekeeping_tasks_record_their_outcome():
     Tick.objects.all().delete()
 
     for job in ("queue_due_runs", "close_lost_runs", "delete_expired_payloads", "prune_logs"):
@@ -191,7 +191,7 @@ def test_local_payload_folder_with_several_hosts_is_reported():
     }
 
 
-def test_database_without_migrations_is_one_clear_failure(tmp_path):
+def test_missing_migrations_are_the_only_reported_failure(tmp_path):
     environment = {
         "PATH": os.environ["PATH"],
         "SYNCLOG_DATA_DIR": str(tmp_path),

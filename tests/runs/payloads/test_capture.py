@@ -1,4 +1,4 @@
-"""Payloads of scheduled runs are there when they are needed: kept where the run went wrong, else thrown away."""
+"""Captured payloads of scheduled runs are stored if the run fails, otherwise discarded."""
 
 import errno
 import io
@@ -29,7 +29,7 @@ RECORDS = b'[{"id": 1}, {"id": 2}]'
 
 @pytest.fixture
 def service(tmp_path, settings):
-    """From a file to a file, by a script."""
+    """A service that transforms a file into another file."""
     settings.FILE_ROOTS = [tmp_path]
     settings.SPOOL_DIR = tmp_path / "spool"
     (tmp_path / "in").mkdir()
@@ -50,18 +50,18 @@ def run_of(service, script, trigger=Run.Trigger.SCHEDULE):
     return execute_run(run.pk, worker="test")
 
 
-def held_back():
+def captured_folders():
     return sorted(path.name for path in configured.SPOOL_DIR.glob("*.captured"))
 
 
 @pytest.mark.parametrize("trigger", ["schedule", "retry"])
-def test_failed_run_keeps_what_passed_through_it_at_its_lines(service, trigger):
+def test_failed_run_stores_captured_payloads_at_their_lines(service, trigger):
     run = run_of(service, "def transform(records):\n    fail('no')", trigger)
 
     assert run.status == "failed"
-    kept = {payload.name: payload for payload in run.payloads.all()}
-    assert set(kept) == {"pull-page-00001.json", "script-page-00001-input.json"}
-    pulled = kept["pull-page-00001.json"]
+    stored = {payload.name: payload for payload in run.payloads.all()}
+    assert set(stored) == {"pull-page-00001.json", "script-page-00001-input.json"}
+    pulled = stored["pull-page-00001.json"]
     assert (pulled.status, pulled.expires_at) == ("stored", run.finished_at + configured.PAYLOAD_RETENTION)
     with open_payload(pulled) as stream:
         assert stream.read() == RECORDS
@@ -69,25 +69,25 @@ def test_failed_run_keeps_what_passed_through_it_at_its_lines(service, trigger):
     assert line.message.startswith("Pulled page 1")
     assert run.log_entries.filter(message__contains="failures or warnings: 2, each at its line").exists()
     assert lines_after(run, pulled.sequence - 1, 1)[0].payloads == (pulled,)
-    assert held_back() == []
+    assert captured_folders() == []
 
 
-def test_run_that_goes_smoothly_keeps_nothing(service):
+def test_successful_run_discards_captured_payloads(service):
     run = run_of(service, "def transform(records):\n    return records")
 
     assert (run.status, run.warning_count) == ("succeeded", 0)
     assert not Payload.objects.exists()
-    assert held_back() == []
+    assert captured_folders() == []
 
 
-def test_run_that_somebody_watches_holds_nothing_back(service):
+def test_manual_run_captures_nothing(service):
     run = run_of(service, "def transform(records):\n    fail('no')", "manual")
 
     assert run.status == "failed"
     assert not Payload.objects.exists()
 
 
-def test_switch_that_is_on_keeps_as_always(service):
+def test_store_option_takes_precedence_over_capture(service):
     service.set_script("def transform(records):\n    return records")
     run = Run.objects.create(
         service=service, script=service.current_script(), trigger="schedule", store_pull=True
@@ -116,7 +116,7 @@ def captured_run(service):
     return run
 
 
-def test_oldest_are_dropped_beyond_the_budget_and_that_is_said(service, settings, caplog):
+def test_oldest_captured_payloads_beyond_the_limit_are_dropped_and_logged(service, settings, caplog):
     settings.CAPTURE_BYTES = 1000
     run = captured_run(service)
 
@@ -126,7 +126,7 @@ def test_oldest_are_dropped_beyond_the_budget_and_that_is_said(service, settings
     assert "The first 2 captured payloads were dropped" in caplog.text
 
 
-def test_interrupted_keeping_is_taken_up_and_doubles_nothing(service, monkeypatch):
+def test_interrupted_storing_resumes_without_duplicates(service, monkeypatch):
     run = captured_run(service)
     drop = capture._drop
 
@@ -146,11 +146,11 @@ def test_interrupted_keeping_is_taken_up_and_doubles_nothing(service, monkeypatc
     assert list(names) == ["page-1", "page-2", "page-3", "page-4"]
 
 
-def test_payload_that_the_disk_took_no_note_of_costs_no_other(service, monkeypatch):
+def test_failed_capture_does_not_affect_other_payloads(service, monkeypatch):
     run = make_run(service, status="running", trigger="schedule")
     captured = Capture.of(run)
-    facts = {"kind": "pull", "content_type": "", "sequence": 1}
-    captured.add(name="page-1", stream=io.BytesIO(b"1"), **facts)
+    fields = {"kind": "pull", "content_type": "", "sequence": 1}
+    captured.add(name="page-1", stream=io.BytesIO(b"1"), **fields)
 
     def fill_up(path, _text):
         path.touch()
@@ -159,7 +159,7 @@ def test_payload_that_the_disk_took_no_note_of_costs_no_other(service, monkeypat
     with monkeypatch.context() as full:
         full.setattr(Path, "write_text", fill_up)
         with pytest.raises(PayloadNotStored, match="No space left on device"):
-            captured.add(name="page-2", stream=io.BytesIO(b"2"), **facts)
+            captured.add(name="page-2", stream=io.BytesIO(b"2"), **fields)
 
     store_captured(run)
 
@@ -167,7 +167,7 @@ def test_payload_that_the_disk_took_no_note_of_costs_no_other(service, monkeypat
     capture.discard_captured(run.pk)
 
 
-def test_lost_run_keeps_what_its_worker_held_back(service):
+def test_lost_run_stores_captured_payloads(service):
     run = captured_run(service)
     Run.objects.filter(pk=run.pk).update(lease_until="2020-01-01T00:00Z")
 
@@ -176,20 +176,20 @@ def test_lost_run_keeps_what_its_worker_held_back(service):
     run.refresh_from_db()
     assert run.status == "lost"
     assert run.payloads.filter(status="stored", expires_at__isnull=False).count() == 4
-    assert held_back() == []
+    assert captured_folders() == []
 
 
-def test_run_that_another_host_closed_gets_its_payloads_when_a_worker_starts_where_they_are(service):
+def test_captured_payloads_are_stored_later_if_another_host_closed_the_run(service):
     run = captured_run(service)
     with RunLog(run, run.lease_token):
         for number in range(1, 5):
             logger.info("Line %d", number)
     LogEntry.objects.filter(run_id=run.pk, sequence__gt=2).delete()
-    away = configured.SPOOL_DIR.rename(configured.SPOOL_DIR.with_name("away"))
+    folder = configured.SPOOL_DIR.rename(configured.SPOOL_DIR.with_name("away"))
     Run.objects.filter(pk=run.pk).update(lease_until="2020-01-01T00:00Z")
     assert close_lost_runs(worker="there:1") == 1
     assert not Payload.objects.exists()
-    away.rename(configured.SPOOL_DIR)
+    folder.rename(configured.SPOOL_DIR)
 
     for _sweep in range(2):
         close_lost_runs(worker="test")
@@ -203,10 +203,10 @@ def test_run_that_another_host_closed_gets_its_payloads_when_a_worker_starts_whe
     assert set(run.payloads.values_list("expires_at", flat=True)) == {
         run.finished_at + configured.PAYLOAD_RETENTION
     }
-    assert held_back() == []
+    assert captured_folders() == []
 
 
-def test_store_that_is_away_is_waited_for_as_long_as_the_payloads_could_be_read(service, monkeypatch):
+def test_captured_payloads_wait_for_unreachable_store_until_expiry(service, monkeypatch):
     run = captured_run(service)
     Run.objects.filter(pk=run.pk).update(
         status="lost", finished_at=timezone.now(), lease_token=None, lease_until=None
@@ -215,7 +215,7 @@ def test_store_that_is_away_is_waited_for_as_long_as_the_payloads_could_be_read(
         patch.setattr(type(storages["payloads"]), "size", refuse)
         resolve_orphaned_captures()
     assert not Payload.objects.exists()
-    assert held_back() == [f"run-{run.pk}.captured"]
+    assert captured_folders() == [f"run-{run.pk}.captured"]
 
     other = captured_run(service)
     Run.objects.filter(pk=other.pk).update(
@@ -228,20 +228,20 @@ def test_store_that_is_away_is_waited_for_as_long_as_the_payloads_could_be_read(
 
     assert run.payloads.filter(status="stored").count() == 4
     assert not other.payloads.exists()
-    assert held_back() == []
+    assert captured_folders() == []
 
 
-def test_what_runs_left_behind_is_thrown_away(service):
+def test_orphaned_captures_are_discarded(service):
     running, ended = captured_run(service), captured_run(service)
     Run.objects.filter(pk=ended.pk).update(status="succeeded", finished_at="2026-01-01T00:00Z")
 
     resolve_orphaned_captures()
 
-    assert held_back() == [f"run-{running.pk}.captured"]
+    assert captured_folders() == [f"run-{running.pk}.captured"]
     capture.discard_captured(running.pk)
 
 
-def test_store_that_is_away_costs_the_payloads_and_not_the_run(service, monkeypatch):
+def test_unreachable_store_loses_only_the_captured_payloads(service, monkeypatch):
     monkeypatch.setattr(type(storages["payloads"]), "_save", refuse)
 
     run = run_of(service, "def transform(records):\n    fail('no')")

@@ -1,4 +1,4 @@
-"""Payloads are kept compressed where that pays, and come back byte for byte."""
+"""Payloads are compressed if that makes them smaller, and are read back unchanged."""
 
 import gzip
 import hashlib
@@ -37,7 +37,7 @@ def store(request):
     return storages["payloads"]
 
 
-def keep(data):
+def store_bytes(data):
     stream = data if hasattr(data, "read") else io.BytesIO(data)
     return store_payload(
         make_run(status="running"),
@@ -52,8 +52,8 @@ def keep(data):
 @pytest.mark.parametrize(
     ("body", "encoding"), [("text", "zstd"), ("noise", ""), ("gzip", ""), ("short", ""), ("empty", "")]
 )
-def test_what_shrinks_is_kept_compressed_and_measured_as_it_was(store, body, encoding):
-    payload = keep(BODIES[body])
+def test_compressible_payload_is_stored_compressed_with_original_size(store, body, encoding):
+    payload = store_bytes(BODIES[body])
 
     payload.refresh_from_db()
     assert (payload.encoding, payload.size, payload.sha256) == (
@@ -68,13 +68,13 @@ def test_what_shrinks_is_kept_compressed_and_measured_as_it_was(store, body, enc
 
 
 @pytest.mark.parametrize("first", [0, 1, 262_143, 262_144, 262_145, len(ORDERS) - 1, len(ORDERS)])
-def test_compressed_payload_is_read_from_any_byte_on(store, first):
-    with open_payload(keep(ORDERS), first=first) as stream:
+def test_compressed_payload_is_read_from_any_offset(store, first):
+    with open_payload(store_bytes(ORDERS), first=first) as stream:
         assert stream.read(100) == ORDERS[first : first + 100]
 
 
-class Made:
-    """So many bytes, made as they are read, and never more than a megabyte at once."""
+class GeneratedStream:
+    """A stream of this many bytes, generated on reading, at most a megabyte at a time."""
 
     def __init__(self, size, block):
         self._left = size
@@ -90,11 +90,11 @@ class Made:
     ("block", "encoding"), [(lambda size: os.urandom(size // 2).hex().encode(), "zstd"), (os.urandom, "")]
 )
 def test_upload_and_download_take_constant_memory(store, settings, block, encoding):
-    # As it is in production.
+    # As in production.
     store.transfer_config = in_parts(settings.MAX_PAYLOAD_BYTES)
 
     tracemalloc.start()
-    payload = keep(Made(64 * 1024 * 1024, block))
+    payload = store_bytes(GeneratedStream(64 * 1024 * 1024, block))
     with open_payload(payload) as stream:
         received = 0
         while block := stream.read(256 * 1024):
@@ -107,18 +107,18 @@ def test_upload_and_download_take_constant_memory(store, settings, block, encodi
     assert peak < 32 * 1024 * 1024
 
 
-def test_object_that_is_shorter_than_what_was_sent_is_not_kept(store, monkeypatch):
+def test_truncated_object_is_not_stored(store, monkeypatch):
     monkeypatch.setattr(storage, "object_size", lambda key: store.size(key) - 1)
 
     with pytest.raises(PayloadNotStored, match="has not received all of it"):
-        keep(ORDERS)
+        store_bytes(ORDERS)
 
     [payload] = Payload.objects.all()
     assert payload.status == "lost"
     assert not store.exists(payload.key)
 
 
-def test_upload_that_breaks_off_leaves_no_object(store):
+def test_interrupted_upload_leaves_no_object(store):
     class Broken:
         def __init__(self):
             self._reads = iter([NOISE, NOISE])
@@ -130,14 +130,14 @@ def test_upload_that_breaks_off_leaves_no_object(store):
                 raise ConnectionResetError(104, "Connection reset by peer") from None
 
     with pytest.raises(PayloadNotStored, match="Connection reset by peer"):
-        keep(Broken())
+        store_bytes(Broken())
 
     [payload] = Payload.objects.all()
     assert payload.status == "lost"
     assert not store.exists(payload.key)
 
 
-def test_upload_that_ends_after_its_run_is_not_kept(store, monkeypatch):
+def test_upload_that_ends_after_its_run_is_discarded(store, monkeypatch):
     def end_run(key):
         Payload.objects.update(status="deleting")
         return store.size(key)
@@ -145,7 +145,7 @@ def test_upload_that_ends_after_its_run_is_not_kept(store, monkeypatch):
     monkeypatch.setattr(storage, "object_size", end_run)
 
     with pytest.raises(PayloadNotStored, match="the run ended before"):
-        keep(ORDERS)
+        store_bytes(ORDERS)
 
     [payload] = Payload.objects.with_state()
     assert (payload.status, payload.state) == ("deleting", "lost")
@@ -153,22 +153,22 @@ def test_upload_that_ends_after_its_run_is_not_kept(store, monkeypatch):
 
 
 @pytest.mark.parametrize("size", [1000, 11 * 1024 * 1024], ids=["whole", "in parts"])
-def test_upload_asks_for_the_encryption_that_is_set(s3_payloads, settings, size):
+def test_upload_requests_configured_encryption(s3_payloads, settings, size):
     transfer = in_parts(settings.MAX_PAYLOAD_BYTES)
     options = settings.STORAGES["payloads"]["OPTIONS"] | {
         "object_parameters": {"ServerSideEncryption": "AES256"},
         "transfer_config": transfer,
     }
     settings.STORAGES = settings.STORAGES | {"payloads": settings.STORAGES["payloads"] | {"OPTIONS": options}}
-    asked = {}
+    requested = {}
 
     def note(model, params, **_more):
-        asked[model.name] = params["headers"].get("x-amz-server-side-encryption")
+        requested[model.name] = params["headers"].get("x-amz-server-side-encryption")
 
     s3_client(storages["payloads"]).meta.events.register("before-call.s3", note)
 
-    payload = keep(os.urandom(size))
+    payload = store_bytes(os.urandom(size))
 
     begins = "PutObject" if size < transfer.multipart_threshold else "CreateMultipartUpload"
     assert payload.size == size
-    assert asked[begins] == "AES256"
+    assert requested[begins] == "AES256"

@@ -1,6 +1,6 @@
-"""Whatever breaks off between two steps of an upload or of the clean-up: rows and objects agree afterwards.
+"""Uploads and cleanups that are interrupted between two steps leave rows and objects consistent.
 
-"Kill" is an exception that nothing catches, at the very place; what runs next knows only rows and objects.
+A kill is simulated by an exception that nothing catches; the next attempt sees only rows and objects.
 """
 
 import io
@@ -33,7 +33,7 @@ DAY = timedelta(hours=24)
 
 
 class Killed(BaseException):
-    """What SIGKILL leaves undone, without the kill."""
+    """Simulates SIGKILL: no code after it runs."""
 
 
 def killed(*args, **kwargs):
@@ -50,13 +50,13 @@ def store(request, settings, tmp_path):
     return storages["payloads"]
 
 
-def keep(run):
+def store_bytes(run):
     return store_payload(
         run, kind="pull", name="a", content_type="text/plain", stream=io.BytesIO(b"abc"), sequence=1
     )
 
 
-def let_all_leases_run_out():
+def expire_all_leases():
     Payload.objects.filter(status="deleting").update(next_delete_at=Now())
 
 
@@ -68,12 +68,12 @@ def assert_rows_and_objects_agree():
 
 
 @pytest.mark.parametrize("step", ["encode", "object_size", "_settle"])
-def test_upload_that_is_killed_leaves_neither_row_nor_object_alone(store, monkeypatch, step):
+def test_killed_upload_leaves_rows_and_objects_consistent(store, monkeypatch, step):
     run = make_run(status="running")
-    keep(run)
+    store_bytes(run)
     monkeypatch.setattr(storage, step, killed)
     with pytest.raises(Killed):
-        keep(run)
+        store_bytes(run)
     monkeypatch.undo()
 
     run.finish(run.lease_token, "lost")
@@ -84,23 +84,23 @@ def test_upload_that_is_killed_leaves_neither_row_nor_object_alone(store, monkey
     assert_rows_and_objects_agree()
 
 
-def test_upload_whose_answer_is_lost_leaves_no_object(store, monkeypatch):
-    def stored_but_not_told(key):
+def test_upload_with_lost_response_leaves_no_object(store, monkeypatch):
+    def lose_response(key):
         assert store.exists(key)
         raise ConnectionResetError(104, "Connection reset by peer")
 
-    monkeypatch.setattr(storage, "object_size", stored_but_not_told)
+    monkeypatch.setattr(storage, "object_size", lose_response)
 
     with pytest.raises(PayloadNotStored):
-        keep(make_run(status="running"))
+        store_bytes(make_run(status="running"))
 
     assert_rows_and_objects_agree()
 
 
 @pytest.mark.parametrize("step", ["delete_objects", "_record_deleted", "_record_failed"])
-def test_clean_up_that_is_killed_is_taken_up_and_nothing_is_read_meanwhile(store, monkeypatch, step):
+def test_killed_cleanup_resumes_and_expired_payloads_stay_unreadable(store, monkeypatch, step):
     payloads = [make_payload(expires_at=timezone.now()) for _ in range(3)]
-    kept = make_payload()
+    unexpired = make_payload()
     monkeypatch.setattr(expiry, step, killed)
     with pytest.raises(Killed):
         delete_expired_payloads()
@@ -109,55 +109,55 @@ def test_clean_up_that_is_killed_is_taken_up_and_nothing_is_read_meanwhile(store
     for payload in payloads:
         with pytest.raises(PayloadGone):
             open_payload(payload)
-    let_all_leases_run_out()
+    expire_all_leases()
     delete_expired_payloads()
 
     assert Counter(Payload.objects.values_list("status", flat=True)) == {"deleted": 3, "stored": 1}
-    open_payload(kept).close()
+    open_payload(unexpired).close()
     assert_rows_and_objects_agree()
 
 
-def stubbed(answers):
-    """The client of the store, which meets these answers first: codes of errors, or what DeleteObjects tells."""
+def stub_responses(responses):
+    """Makes the store's client return these responses first: error codes or DeleteObjects results."""
     client = s3_client(storages["payloads"])
     stubber = Stubber(client)
-    for answer in answers:
-        if isinstance(answer, str):
-            stubber.add_client_error("delete_objects", answer, http_status_code=501)
+    for response in responses:
+        if isinstance(response, str):
+            stubber.add_client_error("delete_objects", response, http_status_code=501)
         else:
-            stubber.add_response("delete_objects", answer)
+            stubber.add_response("delete_objects", response)
     return stubber
 
 
-def test_s3_that_answers_with_an_error_is_asked_again(s3_payloads):
+def test_deletion_is_retried_after_s3_error(s3_payloads):
     make_payload(expires_at=timezone.now())
 
-    with stubbed(["InternalError"]):
+    with stub_responses(["InternalError"]):
         assert vars(delete_expired_payloads()) == {"deleted": 0, "failed": 1}
     assert Payload.objects.get().delete_error == "InternalError"
     assert vars(delete_expired_payloads()) == {"deleted": 0, "failed": 0}
-    let_all_leases_run_out()
+    expire_all_leases()
 
     assert delete_expired_payloads().deleted == 1
     assert_rows_and_objects_agree()
 
 
-def test_s3_that_refuses_one_key_is_asked_again_for_that_one(s3_payloads):
+def test_deletion_is_retried_only_for_the_failed_key(s3_payloads):
     refused, other = make_payload(expires_at=timezone.now()), make_payload(expires_at=timezone.now())
     delete_objects([other.key])
 
-    with stubbed([{"Errors": [{"Key": refused.key, "Code": "AccessDenied", "Message": ""}]}]):
+    with stub_responses([{"Errors": [{"Key": refused.key, "Code": "AccessDenied", "Message": ""}]}]):
         assert vars(delete_expired_payloads()) == {"deleted": 1, "failed": 1}
     refused.refresh_from_db()
     assert (refused.status, refused.delete_error) == ("deleting", "AccessDenied")
-    let_all_leases_run_out()
+    expire_all_leases()
 
     assert delete_expired_payloads().deleted == 1
     assert_rows_and_objects_agree()
 
 
 @pytest.mark.parametrize("code", ["NotImplemented", "MalformedXML"])
-def test_s3_that_knows_no_batches_is_asked_one_by_one(s3_payloads, monkeypatch, code):
+def test_deletion_falls_back_to_single_requests(s3_payloads, monkeypatch, code):
     keys = [make_payload().key for _ in range(3)]
     client = s3_client(storages["payloads"])
     refusal = client.exceptions.ClientError({"Error": {"Code": code}}, "DeleteObjects")
@@ -167,20 +167,20 @@ def test_s3_that_knows_no_batches_is_asked_one_by_one(s3_payloads, monkeypatch, 
 
     monkeypatch.setattr(client, "delete_objects", refuse)
 
-    assert delete_objects([*keys, "payloads/never/was"]) == {}
+    assert delete_objects([*keys, "payloads/does/not-exist"]) == {}
     assert not list(list_objects())
 
 
 def test_threads_share_one_client(s3_payloads):
-    ours = s3_client(storages["payloads"])
+    client = s3_client(storages["payloads"])
 
     with ThreadPoolExecutor(1) as pool:
-        theirs = pool.submit(s3_client, storages["payloads"]).result()
+        client_of_thread = pool.submit(s3_client, storages["payloads"]).result()
 
-    assert theirs is ours
+    assert client_of_thread is client
 
 
-def test_connections_to_s3_can_be_closed_and_come_back(s3_payloads):
+def test_closed_s3_connections_are_reopened(s3_payloads):
     run = make_run(store_pull=True)
     before = open_sockets()
     payload = make_payload(run)
@@ -194,7 +194,7 @@ def test_connections_to_s3_can_be_closed_and_come_back(s3_payloads):
 
 
 def open_sockets():
-    """Those of this process."""
+    """Returns the open sockets of this process."""
     links = set()
     for entry in Path("/proc/self/fd").iterdir():
         with suppress(FileNotFoundError):
@@ -204,12 +204,12 @@ def open_sockets():
 
 # SQLite has one writer at a time.
 @pytest.mark.postgresql
-def test_workers_side_by_side_delete_each_object_once(store, monkeypatch):
+def test_parallel_workers_delete_each_object_once(store, monkeypatch):
     for _ in range(60):
         make_payload(expires_at=timezone.now())
-    asked = []
+    requested = []
     monkeypatch.setattr(expiry, "MAX_KEYS", 7)
-    monkeypatch.setattr(expiry, "delete_objects", lambda keys: asked.extend(keys) or delete_objects(keys))
+    monkeypatch.setattr(expiry, "delete_objects", lambda keys: requested.extend(keys) or delete_objects(keys))
     totals = []
 
     def work():
@@ -225,17 +225,17 @@ def test_workers_side_by_side_delete_each_object_once(store, monkeypatch):
         thread.join()
 
     assert sum(totals) == 60
-    assert Counter(asked) == Counter(Payload.objects.values_list("key", flat=True))
+    assert Counter(requested) == Counter(Payload.objects.values_list("key", flat=True))
     assert_rows_and_objects_agree()
 
 
 @pytest.mark.parametrize(("seconds", "is_there"), [(1, True), (-1, False), (0, False)])
-def test_payload_is_there_for_24_hours_and_not_a_second_longer(store, seconds, is_there):
+def test_payload_is_readable_for_exactly_24_hours(store, seconds, is_there):
     run = make_run(status="running")
-    payload = keep(run)
+    payload = store_bytes(run)
     run.finish(run.lease_token, "succeeded")
     set_expiry(run, DAY)
-    # The clock is moved by moving what it is compared with: 24 h less or more have passed since the end.
+    # Moving the expiry simulates the time since the end of the run: 24 hours minus or plus these seconds.
     Payload.objects.update(expires_at=Now() + timedelta(seconds=seconds))
 
     if is_there:
@@ -248,7 +248,7 @@ def test_payload_is_there_for_24_hours_and_not_a_second_longer(store, seconds, i
     assert store.exists(payload.key) is is_there
 
 
-def test_lag_is_the_age_of_the_oldest_expired_object_that_is_still_there(db):
+def test_expiry_lag_is_the_age_of_the_oldest_expired_object(db):
     assert expiry_lag() == timedelta()
     make_payload(body=None)
     make_payload(body=None, status="deleted", deleted_at=timezone.now(), expires_at=timezone.now() - DAY)
@@ -260,7 +260,7 @@ def test_lag_is_the_age_of_the_oldest_expired_object_that_is_still_there(db):
     assert timedelta(minutes=20) <= expiry_lag() < timedelta(minutes=21)
 
 
-def test_clean_up_ends_when_its_time_is_over(store, monkeypatch):
+def test_cleanup_stops_at_its_time_limit(store, monkeypatch):
     make_payload(expires_at=timezone.now())
 
     assert delete_expired_payloads(max_seconds=0).deleted == 0
@@ -268,7 +268,7 @@ def test_clean_up_ends_when_its_time_is_over(store, monkeypatch):
 
 
 @pytest.mark.parametrize("status", ["pending", "stored", "deleting"])
-def test_nothing_deletes_a_row_whose_object_may_be_there(db, status):
+def test_row_of_possibly_existing_object_cannot_be_deleted(db, status):
     payload = make_payload(body=None, status=status)
     run, service = payload.run, payload.run.service
 
@@ -289,7 +289,7 @@ def test_nothing_deletes_a_row_whose_object_may_be_there(db, status):
 
 
 @pytest.mark.parametrize("status", ["deleted", "lost"])
-def test_record_of_what_is_gone_can_be_deleted(db, status):
+def test_row_of_deleted_or_lost_object_can_be_deleted(db, status):
     payloads = [make_payload(body=None, status=status, deleted_at=timezone.now()) for _ in range(2)]
 
     payloads[0].delete()

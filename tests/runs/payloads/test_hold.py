@@ -1,4 +1,4 @@
-"""A run that is held keeps its log and what has not expired, until the hold is over."""
+"""A held run keeps its log and its unexpired payloads until the hold ends."""
 
 from datetime import timedelta
 
@@ -21,7 +21,7 @@ def user(db):
     return make_user("ada")
 
 
-def test_held_run_keeps_what_has_not_expired(user):
+def test_held_run_keeps_unexpired_payloads(user):
     now = timezone.now()
     run = make_run(store_pull=True)
     payload, expired = make_payload(run), make_payload(run, expires_at=now - timedelta(seconds=1))
@@ -37,22 +37,22 @@ def test_held_run_keeps_what_has_not_expired(user):
     assert expired.status == "deleted"
 
 
-def test_hold_can_be_moved_and_never_shortens_the_usual_time(user):
+def test_hold_can_be_changed_but_never_shortens_retention(user):
     now = timezone.now()
     run = make_run()
     payload = make_payload(run)
 
-    for until, wanted in (
+    for until, expected in (
         (now + 7 * DAY, now + 7 * DAY),
         (now + 2 * DAY, now + 2 * DAY),
         (now + timedelta(hours=1), run.finished_at + DAY),
     ):
         hold_run(run, user, until, "x", now=now)
         payload.refresh_from_db()
-        assert payload.expires_at == wanted
+        assert payload.expires_at == expected
 
 
-def test_released_run_expires_as_others_do(user):
+def test_released_run_expires_after_normal_retention(user):
     now = timezone.now()
     run = make_run(finished_at=now - 3 * DAY)
     payload = make_payload(run, expires_at=now + DAY, status="stored")
@@ -67,7 +67,7 @@ def test_released_run_expires_as_others_do(user):
     assert delete_expired_payloads().deleted == 1
 
 
-def test_run_that_is_held_while_it_goes_on_keeps_its_payloads_after_its_end(user):
+def test_hold_of_running_run_applies_after_its_end(user):
     now = timezone.now()
     run = make_run(status="running")
     payload = make_payload(run)
@@ -83,13 +83,13 @@ def test_run_that_is_held_while_it_goes_on_keeps_its_payloads_after_its_end(user
 
 
 @pytest.mark.parametrize("held_for", [None, timedelta(hours=1), 7 * DAY])
-def test_end_of_a_run_decides_over_all_its_payloads_at_once(held_for, django_assert_num_queries):
+def test_ending_a_run_sets_expiry_of_all_payloads_in_two_queries(held_for, django_assert_num_queries):
     now = timezone.now()
     run = make_run(finished_at=now, held_until=held_for and now + held_for)
     usual, later, past = now + DAY, now + 2 * DAY, now - DAY
     held = max(usual, now + held_for) if held_for else usual
     pending = make_payload(run, body=None, status="pending", size=None, sha256="", expires_at=None)
-    wanted = {
+    expected = {
         make_payload(run, body=None, expires_at=None).pk: ("stored", held),
         make_payload(run, body=None, expires_at=later).pk: ("stored", max(later, held)),
         make_payload(run, body=None, status="lost", expires_at=None).pk: ("lost", usual),
@@ -109,17 +109,17 @@ def test_end_of_a_run_decides_over_all_its_payloads_at_once(held_for, django_ass
     status, expires_at = rows.pop(pending.pk)
     assert status == "deleting"
     assert expires_at < usual
-    assert rows == wanted
+    assert rows == expected
 
 
-def test_end_of_a_run_without_payloads_costs_one_statement_for_them(django_assert_num_queries):
+def test_ending_a_run_without_payloads_takes_one_query(django_assert_num_queries):
     run = make_run()
 
     with django_assert_num_queries(1):
         set_expiry(run, DAY)
 
 
-def test_hold_is_told_in_the_history(user):
+def test_hold_is_recorded_in_history(user):
     now = timezone.now()
     run = make_run()
 
@@ -137,7 +137,7 @@ def test_hold_is_told_in_the_history(user):
 
 @pytest.mark.parametrize("span", [timedelta(), -DAY, MAX_HOLD + timedelta(seconds=1)])
 @pytest.mark.parametrize("reason", ["", "  ", "x" * 501])
-def test_hold_wants_a_reason_and_an_end(user, span, reason):
+def test_hold_requires_a_reason_and_an_end(user, span, reason):
     now = timezone.now()
     run = make_run()
 

@@ -1,4 +1,4 @@
-"""Rows and objects that do not match are found, counted and settled; what may be on its way is left alone."""
+"""Rows and objects that do not match are counted and corrected; possible uploads in progress are not touched."""
 
 import json
 import os
@@ -33,9 +33,9 @@ def age(**span):
     Payload.objects.update(created_at=timezone.now() - timedelta(**span))
 
 
-def test_object_without_a_row_goes_once_it_is_an_hour_old(store):
-    kept, deleted = make_payload(), make_payload(status="deleted", deleted_at=timezone.now())
-    store.save("payloads/2026/1/1/7/abc", ContentFile(b"nobody's"))
+def test_object_without_row_is_deleted_after_an_hour(store):
+    matched, deleted = make_payload(), make_payload(status="deleted", deleted_at=timezone.now())
+    store.save("payloads/2026/1/1/7/abc", ContentFile(b"no row"))
 
     assert reconcile_payloads(timezone.now()).objects_without_row == 0
 
@@ -43,7 +43,7 @@ def test_object_without_a_row_goes_once_it_is_an_hour_old(store):
     assert (found.objects_without_row, store.exists("payloads/2026/1/1/7/abc")) == (2, True)
     found = reconcile_payloads(timezone.now() + LATER)
     assert (found.objects_without_row, found.failed) == (2, 0)
-    assert [store.exists(key) for key in ("payloads/2026/1/1/7/abc", deleted.key, kept.key)] == [
+    assert [store.exists(key) for key in ("payloads/2026/1/1/7/abc", deleted.key, matched.key)] == [
         False,
         False,
         True,
@@ -51,8 +51,8 @@ def test_object_without_a_row_goes_once_it_is_an_hour_old(store):
     assert reconcile_payloads(timezone.now() + LATER) == Reconciliation()
 
 
-def test_row_without_an_object_is_lost_once_it_is_an_hour_old(store):
-    kept, missing = make_payload(), make_payload(body=None)
+def test_row_without_object_becomes_lost_after_an_hour(store):
+    matched, missing = make_payload(), make_payload(body=None)
     expired = make_payload(body=None, expires_at=timezone.now())
 
     assert reconcile_payloads(timezone.now()).rows_without_object == 0
@@ -61,12 +61,12 @@ def test_row_without_an_object_is_lost_once_it_is_an_hour_old(store):
     assert reconcile_payloads(timezone.now(), dry_run=True).rows_without_object == 1
     assert reconcile_payloads(timezone.now()).rows_without_object == 1
     statuses = dict(Payload.objects.values_list("pk", "status"))
-    assert statuses == {kept.pk: "stored", missing.pk: "lost", expired.pk: "stored"}
+    assert statuses == {matched.pk: "stored", missing.pk: "lost", expired.pk: "stored"}
     assert reconcile_payloads(timezone.now()) == Reconciliation()
 
 
-def test_rows_that_the_end_of_their_run_passed_by_are_settled(store):
-    pending, endless = make_payload(status="pending"), make_payload(expires_at=None)
+def test_stale_rows_of_ended_runs_are_corrected(store):
+    pending, without_expiry = make_payload(status="pending"), make_payload(expires_at=None)
     running = make_run(status="running")
     waiting, live = make_payload(running, status="pending"), make_payload(running)
     age(hours=2)
@@ -77,15 +77,15 @@ def test_rows_that_the_end_of_their_run_passed_by_are_settled(store):
     statuses = dict(Payload.objects.values_list("pk", "status"))
     assert statuses == {
         pending.pk: "deleting",
-        endless.pk: "stored",
+        without_expiry.pk: "stored",
         waiting.pk: "pending",
         live.pk: "stored",
     }
-    endless.refresh_from_db()
-    assert endless.expires_at == endless.run.finished_at + timedelta(hours=24)
+    without_expiry.refresh_from_db()
+    assert without_expiry.expires_at == without_expiry.run.finished_at + timedelta(hours=24)
 
 
-def test_upload_that_was_given_up_is_aborted_after_a_day(s3_payloads, s3_server):
+def test_abandoned_upload_is_aborted_after_a_day(s3_payloads, s3_server):
     client = s3_server.client()
     upload = client.create_multipart_upload(Bucket=s3_payloads, Key="payloads/2026/1/1/7/big")["UploadId"]
     client.upload_part(
@@ -99,7 +99,7 @@ def test_upload_that_was_given_up_is_aborted_after_a_day(s3_payloads, s3_server)
     assert not client.list_multipart_uploads(Bucket=s3_payloads).get("Uploads")
 
 
-def test_empty_folders_of_files_go_after_a_day(settings, tmp_path):
+def test_empty_folder_is_removed_after_a_day(settings, tmp_path):
     store = settings.STORAGES["payloads"] | {"OPTIONS": {"location": tmp_path}}
     settings.STORAGES = settings.STORAGES | {"payloads": store}
     empty = tmp_path / "payloads/2026/01/01/7"
@@ -113,7 +113,7 @@ def test_empty_folders_of_files_go_after_a_day(settings, tmp_path):
     assert (empty.exists(), fresh.exists()) == (False, True)
 
 
-def test_command_and_task_say_what_they_found(store, capsys):
+def test_command_and_task_report_their_findings(store, capsys):
     make_payload(body=None)
     age(hours=2)
 
@@ -130,7 +130,7 @@ def test_command_and_task_say_what_they_found(store, capsys):
     }
 
 
-def test_lifecycle_and_policy_are_what_a_bucket_takes(s3_payloads, s3_server, capsys):
+def test_bucket_accepts_lifecycle_and_policy(s3_payloads, s3_server, capsys):
     call_command("payload_lifecycle", "lifecycle")
     lifecycle = json.loads(capsys.readouterr().out)
     client = s3_server.client()

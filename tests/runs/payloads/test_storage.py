@@ -18,7 +18,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture(params=["files", "s3"])
 def store(request, settings, tmp_path):
-    """The payload store: a folder, and a bucket of a real S3 server."""
+    """The payload store: a folder or a bucket of a real S3 server."""
     if request.param == "s3":
         request.getfixturevalue("s3_payloads")
     else:
@@ -31,7 +31,7 @@ def store(request, settings, tmp_path):
     return storages["payloads"]
 
 
-def keep(run, data=b"[1, 2]", name="pull-page-00001.json", sequence=3):
+def store_bytes(run, data=b"[1, 2]", name="pull-page-00001.json", sequence=3):
     return store_payload(
         run,
         kind="pull",
@@ -48,11 +48,11 @@ def expire(run, **when):
 
 
 @pytest.mark.parametrize("size", [0, 6, 3 * 1024 * 1024, 20 * 1024 * 1024])
-def test_what_is_kept_is_read_back_byte_for_byte(run, store, size):
+def test_stored_payload_is_read_back_unchanged(run, store, size):
     data = bytes(range(256)) * (size // 256 + 1)
     data = data[:size]
 
-    payload = keep(run, data)
+    payload = store_bytes(run, data)
 
     payload.refresh_from_db()
     assert payload.service_id == run.service_id
@@ -68,8 +68,8 @@ def test_what_is_kept_is_read_back_byte_for_byte(run, store, size):
 
 
 @pytest.mark.parametrize("name", ["../../x", "/etc/passwd", "%2e%2e%2f", 'a"b\r\nc', "名" * 255])
-def test_a_name_from_outside_is_never_part_of_the_path(run, store, name):
-    payload = keep(run, name=name)
+def test_payload_name_is_never_part_of_the_object_key(run, store, name):
+    payload = store_bytes(run, name=name)
 
     assert payload.name == name
     assert payload.key.startswith("payloads/")
@@ -78,7 +78,7 @@ def test_a_name_from_outside_is_never_part_of_the_path(run, store, name):
 
 
 def test_expiry_counts_from_the_end_of_the_run(run, store):
-    payload = keep(run)
+    payload = store_bytes(run)
     token = run.claim("worker")
     run.finish(token, Run.Status.SUCCEEDED)
     set_expiry(run, timedelta(hours=24))
@@ -88,8 +88,8 @@ def test_expiry_counts_from_the_end_of_the_run(run, store):
     assert abs(payload.expires_at - run.finished_at - timedelta(hours=24)) < timedelta(seconds=2)
 
 
-def test_a_payload_cannot_be_read_a_second_after_its_time_though_it_is_still_there(run, store):
-    payload = keep(run)
+def test_expired_payload_cannot_be_read_before_its_deletion(run, store):
+    payload = store_bytes(run)
     expire(run, seconds=-1)
 
     with pytest.raises(PayloadGone):
@@ -98,10 +98,10 @@ def test_a_payload_cannot_be_read_a_second_after_its_time_though_it_is_still_the
     assert store.exists(payload.key)
 
 
-def test_the_clean_up_deletes_what_is_expired_and_nothing_else(run, store):
-    expired = [keep(run) for _ in range(3)]
+def test_cleanup_deletes_only_expired_payloads(run, store):
+    expired = [store_bytes(run) for _ in range(3)]
     expire(run, seconds=-1)
-    fresh = keep(run)
+    fresh = store_bytes(run)
 
     deletion = delete_expired_payloads()
 
@@ -112,25 +112,25 @@ def test_the_clean_up_deletes_what_is_expired_and_nothing_else(run, store):
     assert delete_expired_payloads().deleted == 0
 
 
-def test_the_clean_up_goes_on_batch_by_batch(run, store, monkeypatch):
+def test_cleanup_deletes_in_batches(run, store, monkeypatch):
     monkeypatch.setattr(expiry, "MAX_KEYS", 2)
     for _ in range(5):
-        keep(run)
+        store_bytes(run)
     expire(run, seconds=-1)
 
     assert delete_expired_payloads().deleted == 5
 
 
-def test_an_object_that_is_gone_already_counts_as_deleted(run, store):
-    payload = keep(run)
+def test_missing_object_counts_as_deleted(run, store):
+    payload = store_bytes(run)
     expire(run, seconds=-1)
     store.delete(payload.key)
 
     assert delete_expired_payloads().deleted == 1
 
 
-def test_what_could_not_be_deleted_is_unreadable_noted_and_tried_again(run, store, monkeypatch):
-    payload, other = keep(run), keep(run)
+def test_failed_deletion_is_recorded_and_retried(run, store, monkeypatch):
+    payload, other = store_bytes(run), store_bytes(run)
     expire(run, seconds=-1)
     delete_objects = expiry.delete_objects
     monkeypatch.setattr(
@@ -148,7 +148,7 @@ def test_what_could_not_be_deleted_is_unreadable_noted_and_tried_again(run, stor
     assert (payload.status, payload.delete_attempts, payload.delete_error) == ("deleting", 1, "InternalError")
     with pytest.raises(PayloadGone):
         open_payload(payload)
-    assert delete_expired_payloads().failed == 0, "not before its time"
+    assert delete_expired_payloads().failed == 0, "the next attempt is not due"
     Payload.objects.filter(pk=payload.pk).update(next_delete_at=Now() - timedelta(seconds=1))
     monkeypatch.undo()
     assert delete_expired_payloads().deleted == 1
@@ -157,24 +157,24 @@ def test_what_could_not_be_deleted_is_unreadable_noted_and_tried_again(run, stor
     assert not store.exists(other.key)
 
 
-def test_a_store_that_is_away_is_said_in_words_without_its_address(run, s3_payloads, settings):
+def test_unreachable_store_is_reported_without_its_address(run, s3_payloads, settings):
     options = settings.STORAGES["payloads"]["OPTIONS"] | {"endpoint_url": "http://127.0.0.1:9"}
     settings.STORAGES = settings.STORAGES | {
         "payloads": {"BACKEND": "storages.backends.s3.S3Storage", "OPTIONS": options}
     }
 
     with pytest.raises(PayloadNotStored, match="the payload store failed") as caught:
-        keep(run)
+        store_bytes(run)
 
     assert "127.0.0.1" not in str(caught.value)
     [payload] = Payload.objects.with_state()
-    # Nobody knows what the store has of it, so the clean-up is to look.
+    # The store may hold the object, so the cleanup has to delete it.
     assert (payload.status, payload.state) == ("deleting", "lost")
     assert list(Payload.objects.expired()) == [payload]
 
 
-def test_a_full_disk_is_said_in_words(run, settings, tmp_path):
-    (tmp_path / "file").write_text("in the way")
+def test_failing_folder_is_reported(run, settings, tmp_path):
+    (tmp_path / "file").write_text("not a folder")
     settings.STORAGES = settings.STORAGES | {
         "payloads": {
             "BACKEND": "django.core.files.storage.FileSystemStorage",
@@ -183,11 +183,11 @@ def test_a_full_disk_is_said_in_words(run, settings, tmp_path):
     }
 
     with pytest.raises(PayloadNotStored, match="the payload store failed"):
-        keep(run)
+        store_bytes(run)
 
 
-def test_payload_whose_object_is_missing_becomes_lost_when_it_is_read(store):
-    payload = keep(make_run(store_pull=True))
+def test_reading_payload_without_object_marks_it_lost(store):
+    payload = store_bytes(make_run(store_pull=True))
     store.delete(payload.key)
 
     with pytest.raises(PayloadGone, match="missing from the payload store"):

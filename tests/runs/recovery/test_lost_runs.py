@@ -1,4 +1,4 @@
-"""What dead and stopped workers leave behind: nothing is lost, doubled, or told wrongly."""
+"""Runs of dead and suspended workers: no line is lost or duplicated, and the outcome is correct."""
 
 import logging
 import os
@@ -41,12 +41,12 @@ def run():
     return run
 
 
-def lease_runs_out(run):
+def expire_lease(run):
     Run.objects.filter(pk=run.pk).update(lease_until=Now() - timedelta(seconds=1))
 
 
 def spooled(run, *messages, first=1, level=Level.INFO, torn=b""):
-    """Lines that a worker of this host wrote before it died."""
+    """Writes lines to the spool as a worker of this host did before it died."""
     spool = Spool(run.pk)
     spool.open()
     for sequence, message in enumerate(messages, first):
@@ -66,18 +66,18 @@ def lines(run):
 
 
 def close_elsewhere():
-    """In a thread, because this one expires in the run."""
+    """Closes lost runs in another thread, because this thread is bound to the run's log."""
     try:
         close_lost_runs(worker="here:2")
     finally:
         connection.close()
 
 
-def test_a_torn_line_is_left_out_and_what_was_shipped_before_is_not_doubled(run):
+def test_incomplete_line_is_dropped_and_stored_lines_are_not_duplicated(run):
     with RunLog(run, run.lease_token):
         logger.warning("shipped")
     spooled(run, "only spooled", first=2, level=Level.ERROR, torn=b"1\t3\t2026-11")
-    lease_runs_out(run)
+    expire_lease(run)
 
     assert close_lost_runs(worker="here:2") == 1
 
@@ -89,10 +89,10 @@ def test_a_torn_line_is_left_out_and_what_was_shipped_before_is_not_doubled(run)
     assert spooled_runs() == []
 
 
-def test_a_worker_that_starts_takes_up_what_another_left(run, monkeypatch):
+def test_starting_worker_closes_lost_runs_of_its_host(run, monkeypatch):
     monkeypatch.setattr(tasks, "worker_name", lambda: "here:2")
     spooled(run, "only spooled")
-    lease_runs_out(run)
+    expire_lease(run)
 
     worker_ready.send(sender=None)
 
@@ -100,20 +100,20 @@ def test_a_worker_that_starts_takes_up_what_another_left(run, monkeypatch):
     assert run.status == "lost"
 
 
-def test_a_worker_starts_also_where_the_database_is_away(monkeypatch, caplog):
-    def away(**_arguments):
+def test_worker_starts_without_database(monkeypatch, caplog):
+    def fail(**_arguments):
         raise OperationalError("connection refused")
 
-    monkeypatch.setattr(tasks.lost_runs, "close_lost_runs", away)
+    monkeypatch.setattr(tasks.lost_runs, "close_lost_runs", fail)
 
     tasks.close_runs_of_dead_workers()
 
     assert "Lost runs wait" in caplog.text
 
 
-def test_the_checksum_covers_the_closing_lines_too(run):
+def test_checksum_includes_lines_added_on_closing(run):
     data = spooled(run, "one").path.read_bytes()
-    lease_runs_out(run)
+    expire_lease(run)
 
     close_lost_runs(worker="here:2")
 
@@ -125,11 +125,11 @@ def test_the_checksum_covers_the_closing_lines_too(run):
     assert run.log_checksum == zlib.crc32(data)
 
 
-def test_a_run_closed_elsewhere_admits_that_lines_may_be_missing_and_gets_them_later(run):
+def test_run_closed_by_another_host_is_incomplete_until_its_lines_arrive(run):
     with RunLog(run, run.lease_token):
         logger.info("shipped")
-    kept = Spool(run.pk).path.rename(Spool(run.pk).path.with_suffix(".away"))
-    lease_runs_out(run)
+    spool = Spool(run.pk).path.rename(Spool(run.pk).path.with_suffix(".away"))
+    expire_lease(run)
 
     close_lost_runs(worker="there:1")
 
@@ -137,7 +137,7 @@ def test_a_run_closed_elsewhere_admits_that_lines_may_be_missing_and_gets_them_l
     assert (run.is_complete, run.lost_line_count) == (False, 0)
     assert run.lost_reason == "its last lines may be on here; they are added when a worker starts there"
 
-    kept.rename(Spool(run.pk).path)
+    spool.rename(Spool(run.pk).path)
     spooled(run, "late one", "late two", first=2, level=Level.ERROR)
     ship_leftover_spools()
     ship_leftover_spools()
@@ -151,13 +151,13 @@ def test_a_run_closed_elsewhere_admits_that_lines_may_be_missing_and_gets_them_l
     assert (run.status, spooled_runs()) == ("lost", [])
 
 
-def test_a_spool_that_turns_up_with_nothing_new_completes_the_log(run):
+def test_late_spool_without_new_lines_completes_the_log(run):
     with RunLog(run, run.lease_token):
         logger.info("shipped")
-    kept = Spool(run.pk).path.rename(Spool(run.pk).path.with_suffix(".away"))
-    lease_runs_out(run)
+    spool = Spool(run.pk).path.rename(Spool(run.pk).path.with_suffix(".away"))
+    expire_lease(run)
     close_lost_runs(worker="there:1")
-    kept.rename(Spool(run.pk).path)
+    spool.rename(Spool(run.pk).path)
 
     ship_leftover_spools()
 
@@ -165,11 +165,11 @@ def test_a_spool_that_turns_up_with_nothing_new_completes_the_log(run):
     assert (run.is_complete, run.lost_reason, spooled_runs()) == (True, "", [])
 
 
-def test_a_spool_that_is_gone_is_said(run):
+def test_missing_spool_is_reported(run):
     with RunLog(run, run.lease_token):
         logger.info("shipped")
     Spool(run.pk).remove()
-    lease_runs_out(run)
+    expire_lease(run)
 
     close_lost_runs(worker="here:2")
 
@@ -181,16 +181,16 @@ def test_a_spool_that_is_gone_is_said(run):
     )
 
 
-def test_a_worker_that_was_only_stopped_loses_no_line(run):
+def test_resumed_worker_loses_no_line(run):
     with RunLog(run, run.lease_token) as log:
         logger.info("before the stop")
-        lease_runs_out(run)
+        expire_lease(run)
         closer = threading.Thread(target=close_elsewhere)
         closer.start()
         closer.join()
         run.refresh_from_db()
         assert run.status == "lost"
-        assert spooled_runs() == [run.pk], "its writer still has it open"
+        assert spooled_runs() == [run.pk], "its writer still has the spool open"
 
         logger.info("after it woke up")
         with pytest.raises(LeaseLost):
@@ -207,18 +207,18 @@ def test_a_worker_that_was_only_stopped_loses_no_line(run):
     assert (run.status, run.is_complete, spooled_runs()) == ("succeeded", True, [])
 
 
-def test_a_run_whose_end_could_not_be_written_keeps_its_true_status(run, monkeypatch):
-    def away(*_arguments, **_columns):
+def test_run_keeps_its_status_if_its_end_was_written_late(run, monkeypatch):
+    def fail(*_arguments, **_columns):
         raise OperationalError("the database is away")
 
-    monkeypatch.setattr(finalization, "finish_run", away)
+    monkeypatch.setattr(finalization, "finish_run", fail)
     monkeypatch.setattr(shipper, "STOP_AFTER", 1.5)
     with RunLog(run, run.lease_token) as log:
         log.pulled_count = log.pushed_count = 7
         logger.info("done")
         with pytest.raises(LeaseLost):
             end_run(run, run.lease_token, log, Run.Status.SUCCEEDED)
-    lease_runs_out(run)
+    expire_lease(run)
 
     assert close_lost_runs(worker="here:2") == 1
 
@@ -231,11 +231,11 @@ def test_a_run_whose_end_could_not_be_written_keeps_its_true_status(run, monkeyp
     assert list(Spool(run.pk).path.parent.iterdir()) == []
 
 
-def test_a_run_closed_as_lost_elsewhere_gets_its_true_status_and_no_retry(run):
+def test_recorded_end_corrects_lost_status_and_cancels_retry(run):
     spool = spooled(run, "Run succeeded")
     spool.record_end({"status": "succeeded", "may_retry": True, "counters": {"pulled_count": 3}})
     moved = [path.rename(path.with_name(path.name + ".away")) for path in spool.path.parent.iterdir()]
-    lease_runs_out(run)
+    expire_lease(run)
     close_lost_runs(worker="there:1")
     [retry] = run.retries.all()
     for path in moved:
@@ -248,7 +248,7 @@ def test_a_run_closed_as_lost_elsewhere_gets_its_true_status_and_no_retry(run):
     assert (run.status, run.pulled_count, retry.status) == ("succeeded", 3, "cancelled")
 
 
-def test_a_worker_that_died_between_the_end_and_the_tidying_leaves_nothing(run):
+def test_spool_of_ended_run_is_removed(run):
     with RunLog(run, run.lease_token) as log:
         logger.info("done")
         log.remove_spool = lambda: None
@@ -261,13 +261,13 @@ def test_a_worker_that_died_between_the_end_and_the_tidying_leaves_nothing(run):
     assert list(Spool(run.pk).path.parent.iterdir()) == []
 
 
-@pytest.mark.parametrize("outgrown", [False, True], ids=["short", "with a tail"])
-def test_a_damaged_spool_is_set_aside_and_its_run_is_closed(run, outgrown):
+@pytest.mark.parametrize("has_tail", [False, True], ids=["short", "with a tail"])
+def test_damaged_spool_is_renamed_and_its_run_closed(run, has_tail):
     Spool(run.pk).path.parent.mkdir(parents=True)
     Spool(run.pk).path.write_bytes(b"no line of a spool\n")
-    if outgrown:
+    if has_tail:
         Spool(run.pk).path.with_suffix(".tail-1").write_bytes(b"")
-    lease_runs_out(run)
+    expire_lease(run)
 
     assert close_lost_runs(worker="here:2") == 1
 
@@ -278,10 +278,10 @@ def test_a_damaged_spool_is_set_aside_and_its_run_is_closed(run, outgrown):
     assert spooled_runs() == []
 
 
-def test_a_spool_folder_that_cannot_be_read_keeps_no_run_open(run, settings, tmp_path):
+def test_unreadable_spool_folder_does_not_prevent_closing(run, settings, tmp_path):
     with RunLog(run, run.lease_token):
         logger.info("shipped")
-    lease_runs_out(run)
+    expire_lease(run)
     (tmp_path / "file").write_text("")
     settings.SPOOL_DIR = tmp_path / "file"
 
@@ -292,7 +292,7 @@ def test_a_spool_folder_that_cannot_be_read_keeps_no_run_open(run, settings, tmp
     assert run.lost_reason == "the spool on here cannot be read: Not a directory"
 
 
-def test_the_spool_of_a_run_that_is_no_more_goes_not_without_a_word(caplog):
+def test_spool_of_deleted_run_is_removed_and_logged(caplog):
     run = make_run()
     spooled(run, "one", "two")
     pk, _ = run.pk, run.delete()
@@ -303,10 +303,10 @@ def test_the_spool_of_a_run_that_is_no_more_goes_not_without_a_word(caplog):
     assert spooled_runs() == []
 
 
-def test_a_reported_run_that_fell_silent_wants_no_spool():
+def test_lost_reported_run_needs_no_spool():
     service = make_service(kind="reported", source_connection=None, destination_connection=None)
     run = make_run(service, status="running", worker="reporter cron", line_count=0)
-    lease_runs_out(run)
+    expire_lease(run)
 
     close_lost_runs(worker="here:2")
 
