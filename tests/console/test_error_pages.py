@@ -37,4 +37,4 @@ def test_error_is_told_without_the_database(rf: RequestFactory) -> None:
     assert "Internal error" in response.content.decode()
     assert f"tell an administrator the time: {timezone.now():%Y-%m-%d %H:}" in response.content.decode()
     assert '<a class="tool tool-primary" href="">Try again</a>' in response.content.decode()
-    assert "console.css" in response.content.decode()
+    assert "console/ui/tokens.css" in response.content.decode()

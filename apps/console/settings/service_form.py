@@ -86,7 +86,7 @@ class ServiceForm(forms.ModelForm, OptionsForm):  # type: ignore[type-arg, misc]
         labels = {"source_connection": _("Connection"), "destination_connection": _("Connection")}
 
     class Media:
-        css = {"all": ("console/settings-form.css",)}
+        css = {"all": ("console/settings/form.css",)}
         js = (forms.Script("console/settings-form.js", type="module"),)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
