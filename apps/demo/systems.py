@@ -47,7 +47,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
 
-    def answer(self, status: HTTPStatus, document: dict[str, Any], headers: dict[str, str]) -> None:
+    def respond(self, status: HTTPStatus, document: dict[str, Any], headers: dict[str, str]) -> None:
         body = _one_record_a_line(document).encode()
         self.send_response(status)
         for name, value in {
@@ -84,15 +84,15 @@ class SourceHandler(_Handler):
         }
         if route := routes.get(address.path):
             try:
-                self.answer(*route(dict(parse_qsl(address.query))))
+                self.respond(*route(dict(parse_qsl(address.query))))
             except ValueError:
-                self.answer(
+                self.respond(
                     HTTPStatus.BAD_REQUEST,
                     {"error": "Page, size, offset, limit and after must be numbers."},
                     {},
                 )
         else:
-            self.answer(HTTPStatus.NOT_FOUND, {"error": f"Not found: {address.path}"}, {})
+            self.respond(HTTPStatus.NOT_FOUND, {"error": f"Not found: {address.path}"}, {})
 
 
 class DestinationHandler(_Handler):
@@ -103,18 +103,18 @@ class DestinationHandler(_Handler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         if self.path not in self.PATHS:
-            self.answer(HTTPStatus.NOT_FOUND, {"error": f"Not found: {self.path}"}, {})
+            self.respond(HTTPStatus.NOT_FOUND, {"error": f"Not found: {self.path}"}, {})
             return
         try:
             items = json.loads(body)
         except ValueError:
-            self.answer(HTTPStatus.BAD_REQUEST, {"error": "The body is not JSON."}, {})
+            self.respond(HTTPStatus.BAD_REQUEST, {"error": "The body is not JSON."}, {})
             return
         items = items if isinstance(items, list) else [items]
         if all(isinstance(item, dict) for item in items):
-            self.answer(HTTPStatus.CREATED, {"accepted": len(items)}, {})
+            self.respond(HTTPStatus.CREATED, {"accepted": len(items)}, {})
         else:
-            self.answer(HTTPStatus.UNPROCESSABLE_ENTITY, {"error": "Each item must be an object."}, {})
+            self.respond(HTTPStatus.UNPROCESSABLE_ENTITY, {"error": "Each item must be an object."}, {})
 
 
 def _orders(query: dict[str, str]) -> HttpResponse:

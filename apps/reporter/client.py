@@ -47,7 +47,7 @@ class Report:
 
     @property
     def cancel_requested(self) -> bool:
-        """Whether somebody asked in Synclog to stop the run."""
+        """Whether a person asked in Synclog to stop the run."""
         return self._sender.cancel_requested
 
     def pulled(self, count: int = 1) -> None:
@@ -74,8 +74,8 @@ class Report:
             else:
                 shutil.copyfile(content, target)
                 name = name or Path(content).name
-            facts = {"kind": kind, "name": name or target.name, "content_type": content_type}
-            self._spool.write(target.name, facts | {"sequence": self._sequence})
+            description = {"kind": kind, "name": name or target.name, "content_type": content_type}
+            self._spool.write(target.name, description | {"sequence": self._sequence})
             self._payloads += 1
 
     def write(self, created: float, level: str, message: str) -> None:

@@ -1,4 +1,4 @@
-"""Sends reports from disk to the server in a thread of its own."""
+"""Sends reports from disk to the server in a separate thread."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .spool import Spool
 logger = logging.getLogger("synclog.reporter")
 
 # Seconds: interval of sending; interval of empty batches, which renew the lease; longest pause between retries.
-_LOOK_EVERY, _BEAT_EVERY, _LONGEST_WAIT = 0.5, 60.0, 60.0
+_CHECK_INTERVAL, _HEARTBEAT_INTERVAL, _MAX_WAIT = 0.5, 60.0, 60.0
 
 # Problems of a single file, which do not stop the report.
 _OF_THE_FILE = ("invalid", "payload-name-taken")
@@ -33,7 +33,7 @@ class Sender:
         self._server = server
         self._run_id: int | None = None
         self._offset = self._sent = self._payloads = 0
-        self._spoken_at = 0.0
+        self._last_request_at = 0.0
 
     def send(self) -> bool:
         """Sends what there is; returns whether that was the end. Raises ServerAway, Refused."""
@@ -44,17 +44,17 @@ class Sender:
         except Refused as error:
             if error.problem.get("run_status") == "lost":
                 # The lease was lost. The complete spool is reported as another run.
-                facts = self.spool.read("run") or {}
-                self.spool.write("run", facts | {"key": uuid.uuid4().hex})
+                description = self.spool.read("run") or {}
+                self.spool.write("run", description | {"key": uuid.uuid4().hex})
                 self._run_id = None
                 return False
             raise
 
     def _open(self) -> None:
-        facts = self.spool.read("run") or {}
-        headers = {"Content-Type": "application/json", "Idempotency-Key": facts["key"]}
-        body = json.dumps({"dry_run": facts["dry_run"]}).encode()
-        path = f"services/{urllib.parse.quote(facts['service'], safe='')}/runs/"
+        description = self.spool.read("run") or {}
+        headers = {"Content-Type": "application/json", "Idempotency-Key": description["key"]}
+        body = json.dumps({"dry_run": description["dry_run"]}).encode()
+        path = f"services/{urllib.parse.quote(description['service'], safe='')}/runs/"
         run, _headers = self._server.call("POST", path, body, headers)
         self._run_id, self._offset, self._sent, self._payloads = run["id"], 0, 0, 0
         self._skip(run["line_count"])
@@ -76,7 +76,7 @@ class Sender:
             self._send_payloads()
         self._send_payloads()
         if end is None:
-            if time.monotonic() - self._spoken_at > _BEAT_EVERY:
+            if time.monotonic() - self._last_request_at > _HEARTBEAT_INTERVAL:
                 self._post(b"")
             return False
         headers = {"Content-Type": "application/json"}
@@ -85,9 +85,9 @@ class Sender:
 
     def _post(self, body: bytes) -> None:
         headers = {"Content-Type": "application/x-ndjson"}
-        _answer, told = self._server.call("POST", f"runs/{self._run_id}/log/", body, headers)
-        self.cancel_requested = "Synclog-Cancel-Requested" in told
-        self._spoken_at = time.monotonic()
+        _response, response_headers = self._server.call("POST", f"runs/{self._run_id}/log/", body, headers)
+        self.cancel_requested = "Synclog-Cancel-Requested" in response_headers
+        self._last_request_at = time.monotonic()
 
     def _skip(self, count: int) -> None:
         """Continues after line number `count`."""
@@ -96,21 +96,23 @@ class Sender:
             self._sent += len(lines)
 
     def _send_payloads(self) -> None:
-        while (facts := self.spool.read(f"payload-{self._payloads}")) is not None:
-            path = (
-                f"runs/{self._run_id}/payloads/{facts['kind']}/{urllib.parse.quote(facts['name'], safe='')}"
-            )
+        while (description := self.spool.read(f"payload-{self._payloads}")) is not None:
+            name = urllib.parse.quote(description["name"], safe="")
+            path = f"runs/{self._run_id}/payloads/{description['kind']}/{name}"
             file = self.spool.folder / f"payload-{self._payloads}"
-            headers = {"Content-Type": facts["content_type"], "Content-Length": str(file.stat().st_size)}
-            if facts["sequence"]:
-                headers["X-Log-Sequence"] = str(facts["sequence"])
+            headers = {
+                "Content-Type": description["content_type"],
+                "Content-Length": str(file.stat().st_size),
+            }
+            if description["sequence"]:
+                headers["X-Log-Sequence"] = str(description["sequence"])
             try:
                 with file.open("rb") as stream:
                     self._server.call("PUT", path, stream, headers)
             except Refused as error:
                 if error.status != HTTPStatus.REQUEST_ENTITY_TOO_LARGE and error.kind not in _OF_THE_FILE:
                     raise
-                logger.warning("The file %r is not stored: %s", facts["name"], error)
+                logger.warning("The file %r is not stored: %s", description["name"], error)
             self._payloads += 1
 
 
@@ -147,15 +149,15 @@ class Delivery(threading.Thread):
     def _work(self) -> None:
         wait = 1.0
         while not self._is_over:
-            pause = _LOOK_EVERY
+            pause = _CHECK_INTERVAL
             try:
                 self._deliver()
                 wait = 1.0
                 if self._ending.is_set() and not self._own.spool.folder.exists():
                     return
             except ServerAway as error:
-                pause, wait = max(wait, error.wait), min(wait * 2, _LONGEST_WAIT)
-                pause = min(pause, _LOOK_EVERY) if self._ending.is_set() else pause
+                pause, wait = max(wait, error.wait), min(wait * 2, _MAX_WAIT)
+                pause = min(pause, _CHECK_INTERVAL) if self._ending.is_set() else pause
                 logger.info("Synclog is unreachable; the report waits: %s", error)
             except Refused as error:
                 logger.warning(

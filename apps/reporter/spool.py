@@ -22,10 +22,10 @@ class Spool:
         self._lines = -1
         self._size = 0
 
-    def create(self, facts: dict[str, Any]) -> None:
+    def create(self, description: dict[str, Any]) -> None:
         self.folder.mkdir(parents=True, mode=0o700)
         self.lock()
-        self.write("run", facts)
+        self.write("run", description)
         self._lines = os.open(self.folder / "lines", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
     def lock(self) -> bool:
@@ -85,8 +85,8 @@ def abandoned_spools(folder: Path, url: str) -> Iterator[Spool]:
     """Spools of runs whose process has ended; an incomplete one gets an end."""
     for path in sorted(folder.glob("*/run.json")):
         spool = Spool(path.parent)
-        facts = spool.read("run")
-        if facts is None or facts["url"] != url or not spool.lock():
+        description = spool.read("run")
+        if description is None or description["url"] != url or not spool.lock():
             continue
         if spool.read("end") is None:
             reason = "The reporting process ended before the run did."

@@ -106,7 +106,7 @@ def test_only_hits_are_shown_on_demand(open_log, run: Run) -> None:
 
     expect(page.locator(".line")).to_have_count(2)
     assert numbers(page) == [150, 2500]
-    expect(page.locator("#find-count")).to_have_text("2 hits")
+    expect(page.locator("#find-count")).to_have_text("2 matches")
 
 
 def test_hits_are_counted_up_to_a_thousand(open_log) -> None:

@@ -64,8 +64,8 @@ def web() -> Iterator[Web]:
 @pytest.fixture
 def where(web, tmp_path, monkeypatch) -> dict[str, str | Path]:
     """What `report` is to be told beside the service."""
-    monkeypatch.setattr(sending, "_LOOK_EVERY", 0.02)
-    monkeypatch.setattr(sending, "_LONGEST_WAIT", 0.1)
+    monkeypatch.setattr(sending, "_CHECK_INTERVAL", 0.02)
+    monkeypatch.setattr(sending, "_MAX_WAIT", 0.1)
     make_service(slug="nightly", kind="reported", source_connection=None, destination_connection=None)
     _token, secret = make_token(scopes=["run:report"])
     return {"url": web.url, "token": secret, "spool": tmp_path / "spool"}

@@ -34,7 +34,7 @@ def home_context(user: Any) -> dict[str, Any]:
     problems = [result for result in check_results if not result.is_ok]
     open_runs = Run.objects.open().visible_to(user).exclude(pk__in=[run.pk for run in waiting])
     failed = {run.service_id for run in failing}
-    told = failed | {service.pk for service in (*paused, *services)}
+    listed = failed | {service.pk for service in (*paused, *services)}
     return {
         "verdict": _problems(len(failing), len(services) + len(waiting), len(paused), len(problems)),
         "failing_runs": failing,
@@ -43,8 +43,8 @@ def home_context(user: Any) -> dict[str, Any]:
         "paused_services": [service for service in paused if service.pk not in failed],
         "open_runs": open_runs.select_related("service", "started_by").order_by("-id")[:MAX_ROWS],
         "check_results": sorted(check_results, key=lambda result: result.is_ok),
-        "is_any_told": bool(told),
-        "other_services": _other_services(user, told),
+        "is_any_listed": bool(listed),
+        "other_services": _other_services(user, listed),
     }
 
 
@@ -89,8 +89,8 @@ def paused_services(user: Any) -> QuerySet[Service]:
     return paused.order_by("-paused_at")
 
 
-def _other_services(user: Any, told: set[int]) -> list[dict[str, Any]]:
-    services = list(Service.objects.visible_to(user).exclude(pk__in=told).order_by("name")[:MAX_ROWS])
+def _other_services(user: Any, listed: set[int]) -> list[dict[str, Any]]:
+    services = list(Service.objects.visible_to(user).exclude(pk__in=listed).order_by("name")[:MAX_ROWS])
     recent = recent_runs([service.pk for service in services])
     return [
         {

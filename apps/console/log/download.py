@@ -30,17 +30,17 @@ def download_ndjson(request: HttpRequest, run: Run) -> StreamingHttpResponse:
 def _download(
     request: HttpRequest, run: Run, form: Callable[[Line], str], content_type: str, extension: str
 ) -> StreamingHttpResponse:
-    question = LogQuery.from_query(request.GET)
-    part = "-filtered" if question.is_filtered else ""
+    query = LogQuery.from_query(request.GET)
+    part = "-filtered" if query.is_filtered else ""
     return StreamingHttpResponse(
-        _encoded(run, question.wanted, form),
+        _encoded(run, query.line_filter, form),
         content_type=content_type,
         headers={"Content-Disposition": f'attachment; filename="run-{run.pk}{part}.{extension}"'},
     )
 
 
-def _encoded(run: Run, wanted: LineFilter, form: Callable[[Line], str]) -> Iterator[bytes]:
-    for some in batched(all_lines(run, wanted), _LINES_AT_ONCE):
+def _encoded(run: Run, line_filter: LineFilter, form: Callable[[Line], str]) -> Iterator[bytes]:
+    for some in batched(all_lines(run, line_filter), _LINES_AT_ONCE):
         yield "".join([form(line) for line in some]).encode("utf-8", "backslashreplace")
 
 

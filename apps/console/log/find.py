@@ -15,21 +15,25 @@ def log_find(request: HttpRequest, run: Run) -> JsonResponse:
     `reached` is the last line that was searched; if `is_done` is false and nothing was found, the search continues
     from there. `is_last`: no match follows in this direction.
     """
-    question = LogQuery.from_query(request.GET)
-    search = Search(run, question.wanted)
-    if question.after is not None:
-        found = search.forwards(question.after, 1)
+    query = LogQuery.from_query(request.GET)
+    search = Search(run, query.line_filter)
+    if query.after is not None:
+        found = search.forwards(query.after, 1)
         line = found.lines[0].sequence if found.lines else None
-    elif question.before is not None:
-        found = search.backwards(question.before, 1)
+    elif query.before is not None:
+        found = search.backwards(query.before, 1)
         line = found.lines[0].sequence if found.lines else None
     else:
-        hits = search.count()
-        return _answer({"hits": hits.numbers, "reached": hits.reached, "is_done": hits.is_done})
+        matches = search.count()
+        return _json_response(
+            {"hits": matches.numbers, "reached": matches.reached, "is_done": matches.is_done}
+        )
     # A match is a result, even if more follow.
     is_done = found.is_done or line is not None
-    return _answer({"line": line, "reached": found.reached, "is_done": is_done, "is_last": found.is_done})
+    return _json_response(
+        {"line": line, "reached": found.reached, "is_done": is_done, "is_last": found.is_done}
+    )
 
 
-def _answer(answer: dict[str, object]) -> JsonResponse:
-    return JsonResponse(answer, headers={"Cache-Control": "no-store"})
+def _json_response(response: dict[str, object]) -> JsonResponse:
+    return JsonResponse(response, headers={"Cache-Control": "no-store"})

@@ -27,9 +27,9 @@ _MOST_RETRIES = 5
 
 def log_page(request: HttpRequest, site: AdminSite, run: Run) -> HttpResponse:
     """The latest 500 lines, or those around `?line=`; without JavaScript, pages of lines."""
-    question = LogQuery.from_query(request.GET)
+    query = LogQuery.from_query(request.GET)
     # The run was read before its lines: if it had ended by then, no lines follow.
-    window = read_window(run, question)
+    window = read_window(run, query)
     context = {
         **site.each_context(request),
         "title": str(run),
@@ -40,15 +40,15 @@ def log_page(request: HttpRequest, site: AdminSite, run: Run) -> HttpResponse:
         "chosen": run_option_texts(run),
         "live": live_status(run, timezone.now()),
         "version": status_version(run),
-        "question": question,
+        "query": query,
         "window": window,
-        "lines": SafeString(render_lines(window.lines, _line_context(request, question))),
-        "earlier": question.link(before=window.first) if window.has_earlier else "",
-        "later": question.link(after=window.last) if window.has_later else "",
-        "first_link": question.link(after=0),
-        "latest_link": question.link(),
-        "levels": [(level.slug, level.label, level in question.levels) for level in Level],
-        "steps": [(step.slug, step.label, step in question.steps) for step in Step],
+        "lines": SafeString(render_lines(window.lines, _line_context(request, query))),
+        "earlier": query.link(before=window.first) if window.has_earlier else "",
+        "later": query.link(after=window.last) if window.has_later else "",
+        "first_link": query.link(after=0),
+        "latest_link": query.link(),
+        "levels": [(level.slug, level.label, level in query.levels) for level in Level],
+        "steps": [(step.slug, step.label, step in query.steps) for step in Step],
         "poll_after": POLL_AFTER,
         "zone": timezone.get_current_timezone_name(),
         "words": script_texts(),
@@ -61,18 +61,18 @@ def log_page(request: HttpRequest, site: AdminSite, run: Run) -> HttpResponse:
 def log_feed(request: HttpRequest, run: Run) -> JsonResponse:
     """Lines as fragments after `?after=`, before `?before=` or around `?line=`; with `?lines=0` only the status.
 
-    An idle request costs one query beside session and user: the run, which tells that there are no more lines.
+    An idle request costs one query beside session and user: the run, which shows that there are no more lines.
     `poll_after` is in seconds, 0 if more lines are available, null once the run has ended and its last line is
     included.
     """
-    question = LogQuery.from_query(request.GET)
+    query = LogQuery.from_query(request.GET)
     if request.GET.get("lines") == "0":
         last = last_sequence(run)
         window = LogWindow([], last, last, has_earlier=True, has_later=False)
     else:
-        window = read_window(run, question)
-    answer: dict[str, Any] = {
-        "html": render_lines(window.lines, _line_context(request, question)),
+        window = read_window(run, query)
+    response: dict[str, Any] = {
+        "html": render_lines(window.lines, _line_context(request, query)),
         "count": len(window.lines),
         "first": window.first,
         "cursor": window.last,
@@ -83,11 +83,11 @@ def log_feed(request: HttpRequest, run: Run) -> JsonResponse:
         "poll_after": _poll_after(run, window),
         "version": status_version(run),
     }
-    if request.GET.get("version") != answer["version"]:
-        answer["live"] = live_status(run, timezone.now())
+    if request.GET.get("version") != response["version"]:
+        response["live"] = live_status(run, timezone.now())
         if run.finished_at is not None:
-            answer["payloads_expire_at"] = run.finished_at + settings.PAYLOAD_RETENTION
-    return JsonResponse(answer, headers={"Cache-Control": "no-store"})
+            response["payloads_expire_at"] = run.finished_at + settings.PAYLOAD_RETENTION
+    return JsonResponse(response, headers={"Cache-Control": "no-store"})
 
 
 def _poll_after(run: Run, window: LogWindow) -> float | None:
@@ -96,10 +96,10 @@ def _poll_after(run: Run, window: LogWindow) -> float | None:
     return POLL_AFTER if run.is_open else None
 
 
-def _line_context(request: HttpRequest, question: LogQuery) -> LineContext:
+def _line_context(request: HttpRequest, query: LogQuery) -> LineContext:
     return LineContext(
         now=timezone.now(),
         origin=f"{request.scheme}://{request.get_host()}",
         may_download=request.user.has_perm("runs.download_payload"),
-        target=question.line,
+        target=query.line,
     )

@@ -13,9 +13,9 @@ from apps.runs.models import Level, LogEntry, Run
 # Lines per query, which takes about ten milliseconds.
 SLICE_LINES = 50_000
 # Time limit of a search in seconds.
-MOST_SECONDS = 1.5
+MAX_SECONDS = 1.5
 # Maximum number of matches that are counted.
-MOST_HITS = 1000
+MAX_MATCHES = 1000
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Hits:
+class Matches:
     """Numbers of the first matching lines; more may follow `reached`."""
 
     numbers: list[int]
@@ -51,19 +51,21 @@ class Hits:
 class Search:
     """Search in one log, with one time limit for all its queries."""
 
-    def __init__(self, run: Run, wanted: LineFilter) -> None:
+    def __init__(self, run: Run, line_filter: LineFilter) -> None:
         self.run = run
         self.last = last_sequence(run)
-        self._range = LineRange(wanted.levels, wanted.steps, wanted.text)
-        self._deadline = time.monotonic() + MOST_SECONDS
-        # The counters of a sealed run tell which levels do not occur.
-        self._is_hopeless = run.is_complete and (set(wanted.levels) == {Level.ERROR} and not run.error_count)
+        self._range = LineRange(line_filter.levels, line_filter.steps, line_filter.text)
+        self._deadline = time.monotonic() + MAX_SECONDS
+        # The counters of a sealed run show which levels do not occur.
+        self._cannot_match = run.is_complete and (
+            set(line_filter.levels) == {Level.ERROR} and not run.error_count
+        )
 
     def forwards(self, after: int, limit: int) -> Found:
         """Up to `limit` matching lines above `after`."""
         lines: list[Line] = []
         position = after
-        while position < self.last and not self._is_hopeless:
+        while position < self.last and not self._cannot_match:
             until = min(position + SLICE_LINES, self.last)
             part = replace(self._range, first=position + 1, last=until)
             lines += lines_after(self.run, position, limit + 1 - len(lines), part)
@@ -78,7 +80,7 @@ class Search:
         """The last `limit` matching lines below `before`; `reached` decreases."""
         lines: list[Line] = []
         position = min(before, self.last + 1)
-        while position > 1 and not self._is_hopeless:
+        while position > 1 and not self._cannot_match:
             first = max(position - SLICE_LINES, 1)
             part = replace(self._range, first=first, last=position - 1)
             lines = lines_before(self.run, position, limit + 1 - len(lines), part) + lines
@@ -89,21 +91,21 @@ class Search:
                 return Found(lines, position, is_done=False)
         return Found(lines, 1, is_done=True)
 
-    def count(self, after: int = 0) -> Hits:
+    def count(self, after: int = 0) -> Matches:
         """Numbers of the matching lines above `after`, up to the maximum."""
         numbers: list[int] = []
         position = after
-        while position < self.last and not self._is_hopeless:
+        while position < self.last and not self._cannot_match:
             until = min(position + SLICE_LINES, self.last)
             part = replace(self._range, first=position + 1, last=until)
-            hits = part.apply(LogEntry.objects.filter(run_id=self.run.pk)).order_by("sequence")
-            numbers += hits.values_list("sequence", flat=True)[: MOST_HITS + 1 - len(numbers)]
-            if len(numbers) > MOST_HITS:
-                return Hits(numbers[:MOST_HITS], numbers[MOST_HITS - 1], is_done=False)
+            matches = part.apply(LogEntry.objects.filter(run_id=self.run.pk)).order_by("sequence")
+            numbers += matches.values_list("sequence", flat=True)[: MAX_MATCHES + 1 - len(numbers)]
+            if len(numbers) > MAX_MATCHES:
+                return Matches(numbers[:MAX_MATCHES], numbers[MAX_MATCHES - 1], is_done=False)
             position = until
             if self._is_late() and position < self.last:
-                return Hits(numbers, position, is_done=False)
-        return Hits(numbers, self.last, is_done=True)
+                return Matches(numbers, position, is_done=False)
+        return Matches(numbers, self.last, is_done=True)
 
     def _is_late(self) -> bool:
         return time.monotonic() > self._deadline

@@ -44,7 +44,7 @@ class LogQuery:
         )
 
     @property
-    def wanted(self) -> LineFilter:
+    def line_filter(self) -> LineFilter:
         return LineFilter(levels=self.levels, steps=self.steps, text=self.text)
 
     @property
@@ -80,21 +80,21 @@ class LogWindow:
     has_later: bool
 
 
-def read_window(run: Run, question: LogQuery, size: int = PAGE_LINES) -> LogWindow:
+def read_window(run: Run, query: LogQuery, size: int = PAGE_LINES) -> LogWindow:
     """The lines that the query selects; each side is one index range."""
-    if question.is_filtered:
-        return _search_window(run, question, size)
-    if question.line is not None:
-        before = lines_before(run, question.line, _LINES_BEFORE + 1)
-        after = lines_after(run, question.line - 1, _LINES_FROM + 1)
+    if query.is_filtered:
+        return _search_window(run, query, size)
+    if query.line is not None:
+        before = lines_before(run, query.line, _LINES_BEFORE + 1)
+        after = lines_after(run, query.line - 1, _LINES_FROM + 1)
         lines = before[-_LINES_BEFORE:] + after[:_LINES_FROM]
         return _window(lines, len(before) > _LINES_BEFORE, len(after) > _LINES_FROM)
-    if question.before is not None:
-        lines = lines_before(run, question.before, size + 1)
-        return _window(lines[-size:], len(lines) > size, has_later=True, otherwise=question.before)
-    if question.after is not None:
-        lines = lines_after(run, question.after, size + 1)
-        return _window(lines[:size], question.after > 0, len(lines) > size, otherwise=question.after)
+    if query.before is not None:
+        lines = lines_before(run, query.before, size + 1)
+        return _window(lines[-size:], len(lines) > size, has_later=True, otherwise=query.before)
+    if query.after is not None:
+        lines = lines_after(run, query.after, size + 1)
+        return _window(lines[:size], query.after > 0, len(lines) > size, otherwise=query.after)
     lines = latest_lines(run, size + 1)
     return _window(lines[-size:], len(lines) > size, has_later=False)
 
@@ -104,26 +104,24 @@ def _window(lines: list[Line], has_earlier: bool, has_later: bool, otherwise: in
     return LogWindow(lines, first, last, has_earlier, has_later)
 
 
-def _search_window(run: Run, question: LogQuery, size: int) -> LogWindow:
+def _search_window(run: Run, query: LogQuery, size: int) -> LogWindow:
     """The same with a filter; ends at the time limit of the search."""
-    search = Search(run, question.wanted)
-    if question.line is not None:
-        after = search.forwards(question.line - 1, _LINES_FROM)
-        before = search.backwards(question.line, _LINES_BEFORE)
+    search = Search(run, query.line_filter)
+    if query.line is not None:
+        after = search.forwards(query.line - 1, _LINES_FROM)
+        before = search.backwards(query.line, _LINES_BEFORE)
         lines = before.lines + after.lines
         return LogWindow(lines, before.reached, after.reached, not before.is_done, not after.is_done)
-    if question.after is not None:
-        found = search.forwards(question.after, size)
-        return LogWindow(
-            found.lines, question.after + 1, found.reached, question.after > 0, not found.is_done
-        )
-    found = search.backwards(question.before or search.last + 1, size)
+    if query.after is not None:
+        found = search.forwards(query.after, size)
+        return LogWindow(found.lines, query.after + 1, found.reached, query.after > 0, not found.is_done)
+    found = search.backwards(query.before or search.last + 1, size)
     return LogWindow(
         found.lines,
         found.reached,
-        search.last if question.before is None else question.before - 1,
+        search.last if query.before is None else query.before - 1,
         has_earlier=not found.is_done,
-        has_later=question.before is not None,
+        has_later=query.before is not None,
     )
 
 

@@ -202,7 +202,7 @@ def _replay_help(run: Run) -> str:
 
 
 def _last_by_hand(service: Service) -> dict[str, Any] | None:
-    """The latest run that somebody started here, and its options as text, as a suggestion."""
+    """The latest run that a person started here, and its options as text, as a suggestion."""
     by_hand = service.runs.filter(trigger__in=(Run.Trigger.MANUAL, Run.Trigger.RETRY))
     run = by_hand.select_related("started_by").order_by("-id").first()
     if run is None:

@@ -95,11 +95,11 @@ class RunAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # It takes no parame
         services = Service.objects.visible_to(request.user)
         for word in search_term.split():
             services = services.filter(Q(name__icontains=word) | Q(slug__icontains=word))
-        wanted = Q(service__in=list(services.values_list("pk", flat=True)))
+        condition = Q(service__in=list(services.values_list("pk", flat=True)))
         number = search_term.strip().lstrip("#")
         if number.isdecimal() and len(number) <= 18:
-            wanted |= Q(pk=int(number))
-        return queryset.filter(wanted), False
+            condition |= Q(pk=int(number))
+        return queryset.filter(condition), False
 
     @admin.display(description=gettext_lazy("run"))
     def number(self, run: Run) -> SafeString:
@@ -193,12 +193,12 @@ class RunAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # It takes no parame
         if not request.user.has_perm("runs.cancel_run"):
             raise PermissionDenied
         if not run.request_cancel(request.user):
-            said = _("%(run)s has ended already.")
+            message = _("%(run)s has ended already.")
         elif run.status == Run.Status.QUEUED:
-            said = _("%(run)s is cancelled.")
+            message = _("%(run)s is cancelled.")
         else:
-            said = _("%(run)s is stopping.")
-        messages.info(request, said % {"run": run})
+            message = _("%(run)s is stopping.")
+        messages.info(request, message % {"run": run})
         return HttpResponseRedirect(reverse("admin:runs_run_log", args=[run.pk]))
 
     def hold_view(self, request: HttpRequest, run_id: int) -> HttpResponse:

@@ -195,10 +195,10 @@ class ServiceAdmin(ServiceSettings):
         if not self.has_change_permission(request, service):
             raise PermissionDenied
         service.set_active(state == "on", timezone.now())
-        said = (
+        message = (
             _("The schedule of %(name)s is on.") if state == "on" else _("The schedule of %(name)s is off.")
         )
-        messages.success(request, said % {"name": service.name})
+        messages.success(request, message % {"name": service.name})
         return HttpResponseRedirect(_page_before(request))
 
     def has_delete_permission(self, request: HttpRequest, obj: Service | None = None) -> bool:

@@ -18,7 +18,7 @@ from apps.services.schedule import next_slot, validate_cron, validate_timezone
 def schedule_text_with_next(expression: str, zone: str, now: datetime) -> str:
     """The schedule in words, and its next slot. Raises ValidationError if the schedule is invalid."""
     if not expression.strip():
-        return _("No schedule: the service runs only when somebody starts it.")
+        return _("No schedule: the service runs only when a person starts it.")
     validate_cron(expression)
     validate_timezone(zone)
     text = schedule_text(expression)

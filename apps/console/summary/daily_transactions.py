@@ -64,11 +64,11 @@ class Transactions:
     is_whole: bool
 
 
-def daily_transactions(service: Service, wanted: DayRange) -> Transactions:
+def daily_transactions(service: Service, day_range: DayRange) -> Transactions:
     """Transactions of each day in the active time zone; one query over `run_service_started`, limited by
     MAX_AGGREGATED.
     """
-    since, until = _midnight(wanted.first), _midnight(wanted.last + timedelta(days=1))
+    since, until = _midnight(day_range.first), _midnight(day_range.last + timedelta(days=1))
     of_range = Run.objects.filter(service=service, started_at__gte=since, started_at__lt=until)
     # With more runs, aggregation begins at the start of the MAX_AGGREGATED newest.
     beyond = of_range.order_by("-started_at").values("started_at")[MAX_AGGREGATED : MAX_AGGREGATED + 1]
@@ -84,7 +84,10 @@ def daily_transactions(service: Service, wanted: DayRange) -> Transactions:
         )
     )
     found = {row["day"]: _day(row) for row in rows}
-    dates = (wanted.first + timedelta(days=number) for number in range((wanted.last - wanted.first).days + 1))
+    dates = (
+        day_range.first + timedelta(days=number)
+        for number in range((day_range.last - day_range.first).days + 1)
+    )
     days = [found.get(day, Day(day)) for day in dates]
     return Transactions(days, sum(day.run_count for day in days) <= MAX_AGGREGATED)
 

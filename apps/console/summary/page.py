@@ -33,9 +33,9 @@ POLL_AFTER = 5
 def summary_page(request: HttpRequest, site: AdminSite, service: Service) -> HttpResponse:
     """The chart, and the runs that started in the last 24 hours or in another period."""
     now = timezone.now()
-    question = RunQuery.from_query(request.GET.dict())
-    page = list_runs(service, question, now)
-    links = SummaryLinks(question, DayRange.from_query(request.GET, now))
+    query = RunQuery.from_query(request.GET.dict())
+    page = list_runs(service, query, now)
+    links = SummaryLinks(query, DayRange.from_query(request.GET, now))
     context = {
         **site.each_context(request),
         "title": service.name,
@@ -44,10 +44,10 @@ def summary_page(request: HttpRequest, site: AdminSite, service: Service) -> Htt
         "flow": flow_html(service),
         "next_run": next_run_html(service, now),
         **_chart(service, links.range),
-        "question": question,
+        "query": query,
         "page": page,
         "most_counted": MAX_COUNT,
-        "heading": _heading(question, page),
+        "heading": _heading(query, page),
         "rows": [_row(request, run, now) for run in page.runs],
         "links": links,
         "filters": links.filters(),
@@ -99,8 +99,8 @@ def run_menu(request: HttpRequest, run: Run, *, is_reported: bool = False) -> li
 class SummaryLinks:
     """URLs of the same page with one parameter changed; defaults are left out."""
 
-    def __init__(self, question: RunQuery, days: DayRange) -> None:
-        self.question = question
+    def __init__(self, query: RunQuery, days: DayRange) -> None:
+        self.query = query
         self.range = days
 
     def to(self, **change: str) -> str:
@@ -111,15 +111,15 @@ class SummaryLinks:
 
     def parameters(self) -> dict[str, str]:
         """Parameters of the current URL without search and page."""
-        period, days = self.question.period, self.range
+        period, days = self.query.period, self.range
         is_custom = period.key == "custom"
         return {
             "period": period.key,
             "from": _field_text(period.since) if is_custom else "",
             "to": _field_text(period.until) if is_custom else "",
-            "status": self.question.status,
-            "trigger": self.question.trigger,
-            "warned": "1" if self.question.warned else "",
+            "status": self.query.status,
+            "trigger": self.query.trigger,
+            "warned": "1" if self.query.warned else "",
             "days": "custom" if days.length is None else str(days.length) if days.length != 30 else "",
             "first": days.first.isoformat() if days.length is None else "",
             "last": days.last.isoformat() if days.length is None else "",
@@ -147,7 +147,7 @@ class SummaryLinks:
         ]
 
     def periods(self) -> list[tuple[Any, str, bool]]:
-        shown, sought = self.question.period, self.question.search
+        shown, sought = self.query.period, self.query.search
         return [
             (
                 period.label,
@@ -160,17 +160,17 @@ class SummaryLinks:
     def filters(self) -> list[tuple[str, str, list[tuple[Any, str, bool]]]]:
         """Caption, name and choices of each filter except the period."""
         warned = [("", _("All")), ("1", _("With warnings"))]
-        question = self.question
+        query = self.query
         return [
-            self._filter(_("Status"), "status", question.status, [("", _("All")), *Run.Status.choices]),
-            self._filter(_("Trigger"), "trigger", question.trigger, [("", _("All")), *Run.Trigger.choices]),
-            self._filter(_("Warnings"), "warned", "1" if question.warned else "", warned),
+            self._filter(_("Status"), "status", query.status, [("", _("All")), *Run.Status.choices]),
+            self._filter(_("Trigger"), "trigger", query.trigger, [("", _("All")), *Run.Trigger.choices]),
+            self._filter(_("Warnings"), "warned", "1" if query.warned else "", warned),
         ]
 
     def _filter(
         self, caption: str, name: str, chosen: str, choices: list[tuple[str, Any]]
     ) -> tuple[str, str, list[tuple[Any, str, bool]]]:
-        is_searching = bool(self.question.search)
+        is_searching = bool(self.query.search)
         return (
             caption,
             name,
@@ -179,15 +179,15 @@ class SummaryLinks:
 
     @property
     def since_text(self) -> str:
-        return _field_text(self.question.period.since)
+        return _field_text(self.query.period.since)
 
     @property
     def until_text(self) -> str:
-        return _field_text(self.question.period.until)
+        return _field_text(self.query.period.until)
 
 
-def _chart(service: Service, wanted: DayRange) -> dict[str, Any]:
-    found = daily_transactions(service, wanted)
+def _chart(service: Service, day_range: DayRange) -> dict[str, Any]:
+    found = daily_transactions(service, day_range)
     days = found.days
     return {
         "days": days[::-1],
@@ -208,10 +208,10 @@ def _row(request: HttpRequest, run: Run, now: datetime) -> dict[str, Any]:
     return {"run": run, "duration": duration_so_far(run, now), "menu": menu}
 
 
-def _heading(question: RunQuery, page: RunPage) -> str:
+def _heading(query: RunQuery, page: RunPage) -> str:
     count = f"{whole_text(MAX_COUNT)}+" if page.is_capped else whole_text(page.count)
-    words = {"count": count, "when": question.period.words, "search": question.search}
-    if question.search:
+    words = {"count": count, "when": query.period.words, "search": query.search}
+    if query.search:
         return (
             ngettext(
                 "%(count)s run with the number %(search)s",

@@ -97,18 +97,18 @@ class RunPage:
         return self.count > MAX_COUNT
 
 
-def list_runs(service: Service, question: RunQuery, now: datetime) -> RunPage:
+def list_runs(service: Service, query: RunQuery, now: datetime) -> RunPage:
     """One page of runs; runs that never started are sorted by the time they were queued.
 
     Uses index ranges of `run_service_started`. A run number is found in any period.
     """
     runs = Run.objects.filter(service=service).select_related("started_by")
-    if question.search:
-        found = list(runs.filter(pk=question.run_number)) if question.run_number is not None else []
+    if query.search:
+        found = list(runs.filter(pk=query.run_number)) if query.run_number is not None else []
         return RunPage(found, Totals(len(found)), None)
-    runs = question.narrow(runs)
-    cutoff, until = question.period.cutoff(now), question.period.until
-    ending = runs.filter(pk=question.before).first() if question.before is not None else None
+    runs = query.narrow(runs)
+    cutoff, until = query.period.cutoff(now), query.period.until
+    ending = runs.filter(pk=query.before).first() if query.before is not None else None
 
     started = _started(runs, cutoff, until, ending)[: PAGE_SIZE + 1]
     page = list(started)
@@ -129,12 +129,12 @@ def _period(query: Mapping[str, str]) -> Period:
 def _totals(runs: QuerySet[Run], cutoff: datetime | None, until: datetime | None) -> Totals:
     """Two sums, because an OR over both would read every run of the service; both are limited."""
     ranges = (_started(runs, cutoff, until, None), _never_started(runs, cutoff, until, None))
-    return sum((_sum(wanted) for wanted in ranges), Totals())
+    return sum((_sum(part) for part in ranges), Totals())
 
 
-def _sum(wanted: QuerySet[Run]) -> Totals:
+def _sum(runs: QuerySet[Run]) -> Totals:
     # From the index alone.
-    counted = wanted.select_related(None).order_by("-started_at")[: MAX_COUNT + 1]
+    counted = runs.select_related(None).order_by("-started_at")[: MAX_COUNT + 1]
     sums = counted.aggregate(
         count=Count("*"),
         failed=Count("status", filter=Q(status__in=(Run.Status.FAILED, Run.Status.LOST))),

@@ -70,14 +70,14 @@ def stored_counts(run: Run) -> dict[str, Any]:
     by_level = dict(lines.values_list("level").annotate(count=Count("sequence")))
     stored = sum(by_level.values())
     # Lines that the disk did not take have no number; the worker has counted them.
-    [(told, reason)] = Run.objects.filter(pk=run.pk).values_list("lost_line_count", "lost_reason")
-    lost = max(newest_sequence(run) - stored, told)
+    [(counted, reason)] = Run.objects.filter(pk=run.pk).values_list("lost_line_count", "lost_reason")
+    lost = max(newest_sequence(run) - stored, counted)
     counts: dict[str, Any] = {
         "line_count": stored,
         "warning_count": by_level.get(Level.WARNING, 0),
         "error_count": by_level.get(Level.ERROR, 0),
         "lost_line_count": lost,
-        "lost_reason": (reason if told else "they are not in the database") if lost else "",
+        "lost_reason": (reason if counted else "they are not in the database") if lost else "",
         "is_complete": not lost,
     }
     first = lines.filter(level=Level.ERROR).order_by("sequence").first() if counts["error_count"] else None

@@ -118,13 +118,13 @@ def _run_pipeline(run: Run, log: RunLog) -> _Ending:
         logger.warning("%s", error)
         return _Ending(Run.Status.CANCELLED, is_urgent=True)
     except WorkerShutdown as error:
-        logger.error("%s", error)  # noqa: TRY400 - an expected failure, told in full by its message
+        logger.error("%s", error)  # noqa: TRY400 - an expected failure; its message says everything
         return _Ending(Run.Status.LOST, is_urgent=True)
     except TooManyRefused as error:
         logger.error("%s", error)  # noqa: TRY400 - the same, and the same records would be refused again
         return _Ending(Run.Status.FAILED, may_retry=False)
     except (ConnectorError, ScriptError, SecretUnavailable, RunStopped) as error:
-        logger.error("%s", error)  # noqa: TRY400 - an expected failure, told in full by its message
+        logger.error("%s", error)  # noqa: TRY400 - an expected failure; its message says everything
         return _Ending(Run.Status.FAILED)
     # Any error must end the run and be logged.
     except Exception:

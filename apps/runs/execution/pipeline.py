@@ -125,18 +125,20 @@ class Pipeline:
         self._log.pulled_count += len(records)
         problems = self._keep(Payload.Kind.PULL, f"page-{page.number:05d}", _bodies(body=page.body))
         _log(f"Pulled page {page.number}: {_records(len(records))} from {page.origin}", problems=problems)
-        wanted = self._run.options.get("record_id")
-        if wanted is None:
+        record_id = self._run.options.get("record_id")
+        if record_id is None:
             return records
         id_field = self._run.service.source_options.get("id_field", "id")
         found = [
-            record for record in records if isinstance(record, dict) and str(record.get(id_field)) == wanted
+            record
+            for record in records
+            if isinstance(record, dict) and str(record.get(id_field)) == record_id
         ]
         logger.info(
             "Of page %d only the record with %s = %s continues: %s",
             page.number,
             id_field,
-            wanted,
+            record_id,
             _records(len(found)),
         )
         return found

@@ -15,7 +15,7 @@ from django.db import connections
 logger = logging.getLogger(__name__)
 
 # Seconds between checks, and time for the work to notice the stop itself.
-LOOK_EVERY = 0.25
+CHECK_INTERVAL = 0.25
 PATIENCE = 1.5
 THREAD = "supervised"
 
@@ -23,7 +23,7 @@ THREAD = "supervised"
 def supervise[Result](
     work: Callable[[], Result],
     check: Callable[[], None],
-    leave: Callable[[], None],
+    abandon: Callable[[], None],
     *,
     patience: float = PATIENCE,
 ) -> Result:
@@ -37,13 +37,13 @@ def supervise[Result](
     thread = Thread(target=copy_context().run, args=(_carry_out, work, outcome), name=THREAD, daemon=True)
     thread.start()
     while thread.is_alive():
-        thread.join(LOOK_EVERY)
+        thread.join(CHECK_INTERVAL)
         try:
             check()
         except Exception:
             thread.join(patience)
             if thread.is_alive():
-                leave()
+                abandon()
                 logger.debug("The current operation did not stop and is abandoned:\n%s", _position_of(thread))
                 raise
     return outcome.result()
@@ -52,7 +52,7 @@ def supervise[Result](
 def _carry_out[Result](work: Callable[[], Result], outcome: Future[Result]) -> None:
     try:
         outcome.set_result(work())
-    except BaseException as error:  # noqa: BLE001 - it is raised where the result is wanted
+    except BaseException as error:  # noqa: BLE001 - it is raised again in the waiting thread
         outcome.set_exception(error)
     finally:
         connections.close_all()

@@ -51,7 +51,7 @@ class LineFilter:
 EVERYTHING = LineFilter()
 
 
-def lines_after(run: Run, after: int, limit: int, wanted: LineFilter = EVERYTHING) -> list[Line]:
+def lines_after(run: Run, after: int, limit: int, line_filter: LineFilter = EVERYTHING) -> list[Line]:
     """Up to `limit` lines with a sequence above `after`, in order, limited to lines that existed when the run was
     read.
 
@@ -60,23 +60,25 @@ def lines_after(run: Run, after: int, limit: int, wanted: LineFilter = EVERYTHIN
     most = _most(run)
     if after >= most:
         return []
-    return [line for line in _lines_after(run, after, limit, wanted) if line.sequence <= most]
+    return [line for line in _lines_after(run, after, limit, line_filter) if line.sequence <= most]
 
 
-def lines_before(run: Run, before: int, limit: int, wanted: LineFilter = EVERYTHING) -> list[Line]:
+def lines_before(run: Run, before: int, limit: int, line_filter: LineFilter = EVERYTHING) -> list[Line]:
     """The last `limit` lines with a sequence below `before`, in order."""
-    return _read(run, wanted.apply(_log(run).filter(sequence__lt=before)).order_by("-sequence")[:limit])[::-1]
+    return _read(run, line_filter.apply(_log(run).filter(sequence__lt=before)).order_by("-sequence")[:limit])[
+        ::-1
+    ]
 
 
-def latest_lines(run: Run, limit: int, wanted: LineFilter = EVERYTHING) -> list[Line]:
+def latest_lines(run: Run, limit: int, line_filter: LineFilter = EVERYTHING) -> list[Line]:
     """The last `limit` lines, in order."""
-    return _read(run, wanted.apply(_log(run)).order_by("-sequence")[:limit])[::-1]
+    return _read(run, line_filter.apply(_log(run)).order_by("-sequence")[:limit])[::-1]
 
 
-def all_lines(run: Run, wanted: LineFilter = EVERYTHING) -> Iterator[Line]:
+def all_lines(run: Run, line_filter: LineFilter = EVERYTHING) -> Iterator[Line]:
     """All lines so far, read in batches, so that memory stays constant."""
     after = 0
-    while lines := _lines_after(run, after, MAX_LINES, wanted):
+    while lines := _lines_after(run, after, MAX_LINES, line_filter):
         yield from lines
         after = lines[-1].sequence
 
@@ -98,8 +100,8 @@ def _log(run: Run) -> QuerySet[LogEntry]:
     return LogEntry.objects.filter(run_id=run.pk)
 
 
-def _lines_after(run: Run, after: int, limit: int, wanted: LineFilter) -> list[Line]:
-    return _read(run, wanted.apply(_log(run).filter(sequence__gt=after)).order_by("sequence")[:limit])
+def _lines_after(run: Run, after: int, limit: int, line_filter: LineFilter) -> list[Line]:
+    return _read(run, line_filter.apply(_log(run).filter(sequence__gt=after)).order_by("sequence")[:limit])
 
 
 def _read(run: Run, lines: QuerySet[LogEntry]) -> list[Line]:

@@ -66,7 +66,7 @@ class RunLog:
             self._spool.open()
             sequence = max(self._spool.last_sequence(), _newest_sequence(run))
         except BaseException:
-            # While this process lives, nobody else could continue it.
+            # While this process lives, no other process can continue it.
             self._spool.close()
             raise
         self._shipper = Shipper(run, token, self._spool, self.counters)
@@ -121,7 +121,7 @@ class RunLog:
 
     @property
     def cancel_requested(self) -> bool:
-        """Whether somebody asked to stop the run, as of the last heartbeat."""
+        """Whether a person asked to stop the run, as of the last heartbeat."""
         return self._shipper.cancel_requested
 
     def check_lease(self) -> None:

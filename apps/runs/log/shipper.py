@@ -30,7 +30,7 @@ STOP_AFTER = 45.0
 # Batches a second of all shippers in a process: with many runs each waits longer and ships more at once.
 MOST_BATCHES = 100
 # Threads of a process that write at the same time. A hundred would wait for the interpreter after each response of
-# the database, with open transactions. After the timeout nobody waits, because those in front may hang.
+# the database, with open transactions. After the timeout no thread waits, because those in front may hang.
 MOST_AT_ONCE = 4
 MAX_WAIT = 1.0
 
@@ -39,7 +39,7 @@ _turns = threading.BoundedSemaphore(MOST_AT_ONCE)
 
 
 class LeaseLost(Exception):
-    """The run belongs to somebody else, or its lease could not be renewed: nothing more may be written."""
+    """The run belongs to another worker, or its lease could not be renewed: nothing more may be written."""
 
 
 @contextmanager
@@ -177,7 +177,7 @@ class Shipper:
             raise LeaseLost
 
     def _find_position(self) -> None:
-        """Skips the lines in the database: the highest sequence there tells what was shipped."""
+        """Skips the lines in the database: the highest sequence there shows what was shipped."""
         newest = LogEntry.objects.filter(run_id=self._run.pk).aggregate(newest=Max("sequence"))["newest"] or 0
         while self._shipped_sequence < newest and (chunk := self._spool.read(self._offset)):
             for line in chunk.splitlines(keepends=True):

@@ -22,7 +22,7 @@ class Tail:
     """Two files beside the spool that are written in turn: when one is full, the older one is overwritten.
 
     `head` is the number of the last line of the head. Numbering continues from there, so that the first line of the
-    tail tells how many lines were left out, even after a crash.
+    tail shows how many lines were left out, even after a crash.
     """
 
     def __init__(self, spool: Path, head: int, *, max_lines: int = 0, max_bytes: int = 0) -> None:

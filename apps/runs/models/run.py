@@ -15,7 +15,7 @@ from apps.services.user_access import hidden_service_ids
 
 # Time that a worker owns a run without a heartbeat; the heartbeat renews it every 10 s.
 LEASE = timedelta(seconds=60)
-# Runs that nobody started by hand: slots of the schedule, and retries that wait for their time.
+# Runs that no person started: slots of the schedule, and retries that wait for their time.
 IS_AUTOMATIC = Q(trigger="schedule") | Q(trigger="retry", due_at__isnull=False)
 IS_OPEN = Q(status__in=["queued", "running"])
 HAS_WARNINGS = Q(warning_count__gt=0)
@@ -107,7 +107,7 @@ class Run(models.Model):
         related_name="+",
         verbose_name=_("started by"),
     )
-    # Slot of the schedule; null for runs that somebody started.
+    # Slot of the schedule; null for runs that a person started.
     scheduled_for = models.DateTimeField(_("scheduled for"), null=True, blank=True)
     # Given by an API client, so that a repeated request starts one run.
     idempotency_key = models.CharField(max_length=200, null=True, blank=True)  # noqa: DJ001 - null = none given
@@ -253,7 +253,7 @@ class Run(models.Model):
         return service.overlap == Service.Overlap.ALLOW or not others.exists()
 
     def take_over(self, worker: str) -> uuid.UUID | None:
-        """Takes over the lease of a run that lost its worker; None if somebody else was faster."""
+        """Takes over the lease of a run that lost its worker; None if another worker was faster."""
         token = uuid.uuid4()
         mine = {"lease_token": token, "lease_until": Now() + LEASE, "worker": worker}
         return token if Run.objects.lost().filter(pk=self.pk).update(**mine) else None
@@ -293,7 +293,7 @@ class Run(models.Model):
 
     @property
     def is_automatic(self) -> bool:
-        """Whether nobody started it by hand: a slot of the schedule, or a retry that waits for its time."""
+        """Whether no person started it: a slot of the schedule, or a retry that waits for its time."""
         is_retry = self.trigger == self.Trigger.RETRY and self.due_at is not None
         return is_retry or self.trigger == self.Trigger.SCHEDULE
 

@@ -42,7 +42,7 @@ MAX_ORPHAN_AGE = timedelta(minutes=5)
 MAX_EXPIRY_LAG = timedelta(minutes=15)
 MAX_CLOCK_DIFFERENCE = timedelta(seconds=5)
 MIN_FREE_BYTES = 100 * 1024 * 1024
-# Runs that started within this time tell which hosts execute runs.
+# Runs that started within this time show which hosts execute runs.
 HOSTS_SINCE = timedelta(hours=1)
 
 # Short timeouts: a health check must not hang.

@@ -59,7 +59,7 @@ def record_direct_read(
 class AuditedStream:
     """Stream of `expected` bytes that records on close how many of them were sent.
 
-    With sendfile the kernel sends the bytes; the position of the file tells how many.
+    With sendfile the kernel sends the bytes; the position of the file shows how many.
     """
 
     def __init__(self, stream: IO[bytes], read: PayloadRead, *, expected: int) -> None:

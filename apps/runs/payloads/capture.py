@@ -67,8 +67,8 @@ class Capture:
             with body.open("wb") as file:
                 shutil.copyfileobj(stream, file)
                 size = file.tell()
-            facts = CapturedPayload(str(uuid.uuid4()), kind, name, content_type, sequence, size)
-            _write_metadata(body.with_suffix(".json"), facts)
+            metadata = CapturedPayload(str(uuid.uuid4()), kind, name, content_type, sequence, size)
+            _write_metadata(body.with_suffix(".json"), metadata)
         except OSError as error:
             body.unlink(missing_ok=True)
             raise PayloadNotStored(f"it could not be captured: {error.strerror}") from error
@@ -102,13 +102,13 @@ def store_captured(run: Run) -> None:
         return
     held = [(described, _read_metadata(described)) for described in sorted(folder.glob("*.json"))]
     # The log looks for payloads only in runs that store some.
-    Run.objects.filter(pk=run.pk).update(**{f"store_{facts.kind}": True for _described, facts in held})
+    Run.objects.filter(pk=run.pk).update(**{f"store_{metadata.kind}": True for _described, metadata in held})
     kept, problems = 0, []
-    for described, facts in held:
+    for described, metadata in held:
         try:
-            _keep(run, facts, described.with_suffix(".body"))
+            _store(run, metadata, described.with_suffix(".body"))
         except PayloadNotStored as error:
-            problems.append(f"{facts.name} could not be stored: {error}")
+            problems.append(f"{metadata.name} could not be stored: {error}")
         else:
             kept += 1
     dropped = folder / "dropped"
@@ -134,9 +134,9 @@ def discard_captured(run_id: int) -> None:
 def shift_captured(run_id: int, *, since: int, by: int) -> None:
     """Moves payloads captured at line `since` or later by `by` lines, as their lines were moved."""
     for described in _folder_of(run_id).glob("*.json"):
-        facts = _read_metadata(described)
-        if facts.sequence >= since:
-            _write_metadata(described, replace(facts, sequence=facts.sequence + by))
+        metadata = _read_metadata(described)
+        if metadata.sequence >= since:
+            _write_metadata(described, replace(metadata, sequence=metadata.sequence + by))
 
 
 def resolve_orphaned_captures() -> None:
@@ -180,10 +180,10 @@ def _store_responds() -> bool:
     return True
 
 
-def _write_metadata(described: Path, facts: CapturedPayload) -> None:
+def _write_metadata(described: Path, metadata: CapturedPayload) -> None:
     """Writes the metadata completely or not at all: a partial file would block the end of the run. Raises OSError."""
     draft = described.with_suffix(".draft")
-    draft.write_text(json.dumps(asdict(facts)))
+    draft.write_text(json.dumps(asdict(metadata)))
     draft.replace(described)
 
 
@@ -191,20 +191,20 @@ def _read_metadata(described: Path) -> CapturedPayload:
     return CapturedPayload(**json.loads(described.read_text()))
 
 
-def _keep(run: Run, facts: CapturedPayload, body: Path) -> None:
-    if not Payload.objects.filter(pk=facts.id, status=Payload.Status.STORED).exists():
-        is_new = not Payload.objects.filter(pk=facts.id).exists()
+def _store(run: Run, metadata: CapturedPayload, body: Path) -> None:
+    if not Payload.objects.filter(pk=metadata.id, status=Payload.Status.STORED).exists():
+        is_new = not Payload.objects.filter(pk=metadata.id).exists()
         try:
             with body.open("rb") as stream:
                 store_payload(
                     run,
-                    kind=facts.kind,
-                    name=facts.name,
-                    content_type=facts.content_type,
+                    kind=metadata.kind,
+                    name=metadata.name,
+                    content_type=metadata.content_type,
                     stream=stream,
-                    sequence=facts.sequence,
+                    sequence=metadata.sequence,
                     # An interrupted upload has its own row, which ends as lost.
-                    payload_id=uuid.UUID(facts.id) if is_new else None,
+                    payload_id=uuid.UUID(metadata.id) if is_new else None,
                 )
         except OSError as error:
             raise PayloadNotStored(f"it could not be read: {error.strerror}") from error

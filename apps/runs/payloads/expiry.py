@@ -77,7 +77,7 @@ def delete_expired_payloads(*, max_seconds: float = 45) -> Deletion:
     """Deletes expired payloads, oldest first, in batches of 1,000, until none is left or the time is over.
 
     Several workers may do this at once. While the store deletes one batch, the database records the previous and
-    marks the next one. If the store refuses a whole batch, the rest waits for the next run.
+    selects the next one. If the store refuses a whole batch, the rest waits for the next run.
     """
     total = Deletion()
     until = time.monotonic() + max_seconds

@@ -70,7 +70,7 @@ def delete_objects(keys: Sequence[str]) -> dict[str, str]:
         return _delete_one_by_one(keys, store.delete)
     client = s3_client(store)
     try:
-        answer = client.delete_objects(
+        response = client.delete_objects(
             Bucket=store.bucket_name, Delete={"Objects": [{"Key": key} for key in keys], "Quiet": True}
         )
     except ClientError as error:
@@ -84,7 +84,7 @@ def delete_objects(keys: Sequence[str]) -> dict[str, str]:
         return dict.fromkeys(keys, type(error).__name__)
     return {
         error["Key"]: error.get("Code", "unknown")
-        for error in answer.get("Errors", ())
+        for error in response.get("Errors", ())
         if error.get("Code") not in _MISSING
     }
 

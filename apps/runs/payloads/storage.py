@@ -1,6 +1,6 @@
 """Storage of payloads: first the row, then the object, then the confirmation in the row.
 
-If anything fails in between, the row tells that there may be an object, and the clean-up looks for it.
+If anything fails in between, the row shows that there may be an object, and the clean-up looks for it.
 """
 
 from __future__ import annotations

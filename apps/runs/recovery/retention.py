@@ -19,7 +19,7 @@ from apps.services.models import Service
 logger = logging.getLogger(__name__)
 
 # Lines per transaction: enough that checking the runs again is cheap, few enough that it takes a tenth of a second.
-# On SQLite nobody else can write meanwhile.
+# On SQLite no other process can write meanwhile.
 LINES_AT_ONCE = 100_000 if connection.vendor == "postgresql" else 50_000
 # Runs per transaction.
 _RUNS_AT_ONCE = 500
@@ -127,6 +127,6 @@ def _delete_runs(batch: list[int], old: RunQuerySet) -> int:
 
 
 def _still_old(batch: list[int], old: RunQuerySet) -> list[int]:
-    """Runs of the batch that may still be deleted; locked, so that nobody can hold them meanwhile."""
+    """Runs of the batch that may still be deleted; locked, so that they cannot be held meanwhile."""
     locked = old.filter(pk__in=batch).select_for_update(of=("self",))
     return list(locked.values_list("pk", flat=True))

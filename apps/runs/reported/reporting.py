@@ -33,7 +33,7 @@ _BLOCK_BYTES = 256 * 1024
 
 
 class NotReported(Exception):
-    """Synclog executes the run itself, so nobody can report it."""
+    """Synclog executes the run itself, so it cannot be reported."""
 
 
 class WrongReporter(Exception):

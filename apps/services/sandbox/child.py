@@ -26,54 +26,54 @@ _PR_SET_NO_NEW_PRIVS = 38
 
 
 def main() -> None:
-    frames, answers = reserve_pipes()
+    frames, output = reserve_pipes()
     end_with_parent()
-    _write(answers, Kind.READY)
+    _write(output, Kind.READY)
     script: Script | None = None
     for kind, body in frames:
         try:
             if kind is Kind.LOAD:
-                script = _load(json.loads(body), answers)
-                _write(answers, Kind.LOADED)
+                script = _load(json.loads(body), output)
+                _write(output, Kind.LOADED)
             elif kind is Kind.CALL and script is not None:
-                _write(answers, Kind.RESULT, script.transform(body.decode()).encode())
+                _write(output, Kind.RESULT, script.transform(body.decode()).encode())
         except ScriptError as error:
-            _write(answers, Kind.ERROR, str(error).encode(errors="replace"))
-        except BaseException as error:  # noqa: BLE001 - the interpreter's panics are no Exceptions
-            _break_off(answers, error)
+            _write(output, Kind.ERROR, str(error).encode(errors="replace"))
+        except BaseException as error:  # noqa: BLE001 - panics of the interpreter do not derive from Exception
+            _exit_after_crash(output, error)
 
 
-def _load(order: dict[str, object], answers: int) -> Script:
-    limits = Limits(**order["limits"])  # type: ignore[arg-type]
+def _load(message: dict[str, object], output: int) -> Script:
+    limits = Limits(**message["limits"])  # type: ignore[arg-type]
     apply_limits(limits)
 
     def write_log(message: str, level: str) -> None:
-        _write(answers, Kind.LOG, json.dumps({"message": message, "level": level}).encode())
+        _write(output, Kind.LOG, json.dumps({"message": message, "level": level}).encode())
 
-    return Script(str(order["source"]), str(order["name"]), Watch(limits), write_log)
+    return Script(str(message["source"]), str(message["name"]), Watch(limits), write_log)
 
 
 def reserve_pipes() -> tuple[Iterator[tuple[Kind, bytes]], int]:
     """Reserves the two pipes: prints of other code must not get into the frames."""
-    questions, answers = os.dup(0), os.dup(1)
+    input_, output = os.dup(0), os.dup(1)
     nothing = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1, 2):
         os.dup2(nothing, standard)
-    return _frames(questions), answers
+    return _frames(input_), output
 
 
-def _frames(questions: int) -> Iterator[tuple[Kind, bytes]]:
+def _frames(input_: int) -> Iterator[tuple[Kind, bytes]]:
     unpacker = Unpacker()
-    while data := os.read(questions, 1 << 20):
+    while data := os.read(input_, 1 << 20):
         unpacker.feed(data)
         while frame := unpacker.next():
             yield frame
 
 
-def _write(answers: int, kind: Kind, body: bytes = b"") -> None:
+def _write(output: int, kind: Kind, body: bytes = b"") -> None:
     view = memoryview(pack(kind, body))
     while view:
-        view = view[os.write(answers, view) :]
+        view = view[os.write(output, view) :]
 
 
 def end_with_parent() -> None:
@@ -107,12 +107,12 @@ def apply_limits(limits: Limits) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
 
 
-def _break_off(answers: int, error: BaseException) -> NoReturn:
+def _exit_after_crash(output: int, error: BaseException) -> NoReturn:
     """Ends the process: the interpreter cannot continue; the parent starts another one."""
     if isinstance(error, MemoryError) or "out of memory" in str(error):
         os._exit(OUT_OF_MEMORY)
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     _write(
-        answers, Kind.ERROR, f"error: the script crashed the interpreter: {reason}".encode(errors="replace")
+        output, Kind.ERROR, f"error: the script crashed the interpreter: {reason}".encode(errors="replace")
     )
     os._exit(1)

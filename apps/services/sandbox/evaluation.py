@@ -69,8 +69,8 @@ _LONG_NUMBER = re.compile(r"\d{19,}")
 
 _E = starlark.LibraryExtension
 _GLOBALS = starlark.Globals.extended_by([_E.Map, _E.Filter, _E.Partial, _E.Json, _E.StructType])
-# Steps between two checks; measuring costs more than the check itself.
-_QUESTIONS_PER_MEASURE = 4
+# Memory is measured at every fourth check, because a measurement costs more than the rest of a check.
+_CHECKS_PER_MEASUREMENT = 4
 
 
 # Counted for each log line besides its text, so that empty lines are limited as well.
@@ -88,7 +88,7 @@ class Watch:
         self.limits = limits
         self.stopped = ""
         self._in_library = False
-        self._questions = 0
+        self._check_count = 0
         self._memory = Memory()
         self._most_memory = 0
         signal.signal(signal.SIGALRM, functools.partial(self._expire, f"ran for {limits.wall_seconds:g} s"))
@@ -116,8 +116,8 @@ class Watch:
 
     def is_to_stop(self) -> bool:
         """Called by the interpreter during evaluation."""
-        self._questions += 1
-        if self._questions % _QUESTIONS_PER_MEASURE == 0 and self._memory.held() > self._most_memory:
+        self._check_count += 1
+        if self._check_count % _CHECKS_PER_MEASUREMENT == 0 and self._memory.held() > self._most_memory:
             self.stopped = f"the script used more than {self.limits.memory_bytes / MIB:g} MiB of memory"
         return bool(self.stopped)
 

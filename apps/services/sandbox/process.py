@@ -61,11 +61,11 @@ class Sandbox:
         `check` is called about every second; if it raises, the script is ended and the error is raised. Raises
         ScriptError with the traceback of the script or the reason.
         """
-        question = pack(Kind.CALL, _encoded(records))
+        message = pack(Kind.CALL, _encoded(records))
         try:
             if self._child is None:
                 self._child = self._load(check)
-            return _decoded(self._child.ask(question, Kind.RESULT, check))
+            return _decoded(self._child.request(message, Kind.RESULT, check))
         except BaseException:
             # The child may be busy, and a failed run does not call again.
             self.close()
@@ -82,10 +82,10 @@ class Sandbox:
             self._child = None
 
     def _load(self, check: Callable[[], None], *, is_quiet: bool = False) -> Child:
-        order = {"source": self._source, "name": self._name, "limits": asdict(self._limits)}
+        message = {"source": self._source, "name": self._name, "limits": asdict(self._limits)}
         child = self._child = Child(self._limits, is_quiet=is_quiet)
         child.await_start(check)
-        child.ask(pack(Kind.LOAD, json.dumps(order).encode()), Kind.LOADED, check)
+        child.request(pack(Kind.LOAD, json.dumps(message).encode()), Kind.LOADED, check)
         return child
 
 
@@ -115,19 +115,19 @@ class Child:
             bufsize=0,
             start_new_session=True,
         )
-        self._questions = cast("IO[bytes]", self._process.stdin).fileno()
-        self._answers = cast("IO[bytes]", self._process.stdout).fileno()
-        os.set_blocking(self._questions, False)
-        os.set_blocking(self._answers, False)
+        self._input = cast("IO[bytes]", self._process.stdin).fileno()
+        self._output = cast("IO[bytes]", self._process.stdout).fileno()
+        os.set_blocking(self._input, False)
+        os.set_blocking(self._output, False)
         self._unpacker = Unpacker()
         self._log_bytes = 0
 
     def await_start(self, check: Callable[[], None]) -> None:
-        self._converse(b"", Kind.READY, check, _START_SECONDS)
+        self._exchange(b"", Kind.READY, check, _START_SECONDS)
 
-    def ask(self, question: bytes, wanted: Kind, check: Callable[[], None]) -> bytes:
+    def request(self, message: bytes, expected: Kind, check: Callable[[], None]) -> bytes:
         """The body of the response. Raises ScriptError."""
-        return self._converse(question, wanted, check, self._limits.wall_seconds + _GRACE_SECONDS)
+        return self._exchange(message, expected, check, self._limits.wall_seconds + _GRACE_SECONDS)
 
     def close(self) -> None:
         self._process.kill()
@@ -136,43 +136,43 @@ class Child:
                 pipe.close()
         self._process.wait()
 
-    def _converse(self, question: bytes, wanted: Kind, check: Callable[[], None], seconds: float) -> bytes:
+    def _exchange(self, message: bytes, expected: Kind, check: Callable[[], None], seconds: float) -> bytes:
         """Writes and reads at the same time, so that neither process waits for the other."""
-        left = memoryview(question)
+        left = memoryview(message)
         now = time.monotonic()
         deadline, next_check = now + seconds, now + _CHECK_SECONDS
         self._log_bytes = 0
         with selectors.DefaultSelector() as selector:
-            selector.register(self._answers, selectors.EVENT_READ)
+            selector.register(self._output, selectors.EVENT_READ)
             if left:
-                selector.register(self._questions, selectors.EVENT_WRITE)
+                selector.register(self._input, selectors.EVENT_WRITE)
             while True:
                 for key, _events in selector.select(max(0.0, min(deadline, next_check) - time.monotonic())):
-                    if key.fd == self._answers:
-                        if (body := self._read(wanted)) is not None:
+                    if key.fd == self._output:
+                        if (body := self._read(expected)) is not None:
                             return body
                     elif not (left := self._write(left)):
-                        selector.unregister(self._questions)
+                        selector.unregister(self._input)
                 now = time.monotonic()
                 if now >= deadline:
-                    raise ScriptError(self._overdue(wanted))
+                    raise ScriptError(self._timeout_message(expected))
                 if now >= next_check:
                     check()
                     next_check = now + _CHECK_SECONDS
 
     def _write(self, left: memoryview) -> memoryview:
         try:
-            return left[os.write(self._questions, left) :]
+            return left[os.write(self._input, left) :]
         except BlockingIOError:
             return left
         except BrokenPipeError:
-            # The end of the other pipe tells how it ended.
+            # The end of the other pipe shows how it ended.
             return left[len(left) :]
 
-    def _read(self, wanted: Kind) -> bytes | None:
+    def _read(self, expected: Kind) -> bytes | None:
         """The body of the expected response when it is complete. Raises ScriptError if the child reports one."""
         try:
-            data = os.read(self._answers, 1 << 20)
+            data = os.read(self._output, 1 << 20)
         except BlockingIOError:
             return None
         if not data:
@@ -180,7 +180,7 @@ class Child:
         self._unpacker.feed(data)
         while frame := self._unpacker.next():
             kind, body = frame
-            if kind is wanted:
+            if kind is expected:
                 return body
             if kind is Kind.LOG:
                 self._log(body)
@@ -200,8 +200,8 @@ class Child:
         if not self._is_quiet:
             script_logger.log(_LEVELS[line["level"]], "%s", line["message"])
 
-    def _overdue(self, wanted: Kind) -> str:
-        if wanted is Kind.READY:
+    def _timeout_message(self, expected: Kind) -> str:
+        if expected is Kind.READY:
             return f"The script's process did not start within {_START_SECONDS} s."
         return f"The script ran for {self._limits.wall_seconds:g} s and was stopped."
 
@@ -217,7 +217,7 @@ class Child:
             return "The script was stopped: it nests values or calls too deeply."
         if code == -signal.SIGKILL:
             return "The script was killed from outside; perhaps the machine had no more memory."
-        return f"The script's process ended without a word (code {code})."
+        return f"The script's process ended without an error message (exit code {code})."
 
 
 def _encoded(records: list[Any]) -> bytes:
@@ -228,7 +228,7 @@ def _encoded(records: list[Any]) -> bytes:
     try:
         return text.encode()
     except UnicodeEncodeError:
-        # Half of a pair of surrogates, which is no character.
+        # Half of a surrogate pair, which is not a character.
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
 
 
@@ -236,7 +236,7 @@ def _decoded(body: bytes) -> list[Any]:
     try:
         records = json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise ScriptError(f"What the script returned cannot be read: {error}.") from None
+        raise ScriptError(f"The result of the script cannot be read: {error}.") from None
     if not isinstance(records, list):
-        raise ScriptError("The script returned no list.")
+        raise ScriptError("The script did not return a list.")
     return records

@@ -40,7 +40,7 @@ def small_slices(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def no_time(monkeypatch: pytest.MonkeyPatch, small_slices: None) -> None:
     """Each search is late after its first slice."""
-    monkeypatch.setattr(log_search, "MOST_SECONDS", -1.0)
+    monkeypatch.setattr(log_search, "MAX_SECONDS", -1.0)
 
 
 def find(client: Client, run: Run, **query: object) -> dict:
@@ -84,7 +84,7 @@ def test_hit_is_the_last_one_where_there_is_none_behind_it(
     }  # fmt: skip
     assert find(staff, run, level="error", before=15)["is_last"] is True
 
-    monkeypatch.setattr(log_search, "MOST_SECONDS", -1.0)
+    monkeypatch.setattr(log_search, "MAX_SECONDS", -1.0)
 
     # Nobody has looked so far.
     assert find(staff, run, level="error", after=24)["is_last"] is False
@@ -95,7 +95,7 @@ def test_hits_are_numbered_and_counted_no_further_than_a_thousand(
 ) -> None:
     assert find(staff, run, q="failed") == {"hits": [5, 15, 25], "reached": 30, "is_done": True}
 
-    monkeypatch.setattr(log_search, "MOST_HITS", 2)
+    monkeypatch.setattr(log_search, "MAX_MATCHES", 2)
 
     assert find(staff, run, q="failed") == {"hits": [5, 15], "reached": 15, "is_done": False}
 

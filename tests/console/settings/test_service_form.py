@@ -214,7 +214,7 @@ def test_schedule_is_spelled_out():
     )
     assert (
         schedule_text_with_next("", "UTC", now)
-        == "No schedule: the service runs only when somebody starts it."
+        == "No schedule: the service runs only when a person starts it."
     )
     with pytest.raises(ValidationError):
         schedule_text_with_next("0 0 30 2 *", "UTC", now)

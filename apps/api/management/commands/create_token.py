@@ -20,7 +20,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("username", help="the user of the token, which can never do more than this user")
-        parser.add_argument("--name", required=True, help="name that tells the token from others")
+        parser.add_argument("--name", required=True, help="name that distinguishes the token from others")
         parser.add_argument(
             "--scope",
             action="extend",

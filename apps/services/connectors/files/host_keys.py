@@ -26,7 +26,7 @@ class KnownHosts(paramiko.MissingHostKeyPolicy):  # type: ignore[misc] # It ship
             return
         if known.lookup(hostname):
             raise ConnectorError(
-                f"The host key of {hostname} has changed: somebody may intercept the connection. If the "
+                f"The host key of {hostname} has changed: someone may intercept the connection. If the "
                 f"change is expected, remove the line of {hostname} from {self._path.name} in the data "
                 "directory."
             )
