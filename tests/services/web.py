@@ -1,4 +1,4 @@
-"""A real HTTP server in a thread, for tests of what talks to one."""
+"""A real HTTP server in a thread, for tests of HTTP clients."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from urllib.parse import parse_qs, urlsplit
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A request as it arrived; header names in lower case."""
+class Request:
+    """A received request; header names in lower case."""
 
     method: str
     path: str
@@ -34,10 +34,10 @@ class Reply:
 
 @dataclass
 class Web:
-    """A running server: its address, and the requests that it got."""
+    """A running server: its URL and the received requests."""
 
     url: str
-    asked: list[Asked]
+    requests: list[Request]
 
 
 def reply_json(value: Any, status: int = 200, **headers: str) -> Reply:
@@ -46,25 +46,25 @@ def reply_json(value: Any, status: int = 200, **headers: str) -> Reply:
 
 
 @contextmanager
-def serving(answer: Callable[[Asked], Reply], *, certificate: Path | None = None) -> Iterator[Web]:
-    """Serves what `answer` replies, by TLS where a PEM file with key and certificate is given."""
-    asked: list[Asked] = []
+def serving(respond: Callable[[Request], Reply], *, certificate: Path | None = None) -> Iterator[Web]:
+    """Serves the replies of `respond`; with a PEM file of key and certificate, over TLS."""
+    requests: list[Request] = []
 
     class Handler(BaseHTTPRequestHandler):
-        # Connections are kept open, as real servers do.
+        # Keep-alive, as real servers use.
         protocol_version = "HTTP/1.1"
 
         def _handle(self) -> None:
             parts = urlsplit(self.path)
-            request = Asked(
+            request = Request(
                 self.command,
                 parts.path,
                 {name: values[-1] for name, values in parse_qs(parts.query, keep_blank_values=True).items()},
                 {name.lower(): value for name, value in self.headers.items()},
                 self.rfile.read(int(self.headers.get("Content-Length", 0))),
             )
-            asked.append(request)
-            reply = answer(request)
+            requests.append(request)
+            reply = respond(request)
             self.send_response(reply.status)
             for name, value in reply.headers.items():
                 self.send_header(name, value)
@@ -75,7 +75,7 @@ def serving(answer: Callable[[Asked], Reply], *, certificate: Path | None = None
                 for chunk in [reply.body] if isinstance(reply.body, bytes) else reply.body:
                     self.wfile.write(chunk)
             except OSError:
-                # The client has heard enough.
+                # The client closed the connection.
                 self.close_connection = True
 
         do_GET = do_POST = do_PUT = do_PATCH = _handle  # noqa: N815 - the names are http.server's.
@@ -87,7 +87,7 @@ def serving(answer: Callable[[Asked], Reply], *, certificate: Path | None = None
         daemon_threads = True
 
         def handle_error(self, *args: object) -> None:
-            # A client that breaks off is part of some tests.
+            # Some tests interrupt the connection.
             pass
 
     server = Server(("127.0.0.1", 0), Handler)
@@ -100,7 +100,7 @@ def serving(answer: Callable[[Asked], Reply], *, certificate: Path | None = None
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
     try:
-        yield Web(f"{scheme}://127.0.0.1:{server.server_address[1]}", asked)
+        yield Web(f"{scheme}://127.0.0.1:{server.server_address[1]}", requests)
     finally:
         server.shutdown()
         server.server_close()

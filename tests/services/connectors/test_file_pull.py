@@ -1,4 +1,4 @@
-"""Pulling from files: formats, wildcards, broken contents, and the confinement to the roots."""
+"""Pulling from files: formats, wildcards, invalid contents, and the restriction to the roots."""
 
 import json
 import logging
@@ -12,14 +12,14 @@ from pytest_django import Settings
 
 from apps.services.connectors import ConnectorError, open_source
 from apps.services.models import Service
-from tests.services.running import bytes_of, connection_to, facts_of, pull
+from tests.services.transfers import bytes_of, connection_to, make_context, pull
 
 MIB = 1024 * 1024
 
 
 @pytest.fixture
 def root(tmp_path: Path, settings: Settings) -> Path:
-    """The one folder in which file connections may read and write."""
+    """The only folder in which file connections may read and write."""
     root = tmp_path / "root"
     root.mkdir()
     settings.FILE_ROOTS = [root]
@@ -36,7 +36,7 @@ def test_files_are_pulled_in_order_and_in_pages(root):
     (root / "in" / "b.json").write_text(json.dumps([{"id": 4}]))
     (root / "in" / "a.json").write_text(json.dumps([{"id": 1}, {"id": 2}, {"id": 3}]))
     (root / "in" / "c.json").write_text("[]")
-    (root / "in" / ".a.json.0123.part").write_text("half a file")
+    (root / "in" / ".a.json.0123.part").write_text("incomplete file")
 
     pages = pull(connection_to(f"file://{root}"), {"path": "in/*.json", "page_size": 2})
 
@@ -51,28 +51,28 @@ def test_files_are_pulled_in_order_and_in_pages(root):
     assert (pages[0].body.content_type, pages[0].body.extension) == ("application/json", ".json")
 
 
-def test_run_may_ask_for_another_page_size(root):
+def test_page_size_of_run_overrides_option(root):
     (root / "a.ndjson").write_text('{"id": 1}\n\n{"id": 2}\n{"id": 3}')
 
-    pages = pull(connection_to(f"file://{root}"), {"path": "a.ndjson"}, facts_of(page_size=1))
+    pages = pull(connection_to(f"file://{root}"), {"path": "a.ndjson"}, make_context(page_size=1))
 
     assert [page.records for page in pages] == [[{"id": 1}], [{"id": 2}], [{"id": 3}]]
 
 
-def test_no_file_is_a_warning(root, caplog):
+def test_missing_files_log_a_warning(root, caplog):
     with caplog.at_level(logging.WARNING):
         assert records_of(root, "in/*.csv") == []
 
     assert "No file matches in/*.csv" in caplog.text
 
 
-def test_records_inside_a_document(root):
+def test_json_records_are_selected_by_expression(root):
     (root / "a.json").write_text('\ufeff {"data": {"rows": [1, 2]}}')
 
     assert records_of(root, "a.json", records="data.rows") == [1, 2]
 
 
-def test_csv_with_quotes_line_breaks_and_a_byte_order_mark(root):
+def test_csv_supports_quotes_line_breaks_and_byte_order_mark(root):
     (root / "a.csv").write_bytes(b'\xef\xbb\xbfsku,name\r\n1,"K\xc3\xa4se, ""alt""\nreif"\r\n\r\n2,\r\n')
 
     assert records_of(root, "a.csv") == [{"sku": "1", "name": 'Käse, "alt"\nreif'}, {"sku": "2", "name": ""}]
@@ -91,7 +91,7 @@ def test_csv_with_quotes_line_breaks_and_a_byte_order_mark(root):
         (b"a,,b\n1,2,3\n", r"bad\.csv, line 1 is invalid CSV: every column must have a name"),
     ],
 )
-def test_broken_row_is_told_with_file_and_line(root, content, reason):
+def test_invalid_row_error_names_file_and_line(root, content, reason):
     (root / "bad.csv").write_bytes(content)
 
     with pytest.raises(ConnectorError, match=reason):
@@ -114,7 +114,7 @@ def test_broken_row_is_told_with_file_and_line(root, content, reason):
         ("bad.ndjson", b"1\n\xff\n", r"bad\.ndjson, line 2 is not JSON: byte 0 is not valid utf-8"),
     ],
 )
-def test_broken_file_is_told(root, name, content, reason):
+def test_invalid_file_error_names_the_file(root, name, content, reason):
     (root / name).write_bytes(content)
 
     with pytest.raises(ConnectorError, match=reason):
@@ -122,7 +122,7 @@ def test_broken_file_is_told(root, name, content, reason):
 
 
 @pytest.mark.parametrize("name", ["large.json", "large.ndjson", "large.csv"])
-def test_one_record_larger_than_the_memory_limit_is_told(root, settings, name):
+def test_record_beyond_memory_limit_is_rejected(root, settings, name):
     settings.MAX_RESPONSE_BYTES = MIB
     head = {"large.json": b'["', "large.ndjson": b'"', "large.csv": b'a\n"'}[name]
     (root / name).write_bytes(head + b"x" * (4 * MIB) + b'"' + b"]" * (name == "large.json"))
@@ -131,7 +131,7 @@ def test_one_record_larger_than_the_memory_limit_is_told(root, settings, name):
         records_of(root, name)
 
 
-def test_document_that_cannot_be_streamed_is_limited(root, settings):
+def test_unstreamable_document_is_limited_in_size(root, settings):
     settings.MAX_RESPONSE_BYTES = MIB
     (root / "large.json").write_bytes(b'{"data": [' + b"1," * MIB + b"1]}")
 
@@ -140,7 +140,7 @@ def test_document_that_cannot_be_streamed_is_limited(root, settings):
 
 
 @pytest.mark.parametrize("format_", ["json", "ndjson", "csv"])
-def test_memory_stays_flat_over_a_large_file(root, format_):
+def test_memory_use_stays_constant_for_a_large_file(root, format_):
     line = {"json": b'{"id": 1, "text": "' + b"x" * 500 + b'"}', "csv": b"1," + b"x" * 500}
     line["ndjson"] = line["json"]
     lead, between = {"json": (b"[\n", b",\n"), "ndjson": (b"", b"\n"), "csv": (b"id,text\n", b"\n")}[format_]
@@ -156,7 +156,7 @@ def test_memory_stays_flat_over_a_large_file(root, format_):
     )
 
     tracemalloc.start()
-    with open_source(service, facts_of()) as source:
+    with open_source(service, make_context()) as source:
         pulled = sum(len(page.records) for page in source.pages())
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
@@ -165,7 +165,7 @@ def test_memory_stays_flat_over_a_large_file(root, format_):
     assert peak < 4 * MIB
 
 
-def test_folder_outside_the_roots_is_refused(root, tmp_path):
+def test_folder_outside_the_roots_is_rejected(root, tmp_path):
     (tmp_path / "secret.json").write_text("[1]")
 
     with pytest.raises(ConnectorError, match="outside the folders in SYNCLOG_FILE_ROOTS"):
@@ -183,12 +183,12 @@ def test_folder_outside_the_roots_is_refused(root, tmp_path):
         "file:///x.json",
     ],
 )
-def test_path_that_leaves_the_connection_is_refused(root, path):
+def test_path_outside_the_connection_is_rejected(root, path):
     with pytest.raises(ConnectorError, match="The source of service tested is invalid: path"):
         records_of(root, path, format="json")
 
 
-def test_link_that_leaves_the_roots_is_refused(root, tmp_path):
+def test_symlink_out_of_the_roots_is_rejected(root, tmp_path):
     (tmp_path / "secret.json").write_text("[1]")
     (root / "a.json").symlink_to(tmp_path / "secret.json")
 
@@ -196,14 +196,14 @@ def test_link_that_leaves_the_roots_is_refused(root, tmp_path):
         records_of(root, "*.json")
 
 
-def test_link_within_the_roots_is_followed(root):
+def test_symlink_within_the_roots_is_followed(root):
     (root / "real.txt").write_text("[1]")
     (root / "a.json").symlink_to(root / "real.txt")
 
     assert records_of(root, "*.json") == [1]
 
 
-def test_what_is_no_file_is_left_out(root):
+def test_folders_and_pipes_are_ignored(root):
     (root / "folder.json").mkdir()
     os.mkfifo(root / "pipe.json")
 
@@ -213,7 +213,7 @@ def test_what_is_no_file_is_left_out(root):
 @pytest.mark.parametrize(
     "name", ["secret-key", "spool/1.log", "payloads/x", "broker/queue/x", "beat-schedule"]
 )
-def test_files_of_synclog_itself_are_refused(root, settings, name):
+def test_files_of_synclog_are_rejected(root, settings, name):
     settings.DATA_DIR = root
     (root / name).parent.mkdir(parents=True, exist_ok=True)
     (root / name).write_text("[1]")
@@ -240,7 +240,7 @@ def test_files_of_synclog_itself_are_refused(root, settings, name):
         "FILE:///etc",
     ],
 )
-def test_other_filesystems_are_refused(root, url):
+def test_other_filesystems_are_rejected(root, url):
     connection = connection_to(url)
     connection.kind = "file"
 
@@ -248,7 +248,7 @@ def test_other_filesystems_are_refused(root, url):
         pull(connection, {"path": "passwd", "format": "csv"})
 
 
-def test_sftp_to_metadata_is_refused():
+def test_sftp_to_metadata_address_is_rejected():
     with pytest.raises(ConnectorError, match="link-local or cloud metadata"):
         pull(connection_to("sftp://169.254.169.254/x"), {"path": "a.json"})
 
@@ -256,12 +256,12 @@ def test_sftp_to_metadata_is_refused():
 @pytest.mark.parametrize(
     ("url", "package"), [("gs://bucket/in", "gcsfs"), ("smb://127.0.0.1/in", "smbprotocol")]
 )
-def test_missing_package_is_named(url, package):
+def test_missing_package_error_names_the_package(url, package):
     with pytest.raises(ConnectorError, match=f"pip install {package}"):
         pull(connection_to(url), {"path": "a.json"})
 
 
-def test_any_filesystem_of_fsspec():
+def test_other_fsspec_filesystem_is_supported():
     with fsspec.open("memory://drop/in/a.csv", "wb") as file:
         file.write(b"id\n1\n")
 
@@ -271,6 +271,6 @@ def test_any_filesystem_of_fsspec():
     assert bytes_of(pages[0].body) == b"id\n1\n"
 
 
-def test_file_system_that_cannot_be_reached_is_told():
+def test_unreachable_filesystem_is_reported():
     with pytest.raises(ConnectorError, match="Connection other-system cannot be opened"):
         pull(connection_to("ftp://127.0.0.1:9/x"), {"path": "a.json"})

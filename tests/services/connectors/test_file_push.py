@@ -1,4 +1,4 @@
-"""Pushing to files: formats, names, and that nobody ever sees half a file."""
+"""Pushing to files: formats, names, and atomic replacement."""
 
 import json
 from pathlib import Path
@@ -9,14 +9,14 @@ from pytest_django import Settings
 
 from apps.services.connectors import ConnectorError, open_destination
 from apps.services.models import Service
-from tests.services.running import bytes_of, connection_to, facts_of, push
+from tests.services.transfers import bytes_of, connection_to, make_context, push
 
 PAGES = [[{"id": 1, "name": "Käse"}, {"id": 2, "name": "=1+1"}], [{"id": 3, "name": None}]]
 
 
 @pytest.fixture
 def root(tmp_path: Path, settings: Settings) -> Path:
-    """The one folder in which file connections may read and write."""
+    """The only folder in which file connections may read and write."""
     root = tmp_path / "root"
     root.mkdir()
     settings.FILE_ROOTS = [root]
@@ -27,7 +27,7 @@ def files_in(root: Path) -> list[str]:
     return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
 
 
-def test_a_file_for_each_page(root):
+def test_page_placeholder_writes_one_file_per_page(root):
     deliveries = push(connection_to(f"file://{root}"), {"path": "out/{run}-{page}.ndjson"}, PAGES)
 
     assert files_in(root) == ["out/7-1.ndjson", "out/7-2.ndjson"]
@@ -41,14 +41,14 @@ def test_a_file_for_each_page(root):
     assert bytes_of(deliveries[1].request) == (root / "out/7-2.ndjson").read_bytes()
 
 
-def test_one_file_for_the_run(root):
+def test_run_placeholder_writes_one_file_per_run(root):
     deliveries = push(connection_to(f"file://{root}"), {"path": "{run}.json"}, PAGES)
 
     assert json.loads((root / "7.json").read_text()) == PAGES[0] + PAGES[1]
     assert [(delivery.page, delivery.accepted) for delivery in deliveries] == [(2, 3)]
 
 
-def test_csv_has_the_fields_of_the_first_record_as_they_are(root):
+def test_csv_columns_are_the_fields_of_the_first_record(root):
     records = [{"id": 1, "name": "=1+1", "tags": ["a", "b"]}, {"id": 2.5, "name": 'x,"y"\n'}, {"tags": True}]
 
     push(connection_to(f"file://{root}"), {"path": "a.csv"}, [records])
@@ -66,14 +66,14 @@ def test_csv_has_the_fields_of_the_first_record_as_they_are(root):
         ([{"a": "\ud800"}], r"a\.csv: record 1 contains a lone surrogate"),
     ],
 )
-def test_record_that_csv_cannot_hold_is_told_and_no_file_is_left(root, records, reason):
+def test_record_without_csv_form_is_reported_and_writes_no_file(root, records, reason):
     with pytest.raises(ConnectorError, match=reason):
         push(connection_to(f"file://{root}"), {"path": "a.csv"}, [records])
 
     assert files_in(root) == []
 
 
-def test_file_is_not_seen_before_it_is_whole(root):
+def test_file_appears_only_when_complete(root):
     (root / "a.json").write_text("before")
     service = Service(
         slug="tested",
@@ -81,7 +81,7 @@ def test_file_is_not_seen_before_it_is_whole(root):
         destination_options={"path": "a.json"},
     )
 
-    with open_destination(service, facts_of()) as destination:
+    with open_destination(service, make_context()) as destination:
         list(destination.push(1, PAGES[0]))
         assert (root / "a.json").read_text() == "before"
         list(destination.finish())
@@ -90,7 +90,7 @@ def test_file_is_not_seen_before_it_is_whole(root):
     assert files_in(root) == ["a.json"]
 
 
-def test_run_that_fails_leaves_what_was_there(root):
+def test_failed_run_keeps_the_existing_file(root):
     (root / "a.json").write_text("before")
     service = Service(
         slug="tested",
@@ -99,7 +99,7 @@ def test_run_that_fails_leaves_what_was_there(root):
     )
 
     def cancelled_run() -> None:
-        with open_destination(service, facts_of()) as destination:
+        with open_destination(service, make_context()) as destination:
             list(destination.push(1, PAGES[0]))
             raise RuntimeError("cancelled")
 
@@ -110,7 +110,7 @@ def test_run_that_fails_leaves_what_was_there(root):
     assert files_in(root) == ["a.json"]
 
 
-def test_no_records_make_no_file(root):
+def test_empty_pages_write_no_file(root):
     assert push(connection_to(f"file://{root}"), {"path": "a.json"}, [[]]) == []
     assert files_in(root) == []
 
@@ -118,14 +118,14 @@ def test_no_records_make_no_file(root):
 @pytest.mark.parametrize(
     "path", ["../a.json", "/a.json", "x/../../a.json", "{run}/../../../a.json", "%2e%2e/a.json"]
 )
-def test_path_that_leaves_the_connection_is_refused(root, path):
+def test_path_outside_the_connection_is_rejected(root, path):
     with pytest.raises(ConnectorError, match="The destination of service tested is invalid: path"):
         push(connection_to(f"file://{root}"), {"path": path}, PAGES)
 
     assert files_in(root.parent) == []
 
 
-def test_link_that_leaves_the_roots_is_refused(root, tmp_path):
+def test_symlink_out_of_the_roots_is_rejected(root, tmp_path):
     outside = tmp_path / "outside"
     outside.mkdir()
     (root / "out").symlink_to(outside)
@@ -136,7 +136,7 @@ def test_link_that_leaves_the_roots_is_refused(root, tmp_path):
     assert list(outside.iterdir()) == []
 
 
-def test_target_that_is_a_link_out_of_the_roots_is_refused(root, tmp_path):
+def test_target_symlink_out_of_the_roots_is_rejected(root, tmp_path):
     (tmp_path / "target.json").write_text("before")
     (root / "a.json").symlink_to(tmp_path / "target.json")
 
@@ -146,14 +146,14 @@ def test_target_that_is_a_link_out_of_the_roots_is_refused(root, tmp_path):
     assert (tmp_path / "target.json").read_text() == "before"
 
 
-def test_folder_that_cannot_be_written_is_told(root):
-    (root / "out").write_text("a file where a folder is wanted")
+def test_unwritable_folder_is_reported(root):
+    (root / "out").write_text("not a folder")
 
     with pytest.raises(ConnectorError, match=r"out/a\.json cannot be written"):
         push(connection_to(f"file://{root}"), {"path": "out/a.json"}, PAGES)
 
 
-def test_any_filesystem_of_fsspec():
+def test_other_fsspec_filesystem_is_supported():
     deliveries = push(connection_to("memory://store"), {"path": "out/{run}.json"}, PAGES)
 
     with fsspec.open("memory://store/out/7.json", "rb") as file:
@@ -162,7 +162,7 @@ def test_any_filesystem_of_fsspec():
     assert json.loads(bytes_of(deliveries[0].request)) == PAGES[0] + PAGES[1]
 
 
-def test_run_that_fails_leaves_nothing_on_a_remote_filesystem():
+def test_failed_run_writes_nothing_to_a_remote_filesystem():
     with pytest.raises(ConnectorError, match="record 2 has the fields"):
         push(connection_to("memory://failed"), {"path": "out/a.csv"}, [[{"a": 1}, {"b": 1}]])
 

@@ -1,4 +1,4 @@
-"""What an HTTP system may cost: memory, time, attempts; and TLS, which is not negotiable."""
+"""Limits of HTTP requests: memory, time and attempts; and TLS verification."""
 
 import gzip
 import json
@@ -20,7 +20,7 @@ from cryptography.x509.oid import NameOID
 from apps.services.connectors import ConnectorError, open_source
 from apps.services.connectors.retry import MAX_RETRY_AFTER, retry_after_in
 from apps.services.models import Service
-from tests.services.running import connection_to, facts_of, pull
+from tests.services.transfers import connection_to, make_context, pull
 from tests.services.web import Reply, reply_json, serving
 
 MIB = 1024 * 1024
@@ -28,7 +28,7 @@ MIB = 1024 * 1024
 
 @pytest.fixture
 def peak() -> Iterator[object]:
-    """Called, it tells the most bytes that were held since the test began."""
+    """A function that returns the peak of traced memory since the start of the test, in bytes."""
     tracemalloc.start()
     yield lambda: tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
@@ -41,28 +41,28 @@ def endless_bytes() -> Iterator[bytes]:
 
 
 @pytest.mark.parametrize("length", [None, str(3 * 1024 * MIB)])
-def test_answer_of_3_gb_is_told_and_does_not_fill_the_memory(settings, peak, length):
+def test_response_of_3_gb_is_rejected_in_constant_memory(settings, peak, length):
     settings.MAX_RESPONSE_BYTES = 2 * MIB
     headers = {"Content-Length": length} if length else {"Connection": "close"}
 
     with (
-        serving(lambda asked: Reply(200, endless_bytes(), headers)) as web,
+        serving(lambda request: Reply(200, endless_bytes(), headers)) as web,
         pytest.raises(ConnectorError, match=r"larger than 2 MiB.*SYNCLOG_MAX_RESPONSE_MIB"),
     ):
-        pull(connection_to(web.url), {}, facts_of(max_attempts=3))
+        pull(connection_to(web.url), {}, make_context(max_attempts=3))
 
-    assert len(web.asked) == 1
+    assert len(web.requests) == 1
     assert peak() < 8 * MIB
 
 
-def test_small_answer_that_unpacks_to_a_large_one_is_told(settings, peak):
+def test_decompression_bomb_is_rejected(settings, peak):
     settings.MAX_RESPONSE_BYTES = MIB
     packer = zlib.compressobj(9, zlib.DEFLATED, 31)
     bomb = b"".join([*(packer.compress(b"0" * MIB) for _ in range(200)), packer.flush()])
     headers = {"Content-Encoding": "gzip"}
 
     with (
-        serving(lambda asked: Reply(200, bomb, headers)) as web,
+        serving(lambda request: Reply(200, bomb, headers)) as web,
         pytest.raises(ConnectorError, match="larger than 1 MiB"),
     ):
         pull(connection_to(web.url), {})
@@ -70,46 +70,46 @@ def test_small_answer_that_unpacks_to_a_large_one_is_told(settings, peak):
     assert peak() < 10 * MIB
 
 
-def test_broken_compression_is_told():
+def test_invalid_compression_is_reported():
     headers = {"Content-Encoding": "gzip"}
     broken = gzip.compress(b"[]" * 1000)[:10] + b"\xff" * 50
 
     with (
-        serving(lambda asked: Reply(200, broken, headers)) as web,
+        serving(lambda request: Reply(200, broken, headers)) as web,
         pytest.raises(ConnectorError, match="compressed response is damaged"),
     ):
         pull(connection_to(web.url), {})
 
 
-def test_memory_stays_flat_over_many_pages(peak):
+def test_memory_use_stays_constant_over_many_pages(peak):
     page = json.dumps([{"id": number, "text": "x" * 1000} for number in range(300)]).encode()
 
-    def answer(asked):
-        number = int(asked.query["page"])
+    def respond(request):
+        number = int(request.query["page"])
         return Reply(200, page[:-1] + b" " * number + b"]" if number <= 60 else b"[]")
 
-    with serving(answer) as web:
+    with serving(respond) as web:
         service = Service(
             slug="large",
             source_connection=connection_to(web.url),
             source_options={"pagination": {"type": "page"}},
         )
-        with open_source(service, facts_of()) as source:
+        with open_source(service, make_context()) as source:
             pulled = sum(len(pulled_page.records) for pulled_page in source.pages())
 
     assert pulled == 60 * 300
     assert peak() < 12 * len(page)
 
 
-def test_retry_after_is_kept_and_told(caplog):
+def test_retry_after_is_respected_and_logged(caplog):
     number = count(1)
 
-    def answer(asked):
+    def respond(request):
         return reply_json({}, 429, Retry_After="1") if next(number) == 1 else reply_json([])
 
     before = datetime.now(UTC)
-    with serving(answer) as web:
-        pull(connection_to(web.url), {}, facts_of(max_attempts=2))
+    with serving(respond) as web:
+        pull(connection_to(web.url), {}, make_context(max_attempts=2))
 
     assert datetime.now(UTC) - before >= timedelta(seconds=1)
     assert [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING] == [
@@ -130,11 +130,11 @@ def test_retry_after_is_kept_and_told(caplog):
         (None, None),
     ],
 )
-def test_retry_after_in_seconds_or_as_a_date(header, seconds):
+def test_retry_after_accepts_seconds_or_date(header, seconds):
     assert retry_after_in(header, now=datetime(1994, 11, 6, 8, 49, 37, tzinfo=UTC)) == seconds
 
 
-def test_cancelled_run_does_not_sit_out_a_pause():
+def test_cancelled_run_stops_during_a_retry_pause():
     class Cancelled(Exception):
         pass
 
@@ -145,15 +145,15 @@ def test_cancelled_run_does_not_sit_out_a_pause():
             raise Cancelled
 
     before = datetime.now(UTC)
-    with serving(lambda asked: reply_json({}, 503, Retry_After="60")) as web, pytest.raises(Cancelled):
-        pull(connection_to(web.url), {}, facts_of(max_attempts=2, check=check))
+    with serving(lambda request: reply_json({}, 503, Retry_After="60")) as web, pytest.raises(Cancelled):
+        pull(connection_to(web.url), {}, make_context(max_attempts=2, check=check))
 
     assert datetime.now(UTC) - before < timedelta(seconds=5)
 
 
 @pytest.fixture(scope="module")
 def self_signed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A PEM file with a key and a certificate for 127.0.0.1 that nobody vouches for."""
+    """A PEM file with a key and a self-signed certificate for 127.0.0.1."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
     now = datetime.now(UTC)
@@ -182,35 +182,35 @@ def self_signed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_certificate_that_nobody_vouches_for_is_told_at_once(self_signed, caplog):
+def test_untrusted_certificate_is_reported_without_retry(self_signed, caplog):
     with (
-        serving(lambda asked: reply_json([]), certificate=self_signed) as web,
+        serving(lambda request: reply_json([]), certificate=self_signed) as web,
         pytest.raises(ConnectorError, match=r"TLS certificate is not trusted \(self-signed.*SSL_CERT_FILE"),
     ):
-        pull(connection_to(web.url), {}, facts_of(max_attempts=3))
+        pull(connection_to(web.url), {}, make_context(max_attempts=3))
 
-    assert web.asked == []
+    assert web.requests == []
     assert caplog.records == []
 
 
-def test_certificate_that_the_operator_named_is_trusted(self_signed, monkeypatch):
+def test_certificate_in_ssl_cert_file_is_trusted(self_signed, monkeypatch):
     monkeypatch.setenv("SSL_CERT_FILE", str(self_signed))
 
-    with serving(lambda asked: reply_json([1]), certificate=self_signed) as web:
+    with serving(lambda request: reply_json([1]), certificate=self_signed) as web:
         pages = pull(connection_to(web.url), {})
 
     assert pages[0].records == [1]
 
 
-def test_tls_to_a_server_without_it_is_told():
+def test_tls_to_plain_server_is_reported():
     with (
-        serving(lambda asked: reply_json([])) as web,
+        serving(lambda request: reply_json([])) as web,
         pytest.raises(ConnectorError, match="TLS failed"),
     ):
-        pull(connection_to(web.url.replace("http://", "https://")), {}, facts_of(max_attempts=3))
+        pull(connection_to(web.url.replace("http://", "https://")), {}, make_context(max_attempts=3))
 
 
-def test_missing_file_of_certificates_is_told(monkeypatch):
+def test_missing_certificate_file_is_reported(monkeypatch):
     monkeypatch.setenv("SSL_CERT_FILE", "/nowhere/ca.pem")
 
     with pytest.raises(ConnectorError, match=r"/nowhere/ca\.pem"):
@@ -218,7 +218,7 @@ def test_missing_file_of_certificates_is_told(monkeypatch):
 
 
 @pytest.mark.parametrize("secret", ["a\r\nX-Evil: 1", "a\x00b"])
-def test_secret_with_control_characters_is_told_without_it(secret):
+def test_secret_with_control_characters_is_reported_without_its_value(secret):
     with pytest.raises(ConnectorError) as caught:
         pull(connection_to("http://127.0.0.1:9", auth="bearer", secret=secret), {})
 

@@ -1,4 +1,4 @@
-"""Pushing to an HTTP system: batches, refusals, and keys that make a repeat harmless."""
+"""Pushing to an HTTP system: batches, rejected records, and idempotency keys."""
 
 import json
 from itertools import count
@@ -6,20 +6,20 @@ from itertools import count
 import pytest
 
 from apps.services.connectors import ConnectorError
-from tests.services.running import bytes_of, connection_to, facts_of, push
+from tests.services.transfers import bytes_of, connection_to, make_context, push
 from tests.services.web import Reply, reply_json, serving
 
 RECORDS = [{"sku": number, "name": "Käse"} for number in range(5)]
 
 
-def test_each_record_is_a_body_of_its_own():
-    with serving(lambda asked: reply_json({"ok": True}, 201)) as web:
+def test_batch_size_one_sends_one_request_per_record():
+    with serving(lambda request: reply_json({"ok": True}, 201)) as web:
         deliveries = push(
             connection_to(web.url), {"path": "/stock", "batch_size": 1}, [RECORDS[:2], RECORDS[2:3]]
         )
 
-    assert [json.loads(asked.body) for asked in web.asked] == RECORDS[:3]
-    assert [asked.headers["idempotency-key"] for asked in web.asked] == [
+    assert [json.loads(request.body) for request in web.requests] == RECORDS[:3]
+    assert [request.headers["idempotency-key"] for request in web.requests] == [
         "synclog-7-1-1",
         "synclog-7-1-2",
         "synclog-7-2-1",
@@ -30,29 +30,29 @@ def test_each_record_is_a_body_of_its_own():
         (2, 1, 1),
     ]
     assert deliveries[0].outcome == f"POST {web.url}/stock: 201 Created"
-    assert bytes_of(deliveries[0].request) == web.asked[0].body
+    assert bytes_of(deliveries[0].request) == web.requests[0].body
     assert bytes_of(deliveries[0].response) == b'{"ok": true}'
 
 
-def test_batches_are_arrays():
-    with serving(lambda asked: Reply(204)) as web:
+def test_batches_are_sent_as_arrays():
+    with serving(lambda request: Reply(204)) as web:
         deliveries = push(
             connection_to(web.url), {"batch_size": 2, "method": "PUT", "params": {"v": "1"}}, [RECORDS]
         )
 
-    assert [len(json.loads(asked.body)) for asked in web.asked] == [2, 2, 1]
-    assert {(asked.method, asked.query["v"]) for asked in web.asked} == {("PUT", "1")}
+    assert [len(json.loads(request.body)) for request in web.requests] == [2, 2, 1]
+    assert {(request.method, request.query["v"]) for request in web.requests} == {("PUT", "1")}
     assert [delivery.accepted for delivery in deliveries] == [2, 2, 1]
 
 
 @pytest.mark.parametrize("status", [400, 409, 410, 413, 415, 422])
-def test_refused_batch_is_a_delivery_and_the_next_goes_on(status):
+def test_push_continues_after_rejected_batch(status):
     number = count(1)
 
-    def answer(asked):
+    def respond(request):
         return reply_json({"detail": "no such SKU"}, status) if next(number) == 1 else reply_json({})
 
-    with serving(answer) as web:
+    with serving(respond) as web:
         deliveries = push(connection_to(web.url), {"batch_size": 3}, [RECORDS])
 
     assert [(delivery.accepted, delivery.refused) for delivery in deliveries] == [(0, 3), (2, 0)]
@@ -60,63 +60,66 @@ def test_refused_batch_is_a_delivery_and_the_next_goes_on(status):
 
 
 @pytest.mark.parametrize("status", [304, 401, 403, 404, 405, 407, 500, 501])
-def test_fault_of_the_destination_ends_the_push_with_the_evidence(status):
+def test_destination_error_ends_the_push_with_request_and_response(status):
     with (
-        serving(lambda asked: Reply(status, b"" if status == 304 else b"no")) as web,
+        serving(lambda request: Reply(status, b"" if status == 304 else b"no")) as web,
         pytest.raises(ConnectorError, match=f"POST {web.url}: {status}") as caught,
     ):
-        push(connection_to(web.url), {}, [RECORDS], facts_of(max_attempts=3))
+        push(connection_to(web.url), {}, [RECORDS], make_context(max_attempts=3))
 
-    assert len(web.asked) == 1
-    assert bytes_of(caught.value.request) == web.asked[0].body
+    assert len(web.requests) == 1
+    assert bytes_of(caught.value.request) == web.requests[0].body
     assert bytes_of(caught.value.response) == (b"" if status == 304 else b"no")
 
 
 @pytest.mark.parametrize("status", [408, 425, 429, 502, 503, 504])
-def test_what_may_pass_is_tried_again_under_the_same_key(status):
+def test_temporary_error_is_retried_with_the_same_key(status):
     number = count(1)
 
-    def answer(asked):
+    def respond(request):
         return reply_json({}, status, Retry_After="0") if next(number) < 3 else reply_json({})
 
-    with serving(answer) as web:
-        deliveries = push(connection_to(web.url), {}, [RECORDS], facts_of(max_attempts=3))
+    with serving(respond) as web:
+        deliveries = push(connection_to(web.url), {}, [RECORDS], make_context(max_attempts=3))
 
-    assert [asked.headers["idempotency-key"] for asked in web.asked] == ["synclog-7-1-1"] * 3
+    assert [request.headers["idempotency-key"] for request in web.requests] == ["synclog-7-1-1"] * 3
     assert [delivery.accepted for delivery in deliveries] == [5]
 
 
-def test_redirect_that_would_lose_the_records_is_refused():
+def test_redirect_that_drops_the_body_is_rejected():
     with (
-        serving(lambda asked: Reply(302, b"", {"Location": "/elsewhere"})) as web,
+        serving(lambda request: Reply(302, b"", {"Location": "/elsewhere"})) as web,
         pytest.raises(ConnectorError, match="the records would be lost"),
     ):
         push(connection_to(web.url), {}, [RECORDS])
 
-    assert len(web.asked) == 1
+    assert len(web.requests) == 1
 
 
-def test_faithful_redirect_carries_the_records():
-    def answer(asked):
-        if asked.path == "/old":
+def test_redirect_308_resends_the_body():
+    def respond(request):
+        if request.path == "/old":
             return Reply(308, b"", {"Location": "/new"})
         return reply_json({})
 
-    with serving(answer) as web:
+    with serving(respond) as web:
         push(connection_to(web.url), {"path": "old"}, [RECORDS])
 
-    assert [(asked.method, asked.path) for asked in web.asked] == [("POST", "/old"), ("POST", "/new")]
-    assert json.loads(web.asked[1].body) == RECORDS
+    assert [(request.method, request.path) for request in web.requests] == [
+        ("POST", "/old"),
+        ("POST", "/new"),
+    ]
+    assert json.loads(web.requests[1].body) == RECORDS
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), {1, 2}])
-def test_record_that_json_cannot_say_is_told(value):
+def test_record_without_json_form_is_reported(value):
     with pytest.raises(ConnectorError, match="cannot be written as JSON"):
         push(connection_to("http://127.0.0.1:9"), {}, [[{"id": value}]])
 
 
 def test_lone_surrogate_is_sent_as_an_escape():
-    with serving(lambda asked: reply_json({})) as web:
+    with serving(lambda request: reply_json({})) as web:
         push(connection_to(web.url), {}, [["\ud800"]])
 
-    assert web.asked[0].body == b'["\\ud800"]'
+    assert web.requests[0].body == b'["\\ud800"]'

@@ -1,9 +1,9 @@
-"""Files in an object store: a real S3 server at the other end."""
+"""Files on a real S3 server."""
 
 import pytest
 
 from tests.servers import S3Server
-from tests.services.running import connection_to, pull, push
+from tests.services.transfers import connection_to, pull, push
 
 
 @pytest.fixture
@@ -13,7 +13,7 @@ def bucket(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
     return s3_server.create_bucket()
 
 
-def test_files_go_to_s3_and_come_back(bucket, s3_server):
+def test_files_are_written_to_and_read_from_s3(bucket, s3_server):
     connection = connection_to(
         f"s3://{bucket}", auth="basic", auth_username=s3_server.access_key, secret=s3_server.secret_key
     )

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from apps.services.connectors.base import ConnectorError
-from tests.services.running import connection_to, pull, push
+from tests.services.transfers import connection_to, pull, push
 from tests.sftp import PASSWORD, USER, sftp_server
 
 RECORDS = [{"id": number, "name": f"Käse {number}"} for number in range(1, 6)]
@@ -25,7 +25,7 @@ def port(tmp_path: Path) -> Iterator[int]:
         yield port
 
 
-def test_files_go_to_sftp_and_come_back(port: int, tmp_path: Path) -> None:
+def test_files_are_written_to_and_read_from_sftp(port: int, tmp_path: Path) -> None:
     connection = connection_to(
         f"sftp://127.0.0.1:{port}/drop", auth="basic", auth_username=USER, secret=PASSWORD
     )
@@ -37,14 +37,15 @@ def test_files_go_to_sftp_and_come_back(port: int, tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.rglob("*.*")) == ["7-1.ndjson", "7-2.ndjson"]
 
 
-def test_a_server_with_another_key_than_before_is_refused_before_anything_is_told_to_it(
-    tmp_path: Path, settings: Any
-) -> None:
+def test_changed_host_key_is_rejected_before_authentication(tmp_path: Path, settings: Any) -> None:
     (tmp_path / "a.json").write_text("[]")
-    how = {"auth": "basic", "auth_username": USER, "secret": PASSWORD}
+    authentication = {"auth": "basic", "auth_username": USER, "secret": PASSWORD}
     with sftp_server(tmp_path) as port:
         for _time in range(2):
-            pull(connection_to(f"sftp://127.0.0.1:{port}/", **how), {"path": "*.json", "format": "json"})
+            pull(
+                connection_to(f"sftp://127.0.0.1:{port}/", **authentication),
+                {"path": "*.json", "format": "json"},
+            )
     [line] = settings.KNOWN_HOSTS.read_text().splitlines()
     assert line.startswith(f"[127.0.0.1]:{port} ")
 
@@ -52,32 +53,33 @@ def test_a_server_with_another_key_than_before_is_refused_before_anything_is_tol
     with sftp_server(tmp_path, usernames=usernames) as other:
         settings.KNOWN_HOSTS.write_text(line.replace(str(port), str(other)) + "\n")
         with pytest.raises(ConnectorError, match=r"host key .* has changed"):
-            pull(connection_to(f"sftp://127.0.0.1:{other}/", **how), {"path": "*.json", "format": "json"})
+            pull(
+                connection_to(f"sftp://127.0.0.1:{other}/", **authentication),
+                {"path": "*.json", "format": "json"},
+            )
     assert usernames == []
 
 
-def test_a_key_is_remembered_behind_a_line_that_was_not_ended(
-    tmp_path: Path, port: int, settings: Any
-) -> None:
+def test_host_key_is_appended_after_an_unterminated_line(tmp_path: Path, port: int, settings: Any) -> None:
     (tmp_path / "a.json").write_text("[]")
-    settings.KNOWN_HOSTS.write_text("# ours")
+    settings.KNOWN_HOSTS.write_text("# existing comment")
     connection = connection_to(f"sftp://127.0.0.1:{port}/", auth="basic", auth_username=USER, secret=PASSWORD)
 
     for _time in range(2):
         list(pull(connection, {"path": "drop/*.json", "format": "json"}))
 
     first, second = settings.KNOWN_HOSTS.read_text().splitlines()
-    assert (first, second.split()[0]) == ("# ours", f"[127.0.0.1]:{port}")
+    assert (first, second.split()[0]) == ("# existing comment", f"[127.0.0.1]:{port}")
 
 
-def test_a_wrong_password_is_told(port: int) -> None:
+def test_wrong_password_is_reported(port: int) -> None:
     connection = connection_to(f"sftp://127.0.0.1:{port}/", auth="basic", auth_username=USER, secret="wrong")
 
     with pytest.raises(ConnectorError, match=r"Connection .* cannot be opened: Authentication failed"):
         pull(connection, {"path": "*.json", "format": "json"})
 
 
-def test_a_server_that_says_nothing_more_is_not_waited_for_longer_than_the_read_timeout(
+def test_silent_sftp_server_is_limited_by_read_timeout(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "a.json").write_text("[]")

@@ -1,4 +1,4 @@
-"""Loading of services from YAML: idempotent, all or nothing, every error with line, key and reason."""
+"""Loading services from YAML: idempotent, all or nothing; each error has line, key and reason."""
 
 import io
 from pathlib import Path
@@ -12,7 +12,7 @@ from apps.services.models import Connection, Script, Service
 
 pytestmark = pytest.mark.django_db
 
-CONTRACT = """\
+EXAMPLE = """\
 connections:
   shop:      {kind: http, base_url: "http://127.0.0.1:3000", auth: {type: bearer, secret_env: SHOP_TOKEN}}
   warehouse: {kind: http, base_url: "http://127.0.0.1:3001"}       # auth: none | bearer | basic | header
@@ -46,8 +46,8 @@ LABELS = (
 )
 
 
-def test_file_of_the_contract_is_loaded():
-    assert load_services(CONTRACT) == LoadResult(created=LABELS)
+def test_example_file_is_loaded():
+    assert load_services(EXAMPLE) == LoadResult(created=LABELS)
 
     orders = Service.objects.get(slug="orders-to-warehouse")
     script = orders.current_script()
@@ -67,10 +67,10 @@ def test_file_of_the_contract_is_loaded():
 
 
 def test_loading_again_changes_nothing():
-    load_services(CONTRACT)
+    load_services(EXAMPLE)
     before = list(Service.objects.values()), list(Connection.objects.values()), list(Script.objects.values())
 
-    assert load_services(CONTRACT) == LoadResult(unchanged=LABELS)
+    assert load_services(EXAMPLE) == LoadResult(unchanged=LABELS)
     assert before == (
         list(Service.objects.values()),
         list(Connection.objects.values()),
@@ -78,12 +78,12 @@ def test_loading_again_changes_nothing():
     )
 
 
-def test_what_differs_is_updated():
-    load_services(CONTRACT)
+def test_changed_entries_are_updated():
+    load_services(EXAMPLE)
     before = Service.objects.get(slug="orders-to-warehouse").next_run_at
 
     result = load_services(
-        CONTRACT.replace("*/15 * * * *", "0 4 1 1 *").replace("3001", "3002").replace("return [", "return  [")
+        EXAMPLE.replace("*/15 * * * *", "0 4 1 1 *").replace("3001", "3002").replace("return [", "return  [")
     )
 
     assert result.updated == ("connection warehouse", "service orders-to-warehouse")
@@ -92,18 +92,18 @@ def test_what_differs_is_updated():
     assert [script.version for script in orders.scripts.order_by("version")] == [1, 2]
 
 
-def test_script_alone_counts_as_an_update_and_can_be_removed():
-    load_services(CONTRACT)
-    start, end = CONTRACT.index("    script: |"), CONTRACT.index("    destination: {connection: warehouse")
+def test_removed_script_counts_as_an_update():
+    load_services(EXAMPLE)
+    start, end = EXAMPLE.index("    script: |"), EXAMPLE.index("    destination: {connection: warehouse")
 
-    result = load_services(CONTRACT[:start] + CONTRACT[end:])
+    result = load_services(EXAMPLE[:start] + EXAMPLE[end:])
 
     assert result.updated == ("service orders-to-warehouse",)
     assert Service.objects.get(slug="orders-to-warehouse").current_script() is None
 
 
 def test_service_that_staff_paused_stays_paused():
-    text = CONTRACT.replace("    is_active: true\n", "")
+    text = EXAMPLE.replace("    is_active: true\n", "")
     load_services(text)
     Service.objects.filter(slug="orders-to-warehouse").update(is_active=False)
 
@@ -111,7 +111,7 @@ def test_service_that_staff_paused_stays_paused():
     assert not Service.objects.get(slug="orders-to-warehouse").is_active
 
 
-def test_secret_in_the_file_is_encrypted_and_a_changed_one_replaces_it():
+def test_secret_in_file_is_encrypted_and_updated():
     text = (
         "connections: {shop: {kind: http, url: 'http://h', auth: {type: basic, username: me, secret: one}}}"
     )
@@ -127,7 +127,7 @@ def test_secret_in_the_file_is_encrypted_and_a_changed_one_replaces_it():
     assert Connection.objects.get().get_secret() == "two"
 
 
-def test_secret_that_was_entered_in_the_admin_is_kept():
+def test_secret_entered_in_the_admin_is_not_overwritten():
     text = "connections: {shop: {kind: http, url: 'http://h', auth: {type: header, header: X-Key}}}"
     connection = Connection(name="shop", kind="http", url="http://old", auth="header", auth_header="X-Key")
     connection.set_secret("entered")
@@ -138,10 +138,10 @@ def test_secret_that_was_entered_in_the_admin_is_kept():
     assert Connection.objects.get().get_secret() == "entered"
 
 
-def test_services_may_use_connections_that_are_there_already():
-    load_services(CONTRACT)
+def test_services_can_use_existing_connections():
+    load_services(EXAMPLE)
 
-    result = load_services(CONTRACT[CONTRACT.index("services:") :])
+    result = load_services(EXAMPLE[EXAMPLE.index("services:") :])
 
     assert result.unchanged == LABELS[3:]
 
@@ -190,7 +190,7 @@ def test_services_may_use_connections_that_are_there_already():
 )  # fmt: skip
 def test_error_is_reported_with_line_key_and_reason_and_nothing_is_loaded(old, new, line, key, reason):
     with pytest.raises(LoadError) as caught:
-        load_services(CONTRACT.replace(old, new, 1), filename="shop.yaml")
+        load_services(EXAMPLE.replace(old, new, 1), filename="shop.yaml")
 
     assert (caught.value.line, caught.value.key) == (line, key)
     assert reason in caught.value.reason
@@ -200,7 +200,7 @@ def test_error_is_reported_with_line_key_and_reason_and_nothing_is_loaded(old, n
 
 def test_all_errors_are_reported_at_once():
     with pytest.raises(LoadError) as caught:
-        load_services(CONTRACT.replace("max_attempts: 3", "attempts: 3").replace("kind: file", "kind: tape"))
+        load_services(EXAMPLE.replace("max_attempts: 3", "attempts: 3").replace("kind: file", "kind: tape"))
 
     assert [problem.line for problem in caught.value.problems] == [4, 17, 21, 22]
 
@@ -223,14 +223,14 @@ def test_all_errors_are_reported_at_once():
         "d: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: [*d,*d,*d,*d,*d,*d,*d,*d,*d,*d]",
     ],
 )
-def test_invalid_document_is_refused(text):
+def test_invalid_document_is_rejected(text):
     with pytest.raises(LoadError):
         load_services(text)
 
 
-def test_command_reports_each_name_and_spells_out_the_schedule(tmp_path: Path):
+def test_command_reports_each_entry_and_describes_the_schedule(tmp_path: Path):
     path = tmp_path / "services.yaml"
-    path.write_text(CONTRACT)
+    path.write_text(EXAMPLE)
     output = io.StringIO()
 
     call_command("load_services", str(path), stdout=output)
@@ -245,7 +245,7 @@ def test_command_reports_each_name_and_spells_out_the_schedule(tmp_path: Path):
 
 
 def test_command_loads_all_files_or_none(tmp_path: Path):
-    (tmp_path / "good.yaml").write_text(CONTRACT)
+    (tmp_path / "good.yaml").write_text(EXAMPLE)
     (tmp_path / "bad.yaml").write_text("services:\n  orders: {nam: x}\n")
 
     with pytest.raises(CommandError, match=r"Nothing was loaded\.\n.*bad\.yaml, line 2, services\.orders"):
@@ -255,7 +255,7 @@ def test_command_loads_all_files_or_none(tmp_path: Path):
 
 
 @pytest.mark.parametrize("content", [None, b"\xff\xfe\x00"])
-def test_command_reports_an_unreadable_file(tmp_path: Path, content):
+def test_command_reports_unreadable_file(tmp_path: Path, content):
     path = tmp_path / "services.yaml"
     if content is not None:
         path.write_bytes(content)

@@ -23,14 +23,14 @@ def errors_of(read, *arguments, **named) -> dict[str, list[str]]:
     return caught.value.message_dict
 
 
-def test_defaults_of_an_http_source():
+def test_http_source_has_defaults():
     source = read_source("http", {})
 
     assert source == HttpSource()
     assert (source.records.text, source.page_size, source.pagination) == ("@", 100, SinglePage())
 
 
-def test_every_option_of_an_http_source():
+def test_http_source_accepts_every_option():
     source = read_source(
         "http",
         {
@@ -57,7 +57,7 @@ def test_cursor_is_compiled():
     assert source.pagination.cursor == Expression.compile("meta.next")
 
 
-def test_defaults_of_the_others():
+def test_destinations_and_files_have_defaults():
     assert read_destination("http", {}).model_dump() == {
         "path": "",
         "method": "POST",
@@ -79,11 +79,11 @@ def test_defaults_of_the_others():
 
 
 @pytest.mark.parametrize("empty", [None, ""])
-def test_empty_value_means_the_default(empty):
+def test_empty_value_selects_the_default(empty):
     assert read_source("http", {"page_size": empty, "records": empty, "pagination": empty}) == HttpSource()
 
 
-def test_unknown_keys_list_the_known_ones():
+def test_unknown_key_error_lists_known_keys():
     assert errors_of(read_destination, "http", {"pth": "/x"}) == {
         "pth": ["Unknown option; known are batch_size, headers, method, params, path."]
     }
@@ -92,7 +92,7 @@ def test_unknown_keys_list_the_known_ones():
     }
 
 
-def test_unknown_kind_of_connection():
+def test_unknown_connection_kind_error_lists_known_kinds():
     for read in (read_source, read_destination):
         assert errors_of(read, "carrier-pigeon", {}) == {
             "connection": ["Unknown kind of connection “carrier-pigeon”; known are http, file."]
@@ -113,7 +113,7 @@ def test_unknown_kind_of_connection():
         ),
     ],
 )
-def test_message_says_what_is_wrong_and_what_to_do(data, key, message):
+def test_error_message_names_problem_and_solution(data, key, message):
     read = read_destination if "method" in data else read_source
 
     assert errors_of(read, "http", data) == {key: [message]}
@@ -204,7 +204,7 @@ def test_all_errors_are_reported_at_once():
     ]
 
 
-def test_run_options_may_be_texts():
+def test_run_options_accept_strings():
     given = {"page_size": "50", "max_attempts": 2, "record_id": " 10045 "}
 
     assert read_run_options(given) == {"page_size": 50, "max_attempts": 2, "record_id": "10045"}
@@ -231,7 +231,7 @@ def test_invalid_run_option_is_reported_by_key(given):
         ("file", "memory://x"),
     ],
 )
-def test_address_is_allowed(kind, url):
+def test_valid_url_is_accepted(kind, url):
     validate_address(kind, url)
 
 
@@ -258,7 +258,7 @@ def test_address_is_allowed(kind, url):
         ("file", "http://shop"),
     ],
 )
-def test_address_is_refused(kind, url):
+def test_invalid_url_is_rejected(kind, url):
     with pytest.raises(ValidationError):
         validate_address(kind, url)
 
@@ -274,5 +274,5 @@ def test_address_is_refused(kind, url):
         ("https://me:pw@[shop/", "[shop/"),
     ],
 )
-def test_address_is_shown_without_secrets(url, shown):
+def test_url_is_shown_without_secrets(url, shown):
     assert without_secrets(url) == shown

@@ -1,4 +1,4 @@
-"""What YAML says of overlapping, failed and old runs, and of services that run elsewhere."""
+"""Policies in YAML (overlap, retries, failures, retention) and reported services."""
 
 import pytest
 
@@ -35,7 +35,7 @@ def policies() -> tuple[object, ...]:
     )
 
 
-def test_policies_are_loaded_and_taken_back():
+def test_policies_are_loaded_and_reset():
     load_services(PLAIN + POLICIES)
     assert policies() == ("queue", 2, 5, True, 90)
     assert load_services(PLAIN + POLICIES).unchanged == ("connection shop", "service orders")

@@ -8,7 +8,7 @@ import yaml
 from django.core.management import call_command
 from jsonschema import Draft202012Validator
 
-from tests.services.definition.test_loading import CONTRACT
+from tests.services.definition.test_loading import EXAMPLE
 
 
 @pytest.fixture(scope="module")
@@ -20,8 +20,8 @@ def validator() -> Draft202012Validator:
     return Draft202012Validator(schema)
 
 
-def test_contract_example_is_valid(validator: Draft202012Validator) -> None:
-    assert list(validator.iter_errors(yaml.safe_load(CONTRACT))) == []
+def test_example_file_is_valid(validator: Draft202012Validator) -> None:
+    assert list(validator.iter_errors(yaml.safe_load(EXAMPLE))) == []
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_contract_example_is_valid(validator: Draft202012Validator) -> None:
         "services: {a: {kind: reported, name: A}}",
     ],
 )
-def test_short_forms_are_valid(validator: Draft202012Validator, text: str) -> None:
+def test_minimal_files_are_valid(validator: Draft202012Validator, text: str) -> None:
     assert list(validator.iter_errors(yaml.safe_load(text))) == []
 
 
@@ -49,13 +49,13 @@ def test_short_forms_are_valid(validator: Draft202012Validator, text: str) -> No
         ("services:", "service:"),
     ],
 )
-def test_invalid_file_is_refused(validator: Draft202012Validator, old: str, new: str) -> None:
-    document = yaml.safe_load(CONTRACT.replace(old, new, 1))
+def test_invalid_file_is_rejected(validator: Draft202012Validator, old: str, new: str) -> None:
+    document = yaml.safe_load(EXAMPLE.replace(old, new, 1))
 
     assert not validator.is_valid(document)
 
 
-def test_options_are_described(validator: Draft202012Validator) -> None:
+def test_schema_contains_defaults_and_descriptions(validator: Draft202012Validator) -> None:
     definitions = validator.schema["$defs"]
 
     properties = definitions["HttpSourceOptions"]["properties"]

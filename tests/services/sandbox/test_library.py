@@ -1,4 +1,4 @@
-"""The functions that scripts find beside Starlark's own."""
+"""Library functions that scripts can use in addition to Starlark's builtins."""
 
 import pytest
 
@@ -54,28 +54,28 @@ def evaluate(expression):
 
 
 @pytest.mark.parametrize(("expression", "value"), CALLS)
-def test_library_returns(expression, value):
+def test_library_function_returns_value(expression, value):
     assert evaluate(expression) == value
 
 
-@pytest.mark.parametrize(("expression", "told"), WRONG_CALLS)
-def test_library_says_what_is_wrong_and_where(expression, told):
+@pytest.mark.parametrize(("expression", "message"), WRONG_CALLS)
+def test_library_error_names_problem_and_line(expression, message):
     with pytest.raises(ScriptError) as error:
         evaluate(expression)
 
-    assert told in str(error.value)
+    assert message in str(error.value)
     assert "script:2, in transform" in str(error.value)
     assert "Error:" not in str(error.value)
 
 
-def test_a_script_may_name_its_own_things_as_the_library_does():
+def test_script_can_redefine_library_names():
     source = "dates = 1\ndef log(x):\n    return x\ndef transform(records):\n    return [dates, log(2)]\n"
 
     with Sandbox(source) as sandbox:
         assert sandbox.transform([]) == [1, 2]
 
 
-def test_the_guide_names_every_function():
+def test_guide_names_every_function():
     missing = [
         f"{module}.{name}"
         for module, functions in LIBRARY.items()

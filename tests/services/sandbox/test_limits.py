@@ -1,4 +1,4 @@
-"""Scripts that take too much: each is stopped, says why, and leaves the worker and the next script alone."""
+"""Limits of scripts: a script beyond a limit is stopped with a message; worker and next script are unaffected."""
 
 import os
 import signal
@@ -19,7 +19,7 @@ TIGHT = Limits(
 HEAD = "def transform(records):\n"
 LOOP = HEAD + "    for i in range(2000000000):\n        for j in range(2000000000):\n            pass\n"
 
-GREEDY = {
+BEYOND_LIMITS = {
     "endless loop": (LOOP, ("ran for 2 s", " --> script:3:")),
     "endless loop outside": (
         "for i in range(2000000000):\n    for j in range(2000000000):\n        pass\n"
@@ -54,7 +54,7 @@ GREEDY = {
         HEAD + "    for i in range(10000):\n        log('y' * 1000)\n",
         ("logged more than 0.25 MiB", "script:3, in transform"),
     ),
-    "a log of empty lines": (
+    "log of empty lines": (
         HEAD + "    for i in range(100000):\n        log('')\n",
         ("logged more than 0.25 MiB", "script:3, in transform"),
     ),
@@ -62,11 +62,11 @@ GREEDY = {
         HEAD + "    return ['y' * 1000] * 10000\n",
         ("returned 9.6 MiB", "1 MiB at most", ":1:"),
     ),
-    "values nested without end": (
+    "deeply nested values": (
         HEAD + "    x = []\n    for i in range(200000):\n        x = [x]\n    return x\n",
         ("too deeply",),
     ),
-    "brackets nested without end": ("x = " + "[" * 200_000, ("",)),
+    "deeply nested brackets": ("x = " + "[" * 200_000, ("",)),
 }
 
 
@@ -74,23 +74,23 @@ def pid_of(sandbox):
     return sandbox._child._process.pid
 
 
-@pytest.mark.parametrize(("source", "told"), GREEDY.values(), ids=GREEDY.keys())
-def test_a_greedy_script_is_stopped_and_the_next_one_works(source, told):
+@pytest.mark.parametrize(("source", "messages"), BEYOND_LIMITS.values(), ids=BEYOND_LIMITS.keys())
+def test_script_beyond_a_limit_is_stopped_and_the_next_works(source, messages):
     before = time.monotonic()
 
     with Sandbox(source, limits=TIGHT) as sandbox, pytest.raises(ScriptError) as error:
         sandbox.transform([{"id": 1}])
 
     text = str(error.value)
-    for words in told:
-        assert words in text
+    for message in messages:
+        assert message in text
     assert len(text) < 9000
     assert time.monotonic() - before < 30
     with Sandbox(HEAD + "    return records\n", limits=TIGHT) as sandbox:
         assert sandbox.transform([1]) == [1]
 
 
-def test_the_processor_time_of_earlier_calls_does_not_count():
+def test_cpu_limit_applies_to_each_call():
     source = HEAD + "    for i in range(3000000):\n        pass\n    return records\n"
     limits = Limits(cpu_seconds=1.5)
 
@@ -100,7 +100,7 @@ def test_the_processor_time_of_earlier_calls_does_not_count():
             assert sandbox.transform([1]) == [1]
 
 
-def test_processor_time_is_limited_apart_from_the_clock():
+def test_cpu_limit_is_independent_of_wall_time():
     limits = Limits(wall_seconds=60, cpu_seconds=0.5)
 
     with (
@@ -110,7 +110,7 @@ def test_processor_time_is_limited_apart_from_the_clock():
         sandbox.transform([])
 
 
-def test_the_log_may_be_full_in_every_call(caplog):
+def test_log_limit_applies_to_each_call(caplog):
     caplog.set_level("INFO", logger="apps.services.script")
     source = HEAD + "    for i in range(200):\n        log('y' * 1000)\n    return records\n"
 
@@ -121,7 +121,7 @@ def test_the_log_may_be_full_in_every_call(caplog):
     assert len(caplog.records) == 600
 
 
-def test_much_in_both_directions_at_once_blocks_nobody():
+def test_large_input_and_output_do_not_deadlock():
     source = HEAD + "    for r in records:\n        log(r)\n    return records\n"
     records = ["y" * 1000] * 7000
 
@@ -129,15 +129,15 @@ def test_much_in_both_directions_at_once_blocks_nobody():
         assert sandbox.transform(records) == records
 
 
-def test_the_check_is_asked_every_second_and_stops_the_script():
+def test_check_is_called_every_second_and_can_stop_the_script():
     class Cancelled(Exception):
         pass
 
-    asked = []
+    called_at = []
 
     def check():
-        asked.append(time.monotonic())
-        if len(asked) == 2:
+        called_at.append(time.monotonic())
+        if len(called_at) == 2:
             raise Cancelled
 
     before = time.monotonic()
@@ -146,18 +146,18 @@ def test_the_check_is_asked_every_second_and_stops_the_script():
             sandbox.transform([], check)
         assert sandbox._child is None
 
-    assert 1.5 < asked[1] - before < 10
+    assert 1.5 < called_at[1] - before < 10
 
 
 @pytest.mark.parametrize(
-    ("number", "told"), [(signal.SIGKILL, "killed from outside"), (signal.SIGTERM, "code -15")]
+    ("number", "message"), [(signal.SIGKILL, "killed from outside"), (signal.SIGTERM, "code -15")]
 )
-def test_a_child_that_is_killed_is_told_in_plain_words(number, told):
-    with Sandbox(LOOP) as sandbox, pytest.raises(ScriptError, match=told):
+def test_killed_child_is_reported(number, message):
+    with Sandbox(LOOP) as sandbox, pytest.raises(ScriptError, match=message):
         sandbox.transform([], check=lambda: os.kill(pid_of(sandbox), number))
 
 
-def test_the_child_has_no_environment_and_little_of_anything(monkeypatch):
+def test_child_has_no_environment_and_tight_resource_limits(monkeypatch):
     monkeypatch.setenv("SHOP_TOKEN", "secret")
 
     with Sandbox(HEAD + "    return records\n") as sandbox:
@@ -181,7 +181,7 @@ def test_the_child_has_no_environment_and_little_of_anything(monkeypatch):
     assert int(limits["Max address space"]) < 2048 * MIB
 
 
-def test_no_child_is_left_behind():
+def test_child_ends_with_its_sandbox():
     with Sandbox(HEAD + "    return records\n") as sandbox:
         sandbox.transform([])
         pid = pid_of(sandbox)
@@ -189,7 +189,7 @@ def test_no_child_is_left_behind():
     assert not psutil.pid_exists(pid)
 
 
-def test_the_child_dies_with_its_worker():
+def test_child_dies_with_its_worker():
     program = f"""
 import sys, time
 from apps.services.sandbox import Sandbox

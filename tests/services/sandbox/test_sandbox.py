@@ -1,4 +1,4 @@
-"""What a script can do, and what its author reads when it is wrong."""
+"""Script execution and error messages for script authors."""
 
 import logging
 import time
@@ -7,14 +7,14 @@ import pytest
 
 from apps.services.sandbox import Sandbox, ScriptError, check_script
 
-UNSOUND = {
+INVALID = {
     "syntax error": (
         "def transform(records):\n    return records[\n",
         ("Parse error", " --> script:2:"),
     ),
     "unfinished": ("def transform(records):\n    if records:\n\n", ("Parse error", " --> script:2:16")),
     "no transform": ("x = 1\n", ("the script has no function transform",)),
-    "transform is no function": ("x = 1\ntransform = 3\n", ("not a function", " --> script:2:")),
+    "transform is not a function": ("x = 1\ntransform = 3\n", ("not a function", " --> script:2:")),
     "no parameter": ("\ndef transform():\n    return []\n", ("must take one parameter", " --> script:2:")),
     "two parameters": ("def transform(a, b):\n    return a\n", ("must take one parameter", "`b`")),
     "unknown name": ("def transform(r):\n    return nope(r)\n", ("`nope` not found", " --> script:2:")),
@@ -69,7 +69,7 @@ def transform(source, records=(), **options):
         return sandbox.transform(list(records))
 
 
-def test_transform_serves_page_after_page():
+def test_transform_can_be_called_for_several_pages():
     source = "def transform(records):\n    return [{'sku': r['id'], 'qty': 2 * r['n']} for r in records]\n"
 
     with Sandbox(source) as sandbox:
@@ -88,13 +88,13 @@ def test_transform_serves_page_after_page():
     ],
     ids=repr,
 )
-def test_values_survive_the_round_trip(value):
+def test_values_are_returned_unchanged(value):
     [returned] = transform("def transform(records):\n    return records\n", [value])
 
     assert (returned, type(returned)) == (value, type(value))
 
 
-def test_deep_values_survive_the_round_trip():
+def test_deeply_nested_values_are_returned_unchanged():
     value = []
     for _level in range(300):
         value = [value]
@@ -102,53 +102,53 @@ def test_deep_values_survive_the_round_trip():
     assert transform("def transform(records):\n    return records\n", value) == value
 
 
-def test_half_a_surrogate_pair_becomes_a_replacement_character():
+def test_lone_surrogate_becomes_replacement_character():
     assert transform("def transform(records):\n    return records\n", ["a\ud800b"]) == ["a\ufffdb"]
 
 
-def test_records_that_json_does_not_know_are_an_error():
+def test_record_without_json_form_is_an_error():
     with pytest.raises(ScriptError, match="cannot be handed to the script"):
         transform("def transform(records):\n    return records\n", [float("nan")])
 
 
-def test_a_tuple_and_a_struct_become_json():
+def test_tuples_and_structs_become_json():
     source = "def transform(records):\n    return [(1, 2), struct(a = 1), {1: 2}]\n"
 
     assert transform(source) == [[1, 2], {"a": 1}, {"1": 2}]
 
 
-@pytest.mark.parametrize(("source", "told"), UNSOUND.values(), ids=UNSOUND.keys())
-def test_an_unsound_script_is_told_so_before_and_in_a_run(source, told):
+@pytest.mark.parametrize(("source", "messages"), INVALID.values(), ids=INVALID.keys())
+def test_invalid_script_is_reported_by_check_and_run(source, messages):
     with pytest.raises(ScriptError) as checked:
         check_script(source)
     with pytest.raises(ScriptError) as ran:
         transform(source, [{"id": 1}])
 
-    for words in told:
-        assert words in str(checked.value)
+    for message in messages:
+        assert message in str(checked.value)
     assert str(ran.value) == str(checked.value)
 
 
-@pytest.mark.parametrize(("source", "told"), FAILING.values(), ids=FAILING.keys())
-def test_a_failing_script_shows_its_own_lines(source, told):
+@pytest.mark.parametrize(("source", "messages"), FAILING.values(), ids=FAILING.keys())
+def test_script_error_shows_only_lines_of_the_script(source, messages):
     check_script(source)
 
     with pytest.raises(ScriptError) as error:
         transform(source, [{"id": 1}])
 
-    for words in told:
-        assert words in str(error.value)
-    for ours in ("synclog", ".py", ".rs", "builtin>", "/", "Error:"):
-        assert ours not in str(error.value).replace("1 // 0", "")
+    for message in messages:
+        assert message in str(error.value)
+    for internal in ("synclog", ".py", ".rs", "builtin>", "/", "Error:"):
+        assert internal not in str(error.value).replace("1 // 0", "")
 
 
-def test_a_script_without_fault_passes_the_check_and_is_not_called():
+def test_valid_script_passes_the_check_without_being_called():
     check_script("def transform(records):\n    fail('was called')\n")
     check_script("def transform(records, factor = 2):\n    return records\n")
     check_script("transform = lambda records: records\n")
 
 
-def test_the_check_stops_a_loop_outside_of_functions():
+def test_check_stops_a_loop_outside_functions():
     before = time.monotonic()
 
     with pytest.raises(ScriptError, match=r"ran for 1\.5 s") as error:
@@ -158,12 +158,12 @@ def test_the_check_stops_a_loop_outside_of_functions():
     assert time.monotonic() - before < 10
 
 
-def test_the_traceback_names_the_script():
+def test_traceback_names_the_script():
     with pytest.raises(ScriptError, match=" --> orders-to-warehouse:2:"):
         transform("def transform(r):\n    return r[7]\n", name="orders-to-warehouse")
 
 
-def test_a_sandbox_works_again_after_an_error():
+def test_sandbox_works_after_an_error():
     source = "def transform(records):\n    return [10 // r for r in records]\n"
 
     with Sandbox(source) as sandbox:
@@ -172,7 +172,7 @@ def test_a_sandbox_works_again_after_an_error():
         assert sandbox.transform([5]) == [2]
 
 
-def test_log_arrives_in_order_with_its_levels(caplog):
+def test_log_lines_arrive_in_order_with_their_levels(caplog):
     caplog.set_level(logging.DEBUG, logger="apps.services.script")
     source = """
 log("at the start")
@@ -199,7 +199,7 @@ def transform(records):
     ]
 
 
-def test_log_arrives_while_the_script_goes_on(caplog):
+def test_log_lines_arrive_during_the_script(caplog):
     caplog.set_level(logging.INFO, logger="apps.services.script")
     source = """
 def transform(records):
@@ -221,7 +221,7 @@ def transform(records):
     assert seen == [["begun"]]
 
 
-def test_the_check_says_nothing_into_the_log(caplog):
+def test_check_logs_nothing(caplog):
     caplog.set_level(logging.DEBUG, logger="apps.services.script")
 
     check_script('log("hello")\ndef transform(records):\n    return records\n')
@@ -229,14 +229,14 @@ def test_the_check_says_nothing_into_the_log(caplog):
     assert caplog.records == []
 
 
-def test_an_unknown_level_is_an_error():
+def test_unknown_log_level_is_an_error():
     with pytest.raises(ScriptError, match="unknown level 'loud'") as error:
         transform("def transform(records):\n    log('a', level = 'loud')\n    return []\n")
 
     assert "script:2, in transform" in str(error.value)
 
 
-def test_the_first_line_tells_the_reason_and_the_place():
+def test_first_line_of_error_names_reason_and_line():
     script = "def transform(records):\n    return [rate(r) for r in records]\n\ndef rate(r):\n    return r['vat']\n"
 
     with pytest.raises(ScriptError) as caught:

@@ -1,4 +1,4 @@
-"""Short ways to pull and push in tests; nothing here touches the database."""
+"""Pulls and pushes in one call, without the database."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from apps.services.models import Connection, Service
 
 
 def connection_to(url: str, **fields: Any) -> Connection:
-    """An unsaved connection; its kind follows from the scheme of `url`."""
+    """Returns an unsaved connection; the scheme of `url` determines its kind."""
     secret = fields.pop("secret", "")
     kind = "http" if url.startswith("http") else "file"
     connection = Connection(**{"name": "other-system", "kind": kind, "url": url} | fields)
@@ -19,7 +19,7 @@ def connection_to(url: str, **fields: Any) -> Connection:
     return connection
 
 
-def facts_of(
+def make_context(
     *,
     max_attempts: int = 1,
     page_size: int | None = None,
@@ -31,7 +31,7 @@ def facts_of(
 
 def pull(connection: Connection, options: dict[str, Any], context: RunContext | None = None) -> list[Page]:
     service = Service(slug="tested", source_connection=connection, source_options=options)
-    with open_source(service, context or facts_of()) as source:
+    with open_source(service, context or make_context()) as source:
         return list(source.pages())
 
 
@@ -41,9 +41,9 @@ def push(
     pages: Sequence[list[Any]],
     context: RunContext | None = None,
 ) -> list[Delivery]:
-    """Pushes `pages`, numbered from 1, to the end."""
+    """Pushes `pages`, numbered from 1, and returns the deliveries."""
     service = Service(slug="tested", destination_connection=connection, destination_options=options)
-    with open_destination(service, context or facts_of()) as destination:
+    with open_destination(service, context or make_context()) as destination:
         deliveries = [
             delivery
             for number, records in enumerate(pages, start=1)
