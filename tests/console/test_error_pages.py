@@ -1,4 +1,4 @@
-"""What is not there, not allowed or broken is said on a page of the console's own looks, in the reader's language."""
+"""Error pages have the layout of the console and the language of the request."""
 
 import pytest
 from django.test import Client, RequestFactory
@@ -9,7 +9,7 @@ from tests.factories import make_payload, make_user
 
 
 @pytest.mark.django_db
-def test_run_that_is_not_there_is_told_on_a_page(client: Client) -> None:
+def test_missing_run_shows_translated_not_found_page(client: Client) -> None:
     client.force_login(make_user(is_superuser=True))
 
     response = client.get("/admin/runs/run/4711/log/", headers={"accept-language": "de"})
@@ -20,7 +20,7 @@ def test_run_that_is_not_there_is_told_on_a_page(client: Client) -> None:
 
 
 @pytest.mark.django_db
-def test_what_is_not_allowed_is_told_on_a_page(client: Client) -> None:
+def test_missing_permission_shows_error_page(client: Client) -> None:
     payload = make_payload()
     client.force_login(make_user(permissions=["runs.view_run"]))
 
@@ -30,7 +30,7 @@ def test_what_is_not_allowed_is_told_on_a_page(client: Client) -> None:
     assert "Permission denied" in response.content.decode()
 
 
-def test_error_is_told_without_the_database(rf: RequestFactory) -> None:
+def test_internal_error_page_works_without_database(rf: RequestFactory) -> None:
     response = server_error(rf.get("/admin/"))
 
     assert response.status_code == 500

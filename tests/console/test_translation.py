@@ -1,4 +1,4 @@
-"""The console in German: the catalogue is complete and compiled, and English stays what it is."""
+"""German translation: the catalogue is complete and compiled; other languages get English."""
 
 import ast
 import gettext
@@ -19,7 +19,7 @@ CATALOGUE = Path(settings.LOCALE_PATHS[0]) / "de" / "LC_MESSAGES" / "django.po"
 
 
 def strings(chunk: str, keyword: str) -> list[str]:
-    """The texts of a keyword in one entry of a catalogue; of `msgstr` all plural forms."""
+    """Returns the texts of a keyword in a catalogue entry; for `msgstr` all plural forms."""
     found = re.findall(rf'^{keyword}(?:\[\d\])? ((?:".*"\n?)+)', chunk, re.MULTILINE)
     return ["".join(json.loads(line) for line in text.strip().splitlines()) for text in found]
 
@@ -28,7 +28,7 @@ def entries() -> list[str]:
     return CATALOGUE.read_text().split("\n\n")[1:]
 
 
-def test_catalogue_is_complete_and_keeps_every_placeholder() -> None:
+def test_catalogue_is_complete_with_the_same_placeholders() -> None:
     assert len(entries()) > 500
     for entry in entries():
         [original] = strings(entry, "msgid")
@@ -40,7 +40,7 @@ def test_catalogue_is_complete_and_keeps_every_placeholder() -> None:
             assert placeholders(translation) in map(placeholders, allowed), entry
 
 
-def test_catalogue_has_every_text_of_the_code_and_the_templates() -> None:
+def test_catalogue_contains_every_text_of_code_and_templates() -> None:
     known = {strings(entry, "msgid")[0] for entry in entries()}
     locale = Path(django.__file__).parent / "conf" / "locale"
     of_django = gettext.translation("django", locale, ["de"])
@@ -72,7 +72,7 @@ def placeholders(text: str) -> set[str]:
     return set(re.findall(r"%\(\w+\)[a-z]|%s|\{\w+\}", text))
 
 
-def test_compiled_catalogue_is_that_of_the_text() -> None:
+def test_compiled_catalogue_matches_its_source() -> None:
     with CATALOGUE.with_suffix(".mo").open("rb") as file:
         compiled = gettext.GNUTranslations(file)
 
@@ -82,7 +82,7 @@ def test_compiled_catalogue_is_that_of_the_text() -> None:
 
 
 @pytest.mark.django_db
-def test_pages_speak_german_where_it_is_asked_for_and_english_else(client: Client) -> None:
+def test_pages_use_the_requested_language(client: Client) -> None:
     run = make_run()
     client.force_login(make_user(is_superuser=True))
     pages = {

@@ -29,7 +29,7 @@ STAFF = (
 )
 
 
-def test_pages_of_a_service_of_another_group_are_not_there(client: Client) -> None:
+def test_pages_of_another_groups_service_are_not_found(client: Client) -> None:
     service = make_service(name="Hidden one", groups=[Group.objects.create(name="Finance")])
     run = make_run(service, store_pull=True)
     make_log_entries(run)
@@ -51,7 +51,7 @@ def test_pages_of_a_service_of_another_group_are_not_there(client: Client) -> No
         assert "Hidden one" not in client.get(listing).content.decode()
 
 
-def test_member_of_the_group_sees_the_service(client: Client) -> None:
+def test_group_member_sees_the_service(client: Client) -> None:
     finance = Group.objects.create(name="Finance")
     service = make_service(groups=[finance])
     client.force_login(make_user(permissions=STAFF, groups=[finance]))
@@ -59,7 +59,7 @@ def test_member_of_the_group_sees_the_service(client: Client) -> None:
     assert client.get(reverse("admin:services_service_runs", args=[service.pk])).status_code == 200
 
 
-def test_log_needs_the_permission_to_view_runs(client: Client) -> None:
+def test_log_requires_permission_to_view_runs(client: Client) -> None:
     run = make_run()
     client.force_login(make_user(permissions=["services.view_service"]))
 
@@ -67,7 +67,7 @@ def test_log_needs_the_permission_to_view_runs(client: Client) -> None:
     assert client.get(reverse("admin:runs_run_feed", args=[run.pk])).status_code == 403
 
 
-def test_runs_cannot_be_added_changed_or_deleted_even_by_a_superuser(client: Client) -> None:
+def test_runs_are_read_only_for_superusers(client: Client) -> None:
     run = make_run()
     client.force_login(make_user(is_superuser=True))
 
@@ -76,16 +76,16 @@ def test_runs_cannot_be_added_changed_or_deleted_even_by_a_superuser(client: Cli
     assert client.get(f"/admin/runs/run/{run.pk}/change/")["Location"] == f"/admin/runs/run/{run.pk}/log/"
 
 
-# --- Of what is limited to others no page tells ---
+# --- No page shows data that is limited to other groups ---
 
-# Of these words and numbers everything is made that must not be told; parted thousands are put together again.
+# All hidden data contains this number or word; `pages_from` removes thousands separators.
 NUMBER = 987654
 SECRET = re.compile(rf"(?i)concealed[- .]|/{NUMBER}|>{NUMBER}<|{NUMBER} ")
 
 
 @pytest.fixture
 def concealed() -> Service:
-    """A service of another group with one of everything that a page might tell of."""
+    """A service of another group with one object of each kind that a page might show."""
     finance = Group.objects.create(name="Finance")
     service = make_service(
         name="Concealed payroll",
@@ -108,7 +108,7 @@ def concealed() -> Service:
 
 @pytest.fixture
 def limited(client: Client) -> Client:
-    """Signed in as somebody who may do everything with services and runs, but not with all of them."""
+    """A client of a user with all permissions for services and runs, but limited to its groups."""
     apps = ("services", "runs", "api")
     permissions = Permission.objects.filter(content_type__app_label__in=apps)
     client.force_login(
@@ -118,17 +118,17 @@ def limited(client: Client) -> Client:
 
 
 def pages_from(client: Client, *addresses: str) -> dict[str, str]:
-    """These and all pages of the console to which they link by a path: what each says."""
-    waiting, said = list(addresses), {}
+    """Returns the contents of these pages and of all console pages that they link to, by URL."""
+    waiting, texts = list(addresses), {}
     while waiting:
         address = waiting.pop()
-        said[address] = client.get(address).getvalue().decode().replace(",", "")
-        links = re.findall(r'(?:href|data-feed|data-find)="(/admin/[^"?#]*)', said[address])
-        waiting += set(links) - {*said, *waiting, "/admin/logout/"}
-    return said
+        texts[address] = client.get(address).getvalue().decode().replace(",", "")
+        links = re.findall(r'(?:href|data-feed|data-find)="(/admin/[^"?#]*)', texts[address])
+        waiting += set(links) - {*texts, *waiting, "/admin/logout/"}
+    return texts
 
 
-def test_no_page_tells_of_a_service_of_another_group(limited: Client, concealed: Service) -> None:
+def test_no_page_shows_data_of_another_groups_service(limited: Client, concealed: Service) -> None:
     own = make_run(make_service(name="Orders"), store_pull=True)
     make_log_entries(own)
     make_payload(own, sequence=1)
@@ -145,12 +145,10 @@ def test_no_page_tells_of_a_service_of_another_group(limited: Client, concealed:
 
     assert f"/admin/runs/run/{own.pk}/log/" in pages
     assert len(pages) > 30
-    assert {address: SECRET.findall(said) for address, said in pages.items() if SECRET.search(said)} == {}
+    assert {address: SECRET.findall(text) for address, text in pages.items() if SECRET.search(text)} == {}
 
 
-def test_connection_is_told_of_with_its_services_or_where_none_uses_it(
-    limited: Client, concealed: Service
-) -> None:
+def test_connection_is_visible_with_its_services_or_if_unused(limited: Client, concealed: Service) -> None:
     hidden, shared = concealed.source_connection, concealed.destination_connection
     make_service(source_connection=shared, destination_connection=shared)
     unused = make_connection()

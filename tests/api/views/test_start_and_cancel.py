@@ -167,7 +167,7 @@ def test_simultaneous_requests_with_one_key_start_one_run(broker_messages):
     assert responses == [(202, Run.objects.get().pk)] * 4
 
 
-def test_queued_run_is_cancelled_at_once(client, service):
+def test_queued_run_is_cancelled_immediately(client, service):
     run = make_run(service, status=Run.Status.QUEUED)
 
     response = client.post(f"/api/v1/runs/{run.pk}/cancel/")

@@ -27,7 +27,7 @@ def test_help_shows_the_first_topic_and_lists_all(staff: Client) -> None:
 
 
 @pytest.mark.parametrize("slug", all_topics())
-def test_topic_is_rendered_without_inline_style_or_broken_links(staff: Client, slug: str) -> None:
+def test_topic_has_no_inline_styles_or_broken_links(staff: Client, slug: str) -> None:
     response = staff.get(f"/admin/help/{slug}/")
 
     assert response.status_code == 200
@@ -39,14 +39,14 @@ def test_unknown_topic_is_not_found(staff: Client) -> None:
     assert staff.get("/admin/help/nothing/").status_code == 404
 
 
-def test_help_requires_a_login(client: Client) -> None:
+def test_help_requires_login(client: Client) -> None:
     response = client.get("/admin/help/")
 
     assert response.status_code == 302
     assert response.url.startswith("/admin/login/")
 
 
-def test_search_finds_sections_by_all_words_titles_first(staff: Client) -> None:
+def test_search_finds_sections_with_all_words_titles_first(staff: Client) -> None:
     response = staff.get("/admin/help/", {"q": "Hold LONGER"})
 
     matches = response.context["matches"]
@@ -54,7 +54,7 @@ def test_search_finds_sections_by_all_words_titles_first(staff: Client) -> None:
     assert f'href="{matches[0].url}"' in response.content.decode()
 
 
-def test_search_without_a_match_says_so(staff: Client) -> None:
+def test_search_without_match_shows_message(staff: Client) -> None:
     html = staff.get("/admin/help/", {"q": "<zeppelin>"}).content.decode()
 
     assert "No section contains “&lt;zeppelin&gt;”." in html
@@ -68,7 +68,7 @@ def test_search_without_a_match_says_so(staff: Client) -> None:
         ("services_service_change", "services"),
     ],
 )
-def test_page_links_to_its_topic(client: Client, name: str, topic: str) -> None:
+def test_page_links_to_its_help_topic(client: Client, name: str, topic: str) -> None:
     service = make_service()
     client.force_login(make_user(is_superuser=True))
 

@@ -1,4 +1,4 @@
-"""The home page says whether anything is wrong now, what is wrong first."""
+"""The home page shows current problems first."""
 
 from datetime import timedelta
 
@@ -17,8 +17,8 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture(autouse=True)
 def check_results(monkeypatch: pytest.MonkeyPatch) -> list[CheckResult]:
-    """What the checks find: all well, unless a test adds to it. The doctor's own tests show that they look."""
-    found = [CheckResult("database", True, "It answers.")]
+    """Replaces the checks by one passing result; a test may add others. The checks are tested with the doctor."""
+    found = [CheckResult("database", True, "Responds.")]
     monkeypatch.setattr(home_page, "run_checks", lambda: found)
     return found
 
@@ -33,7 +33,7 @@ def page(client: Client) -> str:
     return client.get("/admin/").content.decode()
 
 
-def test_all_is_well_is_said_in_words(staff: Client) -> None:
+def test_home_without_problems_says_so(staff: Client) -> None:
     run = make_run(make_service(name="Orders"))
 
     text = page(staff)
@@ -43,11 +43,11 @@ def test_all_is_well_is_said_in_words(staff: Client) -> None:
     assert f'href="/admin/services/service/{run.service_id}/runs/">Orders</a>' in text
 
 
-def test_last_failure_is_told_and_an_older_one_is_not(staff: Client) -> None:
-    broken, mended = make_service(name="Broken"), make_service(name="Mended")
+def test_home_shows_only_the_last_failure(staff: Client) -> None:
+    broken, repaired = make_service(name="Broken"), make_service(name="Repaired")
     make_run(broken, status=Run.Status.FAILED, error="No iban in record 10045")
-    make_run(mended, status=Run.Status.FAILED, error="Long ago")
-    make_run(mended)
+    make_run(repaired, status=Run.Status.FAILED, error="Long ago")
+    make_run(repaired)
 
     text = page(staff)
 
@@ -56,7 +56,7 @@ def test_last_failure_is_told_and_an_older_one_is_not(staff: Client) -> None:
     assert "Long ago" not in text
 
 
-def test_late_slot_and_late_run_are_told(staff: Client) -> None:
+def test_home_shows_late_slots_and_runs(staff: Client) -> None:
     now = timezone.now()
     make_service(name="Forgotten", schedule="0 * * * *", next_run_at=now - timedelta(seconds=130))
     make_service(name="Almost", schedule="0 * * * *", next_run_at=now - timedelta(seconds=100))
@@ -70,7 +70,7 @@ def test_late_slot_and_late_run_are_told(staff: Client) -> None:
     assert context["verdict"] == ["2 late"]
 
 
-def test_run_that_waits_for_the_one_before_or_for_its_hour_is_not_late(staff: Client) -> None:
+def test_run_waiting_for_another_or_its_due_time_is_not_late(staff: Client) -> None:
     now = timezone.now()
     old = {"status": Run.Status.QUEUED, "queued_at": now - timedelta(minutes=5)}
     service = make_service(overlap="queue")
@@ -81,7 +81,7 @@ def test_run_that_waits_for_the_one_before_or_for_its_hour_is_not_late(staff: Cl
     assert staff.get("/admin/").context["waiting_runs"] == []
 
 
-def test_paused_service_and_failed_check_are_told(staff: Client, check_results: list[CheckResult]) -> None:
+def test_home_shows_paused_service_and_failed_check(staff: Client, check_results: list[CheckResult]) -> None:
     make_service(name="Tired", is_active=False, paused_at=timezone.now(), pause_after_failures=3)
     check_results.append(CheckResult("broker", False, "Does not respond."))
 
@@ -89,32 +89,34 @@ def test_paused_service_and_failed_check_are_told(staff: Client, check_results: 
 
     assert "1 schedule disabled · 1 check fails" in text
     assert "turned off after 3 consecutive failures" in text
-    assert text.index("Does not respond.") < text.index("It answers.")
+    assert text.index("Does not respond.") < text.index("Responds.")
 
 
-def test_paused_service_stands_once_beside_its_failure_where_there_is_one(staff: Client) -> None:
+def test_home_lists_paused_service_once_with_its_failure(staff: Client) -> None:
     paused = {"is_active": False, "paused_at": timezone.now(), "pause_after_failures": 3}
     make_run(make_service(name="Tired", **paused), status=Run.Status.FAILED, error="No iban")
-    make_run(make_service(name="Mended by hand", **paused))
-    make_run(make_service(name="Well"))
+    make_run(make_service(name="Repaired manually", **paused))
+    make_run(make_service(name="Healthy"))
 
     text = page(staff)
 
-    assert text.count(">Tired</a>") == text.count(">Mended by hand</a>") == text.count(">Well</a>") == 1
+    assert text.count(">Tired</a>") == text.count(">Repaired manually</a>") == text.count(">Healthy</a>") == 1
     assert (
-        text.index("No iban") < text.index("after 3 consecutive failures") < text.index(">Mended by hand</a>")
+        text.index("No iban")
+        < text.index("after 3 consecutive failures")
+        < text.index(">Repaired manually</a>")
     )
     assert "1 service failing · 2 schedules disabled" in text
 
 
-def test_run_that_nobody_takes_stands_once(staff: Client) -> None:
+def test_unclaimed_run_is_listed_once(staff: Client) -> None:
     queued_at = timezone.now() - timedelta(minutes=3)
     run = make_run(make_service(name="Waits"), status=Run.Status.QUEUED, queued_at=queued_at)
 
     assert page(staff).count(f"/admin/runs/run/{run.pk}/log/") == 1
 
 
-def test_full_list_says_that_there_may_be_more(staff: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_truncated_list_count_has_a_plus_sign(staff: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(home_page, "MAX_ROWS", 2)
     for _number in range(3):
         make_run(status=Run.Status.FAILED)
@@ -122,7 +124,7 @@ def test_full_list_says_that_there_may_be_more(staff: Client, monkeypatch: pytes
     assert "2+ services failing" in page(staff)
 
 
-def test_home_tells_nothing_to_who_may_see_no_runs(client: Client) -> None:
+def test_home_without_permission_shows_no_runs(client: Client) -> None:
     make_run(make_service(name="Orders"), status=Run.Status.FAILED)
     client.force_login(make_user())
 
@@ -133,7 +135,7 @@ def test_home_tells_nothing_to_who_may_see_no_runs(client: Client) -> None:
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_home_costs_the_same_queries_whatever_its_length(
+def test_home_takes_a_constant_query_count(
     staff: Client, count: int, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     for _number in range(count):

@@ -44,16 +44,16 @@ def test_page_shows_number_time_level_step_and_message(staff: Client, running: R
 
     assert 'line-warning" id="L1"' in line
     assert 'href="?line=1#L1"' in line
-    for words in (">06:14:45.227<", ">warning<", ">pull<", ">Pulled page 1<"):
-        assert words in line
+    for text in (">06:14:45.227<", ">warning<", ">pull<", ">Pulled page 1<"):
+        assert text in line
 
 
-def test_button_reads_auto_refresh_is_on_while_the_run_goes_on(staff: Client, running: Run) -> None:
+def test_auto_refresh_is_on_only_for_open_runs(staff: Client, running: Run) -> None:
     assert ">Auto-refresh is on</button>" in log(staff, running)
     assert ">Auto-refresh is off</button>" in log(staff, make_run())
 
 
-def test_markup_colours_and_hidden_signs_are_harmless(staff: Client, running: Run) -> None:
+def test_markup_colours_and_invisible_characters_are_escaped(staff: Client, running: Run) -> None:
     make_log_entries(
         running,
         [
@@ -88,7 +88,7 @@ def test_page_shows_the_latest_lines_and_links_to_earlier_ones(staff: Client, ru
     assert 'href="?after=120"' in earlier
 
 
-def test_page_around_a_line_marks_it(staff: Client, running: Run) -> None:
+def test_page_around_a_line_highlights_it(staff: Client, running: Run) -> None:
     make_log_entries(running, 1200)
 
     text = log(staff, running, line=600)
@@ -99,13 +99,13 @@ def test_page_around_a_line_marks_it(staff: Client, running: Run) -> None:
 
 
 @pytest.mark.parametrize("query", [{"line": "x"}, {"line": "9" * 40}, {"before": "-1"}, {"level": "odd"}])
-def test_senseless_query_is_passed_over(staff: Client, running: Run, query: dict) -> None:
+def test_invalid_query_is_ignored(staff: Client, running: Run, query: dict) -> None:
     make_log_entries(running, 3)
 
     assert shown(log(staff, running, **query)) == [1, 2, 3]
 
 
-def test_level_and_text_filter_the_whole_log(staff: Client, running: Run) -> None:
+def test_filters_apply_to_the_whole_log(staff: Client, running: Run) -> None:
     make_log_entries(running, ["Order 10045 pulled"])
     make_log_entries(running, ["late", "ORDER 10045 refused"], level=Level.ERROR)
     make_log_entries(running, ["slow"], level=Level.WARNING)
@@ -118,28 +118,28 @@ def test_level_and_text_filter_the_whole_log(staff: Client, running: Run) -> Non
     assert "No matches." in log(staff, running, q="10046")
 
 
-def test_page_says_from_which_line_to_which_it_shows(staff: Client, running: Run) -> None:
+def test_page_shows_the_range_of_its_lines(staff: Client, running: Run) -> None:
     make_log_entries(running, 3)
     make_log_entries(running, 2, level=Level.ERROR)
     make_log_entries(running, 3)
 
     assert 'id="log-count">1–8</p>' in log(staff, running)
-    # Not how far was looked for them.
+    # The range of matches, not of searched lines.
     assert 'id="log-count">4–5</p>' in log(staff, running, level="error")
 
 
-def test_feed_hands_out_what_came_after(staff: Client, running: Run) -> None:
+def test_feed_returns_lines_after_the_cursor(staff: Client, running: Run) -> None:
     make_log_entries(running, 3)
 
-    answer = feed(staff, running, after=1)
+    response = feed(staff, running, after=1)
 
-    assert shown(answer["html"]) == [2, 3]
-    assert (answer["cursor"], answer["count"], answer["is_open"]) == (3, 2, True)
-    assert answer["poll_after"] == 5
-    assert "badge-running" in answer["live"]["status"]
+    assert shown(response["html"]) == [2, 3]
+    assert (response["cursor"], response["count"], response["is_open"]) == (3, 2, True)
+    assert response["poll_after"] == 5
+    assert "badge-running" in response["live"]["status"]
 
 
-def test_feed_asks_back_at_once_while_more_lines_wait(
+def test_feed_polls_immediately_if_more_lines_exist(
     staff: Client, running: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(log_window.read_window, "__defaults__", (2,))
@@ -152,19 +152,19 @@ def test_feed_asks_back_at_once_while_more_lines_wait(
     assert (shown(rest["html"]), rest["poll_after"]) == ([3], 5)
 
 
-def test_feed_ends_with_the_last_line_of_an_ended_run(staff: Client) -> None:
+def test_feed_of_ended_run_stops_polling(staff: Client) -> None:
     run = make_run()
     make_log_entries(run, 2)
 
-    answer = feed(staff, run, after=0)
+    response = feed(staff, run, after=0)
 
-    assert shown(answer["html"]) == [1, 2]
-    assert answer["poll_after"] is None
-    assert not answer["is_open"]
-    assert "Complete · 2 lines" in answer["live"]["seal"]
+    assert shown(response["html"]) == [1, 2]
+    assert response["poll_after"] is None
+    assert not response["is_open"]
+    assert "Complete · 2 lines" in response["live"]["seal"]
 
 
-def test_feed_says_how_many_lines_there_are_so_far(staff: Client, running: Run) -> None:
+def test_feed_returns_the_current_line_count(staff: Client, running: Run) -> None:
     Run.objects.filter(pk=running.pk).update(line_count=1)
     version = feed(staff, running, after=1)["version"]
     Run.objects.filter(pk=running.pk).update(line_count=1204)
@@ -172,7 +172,7 @@ def test_feed_says_how_many_lines_there_are_so_far(staff: Client, running: Run) 
     assert "1,204 lines so far" in feed(staff, running, after=1, version=version)["live"]["seal"]
 
 
-def test_idle_feed_leaves_out_what_has_not_changed(staff: Client, running: Run) -> None:
+def test_idle_feed_omits_unchanged_values(staff: Client, running: Run) -> None:
     make_log_entries(running, 1)
     version = feed(staff, running, after=1)["version"]
 
@@ -184,18 +184,18 @@ def test_idle_feed_leaves_out_what_has_not_changed(staff: Client, running: Run) 
     assert changed["live"]["pulled"] == '<span class="">7</span>'
 
 
-def test_filtered_feed_does_not_search_the_same_lines_again(staff: Client, running: Run) -> None:
+def test_filtered_feed_searches_each_line_once(staff: Client, running: Run) -> None:
     make_log_entries(running, ["wanted", "other", "other"])
 
-    answer = feed(staff, running, after=0, q="wanted")
+    response = feed(staff, running, after=0, q="wanted")
 
-    assert (shown(answer["html"]), answer["cursor"]) == ([1], 3)
+    assert (shown(response["html"]), response["cursor"]) == ([1], 3)
 
 
 @pytest.mark.parametrize(
     "kind", ["superuser", "own permissions", "group's permissions", "limited to the group"]
 )
-def test_idle_feed_costs_one_query_beside_session_and_user(
+def test_idle_feed_takes_one_query_besides_session_and_user(
     client: Client, running: Run, kind: str, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     make_log_entries(running, 3)
@@ -213,13 +213,13 @@ def test_idle_feed_costs_one_query_beside_session_and_user(
         running.service.groups.add(group)
 
     with django_assert_num_queries(3):
-        answer = feed(client, running, after=3)
+        response = feed(client, running, after=3)
 
-    assert (answer["html"], answer["cursor"]) == ("", 3)
+    assert (response["html"], response["cursor"]) == ("", 3)
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_page_costs_the_same_queries_whatever_its_length(
+def test_page_takes_a_constant_query_count(
     staff: Client, count: int, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     run = make_run(store_pull=True)
@@ -232,7 +232,7 @@ def test_page_costs_the_same_queries_whatever_its_length(
         log(staff, run)
 
 
-def test_seal_says_what_was_lost(staff: Client) -> None:
+def test_seal_shows_lost_lines_and_reason(staff: Client) -> None:
     run = make_run(
         status=Run.Status.LOST, is_complete=False, lost_line_count=41, lost_reason="the spool is gone"
     )
@@ -240,7 +240,7 @@ def test_seal_says_what_was_lost(staff: Client) -> None:
     assert "41 lines lost: the spool is gone" in log(staff, run)
 
 
-def test_error_stands_in_one_sentence_with_a_link_to_its_line(staff: Client) -> None:
+def test_error_is_shown_with_a_link_to_its_line(staff: Client) -> None:
     run = make_run(status=Run.Status.FAILED, error="422 <b>sku</b> unknown", error_sequence=44)
 
     text = log(staff, run)
@@ -249,7 +249,7 @@ def test_error_stands_in_one_sentence_with_a_link_to_its_line(staff: Client) -> 
     assert '<a href="?line=44#L44">Line 44</a>' in text
 
 
-def test_what_was_chosen_for_the_run_is_said_as_the_form_calls_it(staff: Client) -> None:
+def test_run_options_are_shown_with_their_form_labels(staff: Client) -> None:
     run = make_run(store_pull=True, options={"page_size": 7})
 
     page = staff.get(f"/admin/runs/run/{run.pk}/log/").content.decode()
@@ -258,7 +258,7 @@ def test_what_was_chosen_for_the_run_is_said_as_the_form_calls_it(staff: Client)
     assert "<span>Page size: 7</span>" in page
 
 
-def test_payload_stands_at_its_line_with_time_left_and_curl(staff: Client) -> None:
+def test_payload_is_shown_at_its_line_with_expiry_and_curl_command(staff: Client) -> None:
     run = make_run(store_pull=True)
     make_log_entries(run, 2)
     payload = make_payload(run, sequence=2, name="page<1>.json", body=b"x" * 3100)
@@ -276,7 +276,7 @@ def test_payload_stands_at_its_line_with_time_left_and_curl(staff: Client) -> No
     )
 
 
-def test_payload_of_an_open_run_says_when_its_time_begins(staff: Client) -> None:
+def test_payload_of_open_run_shows_its_retention(staff: Client) -> None:
     run = make_run(status=Run.Status.RUNNING, store_pull=True)
     make_log_entries(run, 1)
     make_payload(run, sequence=1)
@@ -284,7 +284,7 @@ def test_payload_of_an_open_run_says_when_its_time_begins(staff: Client) -> None
     assert "expires 24 h after the end of the run" in log(staff, run)
 
 
-def test_expired_payload_keeps_size_and_digest_and_loses_its_link(staff: Client) -> None:
+def test_expired_payload_shows_size_and_digest_without_link(staff: Client) -> None:
     run = make_run(store_pull=True)
     make_log_entries(run, 1)
     moment = timezone.now().replace(year=2020, month=11, day=21, hour=14, minute=5)
@@ -297,7 +297,7 @@ def test_expired_payload_keeps_size_and_digest_and_loses_its_link(staff: Client)
     assert "curl" not in line
 
 
-def test_payload_is_downloaded_with_the_permission(client: Client, staff: Client) -> None:
+def test_payload_download_requires_permission(client: Client, staff: Client) -> None:
     run = make_run(store_pull=True)
     payload = make_payload(run, body=b"as the source sent it", name="orders.json")
     address = f"/admin/runs/run/{run.pk}/payloads/{payload.pk}/"
@@ -322,7 +322,7 @@ def test_payload_is_downloaded_with_the_permission(client: Client, staff: Client
         {"body": None},
     ],
 )
-def test_payload_that_is_gone_is_said_in_words(staff: Client, state: dict) -> None:
+def test_unavailable_payload_shows_message(staff: Client, state: dict) -> None:
     run = make_run(store_pull=True)
     payload = make_payload(run, **state)
 
@@ -342,7 +342,7 @@ def test_log_is_downloaded_as_text(staff: Client, running: Run) -> None:
     assert response["Content-Disposition"] == f'attachment; filename="run-{running.pk}.log"'
 
 
-def test_cancel_is_asked_for_by_post(staff: Client, running: Run) -> None:
+def test_cancel_requires_post(staff: Client, running: Run) -> None:
     address = f"/admin/runs/run/{running.pk}/cancel/"
 
     assert staff.get(address).status_code == 405
@@ -354,7 +354,7 @@ def test_cancel_is_asked_for_by_post(staff: Client, running: Run) -> None:
     assert running.cancel_requested_by.username == "ada"
 
 
-def test_queued_run_is_cancelled_at_once(staff: Client) -> None:
+def test_queued_run_is_cancelled_immediately(staff: Client) -> None:
     run = make_run(status=Run.Status.QUEUED)
 
     text = staff.post(f"/admin/runs/run/{run.pk}/cancel/", follow=True).content.decode()
@@ -364,7 +364,7 @@ def test_queued_run_is_cancelled_at_once(staff: Client) -> None:
     assert '<dd data-live="started">never</dd>' in text
 
 
-def test_cancel_needs_the_permission(client: Client, running: Run) -> None:
+def test_cancel_requires_permission(client: Client, running: Run) -> None:
     client.force_login(make_user(permissions=["services.view_service", "runs.view_run"]))
 
     assert client.post(f"/admin/runs/run/{running.pk}/cancel/").status_code == 403
@@ -372,12 +372,12 @@ def test_cancel_needs_the_permission(client: Client, running: Run) -> None:
     assert running.cancel_requested_at is None
 
 
-def test_log_without_a_line_says_so(staff: Client, running: Run) -> None:
+def test_empty_log_shows_message(staff: Client, running: Run) -> None:
     assert "No lines yet." in log(staff, running)
     assert "This run has no lines." in log(staff, make_run())
 
 
-def test_runs_of_all_services_are_listed_for_24_hours(staff: Client) -> None:
+def test_run_list_shows_last_24_hours_of_all_services(staff: Client) -> None:
     recent = make_run()
     make_run(started_at=timezone.now() - timedelta(hours=25))
     queued = make_run(status=Run.Status.QUEUED)
@@ -391,7 +391,7 @@ def test_runs_of_all_services_are_listed_for_24_hours(staff: Client) -> None:
     assert listed(status__exact="queued") == [queued.pk]
 
 
-def test_lines_stay_apart_from_those_of_other_runs(staff: Client, running: Run) -> None:
+def test_log_shows_no_lines_of_other_runs(staff: Client, running: Run) -> None:
     make_log_entries(running, 1)
     make_log_entries(make_run(), ["of another run"])
 

@@ -1,4 +1,4 @@
-"""Looking through the whole log: read_limited in time and in hits, and honest about how far it came."""
+"""Search through the whole log, limited in time and matches; the response says how far it came."""
 
 import json
 
@@ -38,8 +38,8 @@ def small_slices(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def no_time(monkeypatch: pytest.MonkeyPatch, small_slices: None) -> None:
-    """Each search is late after its first slice."""
+def no_search_time(monkeypatch: pytest.MonkeyPatch, small_slices: None) -> None:
+    """Each search exceeds its time limit after the first slice."""
     monkeypatch.setattr(log_search, "MAX_SECONDS", -1.0)
 
 
@@ -48,7 +48,7 @@ def find(client: Client, run: Run, **query: object) -> dict:
 
 
 @pytest.mark.parametrize("slice_lines", [1, 4, 1000])
-def test_search_finds_the_same_whatever_its_slices(
+def test_search_result_is_independent_of_slice_size(
     run: Run, monkeypatch: pytest.MonkeyPatch, slice_lines: int
 ) -> None:
     monkeypatch.setattr(log_search, "SLICE_LINES", slice_lines)
@@ -57,15 +57,15 @@ def test_search_finds_the_same_whatever_its_slices(
     forwards = Search(run, errors).forwards(5, 10)
     backwards = Search(run, errors).backwards(25, 10)
     first = Search(run, errors).forwards(0, 1)
-    hits = Search(run, errors).count()
+    matches = Search(run, errors).count()
 
     assert ([line.sequence for line in forwards.lines], forwards.is_done) == ([15, 25], True)
     assert ([line.sequence for line in backwards.lines], backwards.is_done) == ([5, 15], True)
     assert ([line.sequence for line in first.lines], first.reached, first.is_done) == ([5], 5, False)
-    assert (hits.numbers, hits.is_done) == ([5, 15, 25], True)
+    assert (matches.numbers, matches.is_done) == ([5, 15, 25], True)
 
 
-def test_next_and_previous_hit(staff: Client, run: Run) -> None:
+def test_search_finds_next_and_previous_match(staff: Client, run: Run) -> None:
     assert find(staff, run, level="error", after=5)["line"] == 15
     assert find(staff, run, level="error", before=15)["line"] == 5
     assert find(staff, run, q="IT FAILED", after=0)["line"] == 5
@@ -75,7 +75,7 @@ def test_next_and_previous_hit(staff: Client, run: Run) -> None:
     assert find(staff, run, level="error", after=99)["line"] is None
 
 
-def test_hit_is_the_last_one_where_there_is_none_behind_it(
+def test_search_reports_the_last_match(
     staff: Client, run: Run, small_slices: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert find(staff, run, level="error", after=5)["is_last"] is False
@@ -86,13 +86,11 @@ def test_hit_is_the_last_one_where_there_is_none_behind_it(
 
     monkeypatch.setattr(log_search, "MAX_SECONDS", -1.0)
 
-    # Nobody has looked so far.
+    # The rest has not been searched.
     assert find(staff, run, level="error", after=24)["is_last"] is False
 
 
-def test_hits_are_numbered_and_counted_no_further_than_a_thousand(
-    staff: Client, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_match_numbers_are_limited(staff: Client, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     assert find(staff, run, q="failed") == {"hits": [5, 15, 25], "reached": 30, "is_done": True}
 
     monkeypatch.setattr(log_search, "MAX_MATCHES", 2)
@@ -100,33 +98,33 @@ def test_hits_are_numbered_and_counted_no_further_than_a_thousand(
     assert find(staff, run, q="failed") == {"hits": [5, 15], "reached": 15, "is_done": False}
 
 
-def test_search_that_takes_too_long_says_where_it_stopped_and_goes_on_from_there(
-    staff: Client, run: Run, no_time: None
-) -> None:
+def test_search_beyond_time_limit_can_be_continued(staff: Client, run: Run, no_search_time: None) -> None:
     make_log_entries(run, ["needle"])
 
-    answer = find(staff, run, q="needle", after=0)
-    reached = [answer["reached"]]
-    while answer["line"] is None and not answer["is_done"]:
-        answer = find(staff, run, q="needle", after=answer["reached"])
-        reached.append(answer["reached"])
+    response = find(staff, run, q="needle", after=0)
+    reached = [response["reached"]]
+    while response["line"] is None and not response["is_done"]:
+        response = find(staff, run, q="needle", after=response["reached"])
+        reached.append(response["reached"])
 
     assert reached == [3, 6, 9, 12, 15, 18, 21, 24, 27, 30, 31]
-    assert answer["line"] == 31
+    assert response["line"] == 31
     assert find(staff, run, q="needle") == {"hits": [], "reached": 3, "is_done": False}
     assert find(staff, run, q="Line", before=31)["line"] == 30
 
 
-def test_filtered_page_that_takes_too_long_offers_to_look_on(staff: Client, run: Run, no_time: None) -> None:
+def test_filtered_page_beyond_time_limit_offers_to_continue(
+    staff: Client, run: Run, no_search_time: None
+) -> None:
     text = staff.get(f"/admin/runs/run/{run.pk}/log/", {"q": "nowhere"}).content.decode()
-    answer = staff.get(f"/admin/runs/run/{run.pk}/log/feed/", {"q": "nowhere", "after": 0}).json()
+    response = staff.get(f"/admin/runs/run/{run.pk}/log/feed/", {"q": "nowhere", "after": 0}).json()
 
     assert "No matches from line 28 to 30; more lines can be searched." in text
     assert 'href="?q=nowhere&amp;before=28"' in text
-    assert (answer["count"], answer["cursor"], answer["poll_after"]) == (0, 3, 0)
+    assert (response["count"], response["cursor"], response["poll_after"]) == (0, 3, 0)
 
 
-def test_errors_are_not_looked_for_where_the_sealed_run_has_none(
+def test_search_skips_ended_run_without_matching_levels(
     staff: Client, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     run = make_run()
@@ -134,12 +132,12 @@ def test_errors_are_not_looked_for_where_the_sealed_run_has_none(
 
     # Session, user, run.
     with django_assert_num_queries(3):
-        answer = find(staff, run, level="error", after=0)
-    assert answer == {"line": None, "reached": 5, "is_done": True, "is_last": True}
+        response = find(staff, run, level="error", after=0)
+    assert response == {"line": None, "reached": 5, "is_done": True, "is_last": True}
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_search_costs_the_same_queries_whatever_it_finds(
+def test_search_takes_a_constant_query_count(
     staff: Client, count: int, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     run = make_run()
@@ -150,19 +148,19 @@ def test_search_costs_the_same_queries_whatever_it_finds(
         assert len(find(staff, run, q="line")["hits"]) == count
 
 
-def test_search_needs_the_permission_to_see_the_run(client: Client, run: Run) -> None:
+def test_search_requires_permission_to_view_run(client: Client, run: Run) -> None:
     client.force_login(make_user())
 
     assert client.get(f"/admin/runs/run/{run.pk}/log/find/").status_code == 403
 
 
-def test_text_that_no_database_takes_is_taken_apart(staff: Client, run: Run) -> None:
+def test_search_text_may_contain_nul_and_wildcards(staff: Client, run: Run) -> None:
     assert find(staff, run, q="It\x00 failed")["hits"] == [5, 15, 25]
     assert find(staff, run, q="100%_'\"\\")["hits"] == []
 
 
 @pytest.mark.parametrize("form", ["text", "ndjson"])
-def test_download_is_of_the_whole_log_or_as_filtered(staff: Client, run: Run, form: str) -> None:
+def test_log_download_can_be_filtered(staff: Client, run: Run, form: str) -> None:
     def numbers(**query: object) -> list[int]:
         response = staff.get(f"/admin/runs/run/{run.pk}/log/{form}/", query)
         lines = b"".join(response.streaming_content).decode().splitlines()
@@ -176,7 +174,7 @@ def test_download_is_of_the_whole_log_or_as_filtered(staff: Client, run: Run, fo
     assert numbers(q="nowhere") == []
 
 
-def test_ndjson_names_fields_and_files_as_the_api_does(staff: Client) -> None:
+def test_ndjson_download_has_the_fields_of_the_api(staff: Client) -> None:
     run = make_run(store_pull=True)
     make_log_entries(run, ["two\nlines\t\u2028"])
     payload = make_payload(run, sequence=1)
@@ -191,7 +189,7 @@ def test_ndjson_names_fields_and_files_as_the_api_does(staff: Client) -> None:
     assert response["Content-Disposition"] == f'attachment; filename="run-{run.pk}.ndjson"'
 
 
-def test_message_of_several_lines_cannot_pass_for_lines_of_the_text(staff: Client, run: Run) -> None:
+def test_multiline_message_cannot_forge_lines_of_text_download(staff: Client, run: Run) -> None:
     make_log_entries(run, ["one\n32\t2026-01-01T00:00:00.000000Z\tERROR\tpush\tforged"])
 
     response = staff.get(f"/admin/runs/run/{run.pk}/log/text/")

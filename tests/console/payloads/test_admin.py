@@ -10,7 +10,7 @@ pytestmark = pytest.mark.django_db
 STAFF = ("services.view_service", "runs.view_run", "runs.view_payload")
 
 
-def test_page_of_a_payload_shows_its_readers(client: Client) -> None:
+def test_payload_page_shows_access_log(client: Client) -> None:
     payload = make_payload(name="<b>.json")
     reader = make_user("grace")
     PayloadRead.objects.create(
@@ -25,13 +25,13 @@ def test_page_of_a_payload_shows_its_readers(client: Client) -> None:
 
     shown = client.get(f"/admin/runs/payload/{payload.pk}/change/").content.decode()
 
-    for words in ("Readers", "grace", "nightly (synclog_abcd…)", "192.0.2.7", "Complete", payload.sha256):
-        assert words in shown
+    for text in ("Readers", "grace", "nightly (synclog_abcd…)", "192.0.2.7", "Complete", payload.sha256):
+        assert text in shown
     assert "&lt;b&gt;.json" in shown
     assert "<b>.json" not in shown
 
 
-def test_page_of_a_payload_without_readers_says_so_instead_of_an_empty_table(client: Client) -> None:
+def test_payload_page_without_reads_shows_message(client: Client) -> None:
     payload = make_payload()
     client.force_login(make_user(permissions=STAFF))
 
@@ -41,7 +41,7 @@ def test_page_of_a_payload_without_readers_says_so_instead_of_an_empty_table(cli
     assert "<table" not in shown
 
 
-def test_payloads_are_records_that_nobody_changes_or_deletes(client: Client) -> None:
+def test_payloads_are_read_only(client: Client) -> None:
     payload = make_payload(status="deleted", deleted_at=timezone.now())
     client.force_login(make_user(is_superuser=True))
 
@@ -51,7 +51,7 @@ def test_payloads_are_records_that_nobody_changes_or_deletes(client: Client) -> 
     assert "action" not in client.get("/admin/runs/payload/").context["cl"].list_display
 
 
-def test_payloads_of_another_group_are_not_there(client: Client) -> None:
+def test_payloads_of_another_group_are_not_found(client: Client) -> None:
     service = make_service(groups=[Group.objects.create(name="Finance")])
     hidden, seen = make_payload(make_run(service), name="hidden.json"), make_payload(name="seen.json")
     client.force_login(make_user(permissions=STAFF))
@@ -64,7 +64,7 @@ def test_payloads_of_another_group_are_not_there(client: Client) -> None:
     assert client.get(f"/admin/runs/payload/{hidden.pk}/change/").status_code == 302
 
 
-def test_list_tells_when_a_payload_was_kept_in_the_reader_s_own_form(client: Client) -> None:
+def test_payload_list_shows_local_times(client: Client) -> None:
     payload = make_payload()
     client.force_login(make_user(permissions=STAFF))
 
@@ -74,7 +74,7 @@ def test_list_tells_when_a_payload_was_kept_in_the_reader_s_own_form(client: Cli
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_list_takes_the_same_queries_for_one_and_for_three(client, django_assert_num_queries, count):
+def test_payload_list_takes_a_constant_query_count(client, django_assert_num_queries, count):
     client.force_login(make_user(is_superuser=True))
     for _ in range(count):
         make_payload()
@@ -85,9 +85,9 @@ def test_list_takes_the_same_queries_for_one_and_for_three(client, django_assert
 
 
 @pytest.mark.parametrize("page", ["run", "payload"])
-@pytest.mark.parametrize(("rows", "words"), [(1, "1 {}"), (2, "2 {}s"), (3, "2+ {}s")])
-def test_long_lists_are_counted_no_further_than_anybody_pages(
-    client: Client, monkeypatch: pytest.MonkeyPatch, page: str, rows: int, words: str
+@pytest.mark.parametrize(("rows", "text"), [(1, "1 {}"), (2, "2 {}s"), (3, "2+ {}s")])
+def test_list_count_is_limited(
+    client: Client, monkeypatch: pytest.MonkeyPatch, page: str, rows: int, text: str
 ) -> None:
     monkeypatch.setattr("apps.console.ui.paging.MAX_COUNT", 2)
     for _number in range(rows):
@@ -97,5 +97,5 @@ def test_long_lists_are_counted_no_further_than_anybody_pages(
     shown = client.get(f"/admin/runs/{page}/").content.decode()
 
     assert " ".join(shown.split('class="paginator"')[1].split("</nav>")[0].split()).endswith(
-        words.format(page)
+        text.format(page)
     )

@@ -1,4 +1,4 @@
-"""The preview of a payload: readable whatever the file is, read_limited, escaped, and gone when the file is."""
+"""Payload preview: formatted by content type, limited in size, escaped, and unavailable after the payload."""
 
 import codecs
 import csv
@@ -28,7 +28,7 @@ def preview(data: bytes, content_type: str = "", name: str = "file", *, is_whole
     return make_preview(data, content_type=content_type, name=name, is_whole=is_whole)
 
 
-def test_json_is_indented_and_keeps_numbers_order_and_doubles() -> None:
+def test_json_is_indented_with_numbers_order_and_duplicates_unchanged() -> None:
     text = '{"b":1.10,"a":[],"c":{},"a":[1,{"x":null}],"big":12345678901234567890123,"t":"a, [b]: \\"c\\""}'
 
     shown = preview(text.encode(), "application/json").text
@@ -40,14 +40,14 @@ def test_json_is_indented_and_keeps_numbers_order_and_doubles() -> None:
     assert json.loads(shown) == json.loads(text)
 
 
-def test_beginning_of_json_is_indented_too() -> None:
+def test_truncated_json_is_indented() -> None:
     shown = preview(b'[{"id":1},{"id":2,"na', "application/json", is_whole=False)
 
     assert shown.text == '[\n  {\n    "id": 1\n  },\n  {\n    "id": 2,\n    "na'
     assert shown.notes == []
 
 
-def test_invalid_json_is_shown_as_it_is_and_said_to_be_so() -> None:
+def test_invalid_json_is_shown_unchanged_with_a_note() -> None:
     shown = preview(b'{"id": 1,\n "x" 2}', "application/json")
 
     assert shown.text == '{"id": 1,\n "x" 2}'
@@ -55,30 +55,30 @@ def test_invalid_json_is_shown_as_it_is_and_said_to_be_so() -> None:
 
 
 @pytest.mark.parametrize("data", [b"[" * MAX_BYTES, b'{"a":' * (MAX_BYTES // 5)])
-def test_json_of_brackets_alone_stays_bounded(data: bytes) -> None:
+def test_indentation_of_deeply_nested_json_is_limited(data: bytes) -> None:
     shown = preview(data, "application/json")
 
     assert len(shown.text) < 60 * MAX_BYTES
     assert shown.notes != []
 
 
-def test_ndjson_is_indented_line_by_line_and_names_the_first_bad_line() -> None:
+def test_ndjson_is_indented_by_line_and_first_invalid_line_is_named() -> None:
     shown = preview(b'{"a":1}\n{"a":\n{"a":2}\n', name="x.ndjson")
 
     assert shown.text.startswith('{\n  "a": 1\n}\n{')
     assert shown.notes == ["Line 2 is not valid JSON."]
 
 
-@pytest.mark.parametrize("sign", [",", ";", "\t", "|"])
-def test_csv_becomes_rows_whatever_parts_them(sign: str) -> None:
-    data = f'id{sign}name\n1{sign}"a{sign}b"\n'.encode()
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_csv_delimiter_is_detected(delimiter: str) -> None:
+    data = f'id{delimiter}name\n1{delimiter}"a{delimiter}b"\n'.encode()
 
     shown = preview(data, "text/csv")
 
-    assert (shown.shape, shown.head, shown.rows) == ("table", ["id", "name"], [["1", f"a{sign}b"]])
+    assert (shown.shape, shown.head, shown.rows) == ("table", ["id", "name"], [["1", f"a{delimiter}b"]])
 
 
-def test_csv_is_bounded_in_rows_and_columns() -> None:
+def test_csv_rows_and_columns_are_limited() -> None:
     data = (",".join("x" * 200) + "\n").encode() * 640
 
     shown = preview(data, "text/csv")
@@ -88,7 +88,7 @@ def test_csv_is_bounded_in_rows_and_columns() -> None:
     assert shown.notes == tall.notes == ["At most 1000 rows and 60 columns are shown."]
 
 
-def test_csv_with_a_field_too_long_is_shown_as_text() -> None:
+def test_csv_with_oversized_field_is_shown_as_text() -> None:
     before = csv.field_size_limit(1000)
     try:
         shown = preview(b'a,"' + b"x" * 2000, "text/csv")
@@ -108,27 +108,27 @@ def test_binary_is_shown_in_hexadecimal() -> None:
     assert preview(b"caf\xe9").shape == "hex"
 
 
-def test_half_a_character_at_the_cut_is_left_out() -> None:
+def test_incomplete_character_at_the_end_is_omitted() -> None:
     assert preview("aé".encode()[:-1], is_whole=False).text == "a"
 
 
 @pytest.mark.parametrize("mark", [codecs.BOM_UTF8, codecs.BOM_UTF16_LE])
-def test_marks_of_byte_order_are_understood(mark: bytes) -> None:
+def test_byte_order_marks_are_supported(mark: bytes) -> None:
     encoding = "utf-8" if mark == codecs.BOM_UTF8 else "utf-16-le"
 
     assert preview(mark + "[1]".encode(encoding), "application/json").text == "[\n  1\n]"
 
 
-def test_empty_file_is_said_to_be_empty() -> None:
+def test_empty_file_has_empty_preview() -> None:
     assert preview(b"", "application/json").shape == "empty"
 
 
-def test_indenting_nothing_is_nothing() -> None:
+def test_indenting_empty_text_returns_empty_text() -> None:
     assert indented("") == ""
 
 
 @pytest.mark.django_db
-def test_preview_escapes_what_the_file_holds(staff: Client) -> None:
+def test_preview_escapes_file_contents(staff: Client) -> None:
     payload = make_payload(body=b'["<script>alert(1)</script>", "\xe2\x80\xae"]', name="<b>.json")
     table = make_payload(body=b"<i>a</i>\n<script>1</script>\n", content_type="text/csv", name="a.csv")
 
@@ -142,7 +142,7 @@ def test_preview_escapes_what_the_file_holds(staff: Client) -> None:
 
 
 @pytest.mark.django_db
-def test_preview_of_a_large_file_shows_its_beginning_and_says_so(staff: Client) -> None:
+def test_preview_of_large_file_is_truncated_with_a_note(staff: Client) -> None:
     body = b'[{"id":1}' + b',{"id":2}' * 60_000 + b"]"
     payload = make_payload(body=body)
 
@@ -155,7 +155,7 @@ def test_preview_of_a_large_file_shows_its_beginning_and_says_so(staff: Client) 
 
 
 @pytest.mark.django_db
-def test_preview_is_noted_with_who_read_it(staff: Client) -> None:
+def test_preview_is_recorded_in_access_log(staff: Client) -> None:
     payload = make_payload(body=b"[1, 2]")
 
     staff.get(address(payload))
@@ -166,7 +166,7 @@ def test_preview_is_noted_with_who_read_it(staff: Client) -> None:
 
 
 @pytest.mark.django_db
-def test_preview_needs_the_permission(client: Client) -> None:
+def test_preview_requires_permission(client: Client) -> None:
     payload = make_payload()
     client.force_login(make_user(permissions=["services.view_service", "runs.view_run"]))
 
@@ -182,7 +182,7 @@ def test_preview_needs_the_permission(client: Client) -> None:
         {"body": None},
     ],
 )
-def test_preview_of_what_is_gone_says_so(staff: Client, state: dict) -> None:
+def test_preview_of_unavailable_payload_shows_message(staff: Client, state: dict) -> None:
     response = staff.get(address(make_payload(**state)))
 
     assert response.status_code == 410
@@ -190,7 +190,7 @@ def test_preview_of_what_is_gone_says_so(staff: Client, state: dict) -> None:
 
 
 @pytest.mark.django_db
-def test_preview_is_of_its_own_run_only(staff: Client) -> None:
+def test_preview_under_another_run_is_not_found(staff: Client) -> None:
     payload, other = make_payload(), make_run()
 
     assert staff.get(f"/admin/runs/run/{other.pk}/payloads/{payload.pk}/preview/").status_code == 404

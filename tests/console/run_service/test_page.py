@@ -13,8 +13,8 @@ SWITCHES = ("store_pull", "store_push", "store_script", "dry_run")
 
 
 @pytest.fixture(autouse=True)
-def silent_bell(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No broker: the row in the table is what counts."""
+def no_broker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sends no message to a broker; the tests check the row of the run."""
     monkeypatch.setattr("apps.runs.tasks.notify_workers", lambda run_id: None)
 
 
@@ -28,7 +28,7 @@ def address(service, query=""):
     return reverse("admin:services_service_run", args=[service.pk]) + query
 
 
-def test_switches_are_labelled_exactly_and_off(staff: Client) -> None:
+def test_switches_have_their_labels_and_are_off(staff: Client) -> None:
     response = staff.get(address(make_service()))
 
     form = response.context["form"]
@@ -44,7 +44,7 @@ def test_switches_are_labelled_exactly_and_off(staff: Client) -> None:
     assert " checked" not in text
 
 
-def test_own_options_of_the_source_are_prefilled(staff: Client) -> None:
+def test_service_options_are_prefilled(staff: Client) -> None:
     service = make_service(source_options={"path": "/orders", "page_size": 250}, max_attempts=7)
 
     form = staff.get(address(service)).context["form"]
@@ -52,7 +52,7 @@ def test_own_options_of_the_source_are_prefilled(staff: Client) -> None:
     assert [form[name].value() for name in ("page_size", "max_attempts", "record_id")] == [250, 7, None]
 
 
-def test_start_makes_the_run_and_lands_on_its_log(staff: Client) -> None:
+def test_start_creates_run_and_redirects_to_its_log(staff: Client) -> None:
     service = make_service(max_attempts=3)
     sent = {"store_pull": "on", "store_script": "on", "dry_run": "on"}
     sent |= {"page_size": "50", "max_attempts": "3", "record_id": "10045"}
@@ -65,7 +65,7 @@ def test_start_makes_the_run_and_lands_on_its_log(staff: Client) -> None:
     assert run.started_by.username == "ada"
     assert run.stores == ("pull", "script")
     assert run.is_dry_run
-    # What is as the service has it is not an option of the run.
+    # Values equal to the service's are not stored as options of the run.
     assert run.options == {"page_size": 50, "record_id": "10045"}
 
 
@@ -82,7 +82,7 @@ def test_each_switch_is_independent(staff: Client, switch: str) -> None:
     ("field", "value"),
     [("page_size", "0"), ("page_size", "many"), ("page_size", "100001"), ("max_attempts", "21")],
 )
-def test_wrong_value_is_marked_at_its_field(staff: Client, field: str, value: str) -> None:
+def test_invalid_value_is_reported_at_its_field(staff: Client, field: str, value: str) -> None:
     response = staff.post(address(make_service()), {field: value, "store_pull": "on"})
 
     assert response.status_code == 200
@@ -91,7 +91,7 @@ def test_wrong_value_is_marked_at_its_field(staff: Client, field: str, value: st
     assert not Run.objects.exists()
 
 
-def test_active_run_is_warned_of(staff: Client) -> None:
+def test_active_run_shows_a_warning(staff: Client) -> None:
     run = make_run(status=Run.Status.RUNNING)
 
     text = staff.get(address(run.service)).content.decode()
@@ -114,11 +114,11 @@ def test_run_again_prefills_the_same_options(staff: Client) -> None:
     ]
 
     staff.post(address(service, query), {"store_push": "on", "page_size": "20"})
-    again = Run.objects.exclude(pk=first.pk).get()
-    assert (again.retry_of, again.trigger, again.options) == (first, Run.Trigger.RETRY, {"page_size": 20})
+    second = Run.objects.exclude(pk=first.pk).get()
+    assert (second.retry_of, second.trigger, second.options) == (first, Run.Trigger.RETRY, {"page_size": 20})
 
 
-def test_run_of_another_service_is_not_repeated(staff: Client) -> None:
+def test_run_of_another_service_is_not_prefilled(staff: Client) -> None:
     other = make_run(options={"page_size": 20})
 
     response = staff.get(address(make_service(), f"?retry_of={other.pk}"))
@@ -126,7 +126,7 @@ def test_run_of_another_service_is_not_repeated(staff: Client) -> None:
     assert response.context["again"] is None
 
 
-def test_starting_needs_the_permission(client: Client) -> None:
+def test_starting_requires_permission(client: Client) -> None:
     service = make_service()
     client.force_login(make_user(permissions=["services.view_service", "runs.view_run"]))
 
@@ -135,7 +135,7 @@ def test_starting_needs_the_permission(client: Client) -> None:
     assert not Run.objects.exists()
 
 
-def test_last_run_by_hand_is_told_and_nothing_of_it_is_taken_over(staff: Client) -> None:
+def test_last_manual_run_is_shown_but_not_prefilled(staff: Client) -> None:
     service = make_service()
     last = make_run(service, store_push=True, is_dry_run=True, options={"record_id": "10045"})
     make_run(service, trigger=Run.Trigger.SCHEDULE)
@@ -147,7 +147,7 @@ def test_last_run_by_hand_is_told_and_nothing_of_it_is_taken_over(staff: Client)
     assert not response.context["form"]["store_push"].value()
 
 
-def test_same_options_are_filled_in_on_request_and_make_no_retry(staff: Client) -> None:
+def test_same_options_can_be_prefilled_without_a_retry(staff: Client) -> None:
     service = make_service()
     last = make_run(service, store_push=True, options={"record_id": "10045"})
 
@@ -159,14 +159,14 @@ def test_same_options_are_filled_in_on_request_and_make_no_retry(staff: Client) 
     assert (run.trigger, run.retry_of) == (Run.Trigger.MANUAL, None)
 
 
-def test_reported_service_is_not_started_here(staff: Client) -> None:
+def test_reported_service_cannot_be_started(staff: Client) -> None:
     service = make_service(kind="reported", source_connection=None, destination_connection=None)
 
     assert staff.get(address(service)).status_code == 404
     assert "Run service" not in staff.get(f"/admin/services/service/{service.pk}/runs/").content.decode()
 
 
-def test_stored_pull_payloads_are_offered_and_taken_where_the_switch_is_on(staff: Client) -> None:
+def test_stored_pull_payloads_can_be_replayed(staff: Client) -> None:
     first = make_run(store_pull=True, finished_at=timezone.now())
     make_payload(first, name="pull-page-1.json")
     url = address(first.service, f"?retry_of={first.pk}")

@@ -16,7 +16,7 @@ def page():
     return reverse("admin:runs_run_hold", args=[make_run().pk])
 
 
-def test_permitted_person_holds_and_releases_a_run(client: Client) -> None:
+def test_user_with_permission_holds_and_releases_a_run(client: Client) -> None:
     client.force_login(make_user("ada", permissions=(*STAFF, "runs.hold_run")))
     run = make_run()
     page = reverse("admin:runs_run_hold", args=[run.pk])
@@ -36,7 +36,7 @@ def test_permitted_person_holds_and_releases_a_run(client: Client) -> None:
     assert "Hold released" in client.get(page).content.decode()
 
 
-def test_wrong_value_is_marked_at_its_field(client: Client, page: str) -> None:
+def test_invalid_value_is_reported_at_its_field(client: Client, page: str) -> None:
     client.force_login(make_user(is_superuser=True))
 
     shown = client.post(page, {"until": "2020-01-01T00:00", "reason": "x"}).content.decode()
@@ -46,13 +46,13 @@ def test_wrong_value_is_marked_at_its_field(client: Client, page: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["get", "post"])
-def test_hold_needs_the_permission(client: Client, page: str, method: str) -> None:
+def test_hold_requires_permission(client: Client, page: str, method: str) -> None:
     client.force_login(make_user(permissions=STAFF))
 
     assert getattr(client, method)(page).status_code == 403
 
 
-def test_held_runs_are_listed(client: Client) -> None:
+def test_held_filter_lists_held_runs(client: Client) -> None:
     client.force_login(make_user(is_superuser=True))
     tomorrow = timezone.now() + timedelta(days=1)
     held = make_run(held_until=tomorrow, hold_reason="x")

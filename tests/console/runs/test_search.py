@@ -1,4 +1,4 @@
-"""The search over the runs of all services: by number, or by words of the service's name."""
+"""Search for runs of all services by number or by words of the service's name."""
 
 import re
 
@@ -22,7 +22,7 @@ def found(client: Client, text: str) -> list[int]:
     return [int(number) for number in re.findall(r'class="row-name" href="[^"]*">(\d+)<', page)]
 
 
-def test_runs_are_found_by_number_and_by_words_of_their_service(staff: Client) -> None:
+def test_search_finds_runs_by_number_and_service_name(staff: Client) -> None:
     orders = make_run(make_service(name="Orders to warehouse", slug="orders"))
     prices = make_run(make_service(name="Prices to shop", slug="prices"))
 
@@ -36,7 +36,7 @@ def test_runs_are_found_by_number_and_by_words_of_their_service(staff: Client) -
     assert found(staff, "9" * 40) == []
 
 
-def test_runs_of_hidden_services_are_not_found_by_its_name(client: Client) -> None:
+def test_search_does_not_find_runs_of_hidden_services(client: Client) -> None:
     client.force_login(make_user(permissions=["runs.view_run"]))
     make_run(make_service(name="Orders"))
 
@@ -44,7 +44,7 @@ def test_runs_of_hidden_services_are_not_found_by_its_name(client: Client) -> No
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_search_costs_the_same_for_one_and_for_three(
+def test_run_search_takes_a_constant_query_count(
     staff: Client, count: int, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     service = make_service(name="Orders")

@@ -22,7 +22,7 @@ STAFF = (
 )
 
 
-def sign_in(client: Client, *permissions: str, **fields: object) -> None:
+def log_in(client: Client, *permissions: str, **fields: object) -> None:
     client.force_login(make_user(permissions=permissions, **fields))
 
 
@@ -31,29 +31,29 @@ def names(client: Client, **query: str) -> set[str]:
     return {service.name for service in changelist.result_list}
 
 
-def test_list_shows_every_service_active_or_not(client: Client) -> None:
+def test_list_shows_active_and_inactive_services(client: Client) -> None:
     make_service(name="On")
     make_service(name="Off", is_active=False)
-    sign_in(client, *STAFF)
+    log_in(client, *STAFF)
 
     assert names(client) == {"On", "Off"}
 
 
-def test_row_menu_has_the_fixed_labels(client: Client) -> None:
+def test_row_menu_has_its_labels(client: Client) -> None:
     service = make_service()
-    sign_in(client, *STAFF)
+    log_in(client, *STAFF)
 
     page = client.get(LIST).content.decode()
 
     assert f'popovertarget="service-{service.pk}"' in page
     menu = page.split(f'<div popover id="service-{service.pk}"')[1].split("</div>")[0]
-    words = [piece.split("<")[0] for piece in menu.split("</svg>")[1:]]
-    assert words == ["View logs", "Run service", "Settings", "Turn schedule off"]
+    labels = [piece.split("<")[0] for piece in menu.split("</svg>")[1:]]
+    assert labels == ["View logs", "Run service", "Settings", "Turn schedule off"]
 
 
-def test_row_menu_offers_only_what_the_user_may_do(client: Client) -> None:
+def test_row_menu_offers_only_permitted_actions(client: Client) -> None:
     make_service()
-    sign_in(client, "services.view_service")
+    log_in(client, "services.view_service")
 
     page = client.get(LIST).content.decode()
 
@@ -62,7 +62,7 @@ def test_row_menu_offers_only_what_the_user_may_do(client: Client) -> None:
     assert "Turn schedule off" not in page
 
 
-def test_row_shows_flow_last_run_and_next_run_in_words(client: Client) -> None:
+def test_row_shows_flow_last_run_and_next_run(client: Client) -> None:
     service = make_service(
         source_connection=make_connection(name="shop"),
         destination_connection=make_connection(name="warehouse"),
@@ -71,7 +71,7 @@ def test_row_shows_flow_last_run_and_next_run_in_words(client: Client) -> None:
     )
     make_run(service, status=Run.Status.SUCCEEDED)
     make_run(service, status=Run.Status.FAILED)
-    sign_in(client, *STAFF)
+    log_in(client, *STAFF)
 
     row = client.get(LIST).content.decode().split("<tbody>")[1]
 
@@ -84,25 +84,25 @@ def test_row_shows_flow_last_run_and_next_run_in_words(client: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    ("reader", "schedule", "words"),
+    ("user_time_zone", "schedule", "text"),
     [
         ("Europe/London", "0 6 * * *", "at 06:00"),
         ("Europe/Berlin", "0 6 * * *", "at 06:00 (Europe/London)"),
         ("Europe/Berlin", "*/15 * * * *", "every 15 minutes"),
     ],
 )
-def test_time_of_day_of_a_schedule_names_its_zone_to_readers_of_another(
-    client: Client, reader: str, schedule: str, words: str
+def test_schedule_time_names_its_time_zone_if_the_user_has_another(
+    client: Client, user_time_zone: str, schedule: str, text: str
 ) -> None:
     make_service(schedule=schedule, timezone="Europe/London", next_run_at=timezone.now() + timedelta(hours=1))
-    sign_in(client, *STAFF)
-    client.cookies[COOKIE] = reader
+    log_in(client, *STAFF)
+    client.cookies[COOKIE] = user_time_zone
 
-    assert f'<span class="below">{words}</span>' in client.get(LIST).content.decode()
+    assert f'<span class="below">{text}</span>' in client.get(LIST).content.decode()
 
 
 @pytest.mark.parametrize("search", ["Needle", "needle-slug", "needle-connection", "{pk}"])
-def test_search_finds_by_name_slug_connection_and_id(client: Client, search: str) -> None:
+def test_search_finds_services_by_name_slug_connection_and_id(client: Client, search: str) -> None:
     make_service(name="Hay", slug="hay", pk=990001)
     make_service(
         name="Needle",
@@ -110,19 +110,19 @@ def test_search_finds_by_name_slug_connection_and_id(client: Client, search: str
         pk=990002,
         source_connection=make_connection(name="needle-connection"),
     )
-    sign_in(client, *STAFF)
+    log_in(client, *STAFF)
 
     assert names(client, q=search.format(pk=990002)) == {"Needle"}
 
 
-def test_filters_by_last_run_active_and_connection(client: Client) -> None:
+def test_list_is_filtered_by_last_run_state_and_connection(client: Client) -> None:
     shop = make_connection(name="shop")
     failed = make_service(name="Failed", destination_connection=shop)
     make_run(failed, status=Run.Status.SUCCEEDED)
     make_run(failed, status=Run.Status.FAILED)
     make_run(make_service(name="Fine", is_active=False), status=Run.Status.SUCCEEDED)
     make_service(name="New", source_connection=shop)
-    sign_in(client, *STAFF)
+    log_in(client, *STAFF)
 
     assert names(client, last_run="failed") == {"Failed"}
     assert names(client, last_run="never") == {"New"}
@@ -132,7 +132,7 @@ def test_filters_by_last_run_active_and_connection(client: Client) -> None:
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_list_costs_the_same_queries_whatever_its_length(
+def test_service_list_takes_a_constant_query_count(
     client: Client, count: int, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     for _number in range(count):
@@ -144,9 +144,9 @@ def test_list_costs_the_same_queries_whatever_its_length(
         client.get(LIST)
 
 
-def test_schedule_is_turned_off_and_on_by_post(client: Client) -> None:
+def test_schedule_can_be_turned_off_and_on(client: Client) -> None:
     service = make_service(schedule="*/15 * * * *")
-    sign_in(client, *STAFF)
+    log_in(client, *STAFF)
 
     client.post(reverse("admin:services_service_schedule", args=[service.pk, "off"]))
     service.refresh_from_db()
@@ -158,14 +158,14 @@ def test_schedule_is_turned_off_and_on_by_post(client: Client) -> None:
     assert service.next_run_at is not None
 
 
-def test_schedule_is_not_turned_by_get_nor_without_permission(client: Client) -> None:
+def test_turning_schedule_requires_post_and_permission(client: Client) -> None:
     service = make_service()
     url = reverse("admin:services_service_schedule", args=[service.pk, "off"])
-    sign_in(client, *STAFF)
+    log_in(client, *STAFF)
 
     assert client.get(url).status_code == 405
 
-    sign_in(client, "services.view_service")
+    log_in(client, "services.view_service")
     assert client.post(url).status_code == 403
     service.refresh_from_db()
     assert service.is_active
@@ -181,7 +181,7 @@ def test_service_with_runs_cannot_be_deleted(client: Client) -> None:
     assert Service.objects.filter(pk=service.pk).exists()
 
 
-def test_signed_out_visitor_is_sent_to_the_login(client: Client) -> None:
+def test_anonymous_user_is_redirected_to_login(client: Client) -> None:
     service = make_service()
 
     response = client.get(reverse("admin:services_service_runs", args=[service.pk]))
@@ -190,12 +190,12 @@ def test_signed_out_visitor_is_sent_to_the_login(client: Client) -> None:
     assert response["Location"].startswith("/admin/login/")
 
 
-def test_strip_holds_the_last_twenty_runs_with_their_states(client: Client) -> None:
+def test_recent_runs_show_the_last_twenty_with_status(client: Client) -> None:
     service = make_service()
     make_run(service, status=Run.Status.LOST)
     for number in range(20):
         make_run(service, warning_count=number % 2)
-    sign_in(client, *STAFF)
+    log_in(client, *STAFF)
 
     [listed] = client.get(LIST).context["cl"].result_list
     text = client.get(LIST).content.decode()
@@ -208,9 +208,9 @@ def test_strip_holds_the_last_twenty_runs_with_their_states(client: Client) -> N
     assert f'title="{latest.number} · Succeeded, with warnings · {latest.at:%-d %b %H:%M}"' in text
 
 
-def test_switch_turns_the_schedule_and_leads_back_to_the_same_search(client: Client) -> None:
+def test_schedule_switch_redirects_to_the_same_search(client: Client) -> None:
     service = make_service(name="Orders", schedule="0 * * * *")
-    sign_in(client, *STAFF)
+    log_in(client, *STAFF)
     before = f"http://testserver{LIST}?q=orders"
     assert (
         'role="switch" aria-checked="true" aria-label="Schedule of Orders"'
@@ -223,9 +223,9 @@ def test_switch_turns_the_schedule_and_leads_back_to_the_same_search(client: Cli
     assert 'aria-checked="false"' in client.get(LIST).content.decode()
 
 
-def test_pause_after_failures_is_said_in_words_and_ends_with_the_switch(client: Client) -> None:
+def test_pause_after_failures_is_shown_until_the_schedule_is_turned_on(client: Client) -> None:
     service = make_service(schedule="0 * * * *", is_active=False, paused_at=timezone.now())
-    sign_in(client, *STAFF)
+    log_in(client, *STAFF)
     assert "disabled after failures" in client.get(LIST).content.decode()
 
     client.post(reverse("admin:services_service_schedule", args=[service.pk, "on"]))
@@ -235,7 +235,7 @@ def test_pause_after_failures_is_said_in_words_and_ends_with_the_switch(client: 
 
 def test_reported_service_is_listed_without_run_service(client: Client) -> None:
     make_service(name="Payroll", kind="reported", source_connection=None, destination_connection=None)
-    sign_in(client, *STAFF)
+    log_in(client, *STAFF)
 
     text = client.get(LIST).content.decode()
 
@@ -244,10 +244,10 @@ def test_reported_service_is_listed_without_run_service(client: Client) -> None:
     assert "Run service" not in text
 
 
-def test_warnings_are_counted_in_grammar(client: Client) -> None:
+def test_warning_count_has_singular_and_plural(client: Client) -> None:
     make_run(warning_count=1)
     make_run(warning_count=2)
-    sign_in(client, *STAFF)
+    log_in(client, *STAFF)
 
     text = client.get(LIST).content.decode()
 
@@ -255,10 +255,10 @@ def test_warnings_are_counted_in_grammar(client: Client) -> None:
     assert ">2 warnings</span>" in text
 
 
-def test_many_connections_are_a_select_that_keeps_the_rest(client: Client) -> None:
+def test_connection_select_keeps_other_filters(client: Client) -> None:
     for number in range(9):
         make_connection(name=f"system-{number}")
-    sign_in(client, *STAFF)
+    log_in(client, *STAFF)
 
     text = client.get(LIST, {"active": "yes", "q": "orders", "connection": "system-3"}).content.decode()
 
@@ -268,7 +268,7 @@ def test_many_connections_are_a_select_that_keeps_the_rest(client: Client) -> No
     assert '<input type="hidden" name="q" value="orders">' in form
 
 
-def test_empty_list_says_what_to_do_next(client: Client) -> None:
+def test_empty_list_names_the_next_step(client: Client) -> None:
     client.force_login(make_user(is_superuser=True))
 
     services = client.get("/admin/services/service/").content.decode()

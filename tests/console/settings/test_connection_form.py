@@ -18,7 +18,7 @@ FILLED = {
 BEARER = {"auth": "bearer", "secret": "s3cret-of-the-shop"}
 
 
-def saved(data, instance=None):
+def save(data, instance=None):
     form = ConnectionForm(data, instance=instance)
     assert form.errors == {}
     return form.save()
@@ -31,21 +31,21 @@ def errors_of(instance=None, **changed):
     }
 
 
-def test_connection_is_saved_with_its_secret_encrypted():
-    connection = saved(FILLED | BEARER)
+def test_saved_connection_has_an_encrypted_secret():
+    connection = save(FILLED | BEARER)
 
     connection.refresh_from_db()
     assert connection.get_secret() == "s3cret-of-the-shop"
     assert "s3cret" not in connection.secret_encrypted
 
 
-def test_empty_secret_keeps_the_stored_one_and_the_checkbox_removes_it():
+def test_empty_secret_keeps_stored_secret_and_checkbox_removes_it():
     connection = make_connection(name="shop", auth="bearer", secret="old")
 
-    saved(FILLED | {"auth": "bearer"}, connection)
+    save(FILLED | {"auth": "bearer"}, connection)
     assert Connection.objects.get().get_secret() == "old"
 
-    saved(FILLED | {"remove_secret": "on"}, connection)
+    save(FILLED | {"remove_secret": "on"}, connection)
     assert Connection.objects.get().has_secret is False
 
 
@@ -117,11 +117,11 @@ def test_empty_secret_keeps_the_stored_one_and_the_checkbox_removes_it():
         ),
     ],
 )
-def test_connection_refuses_bad_input_at_its_field(changed, field, reason):
+def test_connection_error_is_reported_at_its_field(changed, field, reason):
     assert errors_of(**changed) == {field: [reason]}
 
 
-def test_folder_outside_the_roots_is_refused(settings, tmp_path):
+def test_folder_outside_the_roots_is_rejected(settings, tmp_path):
     settings.FILE_ROOTS = [tmp_path / "drop"]
     (tmp_path / "drop").mkdir()
     (tmp_path / "drop" / "way-out").symlink_to("/etc")
@@ -132,20 +132,20 @@ def test_folder_outside_the_roots_is_refused(settings, tmp_path):
         assert "is outside the folders in SYNCLOG_FILE_ROOTS" in reason
 
 
-def test_secret_never_comes_back_in_a_page(admin_client):
+def test_secret_is_never_part_of_a_page(admin_client):
     connection = make_connection(auth="bearer", secret="s3cret-of-the-shop")
     url = reverse("admin:services_connection_change", args=[connection.pk])
 
     page = admin_client.get(url).content.decode()
-    refused = admin_client.post(url, FILLED | BEARER | {"url": "gopher://x"}).content.decode()
+    rejected = admin_client.post(url, FILLED | BEARER | {"url": "gopher://x"}).content.decode()
 
-    for html in (page, refused):
+    for html in (page, rejected):
         assert "A secret is stored and never shown." in html
         assert "s3cret" not in html
         assert connection.secret_encrypted not in html
 
 
-def test_connection_is_added_and_changed_in_the_admin(admin_client):
+def test_connection_can_be_added_and_changed(admin_client):
     added = admin_client.post(reverse("admin:services_connection_add"), FILLED | BEARER)
     connection = Connection.objects.get()
     url = reverse("admin:services_connection_change", args=[connection.pk])
@@ -157,20 +157,18 @@ def test_connection_is_added_and_changed_in_the_admin(admin_client):
     assert connection.get_secret() == "s3cret-of-the-shop"
 
 
-def test_connection_that_services_use_cannot_be_deleted(admin_client):
+def test_used_connection_cannot_be_deleted(admin_client):
     used, unused = make_connection(), make_connection()
     make_service(destination_connection=used)
 
     for connection, status in ((used, 403), (unused, 200)):
         page = admin_client.get(reverse("admin:services_connection_change", args=[connection.pk]))
-        asked = admin_client.get(reverse("admin:services_connection_delete", args=[connection.pk]))
-        assert (b"deletelink" in page.content, asked.status_code) == (status == 200, status)
+        confirmation = admin_client.get(reverse("admin:services_connection_delete", args=[connection.pk]))
+        assert (b"deletelink" in page.content, confirmation.status_code) == (status == 200, status)
 
 
 @pytest.mark.parametrize("number", [1, 3])
-def test_connections_are_listed_with_their_use_in_four_queries(
-    admin_client, django_assert_num_queries, number
-):
+def test_connection_list_counts_services_in_four_queries(admin_client, django_assert_num_queries, number):
     for _number in range(number):
         used = make_connection()
         make_service(source_connection=used, destination_connection=used)
@@ -184,7 +182,7 @@ def test_connections_are_listed_with_their_use_in_four_queries(
     assert counts[used.name] == 2
 
 
-def test_user_who_may_only_view_sees_no_field_for_a_secret(client):
+def test_user_with_view_permission_sees_no_secret_field(client):
     connection = make_connection(auth="bearer", secret="s3cret-of-the-shop")
     client.force_login(make_user(permissions=["services.view_connection"]))
 

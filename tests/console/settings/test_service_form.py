@@ -51,8 +51,8 @@ services:
 """
 
 
-def filled(service):
-    """What a browser sends when the settings page of `service` is saved as it came."""
+def form_data_of(service):
+    """Returns the form data that a browser sends for the unchanged settings page of `service`."""
     form = ServiceForm(instance=service)
     data = {}
     for bound in form:
@@ -71,7 +71,7 @@ def errors_of(data, instance=None):
 
 @pytest.fixture
 def form_data():
-    """A new service from one HTTP connection to another, with what is needed and no more."""
+    """Minimal data of a new service from one HTTP connection to another."""
     return {
         "name": "Orders",
         "slug": "orders",
@@ -87,11 +87,11 @@ def form_data():
 
 
 @pytest.mark.parametrize("slug", ["by-page", "by-offset", "by-cursor", "by-link", "files"])
-def test_service_from_yaml_is_the_same_after_its_page_was_saved(slug):
+def test_saving_unchanged_form_changes_nothing(slug):
     load_services(SERVICES)
     before = Service.objects.get(slug=slug)
 
-    form = ServiceForm(filled(before), instance=Service.objects.get(slug=slug))
+    form = ServiceForm(form_data_of(before), instance=Service.objects.get(slug=slug))
     assert form.errors == {}
     form.save()
 
@@ -112,7 +112,7 @@ def test_service_from_yaml_is_the_same_after_its_page_was_saved(slug):
     assert list(after.scripts.values("version", "source")) == list(before.scripts.values("version", "source"))
 
 
-def test_new_service_keeps_what_was_filled_in_and_no_more(form_data):
+def test_new_service_stores_only_given_options(form_data):
     form = ServiceForm(form_data)
     assert form.errors == {}
     form.save()
@@ -124,7 +124,7 @@ def test_new_service_keeps_what_was_filled_in_and_no_more(form_data):
     assert service.current_script() is None
 
 
-def test_script_becomes_a_new_version_of_its_author(form_data):
+def test_changed_script_creates_version_with_author(form_data):
     script = "def transform(records):\n    return records[:1]\n"
     service = make_service(script="def transform(records):\n    return records\n")
     form = ServiceForm(form_data | {"script": script.replace("\n", "\r\n")}, instance=service)
@@ -136,7 +136,7 @@ def test_script_becomes_a_new_version_of_its_author(form_data):
     assert (current.version, current.source, current.created_by.username) == (2, script, "ada")
 
 
-def test_schedule_that_changes_is_planned_anew(form_data):
+def test_changed_schedule_updates_next_run(form_data):
     service = make_service()
     form = ServiceForm(form_data | {"schedule": "0 6 1 1 *", "timezone": "Europe/London"}, instance=service)
     assert form.errors == {}
@@ -174,7 +174,7 @@ def test_schedule_that_changes_is_planned_anew(form_data):
         ({"script": "def change(records):\n    return records\n"}, "script", "transform"),
     ],
 )
-def test_service_refuses_bad_input_at_its_field(form_data, changed, field, reason):
+def test_service_error_is_reported_at_its_field(form_data, changed, field, reason):
     errors = errors_of(form_data | changed)
 
     assert list(errors) == [field]
@@ -182,9 +182,9 @@ def test_service_refuses_bad_input_at_its_field(form_data, changed, field, reaso
     assert not Service.objects.exists()
 
 
-def test_options_of_other_kinds_are_left_out(form_data):
+def test_options_of_other_kinds_are_ignored(form_data):
     drop = Connection.objects.create(name="drop", kind="file", url="s3://drop")
-    left_over = {
+    ignored = {
         "source_pagination_type": "cursor",
         "source_headers": "no pair",
         "destination_batch_size": "none",
@@ -197,7 +197,7 @@ def test_options_of_other_kinds_are_left_out(form_data):
         "destination_path": "out/{run}.csv",
     }
 
-    form = ServiceForm(form_data | left_over | files)
+    form = ServiceForm(form_data | ignored | files)
     assert form.errors == {}
     form.save()
 
@@ -206,7 +206,7 @@ def test_options_of_other_kinds_are_left_out(form_data):
     assert service.destination_options == {"path": "out/{run}.csv"}
 
 
-def test_schedule_is_spelled_out():
+def test_schedule_description_names_the_next_run():
     now = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
 
     assert schedule_text_with_next("0 6 * * *", "Europe/London", now) == (
@@ -221,7 +221,7 @@ def test_schedule_is_spelled_out():
 
 
 @pytest.mark.parametrize(
-    ("language", "expression", "words"),
+    ("language", "expression", "text"),
     [
         ("en", "*/15 * * * *", "every 15 minutes"),
         ("en", "0 5 * * 1-5", "at 05:00, Monday through Friday"),
@@ -229,12 +229,12 @@ def test_schedule_is_spelled_out():
         ("de", "0 5 1 5 1", "um 05:00, am 1 Tag des Monats, oder am Montag, nur im Mai"),
     ],
 )
-def test_schedule_is_spelled_out_in_the_readers_language(language: str, expression: str, words: str) -> None:
+def test_schedule_description_is_translated(language: str, expression: str, text: str) -> None:
     with override(language):
-        assert schedule_text(expression) == words
+        assert schedule_text(expression) == text
 
 
-def test_schedule_is_spelled_out_while_it_is_typed(admin_client, client):
+def test_schedule_description_is_returned_for_typed_input(admin_client, client):
     url = reverse("admin:services_service_describe_schedule")
 
     good = admin_client.get(url, {"schedule": "*/15 * * * *", "timezone": "UTC"}).json()
@@ -252,64 +252,66 @@ def test_settings_page_shows_and_saves_a_service(admin_client, admin_user):
     url = reverse("admin:services_service_change", args=[service.pk])
 
     page = admin_client.get(url).content.decode()
-    answer = admin_client.post(url, filled(service) | {"script": "def transform(records):\n    return []\n"})
+    response = admin_client.post(
+        url, form_data_of(service) | {"script": "def transform(records):\n    return []\n"}
+    )
 
     assert "Every 15 minutes; next: " in page
     assert 'value="data.items"' in page
-    # PostgreSQL keeps the keys of an object in an order of its own.
+    # PostgreSQL does not keep the order of an object's keys.
     assert "status: open\nlimit: 5" in page or "limit: 5\nstatus: open" in page
     assert "data-kinds=" in page
-    assert answer.status_code == 302
+    assert response.status_code == 302
     assert service.current_script().created_by == admin_user
 
 
-def test_settings_page_shows_the_faults_of_a_script_in_full(admin_client):
+def test_settings_page_shows_script_errors_escaped(admin_client):
     service = make_service()
     url = reverse("admin:services_service_change", args=[service.pk])
 
     page = admin_client.post(
-        url, filled(service) | {"script": "def transform(records):\n    <b>\n"}
+        url, form_data_of(service) | {"script": "def transform(records):\n    <b>\n"}
     ).content.decode()
 
     assert page.count("&lt;b&gt;") >= 2
     assert "<b>\n" not in page
 
 
-def test_user_who_may_only_view_sees_the_settings_as_text(client):
+def test_user_with_view_permission_sees_settings_as_text(client):
     load_services(SERVICES)
     service = Service.objects.get(slug="by-page")
     client.force_login(make_user(permissions=["services.view_service"]))
     url = reverse("admin:services_service_change", args=[service.pk])
 
     page = client.get(url).content.decode()
-    answer = client.post(url, filled(service))
+    response = client.post(url, form_data_of(service))
 
     assert "records: data.items" in page
     assert "def transform(records):" in page
     assert "<textarea" not in page
-    assert answer.status_code == 403
+    assert response.status_code == 403
 
 
-def test_policies_are_saved_and_empty_ones_mean_the_default(form_data):
-    chosen = {
+def test_empty_policies_are_saved_as_defaults(form_data):
+    policies = {
         "overlap": "allow",
         "retry_limit": "2",
         "pause_after_failures": "5",
         "capture_on_failure": "on",
         "log_retention_days": "90",
     }
-    form = ServiceForm(form_data | chosen)
+    form = ServiceForm(form_data | policies)
     assert form.errors == {}
     service = form.save()
-    assert [getattr(service, name) for name in chosen] == ["allow", 2, 5, True, 90]
+    assert [getattr(service, name) for name in policies] == ["allow", 2, 5, True, 90]
 
-    form = ServiceForm(form_data | dict.fromkeys(chosen, ""), instance=service)
+    form = ServiceForm(form_data | dict.fromkeys(policies, ""), instance=service)
     assert form.errors == {}
     service = form.save()
-    assert [getattr(service, name) for name in chosen] == ["skip", 0, 0, False, None]
+    assert [getattr(service, name) for name in policies] == ["skip", 0, 0, False, None]
 
 
-def test_reported_service_has_settings_without_connections(admin_client):
+def test_reported_service_settings_have_no_connections(admin_client):
     service = make_service(kind="reported", source_connection=None, destination_connection=None)
     url = reverse("admin:services_service_change", args=[service.pk])
     assert "source_connection" not in admin_client.get(url).content.decode()

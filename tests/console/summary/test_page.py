@@ -35,7 +35,7 @@ def make_run_ago(service: Service, ago: timedelta, **fields: object) -> Run:
     return make_run(service, started_at=timezone.now() - ago, **fields)
 
 
-def test_summary_lists_what_started_in_the_last_24_hours_newest_first(staff: Client) -> None:
+def test_summary_lists_runs_of_last_24_hours_newest_first(staff: Client) -> None:
     service = make_service()
     day = timedelta(hours=24)
     older = make_run_ago(service, day - timedelta(seconds=30))
@@ -47,7 +47,7 @@ def test_summary_lists_what_started_in_the_last_24_hours_newest_first(staff: Cli
     assert "2 runs started in the last 24 hours" in page(staff, service)
 
 
-def test_run_that_started_a_day_ago_and_still_runs_is_found_under_longer_periods_and_running(
+def test_older_running_run_is_listed_under_longer_periods(
     staff: Client,
 ) -> None:
     service = make_service()
@@ -58,7 +58,7 @@ def test_run_that_started_a_day_ago_and_still_runs_is_found_under_longer_periods
     assert numbers(staff, service, period="any", status="running") == [run.pk]
 
 
-def test_queued_run_stands_where_it_was_queued(staff: Client) -> None:
+def test_queued_run_is_sorted_by_its_queue_time(staff: Client) -> None:
     service = make_service()
     started = make_run_ago(service, timedelta(minutes=5))
     queued = make_run(service, status=Run.Status.QUEUED)
@@ -67,7 +67,7 @@ def test_queued_run_stands_where_it_was_queued(staff: Client) -> None:
     assert numbers(staff, service, status="queued") == [queued.pk]
 
 
-def test_unknown_period_and_status_fall_back_to_the_default(staff: Client) -> None:
+def test_invalid_filters_fall_back_to_defaults(staff: Client) -> None:
     service = make_service()
     run = make_run_ago(service, timedelta(hours=2))
     make_run_ago(service, timedelta(days=3))
@@ -75,7 +75,7 @@ def test_unknown_period_and_status_fall_back_to_the_default(staff: Client) -> No
     assert numbers(staff, service, period="9y", status="odd", before="x") == [run.pk]
 
 
-def test_run_is_found_by_its_number_whatever_the_period(staff: Client) -> None:
+def test_run_is_found_by_number_in_any_period(staff: Client) -> None:
     service = make_service()
     old = make_run_ago(service, timedelta(days=90))
     other = make_run_ago(make_service(), timedelta(hours=1))
@@ -86,9 +86,7 @@ def test_run_is_found_by_its_number_whatever_the_period(staff: Client) -> None:
     assert "Not a run number." in page(staff, service, q="9" * 40)
 
 
-def test_older_pages_follow_the_cursor_without_gap_or_double(
-    staff: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_older_pages_have_no_gaps_or_duplicates(staff: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run_list, "PAGE_SIZE", 3)
     service = make_service()
     same = timezone.now() - timedelta(hours=3)
@@ -110,7 +108,7 @@ def test_older_pages_follow_the_cursor_without_gap_or_double(
     assert seen == [run.pk for run in expected]
 
 
-def test_count_says_when_it_stops_counting(staff: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_limited_count_has_a_plus_sign(staff: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("apps.console.summary.run_list.MAX_COUNT", 2)
     monkeypatch.setattr("apps.console.summary.page.MAX_COUNT", 2)
     service = make_service()
@@ -120,19 +118,19 @@ def test_count_says_when_it_stops_counting(staff: Client, monkeypatch: pytest.Mo
     assert "2+ runs started in the last 24 hours" in page(staff, service)
 
 
-def test_row_shows_who_started_it_and_its_counts(staff: Client) -> None:
+def test_row_shows_user_and_counts(staff: Client) -> None:
     service = make_service()
     ada = make_user(first_name="Ada")
     make_run(service, started_by=ada, pulled_count=20_000, pushed_count=19_877, warning_count=16)
 
     row = page(staff, service).split("<tbody>")[-1]
 
-    for words in ("Manual · Ada", "20,000", "19,877", ">16</td>", "More details", "Run again", "Copy link"):
-        assert words in row
+    for text in ("Manual · Ada", "20,000", "19,877", ">16</td>", "More details", "Run again", "Copy link"):
+        assert text in row
     assert ">Cancel</button>" not in row
 
 
-def test_open_run_can_be_cancelled_from_its_menu(staff: Client) -> None:
+def test_menu_of_open_run_offers_cancel(staff: Client) -> None:
     run = make_run(status=Run.Status.RUNNING)
 
     row = page(staff, run.service).split("<tbody>")[-1]
@@ -140,7 +138,7 @@ def test_open_run_can_be_cancelled_from_its_menu(staff: Client) -> None:
     assert f'formaction="/admin/runs/run/{run.pk}/cancel/"' in row
 
 
-def test_nothing_ran_is_said_in_words(staff: Client) -> None:
+def test_summary_without_runs_shows_message(staff: Client) -> None:
     service = make_service()
 
     assert "No run started in the last 24 hours." in page(staff, service)
@@ -148,7 +146,7 @@ def test_nothing_ran_is_said_in_words(staff: Client) -> None:
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_summary_costs_the_same_queries_whatever_its_length(
+def test_summary_takes_a_constant_query_count(
     staff: Client, count: int, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     service = make_service()
@@ -160,7 +158,7 @@ def test_summary_costs_the_same_queries_whatever_its_length(
         page(staff, service)
 
 
-def test_chart_sums_each_day_and_leaves_no_day_out() -> None:
+def test_chart_has_a_sum_for_each_day() -> None:
     service = make_service()
     now = timezone.now().replace(hour=12)
     make_run(service, started_at=now, pulled_count=7, pushed_count=6)
@@ -190,15 +188,15 @@ def test_chart_has_a_text_alternative_and_no_style_attribute(staff: Client) -> N
 @pytest.mark.parametrize(
     ("number", "top"), [(0, 10), (10, 10), (11, 20), (21, 50), (99, 100), (101, 200), (36_000, 50_000)]
 )
-def test_scale_ends_in_a_round_number(number: int, top: int) -> None:
+def test_chart_scale_ends_in_a_round_number(number: int, top: int) -> None:
     assert round_up(number) == top
 
 
-def test_scale_is_short() -> None:
+def test_chart_scale_labels_are_compact() -> None:
     assert [compact(number) for number in (0, 500, 2500, 5_000_000)] == ["0", "500", "2.5 k", "5 M"]
 
 
-def test_runs_are_narrowed_by_trigger_warnings_and_a_range_of_times(staff: Client) -> None:
+def test_runs_are_filtered_by_trigger_warnings_and_time_range(staff: Client) -> None:
     service = make_service()
     now = timezone.now()
     by_api = make_run_ago(service, timedelta(hours=1), trigger=Run.Trigger.API)
@@ -217,7 +215,7 @@ def test_runs_are_narrowed_by_trigger_warnings_and_a_range_of_times(staff: Clien
     assert "Added up" not in page(staff, service)
 
 
-def test_totals_are_those_of_the_period(staff: Client) -> None:
+def test_totals_cover_the_period(staff: Client) -> None:
     service = make_service()
     make_run_ago(service, timedelta(hours=1), pulled_count=1000, pushed_count=900, warning_count=1)
     make_run_ago(service, timedelta(hours=2), pulled_count=234, status=Run.Status.FAILED, error_count=2)
@@ -231,7 +229,7 @@ def test_totals_are_those_of_the_period(staff: Client) -> None:
     assert (totals.warnings, totals.errors) == (1, 2)
 
 
-def test_days_of_the_chart_are_chosen(staff: Client) -> None:
+def test_chart_days_can_be_selected(staff: Client) -> None:
     service = make_service()
     day = timezone.now() - timedelta(days=200)
     make_run(service, started_at=day, pulled_count=41)
@@ -247,13 +245,11 @@ def test_days_of_the_chart_are_chosen(staff: Client) -> None:
     context = staff.get(url, custom).context
     assert [day.pulled_count for day in context["days"]] == [0, 41]
     assert len(staff.get(url, custom | {"first": "1999-01-01"}).context["days"]) == 366
-    # The period of the list is another choice, which stays.
+    # The period of the list is independent of the chart's days.
     assert "days=custom" in context["links"].to(period="7d")
 
 
-def test_chart_of_very_many_runs_says_that_only_the_newest_are_added_up(
-    staff: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_chart_beyond_run_limit_shows_a_note(staff: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("apps.console.summary.daily_transactions.MAX_AGGREGATED", 3)
     service = make_service()
     for minutes in range(3):
@@ -264,22 +260,22 @@ def test_chart_of_very_many_runs_says_that_only_the_newest_are_added_up(
     assert "Only the newest" in page(staff, service)
 
 
-def test_feed_tells_the_rows_that_are_asked_for_and_when_to_ask_again(staff: Client) -> None:
+def test_feed_returns_requested_rows_and_poll_interval(staff: Client) -> None:
     service = make_service()
     running = make_run(service, status=Run.Status.RUNNING, pulled_count=7)
     ended = make_run(service)
     other = make_run(status=Run.Status.RUNNING)
     url = reverse("admin:services_service_runs_feed", args=[service.pk])
 
-    answer = staff.get(url, {"run": [running.pk, ended.pk, other.pk, "x", "9" * 40]}).json()
-    assert sorted(answer["rows"]) == sorted([str(running.pk), str(ended.pk)])
-    assert answer["poll_after"] == 5
-    assert answer["rows"][str(running.pk)].startswith(f'<tr data-run="{running.pk}" data-open>')
+    response = staff.get(url, {"run": [running.pk, ended.pk, other.pk, "x", "9" * 40]}).json()
+    assert sorted(response["rows"]) == sorted([str(running.pk), str(ended.pk)])
+    assert response["poll_after"] == 5
+    assert response["rows"][str(running.pk)].startswith(f'<tr data-run="{running.pk}" data-open>')
 
     assert staff.get(url, {"run": ended.pk}).json()["poll_after"] is None
 
 
-def test_feed_is_for_those_who_may_see_the_service(client: Client) -> None:
+def test_feed_requires_permission(client: Client) -> None:
     run = make_run(status=Run.Status.RUNNING)
     client.force_login(make_user())
 
@@ -288,7 +284,7 @@ def test_feed_is_for_those_who_may_see_the_service(client: Client) -> None:
     assert response.status_code == 403
 
 
-def test_retry_that_waits_says_which_attempt_it_is_and_when_it_is_due(staff: Client) -> None:
+def test_waiting_retry_shows_attempt_and_due_time(staff: Client) -> None:
     service = make_service()
     now = timezone.now()
     make_run(

@@ -1,4 +1,4 @@
-"""Colour sequences become the colours of our themes; what they are made of never shows."""
+"""ANSI colour sequences become theme colours and are never shown as text."""
 
 import re
 
@@ -8,7 +8,7 @@ from apps.console.ui.ansi import message_html
 
 
 def classes(codes: str) -> list[str]:
-    """The classes that a text gets behind a sequence of these codes."""
+    """Returns the CSS classes of a text after a sequence of these codes."""
     html = message_html(f"\x1b[{codes}mtext")
     assert re.sub("<[^>]+>", "", html) == "text"
     return re.findall(r"ansi-([a-z-]+)", html)
@@ -30,7 +30,7 @@ def classes(codes: str) -> list[str]:
         ("4:3", ["underline"]),
     ],
 )
-def test_sixteen_colours_and_styles(codes: str, expected: list[str]) -> None:
+def test_ansi_colours_and_styles_become_classes(codes: str, expected: list[str]) -> None:
     assert classes(codes) == expected
 
 
@@ -53,7 +53,7 @@ def test_sixteen_colours_and_styles(codes: str, expected: list[str]) -> None:
         (999, "white"),
     ],
 )
-def test_256_colours_become_the_nearest_of_ours(number: int, expected: str) -> None:
+def test_256_colours_become_the_nearest_theme_colour(number: int, expected: str) -> None:
     assert classes(f"38;5;{number}") == [expected]
     assert classes(f"48;5;{number}") == [f"on-{expected}"]
 
@@ -71,7 +71,7 @@ def test_256_colours_become_the_nearest_of_ours(number: int, expected: str) -> N
         ((240, 235, 230), "white"),
     ],
 )
-def test_true_colours_become_the_nearest_of_ours(colour: tuple[int, int, int], expected: str) -> None:
+def test_true_colours_become_the_nearest_theme_colour(colour: tuple[int, int, int], expected: str) -> None:
     values = ";".join(map(str, colour))
 
     assert classes(f"38;2;{values}") == [expected]
@@ -83,7 +83,7 @@ def test_true_colours_become_the_nearest_of_ours(colour: tuple[int, int, int], e
 @pytest.mark.parametrize(
     ("codes", "expected"),
     [
-        # Neither bold nor faint nor underlined is meant by what a colour is made of.
+        # The parameters of a colour are not style codes.
         ("38;5;1", ["red"]),
         ("38;2;1;2;4;3", ["black", "italic"]),
         ("48;5;4;1", ["on-blue", "bold"]),
@@ -93,12 +93,12 @@ def test_true_colours_become_the_nearest_of_ours(colour: tuple[int, int, int], e
         ("38;2;9999;0;0", ["red"]),
     ],
 )
-def test_what_a_colour_is_made_of_is_no_style(codes: str, expected: list[str]) -> None:
+def test_colour_parameters_are_not_read_as_styles(codes: str, expected: list[str]) -> None:
     assert classes(codes) == expected
 
 
 @pytest.mark.parametrize(
     "codes", ["38", "38;5", "38;2;1;2", "38;9", "48;", "9" * 5000, ":", "38:", "38:2", "38:5:"]
 )
-def test_broken_sequence_neither_fails_nor_shows(codes: str) -> None:
+def test_invalid_sequence_is_removed(codes: str) -> None:
     assert set(classes(codes)) <= {"black"}

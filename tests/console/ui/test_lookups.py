@@ -21,7 +21,7 @@ SECRET_COLUMNS = [
     SECRET_COLUMNS,
     ids=lambda value: value if isinstance(value, str) else value.model_name,
 )
-def test_lookup_on_a_secret_field_is_refused(admin_client: Client, options, name: str) -> None:
+def test_lookup_on_secret_field_is_rejected(admin_client: Client, options, name: str) -> None:
     url = reverse(f"admin:{options.app_label}_{options.model_name}_changelist")
 
     assert admin_client.get(url, {f"{name}__startswith": "g"}).status_code == 400
@@ -32,7 +32,7 @@ def test_every_secret_field_is_covered() -> None:
     assert {name for _options, name in SECRET_COLUMNS} == SECRET_FIELDS
 
 
-def test_lookup_on_a_secret_field_of_a_relation_is_refused(admin_client: Client) -> None:
+def test_lookup_on_secret_field_of_relation_is_rejected(admin_client: Client) -> None:
     url = reverse("admin:services_service_changelist")
 
     response = admin_client.get(url, {"source_connection__secret_encrypted__startswith": "g"})
