@@ -1,4 +1,4 @@
-"""A real browser on a real server. Each page that a test opens must end without an error in its console."""
+"""A real browser with a real server. A test fails if one of its pages logged an error or a CSP violation."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -10,9 +10,9 @@ from django.contrib.auth.models import User
 from django.test import Client
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 
-# Milliseconds: long enough for a machine that is busy with something else.
-PATIENCE = 20_000
-expect.set_options(timeout=PATIENCE)
+# Timeout in milliseconds, long enough for a busy machine.
+TIMEOUT = 20_000
+expect.set_options(timeout=TIMEOUT)
 
 ARGUMENTS = (
     "--no-sandbox",
@@ -33,9 +33,9 @@ addEventListener("securitypolicyviolation", (event) => {
 
 @pytest.fixture(scope="module")
 def browser(chromium: str) -> Iterator[Browser]:
-    """The browser, for one module: its event loop would trouble the tests that come after."""
+    """The browser of one module; its event loop would affect tests of other modules."""
     with pytest.MonkeyPatch.context() as patch:
-        # Playwright runs a loop in this thread, where Django then suspects every query.
+        # Playwright runs an event loop in this thread, in which Django would forbid queries.
         patch.setitem(os.environ, "DJANGO_ALLOW_ASYNC_UNSAFE", "true")
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=chromium, args=list(ARGUMENTS))
@@ -45,24 +45,24 @@ def browser(chromium: str) -> Iterator[Browser]:
 
 @pytest.fixture
 def problems() -> list[str]:
-    """What the consoles said of errors; a test that provokes one takes it out."""
+    """Errors of all browser consoles; a test that provokes an error removes it."""
     return []
 
 
 @pytest.fixture
 def new_page(browser: Browser, problems: list[str], live_server: Any) -> Iterator[Callable[..., Page]]:
-    """Makes pages, each in a context of its own with the given options: `new_page(color_scheme="dark")`.
+    """Creates pages, each in its own context with the given options: `new_page(color_scheme="dark")`.
 
-    Relative addresses are those of the live server.
+    Relative URLs belong to the live server.
     """
     contexts: list[BrowserContext] = []
 
     def make(**options: Any) -> Page:
         context = browser.new_context(base_url=live_server.url, **options)
         contexts.append(context)
-        context.set_default_timeout(PATIENCE)
+        context.set_default_timeout(TIMEOUT)
         context.add_init_script(REPORT_VIOLATIONS)
-        context.on("console", lambda message: _record_batch(message, problems))
+        context.on("console", lambda message: _record_error(message, problems))
         context.on("weberror", lambda error: problems.append(str(error.error)))
         return context.new_page()
 
@@ -78,10 +78,10 @@ def page(new_page: Callable[..., Page]) -> Page:
 
 
 @pytest.fixture
-def sign_in(live_server: Any) -> Callable[[Page, User], None]:
-    """Signs a user in without the form: `sign_in(page, user)`."""
+def log_in(live_server: Any) -> Callable[[Page, User], None]:
+    """Logs a user in without the login form: `log_in(page, user)`."""
 
-    def place_cookie(page: Page, user: User) -> None:
+    def add_session_cookie(page: Page, user: User) -> None:
         client = Client()
         client.force_login(user)
         session = client.cookies[settings.SESSION_COOKIE_NAME].value
@@ -89,16 +89,16 @@ def sign_in(live_server: Any) -> Callable[[Page, User], None]:
             [{"name": settings.SESSION_COOKIE_NAME, "value": session, "url": live_server.url}]
         )
 
-    return place_cookie
+    return add_session_cookie
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whatever uses the browser is marked so, wherever its author forgot."""
+    """Adds the marker `browser` to every test that uses the browser."""
     for item in items:
         if "browser" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.browser)
 
 
-def _record_batch(message: ConsoleMessage, problems: list[str]) -> None:
+def _record_error(message: ConsoleMessage, problems: list[str]) -> None:
     if message.type == "error":
         problems.append(f"{message.text} ({message.location.get('url', '')})")

@@ -1,4 +1,4 @@
-"""One of everything that the console shows, and the addresses of all its pages."""
+"""Sample data for every page of the console, and the URLs of all pages."""
 
 from datetime import timedelta
 
@@ -19,8 +19,8 @@ from tests.factories import (
 )
 
 
-def furnish() -> Service:
-    """A service with runs of several kinds, one of them open, and others beside it; the first is returned."""
+def create_data() -> Service:
+    """Creates and returns a service with runs in several states, and further services."""
     now = timezone.now()
     service = make_service(
         name="Orders to warehouse",
@@ -46,7 +46,7 @@ def furnish() -> Service:
 
 
 def main_pages(service: Service) -> dict[str, str]:
-    """The pages on which support staff spend their day, by name."""
+    """Returns the URLs of the main pages by name."""
     failed = service.runs.get(status=Run.Status.FAILED)
     return {
         "home": "/admin/",
@@ -58,7 +58,7 @@ def main_pages(service: Service) -> dict[str, str]:
 
 
 def all_pages(service: Service) -> list[str]:
-    """Those, the pages of every registered model with one row of it, and those of the session."""
+    """Returns the URLs of the main pages, of the pages of every registered model, and of the account pages."""
     unused = Service.objects.get(name="Paused")
     addresses = [
         *main_pages(service).values(),

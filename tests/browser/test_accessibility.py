@@ -1,4 +1,4 @@
-"""Accessibility: no axe-core violations in the light and the dark theme, and the whole journey by keyboard."""
+"""Accessibility: no axe-core violations in the light and the dark theme, and the main workflow by keyboard."""
 
 from importlib.resources import files
 
@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from apps.runs.models import Run
-from tests.browser.pages import all_pages, furnish, main_pages
+from tests.browser.pages import all_pages, create_data, main_pages
 from tests.factories import make_run, make_service, make_user
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.browser]
@@ -20,7 +20,7 @@ async (options) => (await axe.run(document, options)).violations.flatMap(
 COLOURS = {"runOnly": ["color-contrast"]}
 
 
-# Violations of Django's own widgets: icons of its choosers, and table columns without a heading.
+# Violations of Django's widgets: icons of its selectors, and table columns without a heading.
 OF_DJANGO = (
     "aria-prohibited-attr: label",
     "aria-prohibited-attr: #id_user_permissions",
@@ -29,23 +29,23 @@ OF_DJANGO = (
 
 
 def violations(page: Page) -> list[str]:
-    """Violations that axe-core finds in the light theme, and of colours in the dark one.
+    """Returns the violations that axe-core finds in the light theme, and colour violations in the dark one.
 
-    The script is evaluated, because the policy forbids to load it.
+    The script is evaluated, because the CSP forbids loading it.
     """
     page.evaluate(AXE.read_text())
     found: list[str] = []
     for scheme, options in (("light", {}), ("dark", COLOURS)):
-        # Without the transitions of colours.
+        # Disables colour transitions.
         page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
         found += page.evaluate(VIOLATIONS, options)
     return found
 
 
-def test_pages_have_no_axe_violations(page: Page, sign_in, problems: list[str]) -> None:
-    service = furnish()
+def test_pages_have_no_axe_violations(page: Page, log_in, problems: list[str]) -> None:
+    service = create_data()
     main = main_pages(service).values()
-    sign_in(page, make_user(is_superuser=True))
+    log_in(page, make_user(is_superuser=True))
 
     found = []
     for address in all_pages(service):
@@ -54,36 +54,36 @@ def test_pages_have_no_axe_violations(page: Page, sign_in, problems: list[str]) 
         found += [(address, text) for text in violations(page) if not text.startswith(allowed)]
 
     assert found == []
-    # Pages that nobody may open.
+    # Some pages are forbidden for every user.
     problems[:] = [text for text in problems if "403" not in text]
 
 
-def test_open_menus_and_the_login_have_no_axe_violations(new_page, sign_in) -> None:
-    service = furnish()
+def test_open_menu_and_login_page_have_no_axe_violations(new_page, log_in) -> None:
+    service = create_data()
     page = new_page(viewport={"width": 390, "height": 844})
     page.goto("/admin/login/")
     assert violations(page) == []
 
-    sign_in(page, make_user(is_superuser=True))
+    log_in(page, make_user(is_superuser=True))
     page.goto(f"/admin/services/service/{service.pk}/runs/")
     page.locator(".menu-button").first.click()
     assert violations(page) == []
 
 
-def test_axe_finds_what_is_wrong(page: Page) -> None:
+def test_axe_reports_missing_label(page: Page) -> None:
     page.goto("/admin/login/")
     page.evaluate("document.querySelector('#id_username').previousElementSibling.remove()")
 
     assert any(text.startswith("label") for text in violations(page))
 
 
-def test_whole_journey_by_keyboard_alone(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_main_workflow_works_with_the_keyboard(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("apps.runs.tasks.notify_workers", lambda run_id: None)
     make_service(name="Orders to warehouse")
     make_user("ada", password="a long enough secret", is_superuser=True)
     keys = page.keyboard
 
-    # In, and from the sidebar to the list.
+    # Log in and move to the list of services.
     page.goto("/admin/services/service/")
     keys.type("ada")
     keys.press("Tab")
@@ -93,7 +93,7 @@ def test_whole_journey_by_keyboard_alone(page: Page, monkeypatch: pytest.MonkeyP
     tab_to(page, "Actions for Orders to warehouse")
     assert focus_is_visible(page)
 
-    # The menu opens, closes and gives the focus back.
+    # The menu opens, closes and returns the focus.
     keys.press("ArrowDown")
     expect(page.get_by_role("link", name="View logs")).to_be_focused()
     keys.press("Escape")
@@ -103,7 +103,7 @@ def test_whole_journey_by_keyboard_alone(page: Page, monkeypatch: pytest.MonkeyP
     keys.press("Enter")
     page.wait_for_url("**/run/")
 
-    # A switch, and the run.
+    # Turn a switch on and start the run.
     tab_to(page, "Store pull payloads")
     assert focus_is_visible(page)
     keys.press("Space")
@@ -117,7 +117,7 @@ def test_whole_journey_by_keyboard_alone(page: Page, monkeypatch: pytest.MonkeyP
     run = Run.objects.get()
     assert run.stores == ("pull",)
 
-    # Back to the summary, and from the run's menu to the log again.
+    # Go back to the summary, and from the run's menu to the log.
     tab_to(page, "Orders to warehouse", backwards=True)
     keys.press("Enter")
     page.wait_for_url("**/runs/")
@@ -128,9 +128,9 @@ def test_whole_journey_by_keyboard_alone(page: Page, monkeypatch: pytest.MonkeyP
     page.wait_for_url(f"**/runs/run/{run.pk}/log/")
 
 
-def test_days_of_the_chart_are_told_by_pointer_and_by_keys(page: Page, sign_in) -> None:
+def test_chart_shows_values_on_hover_and_by_keyboard(page: Page, log_in) -> None:
     run = make_run(pulled_count=1234)
-    sign_in(page, make_user(is_superuser=True))
+    log_in(page, make_user(is_superuser=True))
     page.goto(f"/admin/services/service/{run.service_id}/runs/")
     value = page.locator(".chart-value")
     expect(value).to_be_hidden()
@@ -147,7 +147,7 @@ def test_days_of_the_chart_are_told_by_pointer_and_by_keys(page: Page, sign_in) 
 
 
 def tab_to(page: Page, name: str, *, backwards: bool = False) -> None:
-    """Tab until the focus stands on what is called `name`."""
+    """Presses Tab until the element with this name has the focus."""
     for _step in range(80):
         page.keyboard.press("Shift+Tab" if backwards else "Tab")
         if page.evaluate(
@@ -159,11 +159,11 @@ def tab_to(page: Page, name: str, *, backwards: bool = False) -> None:
             name,
         ):
             return
-    pytest.fail(f"No key led to “{name}” on {page.url}")
+    pytest.fail(f"“{name}” cannot be reached by keyboard on {page.url}")
 
 
 def focus_is_visible(page: Page) -> bool:
-    """Whether what has the focus is outlined and in sight."""
+    """Whether the focused element has an outline and is in view."""
     visible: bool = page.evaluate(
         """() => {
             const box = document.activeElement.getBoundingClientRect();

@@ -1,4 +1,4 @@
-"""The API's reference: an operation is tried from it, with a token that the page forgets."""
+"""API reference: operations can be executed with a token that the page does not store."""
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -10,7 +10,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.browser]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_an_operation_is_tried_with_a_token_that_the_page_forgets(new_page, scheme: str) -> None:
+def test_api_reference_executes_operation_without_storing_token(new_page, scheme: str) -> None:
     make_service(slug="orders", name="Orders to warehouse")
     _token, token = make_token(scopes=[ApiToken.Scope.RUN_READ])
     page: Page = new_page(color_scheme=scheme)

@@ -1,4 +1,4 @@
-"""Every page of the console obeys the strict policy, fits narrow and wide screens, and is used by keyboard."""
+"""Console pages: strict CSP, narrow and wide screens, and keyboard use."""
 
 import gzip
 from urllib.parse import urlsplit
@@ -8,18 +8,18 @@ from playwright.sync_api import Page, Response, expect
 
 from apps.console.summary import page as summary_page
 from apps.runs.models import Run
-from tests.browser.pages import all_pages, furnish
+from tests.browser.pages import all_pages, create_data
 from tests.factories import make_run, make_service, make_user
 
 WIDTHS = (390, 1024, 1280, 1440, 2560)
 
-# Lists that become cards on a phone show all of a row, its menu too, without being pushed sideways.
+# Lists that become cards on a phone show the whole row with its menu, without horizontal scrolling.
 CUT_LISTS = """
 [...document.querySelectorAll(".stacking .results, .table-card.stacking")]
     .filter((list) => list.scrollWidth > list.clientWidth).length
 """
 
-# Fields that stand out of the card of their form, which cuts them off.
+# Fields that overflow the card of their form and would be cut off.
 CUT_FIELDS = """
 [...document.querySelectorAll("fieldset.module :is(input, select, textarea, label)")].filter((field) => {
     const { right, width } = field.getBoundingClientRect();
@@ -30,18 +30,18 @@ CUT_FIELDS = """
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.browser]
 
 
-def test_pages_fit_every_width_and_obey_the_policy(page: Page, sign_in, problems: list[str]) -> None:
-    addresses = all_pages(furnish())
+def test_pages_fit_every_width_without_csp_violations(page: Page, log_in, problems: list[str]) -> None:
+    addresses = all_pages(create_data())
     page.goto("/admin/login/")
     check_widths(page, "/admin/login/")
-    sign_in(page, make_user(is_superuser=True))
+    log_in(page, make_user(is_superuser=True))
 
     assert len(addresses) > 30
     for address in addresses:
         response = page.goto(address)
         assert (address, response.status in {200, 403}) == (address, True)
         check_widths(page, address)
-    # Pages that nobody may open; the browser logs these responses as errors.
+    # Some pages are forbidden for every user; the browser logs these responses as errors.
     refusals = ("403 (Forbidden)", "/favicon.ico")
     problems[:] = [problem for problem in problems if not any(text in problem for text in refusals)]
 
@@ -54,11 +54,11 @@ def check_widths(page: Page, address: str) -> None:
         assert (address, page.evaluate(CUT_FIELDS)) == (address, [])
 
 
-def test_summary_weighs_less_than_40_kb(page: Page, sign_in) -> None:
-    service = furnish()
-    sign_in(page, make_user(is_superuser=True))
+def test_summary_loads_at_most_40_kb(page: Page, log_in) -> None:
+    service = create_data()
+    log_in(page, make_user(is_superuser=True))
     loaded: dict[str, int] = {}
-    page.on("response", lambda response: note_weight(response, loaded))
+    page.on("response", lambda response: record_size(response, loaded))
 
     page.goto(f"/admin/services/service/{service.pk}/runs/", wait_until="networkidle")
 
@@ -71,19 +71,17 @@ def test_summary_weighs_less_than_40_kb(page: Page, sign_in) -> None:
     assert sum(loaded.values()) <= 40_000, loaded
 
 
-def note_weight(response: Response, loaded: dict[str, int]) -> None:
-    """Size of a style sheet or a script, compressed as WhiteNoise does."""
+def record_size(response: Response, loaded: dict[str, int]) -> None:
+    """Records the size of a stylesheet or script, compressed as WhiteNoise serves it."""
     name = urlsplit(response.url).path.removeprefix("/static/")
     if name.endswith((".css", ".js")):
         loaded[name] = len(gzip.compress(response.body()))
 
 
-def test_rows_of_running_runs_refresh_until_none_runs(
-    page: Page, sign_in, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_rows_refresh_while_a_run_is_running(page: Page, log_in, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(summary_page, "POLL_AFTER", 0.2)
     run = make_run(status=Run.Status.RUNNING)
-    sign_in(page, make_user(is_superuser=True))
+    log_in(page, make_user(is_superuser=True))
     page.goto(f"/admin/services/service/{run.service_id}/runs/")
     row = page.locator(f"tr[data-run='{run.pk}']")
     expect(row).to_contain_text("Running")
@@ -97,15 +95,15 @@ def test_rows_of_running_runs_refresh_until_none_runs(
 
     expect(row).to_contain_text("Succeeded")
     expect(page.get_by_role("link", name="More details")).to_be_visible()
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
     page.wait_for_timeout(600)
-    assert asked == []
+    assert requests == []
 
 
-def test_row_menu_is_worked_by_keyboard(page: Page, sign_in) -> None:
+def test_row_menu_works_with_the_keyboard(page: Page, log_in) -> None:
     service = make_service(name="Orders to warehouse")
-    sign_in(page, make_user(is_superuser=True))
+    log_in(page, make_user(is_superuser=True))
     page.goto("/admin/services/service/")
     button = page.get_by_role("button", name="Actions for Orders to warehouse")
 
@@ -124,9 +122,9 @@ def test_row_menu_is_worked_by_keyboard(page: Page, sign_in) -> None:
     assert urlsplit(page.url).path == f"/admin/services/service/{service.pk}/run/"
 
 
-def test_schedule_is_turned_off_from_the_menu(page: Page, sign_in) -> None:
+def test_menu_turns_schedule_off(page: Page, log_in) -> None:
     service = make_service(name="Orders to warehouse")
-    sign_in(page, make_user(is_superuser=True))
+    log_in(page, make_user(is_superuser=True))
     page.goto("/admin/services/service/")
 
     page.get_by_role("button", name="Actions for Orders to warehouse").click()
@@ -137,8 +135,8 @@ def test_schedule_is_turned_off_from_the_menu(page: Page, sign_in) -> None:
     assert not service.is_active
 
 
-def test_theme_is_chosen_by_its_button(page: Page, sign_in) -> None:
-    sign_in(page, make_user(is_superuser=True))
+def test_theme_button_changes_the_theme(page: Page, log_in) -> None:
+    log_in(page, make_user(is_superuser=True))
     page.goto("/admin/")
     light = page.evaluate("getComputedStyle(document.body).backgroundColor")
 
@@ -148,9 +146,9 @@ def test_theme_is_chosen_by_its_button(page: Page, sign_in) -> None:
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") != light
 
 
-def test_sidebar_opens_on_a_phone(new_page, sign_in) -> None:
+def test_sidebar_opens_on_a_phone(new_page, log_in) -> None:
     page = new_page(viewport={"width": 390, "height": 844})
-    sign_in(page, make_user(is_superuser=True))
+    log_in(page, make_user(is_superuser=True))
     page.goto("/admin/")
     expect(page.locator("#sidebar")).to_be_hidden()
 

@@ -1,4 +1,4 @@
-"""The live log in a real browser: lines come by themselves, the button stops and resumes, the end is the end."""
+"""Live log in a real browser: new lines appear, the button pauses and resumes, and refreshing ends with the run."""
 
 import re
 
@@ -20,11 +20,11 @@ def quick_polls(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def open_log(page: Page, sign_in):
+def open_log(page: Page, log_in):
     """Opens the log of a run as a superuser."""
 
     def go(run: Run, query: str = "") -> Page:
-        sign_in(page, make_user(is_superuser=True))
+        log_in(page, make_user(is_superuser=True))
         page.goto(f"/admin/runs/run/{run.pk}/log/{query}")
         return page
 
@@ -45,7 +45,7 @@ def numbers(page: Page) -> list[int]:
     return [int(text) for text in page.locator(".line-number").all_text_contents()]
 
 
-def test_log_refreshes_stops_resumes_and_ends(open_log) -> None:
+def test_auto_refresh_can_be_paused_and_ends_with_the_run(open_log) -> None:
     run = make_run(status=Run.Status.RUNNING, store_pull=True)
     make_log_entries(run, ["The first line"])
     make_payload(run, sequence=1)
@@ -54,12 +54,12 @@ def test_log_refreshes_stops_resumes_and_ends(open_log) -> None:
     button = page.locator("#refresh")
     expect(button).to_have_text("Auto-refresh is on")
 
-    make_log_entries(run, ["It came by itself"])
-    expect(page.locator("#L2")).to_contain_text("It came by itself")
+    make_log_entries(run, ["A new line"])
+    expect(page.locator("#L2")).to_contain_text("A new line")
 
     button.click()
     expect(button).to_have_text("Auto-refresh is off")
-    make_log_entries(run, ["Written while it was off", "And another"])
+    make_log_entries(run, ["Written while paused", "Written while paused too"])
     page.wait_for_timeout(POLL_SECONDS * 1000 * 5)
     assert numbers(page) == [1, 2]
 
@@ -78,15 +78,15 @@ def test_log_refreshes_stops_resumes_and_ends(open_log) -> None:
     expect(button).to_have_text("Auto-refresh is off")
     expect(button).to_be_disabled()
     expect(button).to_be_focused()
-    asked = []
+    requests = []
     page.keyboard.press("Enter")
     expect(page.locator("#said")).to_have_text("The run has ended; no more lines will follow.")
-    page.on("request", lambda request: asked.append(request.url))
+    page.on("request", lambda request: requests.append(request.url))
     page.wait_for_timeout(POLL_SECONDS * 1000 * 5)
-    assert asked == []
+    assert requests == []
 
 
-def test_next_error_comes_alive_with_each_error_and_keeps_the_focus(open_log) -> None:
+def test_next_error_is_enabled_by_new_errors_and_keeps_focus(open_log) -> None:
     run = make_run(status=Run.Status.RUNNING)
     make_log_entries(run, 3)
     page = open_log(run)
@@ -107,7 +107,7 @@ def test_next_error_comes_alive_with_each_error_and_keeps_the_focus(open_log) ->
     expect(button).to_be_focused()
 
 
-def test_scrolling_up_stops_following_and_says_how_many_lines_wait(open_log) -> None:
+def test_scrolling_up_stops_following_and_counts_new_lines(open_log) -> None:
     run = make_run(status=Run.Status.RUNNING)
     make_log_entries(run, 200)
     page = open_log(run)
@@ -126,14 +126,14 @@ def test_scrolling_up_stops_following_and_says_how_many_lines_wait(open_log) -> 
     expect(page.locator("#L204")).to_be_in_viewport()
 
 
-def test_log_is_followed_from_its_first_line_on_however_high_its_lines_are(open_log) -> None:
+def test_log_is_followed_with_lines_of_any_height(open_log) -> None:
     run = make_run(status=Run.Status.QUEUED, store_pull=True)
     page = open_log(run)
     expect(page.locator("#no-lines")).to_be_visible()
     run.claim("test")
 
     for number in range(1, 5):
-        # The head grows by a timeline, and each line by what is known of it only once it is seen.
+        # The page header grows by a timeline, and each line grows once it is rendered.
         Run.objects.filter(pk=run.pk).update(step_seconds={"pull": number}, pulled_count=number)
         first, last = run.line_count + 1, run.line_count + 12
         for sequence in range(first, last + 1):
@@ -144,7 +144,7 @@ def test_log_is_followed_from_its_first_line_on_however_high_its_lines_are(open_
     expect(page.locator("#waiting")).to_be_hidden()
 
 
-def test_scrolling_up_by_a_line_is_enough_to_stop_following(open_log) -> None:
+def test_scrolling_up_by_one_line_stops_following(open_log) -> None:
     run = make_run(status=Run.Status.RUNNING)
     make_log_entries(run, 200)
     page = open_log(run)
@@ -159,11 +159,11 @@ def test_scrolling_up_by_a_line_is_enough_to_stop_following(open_log) -> None:
     assert page.evaluate("scrollY") == top
 
 
-def test_log_is_followed_on_a_phone_too(new_page, sign_in) -> None:
+def test_log_is_followed_on_a_phone(new_page, log_in) -> None:
     run = make_run(status=Run.Status.RUNNING)
     make_log_entries(run, 100)
     page = new_page(viewport={"width": 390, "height": 844})
-    sign_in(page, make_user(is_superuser=True))
+    log_in(page, make_user(is_superuser=True))
     page.goto(f"/admin/runs/run/{run.pk}/log/")
 
     for number in (101, 102):
@@ -174,7 +174,7 @@ def test_log_is_followed_on_a_phone_too(new_page, sign_in) -> None:
     expect(page.get_by_role("button", name="Auto-refresh is on")).to_be_in_viewport()
 
 
-def test_earlier_lines_come_on_demand_and_leave_the_reader_in_place(open_log) -> None:
+def test_earlier_lines_load_on_click_without_moving_the_view(open_log) -> None:
     run = make_run()
     make_log_entries(run, 1100)
     page = open_log(run)
@@ -187,7 +187,7 @@ def test_earlier_lines_come_on_demand_and_leave_the_reader_in_place(open_log) ->
     expect(page.locator("#L601")).to_be_in_viewport()
 
 
-def test_middle_of_a_running_log_says_how_much_follows_and_catches_up(open_log) -> None:
+def test_middle_of_running_log_counts_and_loads_later_lines(open_log) -> None:
     run = make_run(status=Run.Status.RUNNING)
     make_log_entries(run, 500)
     page = open_log(run, "?line=50")
@@ -202,7 +202,7 @@ def test_middle_of_a_running_log_says_how_much_follows_and_catches_up(open_log) 
     assert numbers(page) == list(range(1, 502))
 
 
-def test_lost_connection_is_said_and_nothing_is_missed(open_log, problems: list[str]) -> None:
+def test_lost_connection_shows_message_and_misses_no_line(open_log, problems: list[str]) -> None:
     run = make_run(status=Run.Status.RUNNING)
     make_log_entries(run, 100)
     page = open_log(run)
@@ -210,7 +210,7 @@ def test_lost_connection_is_said_and_nothing_is_missed(open_log, problems: list[
 
     page.context.set_offline(True)
     expect(page.locator("#log-note")).to_contain_text("No connection to the server.")
-    # It is seen wherever one reads.
+    # The message is visible at any scroll position.
     expect(page.locator("#log-note")).to_be_in_viewport()
     make_log_entries(run, 2)
     page.context.set_offline(False)
@@ -221,7 +221,7 @@ def test_lost_connection_is_said_and_nothing_is_missed(open_log, problems: list[
     problems[:] = [problem for problem in problems if "ERR_INTERNET_DISCONNECTED" not in problem]
 
 
-def test_being_signed_out_is_said_in_words(open_log) -> None:
+def test_expired_session_shows_login_message(open_log) -> None:
     run = make_run(status=Run.Status.RUNNING)
     page = open_log(run)
 
@@ -231,15 +231,15 @@ def test_being_signed_out_is_said_in_words(open_log) -> None:
     expect(page.locator("#refresh")).to_have_text("Auto-refresh is off")
 
 
-def test_script_in_a_line_that_comes_live_stays_text(open_log) -> None:
+def test_markup_in_live_line_is_escaped(open_log) -> None:
     run = make_run(status=Run.Status.RUNNING)
     page = open_log(run)
 
-    make_log_entries(run, ["<img src=x onerror=\"document.title='broken in'\"> <script>1</script>"])
+    make_log_entries(run, ["<img src=x onerror=\"document.title='injected'\"> <script>1</script>"])
 
     expect(page.locator("#L1 .line-message")).to_contain_text("<img src=x")
     assert page.locator("#lines img").count() == 0
-    assert page.title() != "broken in"
+    assert page.title() != "injected"
 
 
 def test_line_number_is_a_permanent_link(open_log) -> None:
@@ -253,7 +253,7 @@ def test_line_number_is_a_permanent_link(open_log) -> None:
     expect(page.locator("#L7")).to_have_class(re.compile("is-wanted"))
 
 
-def test_payload_is_fetched_by_a_click(open_log) -> None:
+def test_payload_link_downloads_the_file(open_log) -> None:
     run = make_run(store_pull=True)
     make_log_entries(run, 1)
     make_payload(run, sequence=1, name="orders.json", body=b"[1, 2]")
@@ -265,11 +265,11 @@ def test_payload_is_fetched_by_a_click(open_log) -> None:
     assert download.value.path().read_bytes() == b"[1, 2]"
 
 
-def test_lines_can_be_read_without_javascript(new_page, sign_in) -> None:
+def test_lines_can_be_read_without_javascript(new_page, log_in) -> None:
     run = make_run()
     make_log_entries(run, 620)
     page = new_page(java_script_enabled=False)
-    sign_in(page, make_user(is_superuser=True))
+    log_in(page, make_user(is_superuser=True))
     page.goto(f"/admin/runs/run/{run.pk}/log/")
 
     page.get_by_role("link", name="Earlier lines").click()

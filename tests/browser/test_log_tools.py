@@ -1,4 +1,4 @@
-"""The tools of the log page in a real browser: filter, find, errors, chosen lines, times, copying, keys, files."""
+"""Tools of the log page in a real browser: filters, search, errors, selection, times, copying, shortcuts, payloads."""
 
 import json
 import re
@@ -15,12 +15,12 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.browser]
 
 
 @pytest.fixture
-def open_log(page: Page, sign_in):
+def open_log(page: Page, log_in):
     """Opens the log of a run as a superuser who may read the clipboard."""
 
     def go(run: Run, query: str = "") -> Page:
         page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-        sign_in(page, make_user(is_superuser=True))
+        log_in(page, make_user(is_superuser=True))
         page.goto(f"/admin/runs/run/{run.pk}/log/{query}")
         return page
 
@@ -33,7 +33,7 @@ def run() -> Run:
     run = make_run()
     for part in range(3):
         make_log_entries(run, 99)
-        make_log_entries(run, ["It answered late"], level=Level.WARNING)
+        make_log_entries(run, ["Slow response"], level=Level.WARNING)
         make_log_entries(run, 49)
         make_log_entries(run, ["Order 10045 pulled" if part == 0 else "Another order pulled"])
         make_log_entries(run, 349)
@@ -51,7 +51,7 @@ def clipboard(page: Page) -> str:
     return page.evaluate("navigator.clipboard.readText()")
 
 
-def test_several_levels_and_a_step_filter_the_whole_log(open_log, run: Run) -> None:
+def test_levels_and_steps_filter_the_whole_log(open_log, run: Run) -> None:
     page = open_log(run)
 
     page.get_by_label("warning", exact=True).check()
@@ -76,7 +76,7 @@ def test_several_levels_and_a_step_filter_the_whole_log(open_log, run: Run) -> N
     expect(page.locator("#L2999")).to_be_attached()
 
 
-def test_find_goes_from_hit_to_hit_with_the_lines_around(open_log, run: Run) -> None:
+def test_find_moves_between_matches_with_surrounding_lines(open_log, run: Run) -> None:
     page = open_log(run, "?line=1")
     find = page.get_by_label("Find in the whole log")
 
@@ -98,7 +98,7 @@ def test_find_goes_from_hit_to_hit_with_the_lines_around(open_log, run: Run) -> 
     assert page.evaluate("CSS.highlights.get('hit').size") == 1
 
 
-def test_only_hits_are_shown_on_demand(open_log, run: Run) -> None:
+def test_matches_only_shows_matching_lines(open_log, run: Run) -> None:
     page = open_log(run)
 
     page.get_by_label("Find in the whole log").fill("10045")
@@ -109,7 +109,7 @@ def test_only_hits_are_shown_on_demand(open_log, run: Run) -> None:
     expect(page.locator("#find-count")).to_have_text("2 matches")
 
 
-def test_hits_are_counted_up_to_a_thousand(open_log) -> None:
+def test_match_count_is_limited_to_a_thousand(open_log) -> None:
     run = make_run()
     make_log_entries(run, 1300)
     page = open_log(run)
@@ -120,7 +120,7 @@ def test_hits_are_counted_up_to_a_thousand(open_log) -> None:
     expect(page.locator("#find-count")).to_have_text(re.compile(r"1,000\+"))
 
 
-def test_next_error_and_previous_one_by_the_keyboard(open_log, run: Run) -> None:
+def test_keyboard_moves_to_next_and_previous_error(open_log, run: Run) -> None:
     page = open_log(run, "?line=1")
 
     page.keyboard.press("e")
@@ -137,7 +137,7 @@ def test_next_error_and_previous_one_by_the_keyboard(open_log, run: Run) -> None
     expect(page.locator(".line-error.is-hit")).to_be_in_viewport()
 
 
-def test_next_error_is_disabled_behind_the_last_one_until_the_reader_goes_back(open_log, run: Run) -> None:
+def test_next_error_is_disabled_after_the_last_error(open_log, run: Run) -> None:
     page = open_log(run, "?line=2100")
     button = page.get_by_role("button", name="Next error")
     expect(button).to_be_enabled()
@@ -147,7 +147,7 @@ def test_next_error_is_disabled_behind_the_last_one_until_the_reader_goes_back(o
     expect(button).to_be_disabled()
     expect(button).to_have_attribute("title", "No errors after line 3,000.")
     expect(button).to_be_focused()
-    # Whoever asks all the same is told.
+    # Pressing the disabled button shows a message.
     page.keyboard.press("Enter")
     expect(page.locator("#log-said")).to_contain_text("No errors after line 3,000.")
 
@@ -156,7 +156,7 @@ def test_next_error_is_disabled_behind_the_last_one_until_the_reader_goes_back(o
     expect(button).to_have_attribute("title", "")
 
 
-def test_go_to_a_line_and_to_one_that_is_not_there(open_log, run: Run) -> None:
+def test_go_to_line_shows_line_or_message(open_log, run: Run) -> None:
     page = open_log(run)
 
     page.keyboard.press("g")
@@ -170,7 +170,7 @@ def test_go_to_a_line_and_to_one_that_is_not_there(open_log, run: Run) -> None:
     expect(page.locator("#log-said")).to_contain_text("Line 4,000 does not exist.")
 
 
-def test_first_and_latest_lead_to_the_ends(open_log, run: Run) -> None:
+def test_first_and_latest_links_show_both_ends(open_log, run: Run) -> None:
     page = open_log(run)
 
     page.get_by_role("link", name="First", exact=True).click()
@@ -179,7 +179,7 @@ def test_first_and_latest_lead_to_the_ends(open_log, run: Run) -> None:
     expect(page.locator("#L3000")).to_be_in_viewport()
 
 
-def test_lines_are_chosen_with_shift_and_copied_as_link_and_text(open_log, run: Run) -> None:
+def test_selected_lines_can_be_copied_as_link_and_text(open_log, run: Run) -> None:
     page = open_log(run, "?line=1")
 
     page.locator("#L10 .line-number").click()
@@ -202,14 +202,14 @@ def test_lines_are_chosen_with_shift_and_copied_as_link_and_text(open_log, run: 
     expect(page.locator(".is-wanted")).to_have_count(0)
 
 
-def test_link_to_lines_works_by_its_fragment_alone(open_log, run: Run) -> None:
+def test_fragment_alone_selects_lines(open_log, run: Run) -> None:
     page = open_log(run, "#L42-L44")
 
     expect(page.locator("#L42")).to_be_in_viewport()
     expect(page.locator(".is-wanted")).to_have_count(3)
 
 
-def test_times_are_shown_as_chosen_and_the_choice_is_remembered(open_log) -> None:
+def test_time_format_is_selected_and_stored(open_log) -> None:
     began = timezone.now().replace(hour=6, minute=0, second=0, microsecond=0)
     run = make_run(started_at=began)
     make_log_entries(
@@ -228,7 +228,7 @@ def test_times_are_shown_as_chosen_and_the_choice_is_remembered(open_log) -> Non
     assert time.get_attribute("datetime").startswith(f"{began:%Y-%m-%d}T07:02:03.456")
 
 
-def test_long_lines_are_cut_at_will_and_the_choice_is_remembered(open_log) -> None:
+def test_line_wrapping_is_selected_and_stored(open_log) -> None:
     run = make_run()
     make_log_entries(run, ["word " * 400])
     page = open_log(run)
@@ -245,13 +245,13 @@ def test_long_lines_are_cut_at_will_and_the_choice_is_remembered(open_log) -> No
 
 
 @pytest.mark.parametrize("locale", ["en-GB", "de-DE"])
-def test_words_of_a_line_keep_clear_of_each_other(new_page, sign_in, locale: str) -> None:
+def test_columns_of_a_line_do_not_overlap(new_page, log_in, locale: str) -> None:
     run = make_run()
     for level in Level:
         for step in Step:
             make_log_entries(run, 1, level=level, step=step)
     page = new_page(locale=locale, viewport={"width": 1440, "height": 900})
-    sign_in(page, make_user(is_superuser=True))
+    log_in(page, make_user(is_superuser=True))
     page.goto(f"/admin/runs/run/{run.pk}/log/")
 
     cut = page.evaluate(
@@ -263,7 +263,7 @@ def test_words_of_a_line_keep_clear_of_each_other(new_page, sign_in, locale: str
     assert cut == []
 
 
-def test_shown_lines_are_copied(open_log) -> None:
+def test_visible_lines_are_copied(open_log) -> None:
     run = make_run()
     make_log_entries(run, ["One", "Two"])
     page = open_log(run)
@@ -274,7 +274,7 @@ def test_shown_lines_are_copied(open_log) -> None:
     assert [line.split("\t")[-1] for line in clipboard(page).splitlines()] == ["One", "Two"]
 
 
-def test_file_has_a_menu_with_preview_and_curl(open_log) -> None:
+def test_payload_menu_offers_preview_and_curl(open_log) -> None:
     run = make_run(store_pull=True)
     make_log_entries(run, 1)
     payload = make_payload(run, sequence=1, name="orders.json", body=b'[{"id":1,"note":"<b>"}]')
@@ -292,7 +292,7 @@ def test_file_has_a_menu_with_preview_and_curl(open_log) -> None:
     expect(page.locator(".preview pre")).to_have_text(re.compile(r"\[\s+\{\s+\"id\": 1,"))
 
 
-def test_file_that_expires_before_ones_eyes_becomes_its_record(open_log) -> None:
+def test_payload_that_expires_on_the_open_page_loses_its_link(open_log) -> None:
     run = make_run(store_pull=True)
     make_log_entries(run, 1)
     payload = make_payload(run, sequence=1, expires_at=timezone.now() + timedelta(minutes=2))
@@ -309,7 +309,7 @@ def test_file_that_expires_before_ones_eyes_becomes_its_record(open_log) -> None
     expect(chip.locator("a, button")).to_have_count(0)
 
 
-def test_list_is_walked_by_keys_and_the_focus_is_seen(open_log, run: Run) -> None:
+def test_keyboard_moves_between_lines_with_visible_focus(open_log, run: Run) -> None:
     page = open_log(run, "?line=500")
     page.locator("#L500 .line-number").focus()
 
@@ -326,7 +326,7 @@ def test_list_is_walked_by_keys_and_the_focus_is_seen(open_log, run: Run) -> Non
     assert page.locator('.line-number[tabindex="0"]').count() == 1
 
 
-def test_help_lists_the_keys_and_can_turn_letters_off(open_log, run: Run) -> None:
+def test_shortcut_dialog_can_disable_single_letter_shortcuts(open_log, run: Run) -> None:
     page = open_log(run)
 
     page.keyboard.press("?")

@@ -1,4 +1,4 @@
-"""Long logs in a real browser: the page holds a read_limited part of them, and every size of screen holds the page."""
+"""Long logs in a real browser: the page holds a limited number of lines and fits every screen width."""
 
 import re
 
@@ -11,8 +11,8 @@ from apps.runs.models import Level, Run
 from tests.factories import make_log_entries, make_payload, make_run, make_user
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.browser]
-# Milliseconds: several pages of lines come one after another, on a machine that may be busy.
-PATIENCE = 20_000
+# Timeout in milliseconds, long enough to load several pages of lines on a busy machine.
+TIMEOUT = 20_000
 
 HIDE_TAB = """
 hidden => {
@@ -21,7 +21,7 @@ hidden => {
 }
 """
 
-# Scrolls to one end of what is there, again and again, until the line has come; says how many lines there were at most.
+# Scrolls to one end repeatedly until the line is loaded; returns the highest number of lines on the page.
 SCROLL_UNTIL = """
 async ([isDown, wanted, patience]) => {
     const lines = document.getElementById("lines");
@@ -43,11 +43,11 @@ def quick_polls(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def open_log(page: Page, sign_in):
+def open_log(page: Page, log_in):
     """Opens the log of a run as a superuser."""
 
     def go(run: Run, query: str = "") -> Page:
-        sign_in(page, make_user(is_superuser=True))
+        log_in(page, make_user(is_superuser=True))
         page.goto(f"/admin/runs/run/{run.pk}/log/{query}")
         return page
 
@@ -56,14 +56,14 @@ def open_log(page: Page, sign_in):
 
 @pytest.fixture
 def open_full_log(open_log):
-    """Opens the log of a live run and scrolls to its end, so that the page holds the last 4,000 of its lines."""
+    """Opens the log of a running run and scrolls to its end, so that the page holds its last 4,000 lines."""
 
     def go(lines: int, query: str) -> tuple[Run, Page]:
         run = make_run(status=Run.Status.RUNNING)
         make_log_entries(run, lines)
         page = open_log(run, query)
-        page.evaluate(SCROLL_UNTIL, [True, lines, 4 * PATIENCE])
-        assert comes(page, "document.getElementById('later').hidden")
+        page.evaluate(SCROLL_UNTIL, [True, lines, 4 * TIMEOUT])
+        assert becomes_true(page, "document.getElementById('later').hidden")
         assert numbers(page) == list(range(lines - 3999, lines + 1))
         return run, page
 
@@ -74,29 +74,29 @@ def numbers(page: Page) -> list[int]:
     return page.evaluate("[...document.querySelectorAll('.line')].map((line) => Number(line.id.slice(1)))")
 
 
-def comes(page: Page, condition: str) -> bool:
-    """Waits until this JavaScript holds. On a page of 4,000 lines Playwright's own `expect` takes seconds a look."""
-    came: bool = page.evaluate(
+def becomes_true(page: Page, condition: str) -> bool:
+    """Waits until this JavaScript expression is true. With 4,000 lines `expect` takes seconds."""
+    is_true: bool = page.evaluate(
         f"""async () => {{
-            const end = performance.now() + {2 * PATIENCE};
+            const end = performance.now() + {2 * TIMEOUT};
             while (!({condition}) && performance.now() < end) {{
                 await new Promise((done) => setTimeout(done, 50));
             }}
             return Boolean({condition});
         }}"""
     )
-    return came
+    return is_true
 
 
-def waiting_says(text: str) -> str:
+def has_waiting_text(text: str) -> str:
     return f"document.getElementById('waiting').textContent === '{text}'"
 
 
-def is_in_sight(number: int) -> str:
+def is_in_view(number: int) -> str:
     return f"document.getElementById('L{number}')?.getBoundingClientRect().top < innerHeight"
 
 
-def test_earlier_lines_come_while_one_scrolls_up_and_the_readers_line_stays(open_log) -> None:
+def test_scrolling_up_loads_earlier_lines_without_moving_the_view(open_log) -> None:
     run = make_run()
     make_log_entries(run, 3000)
     page = open_log(run, "?line=2000")
@@ -109,81 +109,81 @@ def test_earlier_lines_come_while_one_scrolls_up_and_the_readers_line_stays(open
     assert numbers(page) == list(range(1440, 2090))
 
 
-def test_page_stays_bounded_while_one_scrolls_through_a_long_log(open_log) -> None:
+def test_line_count_of_the_page_is_limited_while_scrolling(open_log) -> None:
     run = make_run()
     make_log_entries(run, 9000)
     page = open_log(run, "?after=0")
     assert numbers(page) == list(range(1, 501))
 
-    most_down = page.evaluate(SCROLL_UNTIL, [True, 9000, 4 * PATIENCE])
+    most_down = page.evaluate(SCROLL_UNTIL, [True, 9000, 4 * TIMEOUT])
     assert numbers(page) == list(range(5001, 9001))
-    most_up = page.evaluate(SCROLL_UNTIL, [False, 1, 4 * PATIENCE])
+    most_up = page.evaluate(SCROLL_UNTIL, [False, 1, 4 * TIMEOUT])
     assert numbers(page) == list(range(1, 4001))
 
-    # The lines that make room are not those that are being read.
+    # Lines in view are never removed.
     page.evaluate("document.getElementById('L3980').scrollIntoView()")
-    assert comes(page, "document.getElementById('L4500')")
+    assert becomes_true(page, "document.getElementById('L4500')")
     assert 0 < page.evaluate("document.getElementById('L3980').getBoundingClientRect().top") < 250
     assert numbers(page)[0] > 1
     assert (most_down, most_up) == (4000, 4000)
 
 
-def test_reader_of_a_full_page_is_told_of_new_lines(open_full_log) -> None:
+def test_full_page_counts_new_lines(open_full_log) -> None:
     run, page = open_full_log(4000, "?after=0")
     page.evaluate("document.getElementById('L2000').scrollIntoView()")
 
     make_log_entries(run, 3)
-    assert comes(page, waiting_says("3 new lines"))
+    assert becomes_true(page, has_waiting_text("3 new lines"))
     make_log_entries(run, 4)
-    assert comes(page, waiting_says("7 new lines"))
-    assert comes(page, "document.getElementById('log-note').textContent === '7 more lines'")
-    assert comes(page, "!document.getElementById('later').hidden")
-    # None of the reader's lines made room, not even when the reader moves on a little.
+    assert becomes_true(page, has_waiting_text("7 new lines"))
+    assert becomes_true(page, "document.getElementById('log-note').textContent === '7 more lines'")
+    assert becomes_true(page, "!document.getElementById('later').hidden")
+    # No line around the view is removed, even after scrolling a little.
     page.evaluate("document.getElementById('L2010').scrollIntoView()")
-    assert comes(page, is_in_sight(2010))
+    assert becomes_true(page, is_in_view(2010))
     make_log_entries(run, 1)
-    assert comes(page, waiting_says("8 new lines"))
+    assert becomes_true(page, has_waiting_text("8 new lines"))
     assert numbers(page) == list(range(1, 4001))
 
-    # By scrolling to the end the reader meets them all.
-    page.evaluate(SCROLL_UNTIL, [True, 4008, PATIENCE])
+    # Scrolling to the end loads all of them.
+    page.evaluate(SCROLL_UNTIL, [True, 4008, TIMEOUT])
     assert numbers(page) == list(range(9, 4009))
     page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
-    assert comes(page, "document.getElementById('waiting').hidden")
+    assert becomes_true(page, "document.getElementById('waiting').hidden")
     make_log_entries(run, 1)
-    assert comes(page, is_in_sight(4009))
+    assert becomes_true(page, is_in_view(4009))
 
 
-def test_waiting_lines_of_a_full_page_are_one_click_away(open_full_log) -> None:
+def test_click_shows_new_lines_of_a_full_page(open_full_log) -> None:
     run, page = open_full_log(4000, "?after=0")
     page.evaluate("scrollTo(0, 0)")
 
     make_log_entries(run, 1200)
-    assert comes(page, waiting_says("1,200 new lines"))
+    assert becomes_true(page, has_waiting_text("1,200 new lines"))
     page.evaluate("document.getElementById('waiting').click()")
 
-    assert comes(page, is_in_sight(5200))
-    assert comes(page, "document.getElementById('waiting').hidden")
+    assert becomes_true(page, is_in_view(5200))
+    assert becomes_true(page, "document.getElementById('waiting').hidden")
     assert numbers(page) == list(range(4701, 5201))
 
 
-def test_earlier_lines_that_take_the_place_of_the_last_ones_leave_no_gap(open_full_log) -> None:
+def test_replacing_last_lines_by_earlier_ones_leaves_no_gap(open_full_log) -> None:
     run, page = open_full_log(4500, "?line=561")
     held: list[Route] = []
     page.route(re.compile(r"/feed/\?after=4500"), lambda route: held.append(route))
     with page.expect_request(re.compile(r"/feed/\?after=4500")):
         make_log_entries(run, 5)
 
-    page.evaluate(SCROLL_UNTIL, [False, 1, PATIENCE])
+    page.evaluate(SCROLL_UNTIL, [False, 1, TIMEOUT])
     assert numbers(page) == list(range(1, 4001))
     for route in held:
         route.continue_()
 
-    assert comes(page, waiting_says("5 new lines"))
+    assert becomes_true(page, has_waiting_text("5 new lines"))
     assert numbers(page) == list(range(1, 4001))
 
 
-def test_what_came_while_it_was_off_comes_page_by_page_until_level(open_log) -> None:
+def test_resumed_auto_refresh_loads_all_missed_lines(open_log) -> None:
     run = make_run(status=Run.Status.RUNNING)
     make_log_entries(run, 10)
     page = open_log(run)
@@ -198,7 +198,7 @@ def test_what_came_while_it_was_off_comes_page_by_page_until_level(open_log) -> 
     assert numbers(page) == list(range(1, 1311))
 
 
-def test_hidden_tab_asks_for_nothing_and_catches_up_when_shown(open_log) -> None:
+def test_hidden_tab_sends_no_requests_and_catches_up_when_shown(open_log) -> None:
     run = make_run(status=Run.Status.RUNNING)
     make_log_entries(run, 1)
     page = open_log(run)
@@ -206,18 +206,18 @@ def test_hidden_tab_asks_for_nothing_and_catches_up_when_shown(open_log) -> None
 
     page.evaluate(HIDE_TAB, True)
     page.wait_for_timeout(400)
-    asked = []
-    page.on("request", lambda request: asked.append(request.url))
+    requests = []
+    page.on("request", lambda request: requests.append(request.url))
     make_log_entries(run, 700)
     page.wait_for_timeout(1000)
-    assert asked == []
+    assert requests == []
 
     page.evaluate(HIDE_TAB, False)
     expect(page.locator("#L701")).to_be_attached()
     assert numbers(page) == list(range(1, 702))
 
 
-def test_seal_says_what_is_complete_and_what_was_left_out(open_log) -> None:
+def test_seal_shows_lost_and_omitted_lines(open_log) -> None:
     run = make_run(status=Run.Status.RUNNING)
     make_log_entries(run, 2)
     page = open_log(run)
@@ -241,12 +241,12 @@ def test_seal_says_what_is_complete_and_what_was_left_out(open_log) -> None:
     expect(page.get_by_role("img", name="Time in each step: Pull 2.5 s, Push 7.0 s")).to_be_visible()
 
 
-def test_plain_page_turns_and_filters_without_javascript(new_page, sign_in) -> None:
+def test_log_can_be_paged_and_filtered_without_javascript(new_page, log_in) -> None:
     run = make_run()
     make_log_entries(run, 1200)
     make_log_entries(run, ["It failed"], level=Level.ERROR)
     page = new_page(java_script_enabled=False)
-    sign_in(page, make_user(is_superuser=True))
+    log_in(page, make_user(is_superuser=True))
     page.goto(f"/admin/runs/run/{run.pk}/log/")
 
     def shown() -> tuple[int, int]:
@@ -272,7 +272,7 @@ def test_plain_page_turns_and_filters_without_javascript(new_page, sign_in) -> N
 
 @pytest.mark.parametrize("width", [390, 1024, 1440, 2560])
 @pytest.mark.parametrize("colours", ["light", "dark"])
-def test_nothing_overflows_at_any_width(new_page, sign_in, width: int, colours: str) -> None:
+def test_nothing_overflows_at_any_width(new_page, log_in, width: int, colours: str) -> None:
     run = make_run(
         store_pull=True,
         step_seconds={"pull": 1, "script": 2, "push": 3},
@@ -282,7 +282,7 @@ def test_nothing_overflows_at_any_width(new_page, sign_in, width: int, colours: 
     make_log_entries(run, ["x" * 2000, "ordinary"])
     make_payload(run, sequence=2, name="n" * 200)
     page = new_page(viewport={"width": width, "height": 900}, color_scheme=colours)
-    sign_in(page, make_user(is_superuser=True))
+    log_in(page, make_user(is_superuser=True))
     page.goto(f"/admin/runs/run/{run.pk}/log/")
     page.locator("#L1 .line-number").click()
 
@@ -298,11 +298,11 @@ def test_nothing_overflows_at_any_width(new_page, sign_in, width: int, colours: 
 
 
 @pytest.mark.parametrize("width", [1024, 1440, 2560])
-def test_toolbar_takes_two_rows_also_while_it_filters_and_finds(new_page, sign_in, width: int) -> None:
+def test_toolbar_takes_two_rows_while_filtering_and_searching(new_page, log_in, width: int) -> None:
     run = make_run()
     make_log_entries(run, 1200, level=Level.ERROR)
     page = new_page(viewport={"width": width, "height": 900})
-    sign_in(page, make_user(is_superuser=True))
+    log_in(page, make_user(is_superuser=True))
     page.goto(f"/admin/runs/run/{run.pk}/log/?level=error")
     page.locator("#find").fill("line")
     page.keyboard.press("Enter")

@@ -1,16 +1,16 @@
 from tests import factories
 
 
-def test_admin_opens_for_a_member_of_staff(page, sign_in):
+def test_admin_opens_for_staff(page, log_in):
     user = factories.make_user("anna", is_superuser=True)
 
-    sign_in(page, user)
+    log_in(page, user)
     page.goto("/admin/")
 
     assert page.get_by_text("anna").first.is_visible()
 
 
-def test_a_violation_of_the_policy_is_noticed(page, problems):
+def test_page_errors_and_csp_violations_are_recorded(page, problems):
     page.goto("/admin/login/")
 
     page.evaluate("document.body.appendChild(document.createElement('script')).text = 'alert(1)'")
@@ -18,8 +18,8 @@ def test_a_violation_of_the_policy_is_noticed(page, problems):
     page.evaluate("setTimeout(() => { throw new Error('uncaught') })")
     page.wait_for_timeout(100)
 
-    noticed = "\n".join(problems)
+    recorded = "\n".join(problems)
     problems.clear()
-    assert "CSP violation: script-src-elem" in noticed
-    assert "an error of the page" in noticed
-    assert "uncaught" in noticed
+    assert "CSP violation: script-src-elem" in recorded
+    assert "an error of the page" in recorded
+    assert "uncaught" in recorded

@@ -1,4 +1,4 @@
-"""The settings forms in a real browser: what does not apply is out of sight, and the schedule is told in words."""
+"""Settings forms in a real browser: fields that do not apply are hidden, and the schedule is described."""
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -13,11 +13,11 @@ def shown(page: Page, *names: str) -> list[bool]:
     return [page.locator(f"[name={name}]").is_visible() for name in names]
 
 
-def test_service_is_set_up_with_the_fields_that_apply(page: Page, sign_in) -> None:
+def test_service_form_shows_only_applicable_fields(page: Page, log_in) -> None:
     http = make_connection(name="shop")
     drop = make_connection(name="drop", kind="file", url="s3://drop")
     service = make_service(source_connection=http, destination_connection=http)
-    sign_in(page, make_user(is_superuser=True))
+    log_in(page, make_user(is_superuser=True))
     page.goto(f"/admin/services/service/{service.pk}/change/")
     of_page = ("source_pagination_page_param", "source_pagination_first")
     of_cursor = ("source_pagination_cursor", "source_pagination_param")
@@ -39,22 +39,22 @@ def test_service_is_set_up_with_the_fields_that_apply(page: Page, sign_in) -> No
     assert Service.objects.get().source_options == {"path": "in/*.json"}
 
 
-def test_schedule_is_told_in_words_while_it_is_typed(page: Page, sign_in) -> None:
+def test_schedule_description_updates_while_typing(page: Page, log_in) -> None:
     service = make_service(schedule="*/15 * * * *")
-    sign_in(page, make_user(is_superuser=True))
+    log_in(page, make_user(is_superuser=True))
     page.goto(f"/admin/services/service/{service.pk}/change/")
-    words = page.locator(".schedule-text")
-    expect(words).to_contain_text("Every 15 minutes; next: ")
+    description = page.locator(".schedule-text")
+    expect(description).to_contain_text("Every 15 minutes; next: ")
 
     page.locator("[name=schedule]").fill("0 6 * *")
-    expect(words).to_contain_text("“0 6 * *” does not have five fields")
+    expect(description).to_contain_text("“0 6 * *” does not have five fields")
 
     page.locator("[name=schedule]").press_sequentially(" 1")
-    expect(words).to_contain_text("At 06:00, only on Monday; next: Mon ")
+    expect(description).to_contain_text("At 06:00, only on Monday; next: Mon ")
 
 
-def test_connection_shows_what_its_sign_in_needs(page: Page, sign_in) -> None:
-    sign_in(page, make_user(is_superuser=True))
+def test_connection_form_shows_fields_of_its_authentication(page: Page, log_in) -> None:
+    log_in(page, make_user(is_superuser=True))
     page.goto("/admin/services/connection/add/")
     fields = ("auth_username", "auth_header", "secret", "secret_env")
 

@@ -1,4 +1,4 @@
-"""Times are shown in the reader's zone and locale."""
+"""Times are shown in the time zone and the locale of the browser."""
 
 from datetime import UTC, datetime
 
@@ -18,20 +18,22 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.browser]
         ("de-DE", "Asia/Tokyo", "1. Jan. 2021, 05:30:15"),
     ],
 )
-def test_times_are_those_of_the_reader(new_page, sign_in, locale: str, zone: str, shown: str) -> None:
+def test_times_use_time_zone_and_locale_of_the_browser(
+    new_page, log_in, locale: str, zone: str, shown: str
+) -> None:
     run = make_run(started_at=datetime(2020, 12, 31, 20, 30, 15, tzinfo=UTC))
     page = new_page(locale=locale, timezone_id=zone)
-    sign_in(page, make_user(is_superuser=True))
+    log_in(page, make_user(is_superuser=True))
 
     page.goto(f"/admin/services/service/{run.service_id}/runs/?period=any")
 
     expect(page.locator("tr[data-run] time")).to_have_text(shown)
 
 
-def test_days_of_the_chart_are_those_of_the_reader(new_page, sign_in) -> None:
+def test_chart_days_use_time_zone_of_the_browser(new_page, log_in) -> None:
     run = make_run(started_at=datetime(2020, 12, 31, 20, 30, 15, tzinfo=UTC), pulled_count=7)
     page = new_page(locale="en-GB", timezone_id="Asia/Tokyo")
-    sign_in(page, make_user(is_superuser=True))
+    log_in(page, make_user(is_superuser=True))
     page.goto("/admin/")
 
     page.goto(f"/admin/services/service/{run.service_id}/runs/?days=custom&first=2020-12-31&last=2021-01-01")
