@@ -9,7 +9,7 @@ from apps.demo.access import grant_access
 pytestmark = pytest.mark.django_db
 
 
-def test_access_is_granted_once_and_told_again(tmp_path):
+def test_access_is_created_once_and_returned_again(tmp_path):
     first = grant_access(tmp_path / "credentials.txt")
 
     again = grant_access(tmp_path / "credentials.txt")
@@ -20,7 +20,7 @@ def test_access_is_granted_once_and_told_again(tmp_path):
     assert ApiToken.objects.usable().count() == 1
 
 
-def test_access_file_is_for_its_owner_only(tmp_path):
+def test_access_file_is_readable_by_its_owner_only(tmp_path):
     path = tmp_path / "credentials.txt"
 
     access = grant_access(path)
@@ -29,7 +29,7 @@ def test_access_file_is_for_its_owner_only(tmp_path):
     assert path.read_text() == f"user: demo\npassword: {access.password}\ntoken: {access.token}\n"
 
 
-def test_access_replaces_a_revoked_token_only(tmp_path):
+def test_only_a_revoked_token_is_replaced(tmp_path):
     first = grant_access(tmp_path / "credentials.txt")
     ApiToken.objects.get().revoke()
 
@@ -40,7 +40,7 @@ def test_access_replaces_a_revoked_token_only(tmp_path):
     assert ApiToken.objects.usable().count() == 1
 
 
-def test_access_survives_the_loss_of_its_file(tmp_path):
+def test_access_is_restored_if_its_file_is_missing(tmp_path):
     first = grant_access(tmp_path / "credentials.txt")
     (tmp_path / "credentials.txt").unlink()
 

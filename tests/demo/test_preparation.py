@@ -5,7 +5,7 @@ import pytest
 from apps.demo.preparation import StartError, ensure_port_is_free, only_one_start
 
 
-def test_port_in_use_is_told_with_the_way_out():
+def test_port_in_use_error_names_another_port():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
 
@@ -17,7 +17,7 @@ def test_port_in_use_is_told_with_the_way_out():
     )
 
 
-def test_free_port_stays_free():
+def test_port_check_leaves_the_port_free():
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
 
@@ -26,7 +26,7 @@ def test_free_port_stays_free():
     socket.create_server(("127.0.0.1", port)).close()
 
 
-def test_second_start_in_the_same_folder_is_refused(tmp_path):
+def test_second_start_in_the_same_folder_is_rejected(tmp_path):
     with (
         only_one_start(tmp_path / "demo.lock"),
         pytest.raises(StartError, match="used by another running demo"),

@@ -1,4 +1,4 @@
-"""The whole of `make run` on a free port and an empty data directory: started, used, stopped, started again."""
+"""`make run` on a free port with an empty data directory: start, use, stop, and restart."""
 
 import hashlib
 import json
@@ -24,7 +24,7 @@ SERVICES = ["demo-invoices", "demo-meter-readings", "demo-orders"]
 
 
 class Demo:
-    """One start of `run_demo`, and what it said up to the end of its welcome."""
+    """A running `run_demo` and its output."""
 
     def __init__(self, environment, output):
         self.started = time.monotonic()
@@ -45,7 +45,7 @@ class Demo:
         self.process.send_signal(number)
         return self.process.wait(30)
 
-    def told(self, name):
+    def printed_value(self, name):
         return re.search(rf"^ +{name} +(\S+)$", self.text, re.MULTILINE)[1]
 
     @property
@@ -59,7 +59,7 @@ class Demo:
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory):
-    """Nothing of the surrounding configuration reaches the demo: it runs as on a fresh machine."""
+    """Environment of the demo without any configuration, as on a new machine."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
@@ -80,12 +80,12 @@ def start(environment, tmp_path):
             demo.stop()
 
 
-def in_a_shell(line):
+def run_in_shell(line):
     return subprocess.run(["sh", "-c", line], capture_output=True, check=True).stdout
 
 
 def run_documented_commands(environment, token, folder):
-    """Runs every `sh` example of README and handbook in `folder`, as its reader would, against the demo."""
+    """Runs every `sh` example of README and handbook in `folder` against the demo."""
     (folder / "manage.py").symlink_to(ROOT / "manage.py")
     (folder / "services.yaml").write_text("services: {nightly: {kind: reported, name: Nightly import}}")
     environment = environment | {
@@ -95,7 +95,7 @@ def run_documented_commands(environment, token, folder):
     subprocess.run(
         [folder / "manage.py", "load_services", "services.yaml"], cwd=folder, env=environment, check=True
     )
-    # `doctor` is content once the scheduler has ticked: after ten seconds at most.
+    # `doctor` passes after the first tick of the scheduler, within ten seconds.
     for name, block in sorted(code_blocks("sh"), key=lambda one: "doctor" in one[1]):
         script = block.replace("127.0.0.1:8000", f"127.0.0.1:{environment['PORT']}").replace(
             "curl ", "curl -sSf "
@@ -116,7 +116,7 @@ def run_documented_commands(environment, token, folder):
 
 
 def processes_of(data_dir):
-    """The ids of the processes that were started with this data directory."""
+    """Returns the IDs of processes with this data directory."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -127,15 +127,17 @@ def processes_of(data_dir):
     return found
 
 
-def test_demo_runs_whole_then_stops_and_starts_again_quickly(start, environment, tmp_path):
+def test_demo_starts_stops_and_restarts_quickly(start, environment, tmp_path):
     data_dir = Path(environment["SYNCLOG_DATA_DIR"])
     first = start()
     first.wait_for_welcome()
     api = f"http://127.0.0.1:{environment['PORT']}/api/v1"
-    token = {"Authorization": f"Bearer {first.told('API token')}"}
+    token = {"Authorization": f"Bearer {first.printed_value('API token')}"}
 
-    fetched = in_a_shell(first.curl)
-    payload = requests.get(first.told("Payload").removesuffix("download/"), headers=token, timeout=10).json()
+    fetched = run_in_shell(first.curl)
+    payload = requests.get(
+        first.printed_value("Payload").removesuffix("download/"), headers=token, timeout=10
+    ).json()
     services = requests.get(f"{api}/services/", headers=token, timeout=10).json()["results"]
     run = requests.get(f"{api}/runs/{payload['run']}/", headers=token, timeout=10).json()
 
@@ -154,15 +156,15 @@ def test_demo_runs_whole_then_stops_and_starts_again_quickly(start, environment,
 
     assert second.seconds < 20
     assert second.curl == first.curl
-    assert second.told("Password") == first.told("Password")
+    assert second.printed_value("Password") == first.printed_value("Password")
     assert (data_dir / "static" / "staticfiles.json").stat().st_mtime_ns == collected_at
-    assert in_a_shell(second.curl) == fetched
-    run_documented_commands(environment, second.told("API token"), tmp_path)
+    assert run_in_shell(second.curl) == fetched
+    run_documented_commands(environment, second.printed_value("API token"), tmp_path)
     assert second.stop(signal.SIGTERM) == 0
     assert processes_of(data_dir) == []
 
 
-def test_demo_ends_with_an_error_when_one_of_its_processes_dies(start, environment):
+def test_demo_fails_if_one_of_its_processes_dies(start, environment):
     demo = start()
     demo.wait_for_welcome()
     beat = next(
@@ -178,7 +180,7 @@ def test_demo_ends_with_an_error_when_one_of_its_processes_dies(start, environme
     assert processes_of(environment["SYNCLOG_DATA_DIR"]) == []
 
 
-def test_demo_says_in_one_line_that_its_port_is_in_use(environment):
+def test_demo_reports_port_in_use_in_one_line(environment):
     with socket.create_server(("127.0.0.1", int(environment["PORT"]))):
         done = subprocess.run(RUN_DEMO, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=60)
 

@@ -10,7 +10,7 @@ def addresses():
         yield addresses
 
 
-def test_source_lists_250_orders_in_three_pages(addresses):
+def test_source_returns_250_orders_in_three_pages(addresses):
     source, _destination = addresses
 
     pages = [requests.get(f"{source}/orders?page={page}&size=100", timeout=5).json() for page in (1, 2, 3, 4)]
@@ -19,15 +19,15 @@ def test_source_lists_250_orders_in_three_pages(addresses):
     assert [order["id"] for page in pages for order in page["orders"] if not order["email"]] == [10045]
 
 
-def test_source_is_busy_once_then_gives_readings(addresses, monkeypatch):
+def test_source_is_unavailable_once_and_then_returns_readings(addresses, monkeypatch):
     monkeypatch.setattr(systems, "READINGS_PAUSE", 0)
     source, _destination = addresses
 
-    busy, answer = [requests.get(f"{source}/readings?after=220&limit=20", timeout=5) for _attempt in (1, 2)]
+    busy, response = [requests.get(f"{source}/readings?after=220&limit=20", timeout=5) for _attempt in (1, 2)]
 
     assert (busy.status_code, busy.headers["Retry-After"]) == (503, "1")
-    assert len(answer.json()["readings"]) == 20
-    assert answer.json()["next"] == "240"
+    assert len(response.json()["readings"]) == 20
+    assert response.json()["next"] == "240"
 
 
 def test_source_has_one_invoice_without_vat_on_its_second_page(addresses):
@@ -39,7 +39,7 @@ def test_source_has_one_invoice_without_vat_on_its_second_page(addresses):
 
 
 @pytest.mark.parametrize(("path", "status"), [("/orders?page=x", 400), ("/nothing", 404)])
-def test_source_refuses_bad_requests(addresses, path, status):
+def test_source_rejects_invalid_requests(addresses, path, status):
     assert requests.get(f"{addresses[0]}{path}", timeout=5).status_code == status
 
 
@@ -52,5 +52,5 @@ def test_source_refuses_bad_requests(addresses, path, status):
         ("/nothing", "[]", 404),
     ],
 )
-def test_destination_takes_lists_of_objects(addresses, path, body, status):
+def test_destination_accepts_only_lists_of_objects(addresses, path, body, status):
     assert requests.post(f"{addresses[1]}{path}", data=body, timeout=5).status_code == status

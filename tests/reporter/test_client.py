@@ -1,4 +1,4 @@
-"""The reporter's client, against a real server that goes away and comes back."""
+"""Reporter client with a real server that can be stopped and started."""
 
 import errno
 import json
@@ -33,7 +33,7 @@ pytestmark = [
 
 
 class Web:
-    """Synclog's web process as a thread, which can go away and come back at its address."""
+    """Synclog's web server in a thread; it can be stopped and started at the same address."""
 
     def __init__(self) -> None:
         [self.port] = free_ports(1)
@@ -62,8 +62,8 @@ def web() -> Iterator[Web]:
 
 
 @pytest.fixture
-def where(web, tmp_path, monkeypatch) -> dict[str, str | Path]:
-    """What `report` is to be told beside the service."""
+def arguments(web, tmp_path, monkeypatch) -> dict[str, str | Path]:
+    """Arguments of `report` in addition to the service."""
     monkeypatch.setattr(sending, "_CHECK_INTERVAL", 0.02)
     monkeypatch.setattr(sending, "_MAX_WAIT", 0.1)
     make_service(slug="nightly", kind="reported", source_connection=None, destination_connection=None)
@@ -77,11 +77,11 @@ def stored(run: Run) -> list[tuple[int, str]]:
     )
 
 
-def test_run_is_reported_with_its_lines_files_and_counts(where, tmp_path):
+def test_run_is_reported_with_lines_payloads_and_counts(arguments, tmp_path):
     file = tmp_path / "orders.json"
     file.write_text("[1, 2]")
 
-    with report("nightly", **where) as run:
+    with report("nightly", **arguments) as run:
         run.step = "start"
         run.log.debug("begin %d", 1)
         run.step = "push"
@@ -94,21 +94,21 @@ def test_run_is_reported_with_its_lines_files_and_counts(where, tmp_path):
 
     run = Run.objects.get()
     levels = list(LogEntry.objects.order_by("sequence").values_list("level", "step"))
-    kept = {payload.name: payload for payload in Payload.objects.all()}
+    payloads = {payload.name: payload for payload in Payload.objects.all()}
     assert (run.status, run.pulled_count, run.pushed_count, run.is_complete) == ("succeeded", 250, 1, True)
     assert stored(run) == [(1, "begin 1"), (2, "half \\ud800")]
     assert levels == [(10, 1), (30, 4)]
-    assert set(kept) == {"orders.json", 'odd "näme" %2F?.bin'}
-    assert kept["orders.json"].sequence == 2
-    assert kept["orders.json"].content_type == "application/json"
-    assert kept["orders.json"].expires_at is not None
-    assert storages["payloads"].exists(kept["orders.json"].key)
-    assert list(where["spool"].iterdir()) == []
+    assert set(payloads) == {"orders.json", 'odd "näme" %2F?.bin'}
+    assert payloads["orders.json"].sequence == 2
+    assert payloads["orders.json"].content_type == "application/json"
+    assert payloads["orders.json"].expires_at is not None
+    assert storages["payloads"].exists(payloads["orders.json"].key)
+    assert list(arguments["spool"].iterdir()) == []
 
 
-def test_exception_makes_it_failed_and_goes_on_its_way(where):
+def test_exception_fails_the_run_and_propagates(arguments):
     def job():
-        with report("nightly", **where) as run:
+        with report("nightly", **arguments) as run:
             run.log.info("so far")
             return 1 / 0
 
@@ -124,14 +124,14 @@ def test_exception_makes_it_failed_and_goes_on_its_way(where):
     ("error", "status"),
     [(KeyboardInterrupt(), "cancelled"), (SystemExit(0), "succeeded"), (SystemExit(3), "failed")],
 )
-def test_ways_out_that_are_no_errors(where, error, status):
-    with pytest.raises(type(error)), report("nightly", **where):
+def test_interrupt_and_exit_code_set_the_status(arguments, error, status):
+    with pytest.raises(type(error)), report("nightly", **arguments):
         raise error
 
     assert Run.objects.get().status == status
 
 
-def test_connection_that_is_reset_before_it_stands_is_a_server_away(monkeypatch):
+def test_connection_reset_counts_as_unreachable_server(monkeypatch):
     def reset(*_address, **_options):
         raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
 
@@ -141,11 +141,11 @@ def test_connection_that_is_reset_before_it_stands_is_a_server_away(monkeypatch)
         Server("http://127.0.0.1:9", "token").call("POST", "runs/1/log/", b"", {})
 
 
-def test_handler_takes_what_any_logger_says(where):
+def test_handler_accepts_records_of_any_logger(arguments):
     log = logging.getLogger("tests.some.job")
     log.setLevel(logging.DEBUG)
 
-    with report("nightly", **where) as run:
+    with report("nightly", **arguments) as run:
         log.addHandler(run.handler)
         try:
             log.critical("broken")
@@ -163,8 +163,8 @@ def test_handler_takes_what_any_logger_says(where):
     assert lines[4][1].endswith("[8,000 characters cut]")
 
 
-def test_server_that_goes_away_in_between_misses_nothing(where, web):
-    with report("nightly", **where) as run:
+def test_server_outage_loses_nothing(arguments, web):
+    with report("nightly", **arguments) as run:
         run.log.info("before")
         wait_until(lambda: LogEntry.objects.filter(message="before").exists())
         web.stop()
@@ -182,50 +182,50 @@ def test_server_that_goes_away_in_between_misses_nothing(where, web):
     assert Payload.objects.get().name == "file"
 
 
-def test_server_that_is_away_keeps_nobody_waiting_and_the_next_start_sends_it(where, web):
+def test_unreachable_server_does_not_block_and_next_start_sends_the_report(arguments, web):
     web.stop()
-    with report("nightly", **where, patience=0.2) as run:
-        run.log.info("never mind")
+    with report("nightly", **arguments, patience=0.2) as run:
+        run.log.info("first")
         run.pulled(3)
     assert not Run.objects.exists()
 
     web.start()
-    with report("nightly", **where) as run:
+    with report("nightly", **arguments) as run:
         run.log.info("second")
         wait_until(lambda: Run.objects.filter(pulled_count=3).exists())
 
-    left, own = Run.objects.order_by("pulled_count")[1], Run.objects.order_by("pulled_count")[0]
-    assert (left.status, stored(left)) == ("succeeded", [(1, "never mind")])
-    assert (own.status, stored(own)) == ("succeeded", [(1, "second")])
-    assert list(where["spool"].iterdir()) == []
+    first, second = Run.objects.order_by("pulled_count")[1], Run.objects.order_by("pulled_count")[0]
+    assert (first.status, stored(first)) == ("succeeded", [(1, "first")])
+    assert (second.status, stored(second)) == ("succeeded", [(1, "second")])
+    assert list(arguments["spool"].iterdir()) == []
 
 
-def _report_and_die(where: dict[str, str | Path]) -> None:
-    with report("nightly", **where) as run:
-        run.log.info("last words")
+def _report_and_die(arguments: dict[str, str | Path]) -> None:
+    with report("nightly", **arguments) as run:
+        run.log.info("last line")
         os.kill(os.getpid(), 9)
 
 
-def test_process_that_was_killed_is_told_of_by_the_next(where):
-    process = multiprocessing.get_context("fork").Process(target=_report_and_die, args=(where,))
+def test_run_of_killed_process_is_reported_by_the_next(arguments):
+    process = multiprocessing.get_context("fork").Process(target=_report_and_die, args=(arguments,))
     process.start()
     process.join()
 
-    with report("nightly", **where):
+    with report("nightly", **arguments):
         wait_until(lambda: Run.objects.filter(status="failed").exists())
 
     killed = Run.objects.get(status="failed")
-    assert stored(killed) == [(1, "last words")]
+    assert stored(killed) == [(1, "last line")]
     assert killed.error == "The reporting process ended before the run did."
     assert Run.objects.filter(status="succeeded").count() == 1
 
 
-def test_run_that_was_lost_meanwhile_is_reported_whole_as_another(where):
-    with report("nightly", **where) as run:
+def test_lost_run_is_reported_again_as_a_new_run(arguments):
+    with report("nightly", **arguments) as run:
         run.log.info("before")
         run.payload("pull", b"bytes", name="file")
         wait_until(lambda: Payload.objects.filter(status="stored").exists())
-        # Each time anew, for the request that brought the file may yet renew the lease.
+        # Repeated, because the request that uploaded the file may still renew the lease.
         assert (
             wait_until(
                 lambda: Run.objects.update(lease_until=timezone.now()) and close_lost_runs(worker="test")
@@ -240,30 +240,30 @@ def test_run_that_was_lost_meanwhile_is_reported_whole_as_another(where):
     assert Payload.objects.filter(run=whole).count() == 1
 
 
-def test_wish_to_cancel_is_told(where):
-    with report("nightly", **where) as run:
+def test_client_sees_the_cancel_request(arguments):
+    with report("nightly", **arguments) as run:
         wait_until(Run.objects.exists)
         assert not run.cancel_requested
         Run.objects.update(cancel_requested_at=timezone.now())
-        run.log.info("a word")
+        run.log.info("next line")
         wait_until(lambda: run.cancel_requested)
 
 
-def test_token_that_is_refused_leaves_the_report_on_disk_and_out_of_the_log(where, caplog):
-    wrong = where | {"token": "synclog_wrong"}
+def test_rejected_token_keeps_the_report_and_is_not_logged(arguments, caplog):
+    invalid = arguments | {"token": "synclog_wrong"}
 
-    with report("nightly", **wrong) as run:
+    with report("nightly", **invalid) as run:
         wait_until(lambda: "refuses the report" in caplog.text)
         run.log.info("still here")
 
-    [folder] = where["spool"].iterdir()
+    [folder] = arguments["spool"].iterdir()
     spooled = "".join(path.read_text() for path in folder.iterdir())
     assert json.loads((folder / "lines").read_text())["message"] == "still here"
     assert "synclog_wrong" not in caplog.text + spooled
 
 
-def test_disk_that_is_full_does_not_end_the_work(where, monkeypatch, caplog):
-    with report("nightly", **where) as run:
+def test_full_disk_does_not_interrupt_the_job(arguments, monkeypatch, caplog):
+    with report("nightly", **arguments) as run:
         run.log.info("one")
         with monkeypatch.context() as patch:
             patch.setattr(run._spool, "append", lambda _line: (_ for _ in ()).throw(OSError(28, "full")))
@@ -275,7 +275,7 @@ def test_disk_that_is_full_does_not_end_the_work(where, monkeypatch, caplog):
     assert caplog.text.count("is not reported") == 2
 
 
-def test_client_needs_no_django():
+def test_client_does_not_import_django():
     code = "import sys, apps.reporter; sys.exit('django' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
