@@ -1,8 +1,8 @@
-"""Pictures of every page, light and dark, in ./screenshots, for a person to look at.
+"""Takes screenshots of every page, light and dark, and saves them in ./screenshots.
 
     python -m tests.screenshots [--width 1440] [--folder screenshots]
 
-It fills a database of its own with a week of made-up runs, serves it, and removes it afterwards.
+It creates a temporary database with sample runs and serves it.
 """
 
 import argparse
@@ -42,17 +42,17 @@ def main(arguments: list[str]) -> int:
     if chromium is None:
         print("Chromium is not installed; on Debian: apt install chromium", file=sys.stderr)
         return 1
-    with made_up_site() as (url, pages, cookie):
+    with sample_site() as (url, pages, cookie):
         take_pictures(chromium, url, pages, cookie, options)
     return 0
 
 
 @contextmanager
-def made_up_site() -> Iterator[tuple[str, dict[str, str], dict[str, str]]]:
-    """Its address, its pages by name, and the cookie of somebody who is signed in."""
+def sample_site() -> Iterator[tuple[str, dict[str, str], dict[str, str]]]:
+    """Yields the URL of the site, its pages by name, and the session cookie of a user."""
     with tempfile.TemporaryDirectory(prefix="synclog-pictures-") as folder:
         prepare(Path(folder))
-        # Django reads its settings as these are imported.
+        # These imports load Django's settings, which `prepare` has set.
         from django.conf import settings
         from django.contrib.staticfiles.handlers import StaticFilesHandler
         from django.core.handlers.wsgi import WSGIHandler
@@ -73,11 +73,11 @@ def made_up_site() -> Iterator[tuple[str, dict[str, str], dict[str, str]]]:
 
 class Silent(WSGIRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - so named by the base class
-        """Nobody wants to read of each request."""
+        """Logs nothing."""
 
 
 def prepare(folder: Path) -> None:
-    """A fresh, migrated database in this folder."""
+    """Configures Django and creates a migrated database in this folder."""
     for name in [name for name in os.environ if name.startswith(("SYNCLOG_", "DATABASE_URL", "AWS_"))]:
         del os.environ[name]
     os.environ |= {
@@ -99,7 +99,7 @@ def prepare(folder: Path) -> None:
 
 
 def fill() -> tuple[dict[str, str], Any]:
-    """A week of runs of some services; what to open, and who opens it."""
+    """Creates services with runs; returns the pages by name, and the user."""
     from django.utils import timezone
 
     from apps.runs.models import Level, Run, Step, Tick
@@ -139,17 +139,17 @@ def fill() -> tuple[dict[str, str], Any]:
         services[0], status=Run.Status.RUNNING, started_by=ada, pulled_count=1204, pushed_count=1180,
         started_at=now - timedelta(seconds=52), store_pull=True, store_push=True,
     )  # fmt: skip
-    told = [f"Page {page}: 100 records pulled from shop in 0.{page + 20} s" for page in range(1, 9)]
-    factories.make_log_entries(busy, ["Run started by Ada: store pull and push payloads", *told])
+    pulled_lines = [f"Page {page}: 100 records pulled from shop in 0.{page + 20} s" for page in range(1, 9)]
+    factories.make_log_entries(busy, ["Run started by Ada: store pull and push payloads", *pulled_lines])
     factories.make_log_entries(
         busy, ["Order 10045 has no delivery address"], level=Level.WARNING, step=Step.SCRIPT
     )
     factories.make_log_entries(busy, ["100 records pushed to warehouse"] * 4, step=Step.PUSH)
     factories.make_payload(busy, sequence=2, name="page-1.json")
     failed = services[1].runs.filter(status="failed").latest("id")
-    # What its history made up gives way to what its lines say.
+    # The counts of the log lines replace the random counts.
     failed.warning_count = failed.error_count = 0
-    factories.make_log_entries(failed, told)
+    factories.make_log_entries(failed, pulled_lines)
     [line] = factories.make_log_entries(failed, [failed.error], level=Level.ERROR, step=Step.SCRIPT)
     failed.error_sequence = line.sequence
     failed.save(update_fields=["error_sequence"])
@@ -176,7 +176,7 @@ def fill() -> tuple[dict[str, str], Any]:
 
 
 def make_history(service: Any, number: int, user: Any, now: Any) -> None:
-    """Runs of the last thirty days, more of them for services that run often."""
+    """Creates runs of the last thirty days, more for services that run often."""
     from apps.runs.models import Run
     from tests import factories
 
@@ -189,12 +189,12 @@ def make_history(service: Any, number: int, user: Any, now: Any) -> None:
         if number in {1, 5} and hour <= every:
             status = Run.Status.FAILED
         pulled = int(random.triangular(40, 900, 300) * (0.35 if started.weekday() > 4 else 1))
-        is_by_hand = random.random() < 0.08
+        is_manual = random.random() < 0.08
         factories.make_run(
             service,
             status=status,
-            trigger=Run.Trigger.MANUAL if is_by_hand else Run.Trigger.SCHEDULE,
-            started_by=user if is_by_hand else None,
+            trigger=Run.Trigger.MANUAL if is_manual else Run.Trigger.SCHEDULE,
+            started_by=user if is_manual else None,
             queued_at=started,
             started_at=started,
             finished_at=started + timedelta(seconds=random.triangular(2, 400, 20)),

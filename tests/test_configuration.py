@@ -1,4 +1,4 @@
-"""A wrong setting stops the start with one line that names it, and make says which Python it wants."""
+"""Invalid settings fail with one line that names the setting; make names the required Python version."""
 
 import os
 import shutil
@@ -12,7 +12,7 @@ from config.broker import cache
 
 ROOT = Path(__file__).resolve().parent.parent
 
-WRONG = {
+INVALID_SETTINGS = {
     "port": ("PORT", "abc", "not a number"),
     "port out of range": ("PORT", "70000", "from 1 to 65535"),
     "database of another kind": (
@@ -20,14 +20,14 @@ WRONG = {
         "mysql://user@localhost/synclog",
         "must begin with sqlite://",
     ),
-    "database that is no URL": ("DATABASE_URL", "nonsense", "database URL"),
+    "invalid database URL": ("DATABASE_URL", "nonsense", "database URL"),
     "retention": ("PAYLOAD_RETENTION_HOURS", "x", "not a number"),
     "negative retention": ("PAYLOAD_RETENTION_HOURS", "-1", "from 0 to"),
-    "retention of logs": ("LOG_RETENTION_DAYS", "forever", "not a number"),
-    "encryption of the bucket": ("AWS_S3_SSE", "yes", "AES256, aws:kms"),
+    "log retention": ("LOG_RETENTION_DAYS", "forever", "not a number"),
+    "bucket encryption": ("AWS_S3_SSE", "yes", "AES256, aws:kms"),
     "key without an encryption": ("AWS_S3_KMS_KEY_ID", "alias/payloads", "set both or neither"),
-    "way of downloads": ("PAYLOAD_DOWNLOAD", "direct", "stream, redirect"),
-    "disk for what is held back": ("SYNCLOG_CAPTURE_MIB", "0", "from 1 to"),
+    "download mode": ("PAYLOAD_DOWNLOAD", "direct", "stream, redirect"),
+    "capture size": ("SYNCLOG_CAPTURE_MIB", "0", "from 1 to"),
     "origin without a scheme": ("DJANGO_CSRF_TRUSTED_ORIGINS", "foo.example", "https://foo.example"),
     "debug": ("DJANGO_DEBUG", "maybe", "write 1 or 0"),
     "broker": ("CELERY_BROKER_URL", "http://localhost", "redis://"),
@@ -49,7 +49,7 @@ def manage(folder, *arguments, **environment):
     )
 
 
-def test_processes_that_start_at_once_share_one_key_and_a_broker_that_can_be_read(tmp_path):
+def test_processes_started_together_share_secret_key_and_broker_files(tmp_path):
     code = (
         "import json; from config import settings; folder = settings.DATA_DIR / 'broker' / 'control';"
         "print(settings.SECRET_KEY, *[json.loads(file.read_text()) for file in sorted(folder.glob('*.exchange'))])"
@@ -65,25 +65,25 @@ def test_processes_that_start_at_once_share_one_key_and_a_broker_that_can_be_rea
         for _number in range(6)
     ]
 
-    said = {process.communicate(timeout=60)[0] for process in started}
+    outputs = {process.communicate(timeout=60)[0] for process in started}
 
-    [words] = [line.split() for line in said]
+    [words] = [line.split() for line in outputs]
     assert len(words[0]) > 60
     assert words[1:] == ["[]", "[]", "[]"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["broker", "secret-key"]
 
 
-@pytest.mark.parametrize(("name", "value", "told"), WRONG.values(), ids=WRONG.keys())
-def test_a_wrong_setting_stops_the_start_with_one_line_that_names_it(tmp_path, name, value, told):
+@pytest.mark.parametrize(("name", "value", "message"), INVALID_SETTINGS.values(), ids=INVALID_SETTINGS.keys())
+def test_invalid_setting_fails_with_one_line_that_names_it(tmp_path, name, value, message):
     ended = manage(tmp_path, "check", **{name: value})
 
     [line] = ended.stderr.splitlines()
     assert line.startswith(f"synclog: {name} ")
-    assert told in line
+    assert message in line
     assert ended.returncode == 1
 
 
-def test_encryption_of_the_bucket_is_asked_for_as_it_is_set(tmp_path):
+def test_bucket_encryption_follows_the_setting(tmp_path):
     code = (
         "from django.conf import settings as s; print(s.STORAGES['payloads']['OPTIONS']['object_parameters'])"
     )
@@ -97,7 +97,7 @@ def test_encryption_of_the_bucket_is_asked_for_as_it_is_set(tmp_path):
 @pytest.mark.parametrize(
     "command", [["check"], ["migrate", "--plan"], ["sync", "orders"], ["run_demo"]], ids=" ".join
 )
-def test_every_command_says_it_so(tmp_path, command):
+def test_every_command_reports_invalid_setting(tmp_path, command):
     ended = manage(tmp_path, *command, PORT="abc")
 
     assert ended.stderr.splitlines() == [
@@ -105,7 +105,7 @@ def test_every_command_says_it_so(tmp_path, command):
     ]
 
 
-def test_the_worker_says_it_so(tmp_path):
+def test_worker_reports_invalid_setting(tmp_path):
     ended = subprocess.run(
         [sys.executable, "-m", "celery", "-A", "config", "worker"],
         cwd=ROOT,
@@ -122,14 +122,14 @@ def test_the_worker_says_it_so(tmp_path):
 
 
 @pytest.mark.skipif(os.geteuid() == 0 and not shutil.which("setpriv"), reason="root may write everywhere")
-def test_a_data_directory_where_nobody_may_write_stops_the_start(tmp_path):
+def test_unwritable_data_directory_is_reported(tmp_path):
     folder = tmp_path / "data"
     folder.mkdir(mode=0o555)
 
-    # Root may write everywhere, so it does without what root is allowed.
-    without_power = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
+    # Root can write everywhere, so the process runs without root's capabilities.
+    without_capabilities = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
     ended = subprocess.run(
-        [*without_power, sys.executable, "manage.py", "check"],
+        [*without_capabilities, sys.executable, "manage.py", "check"],
         cwd=ROOT,
         env={"PATH": os.environ["PATH"], "SYNCLOG_DATA_DIR": str(folder)},
         capture_output=True,
@@ -143,13 +143,13 @@ def test_a_data_directory_where_nobody_may_write_stops_the_start(tmp_path):
     ]
 
 
-def test_the_defaults_are_sound(tmp_path):
+def test_default_settings_are_valid(tmp_path):
     ended = manage(tmp_path, "check", "--fail-level", "WARNING")
 
     assert ended.returncode == 0, ended.stderr
 
 
-def test_an_empty_setting_is_the_default(tmp_path):
+def test_empty_setting_selects_the_default(tmp_path):
     ended = manage(tmp_path, "check", PORT="", DATABASE_URL="", PAYLOAD_RETENTION_HOURS=" ")
 
     assert ended.returncode == 0, ended.stderr
@@ -163,7 +163,7 @@ def test_no_migration_is_missing(tmp_path):
 
 @pytest.fixture
 def bare_machine(tmp_path):
-    """A copy of what make reads, and a PATH with make's own tools and no Python that would do."""
+    """A folder with the files that make reads, and a PATH with make's tools and without a suitable Python."""
     for name in ("Makefile", ".python-version", "requirements.txt", "requirements-dev.txt"):
         shutil.copy(ROOT / name, tmp_path)
     tools = tmp_path / "tools"
@@ -185,19 +185,19 @@ def make(folder, *arguments):
     )
 
 
-def test_make_names_the_python_that_it_wants(bare_machine):
+def test_make_names_the_required_python(bare_machine):
     ended = make(bare_machine, "test")
 
-    wanted = f"python{(ROOT / '.python-version').read_text().strip()}"
-    assert f"needs Python 3.12 or newer, and .python-version asks for {wanted}" in ended.stderr
+    required = f"python{(ROOT / '.python-version').read_text().strip()}"
+    assert f"needs Python 3.12 or newer, and .python-version asks for {required}" in ended.stderr
     assert "make PYTHON=/path/to/python test" in ended.stderr
     assert ended.returncode != 0
     assert not (bare_machine / ".venv").exists()
 
 
-def test_make_does_not_take_a_python_that_is_too_old(bare_machine):
+def test_make_rejects_an_old_python(bare_machine):
     old = bare_machine / "tools" / "python3"
-    # It answers the question whether it is new enough with no, without other keys.
+    # Exit code 1 means that this Python is too old.
     old.write_text("#!/bin/sh\nexit 1\n")
     old.chmod(0o755)
 
@@ -207,7 +207,7 @@ def test_make_does_not_take_a_python_that_is_too_old(bare_machine):
     assert ended.returncode != 0
 
 
-def test_ci_run_is_sound_and_runs_both_parts():
+def test_ci_script_is_valid_and_executable():
     script = ROOT / ".ci" / "run"
 
     subprocess.run(["bash", "-n", str(script)], check=True)
@@ -226,7 +226,7 @@ def test_ci_run_is_sound_and_runs_both_parts():
         ("rediss://redis/0?ssl_cert_reqs=CERT_NONE", "rediss://redis/0?ssl_cert_reqs=none"),
     ],
 )
-def test_cache_is_the_redis_of_the_broker_or_memory(broker_url, location):
+def test_cache_uses_redis_of_the_broker_or_memory(broker_url, location):
     options = cache(broker_url)
 
     assert options.get("LOCATION") == (location and [location])

@@ -49,7 +49,7 @@ ROUTES = sorted(set(routes(get_resolver())))
 
 
 @pytest.fixture
-def places():
+def placeholders():
     """Values of the placeholders: rows that only one group may see."""
     team = Group.objects.create(name="team")
     service = make_service(slug="orders", groups=[team])
@@ -64,10 +64,10 @@ def places():
     }
 
 
-def fill(route: str, places: dict[str, object]) -> str:
+def fill(route: str, placeholders: dict[str, object]) -> str:
     kind = next((name for name in ("service", "connection", "run", "payload") if f"/{name}/" in route), "")
     values = {
-        "object_id": places.get(kind, 1),
+        "object_id": placeholders.get(kind, 1),
         "slug": "orders",
         "kind": "pull",
         "name": "a",
@@ -76,8 +76,8 @@ def fill(route: str, places: dict[str, object]) -> str:
         "url": "nowhere",
         "content_type_id": 1,
         "id": 1,
-        "pk": places["payload"] if "/payloads/<uuid" in route else places["run"],
-        **{f"{name}_id": value for name, value in places.items()},
+        "pk": placeholders["payload"] if "/payloads/<uuid" in route else placeholders["run"],
+        **{f"{name}_id": value for name, value in placeholders.items()},
     }
     return re.sub(r"<(?:\w+:)?(\w+)>", lambda match: str(values.get(match[1], uuid.UUID(int=1))), route)
 
@@ -86,14 +86,14 @@ def statuses(client: Client, path: str) -> set[int]:
     return {client.get(path).status_code, client.post(path).status_code}
 
 
-def test_all_routes_are_found():
+def test_routes_are_found():
     assert len(ROUTES) > 60
     assert {"/api/v1/runs/<int:pk>/", "/admin/runs/run/<int:run_id>/log/", "/livez"} <= set(ROUTES)
 
 
 @pytest.mark.parametrize("route", [route for route in ROUTES if route not in PUBLIC])
-def test_anonymous_request_is_refused_or_sent_to_the_login(route, places):
-    path = fill(route, places)
+def test_anonymous_request_is_rejected_or_redirected_to_login(route, placeholders):
+    path = fill(route, placeholders)
 
     found = statuses(Client(), path)
 
@@ -115,7 +115,7 @@ def test_anonymous_request_is_refused_or_sent_to_the_login(route, places):
 
 @pytest.mark.parametrize("kind", ["wrong", "expired", "revoked", "without scopes"])
 @pytest.mark.parametrize("route", [route for route in ROUTES if route.startswith("/api/v1/")])
-def test_unusable_token_is_refused(route, kind, places):
+def test_unusable_token_is_rejected(route, kind, placeholders):
     token, secret = make_token(scopes=() if kind == "without scopes" else ("run:read", "payload:read"))
     if kind == "wrong":
         secret = new_secret()
@@ -125,39 +125,39 @@ def test_unusable_token_is_refused(route, kind, places):
         token.revoke()
     client = Client(headers={"Authorization": f"Bearer {secret}"})
 
-    path = fill(route, places)
+    path = fill(route, placeholders)
 
     assert statuses(client, path) | {client.put(path).status_code} <= {401, 403, 404, 405}
 
 
 @pytest.mark.parametrize("route", [route for route in ROUTES if route.startswith("/admin/")])
-def test_token_does_not_open_the_console(route, places):
+def test_token_does_not_open_the_console(route, placeholders):
     _token, secret = make_token()
     client = Client(headers={"Authorization": f"Bearer {secret}"})
 
     if route not in PUBLIC:
-        assert statuses(client, fill(route, places)) <= CLOSED
+        assert statuses(client, fill(route, placeholders)) <= CLOSED
 
 
 @pytest.mark.parametrize(
     "route",
     [route for route in ROUTES if route.startswith("/admin/") and route not in (*PUBLIC, *OPEN_TO_STAFF)],
 )
-def test_staff_without_permissions_are_refused(route, places):
+def test_staff_without_permissions_are_rejected(route, placeholders):
     client = Client()
     client.force_login(make_user())
 
-    assert statuses(client, fill(route, places)) <= CLOSED
+    assert statuses(client, fill(route, placeholders)) <= CLOSED
 
 
 @pytest.mark.parametrize(
     "route",
     [route for route in ROUTES if re.match(r"/admin/(services/service|runs/run|runs/payload)/<", route)],
 )
-def test_staff_of_another_group_are_refused(route, places):
+def test_staff_of_another_group_are_rejected(route, placeholders):
     user = make_user(groups=[Group.objects.create(name="others")])
     user.user_permissions.set(Permission.objects.all())
     client = Client()
     client.force_login(user)
 
-    assert statuses(client, fill(route, places)) <= CLOSED
+    assert statuses(client, fill(route, placeholders)) <= CLOSED

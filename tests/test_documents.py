@@ -1,4 +1,4 @@
-"""README and handbook: links lead somewhere, YAML examples load, and no command or variable is missing."""
+"""README and handbook: links are valid, YAML examples load, and every command and variable is documented."""
 
 import re
 from pathlib import Path
@@ -14,7 +14,7 @@ from apps.services.definition.reference import option_reference
 from tests.documents import DOCUMENTS, HANDBOOK, ROOT, code_blocks
 
 OPERATIONS = ROOT / "apps" / "console" / "handbook" / "operations.md"
-# Started by `make run` alone.
+# Only `make run` uses these.
 INTERNAL_COMMANDS = {"run_demo"}
 
 
@@ -25,7 +25,7 @@ def anchors(path: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
-def test_links_lead_to_existing_files_and_headings(path: Path) -> None:
+def test_links_point_to_existing_files_and_headings(path: Path) -> None:
     links = re.findall(r"\]\(([^)\s]+)\)", path.read_text())
     local = [link for link in links if "://" not in link and not link.startswith("/")]
 

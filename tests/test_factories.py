@@ -10,13 +10,13 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.mark.parametrize("status", Run.Status.values)
-def test_make_run_keeps_the_constraints_in_every_status(status):
+def test_make_run_satisfies_the_constraints_in_every_status(status):
     run = factories.make_run(status=status)
 
     assert Run.objects.get(pk=run.pk).is_open == (status in {"queued", "running"})
 
 
-def test_make_log_entries_goes_on_after_what_is_there():
+def test_make_log_entries_continues_after_existing_lines():
     run = factories.make_run()
 
     factories.make_log_entries(run, 2)

@@ -74,7 +74,7 @@ def remove_scope(user: User) -> None:
         (move_service_to_another_group, 404),
     ],
 )
-def test_next_poll_of_the_console_is_refused(
+def test_next_poll_of_the_console_is_rejected(
     client: Client, run: Run, user: User, revoke: Callable[[User], None], status: int
 ) -> None:
     client.force_login(user)
@@ -100,7 +100,7 @@ def test_next_poll_of_the_console_is_refused(
         (limit_token_to_another_service, 404),
     ],
 )
-def test_next_poll_of_the_api_is_refused(
+def test_next_poll_of_the_api_is_rejected(
     run: Run, user: User, revoke: Callable[[User], None], status: int
 ) -> None:
     _token, secret = make_token(user, scopes=["run:read"])

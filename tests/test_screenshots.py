@@ -1,4 +1,4 @@
-"""The pictures show what could be: numbers that agree with one another."""
+"""The sample data of the screenshots is consistent."""
 
 import pytest
 from django.db.models import Count, Q
@@ -9,7 +9,7 @@ from tests.screenshots import fill
 pytestmark = pytest.mark.django_db
 
 
-def test_runs_whose_log_is_pictured_count_its_warnings_and_errors() -> None:
+def test_runs_with_logs_count_their_warnings_and_errors() -> None:
     fill()
 
     runs = Run.objects.filter(line_count__gt=0).annotate(

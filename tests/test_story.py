@@ -1,4 +1,4 @@
-"""The journey, from the services list to the bytes that are gone: in the embedded mode and on the real stack."""
+"""End-to-end test, from the services list to the deleted payloads, in the embedded mode and on the real stack."""
 
 import hashlib
 import re
@@ -43,7 +43,7 @@ ENVIRONMENT = {"SHOP_TOKEN": "shop-secret-4711", "SYNCLOG_EXPIRY_INTERVAL_SECOND
 def world(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Stack, Systems]]:
-    """Synclog and the systems that it talks to: SQLite, files, a folder; or PostgreSQL, Redis, S3."""
+    """Synclog and its external systems: with SQLite and folders, or with PostgreSQL, Redis and S3."""
     with ExitStack() as servers:
         environment = dict(ENVIRONMENT)
         if request.param == "real":
@@ -51,16 +51,16 @@ def world(
                 environment |= servers.enter_context(server).env
             s3 = servers.enter_context(S3Server())
             environment |= s3.env | {"AWS_STORAGE_BUCKET_NAME": s3.create_bucket()}
-        others = servers.enter_context(systems(ORDERS))
+        external = servers.enter_context(systems(ORDERS))
         stack = servers.enter_context(Stack(environment))
         services = tmp_path_factory.mktemp("services") / "services.yaml"
-        services.write_text(textwrap.dedent(SERVICES % {"url": others.url}))
+        services.write_text(textwrap.dedent(SERVICES % {"url": external.url}))
         stack.manage("load_services", str(services))
-        yield stack, others
+        yield stack, external
 
 
 class Staff:
-    """A member of staff in the admin, who reads pages and presses buttons."""
+    """A staff user with a session who opens pages and sends forms."""
 
     def __init__(self, stack: Stack, username: str) -> None:
         self._session = requests.Session()
@@ -70,23 +70,23 @@ class Staff:
         self.post("/admin/login/", username=username, password=password, next="/admin/")
 
     def open(self, path: str) -> str:
-        answer = self._session.get(self._url(path), timeout=60)
-        assert answer.status_code == 200, f"{path}: {answer.status_code}"
-        return answer.text
+        response = self._session.get(self._url(path), timeout=60)
+        assert response.status_code == 200, f"{path}: {response.status_code}"
+        return response.text
 
     def post(self, path: str, **fields: str) -> requests.Response:
         url = self._url(path)
         fields["csrfmiddlewaretoken"] = self._session.cookies["csrftoken"]
-        answer = self._session.post(url, data=fields, headers={"Referer": url}, timeout=60)
-        assert answer.status_code == 200, f"{path}: {answer.status_code}"
-        return answer
+        response = self._session.post(url, data=fields, headers={"Referer": url}, timeout=60)
+        assert response.status_code == 200, f"{path}: {response.status_code}"
+        return response
 
     def _url(self, path: str) -> str:
         return path if path.startswith("http") else self._stack.url + path
 
 
 class Links(HTMLParser):
-    """The links of a page, by their text."""
+    """Parses the links of a page by their text."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -108,14 +108,14 @@ class Links(HTMLParser):
 
 
 def link(page: str, label: str) -> str:
-    """Where the first link with this label leads."""
+    """Returns the URL of the first link with this label."""
     links = Links(page).found
     assert label in links, f"no link {label!r} among {sorted(links)}"
     return links[label]
 
 
 def switch(page: str, label: str) -> tuple[str, bool]:
-    """The name of the checkbox with this label, and whether it is on."""
+    """Returns the name of the checkbox with this label, and whether it is on."""
     labelled = re.search(rf'<label[^>]*for="([^"]+)"[^>]*>(?:\s|<[^>]+>)*{label}', page)
     assert labelled, f"no label {label!r}"
     control = re.search(rf'<input[^>]*id="{labelled.group(1)}"[^>]*>', page)
@@ -127,7 +127,7 @@ def switch(page: str, label: str) -> tuple[str, bool]:
 
 
 def read_log(stack: Stack, token: str, run_id: str) -> list[dict[str, Any]]:
-    """All lines of the run, page by page, until it has ended."""
+    """Reads all lines of the run page by page until it has ended."""
     lines: list[dict[str, Any]] = []
 
     def ended() -> bool:
@@ -140,36 +140,36 @@ def read_log(stack: Stack, token: str, run_id: str) -> list[dict[str, Any]]:
     return lines
 
 
-def test_the_journey(world: tuple[Stack, Systems]) -> None:
-    stack, others = world
+def test_manual_run_from_start_to_payload_expiry(world: tuple[Stack, Systems]) -> None:
+    stack, external = world
     ada = Staff(stack, "ada")
 
-    # Every service is on the list, and its menu leads on.
+    # The list shows every service with a menu.
     services = ada.open("/admin/services/service/")
     assert "Orders to warehouse" in services
     summary_path = link(services, "View logs")
     run_path = link(services, "Run service")
     listed = ada.open(summary_path).count("More details")
 
-    # Ada runs it by hand: three switches, all off; she turns two on.
+    # Ada starts a manual run and turns on two of three switches, which are off by default.
     form = ada.open(run_path)
     labels = ("Store pull payloads", "Store push payloads", "Store custom script payloads")
     switches = {label: switch(form, label) for label in labels}
     assert [is_on for _name, is_on in switches.values()] == [False, False, False]
-    others.received.clear()
-    others.may_respond.clear()
-    landed = ada.post(run_path, **{switches[label][0]: "on" for label in labels[:2]})
+    external.received.clear()
+    external.may_respond.clear()
+    log_response = ada.post(run_path, **{switches[label][0]: "on" for label in labels[:2]})
 
-    # She lands on its live log while it goes on.
-    run_id = re.search(r"/admin/runs/run/(\d+)/", landed.url)
-    assert run_id, landed.url
+    # She is redirected to the live log of the run.
+    run_id = re.search(r"/admin/runs/run/(\d+)/", log_response.url)
+    assert run_id, log_response.url
     number = run_id.group(1)
-    assert "Auto-refresh is on" in landed.text
+    assert "Auto-refresh is on" in log_response.text
     token = stack.create_token("ada")
     wait_until(lambda: stack.get(f"runs/{number}/", token).json()["status"] == "running", stack.output_tail)
-    others.may_respond.set()
+    external.may_respond.set()
 
-    # The log tells it line by line, without gaps, and the links stand where the files arose.
+    # The log has no gaps, and each payload link is at its line.
     lines = read_log(stack, token, number)
     run = stack.get(f"runs/{number}/", token).json()
     assert [line["sequence"] for line in lines] == list(range(1, run["line_count"] + 1))
@@ -180,27 +180,27 @@ def test_the_journey(world: tuple[Stack, Systems]) -> None:
         0,
     )
     assert (run["trigger"], run["started_by"], run["is_complete"]) == ("manual", "ada", True)
-    kept_at = {"Pulled": ["pull"], "POST": ["push", "push"]}
+    payload_kinds = {"Pulled": ["pull"], "POST": ["push", "push"]}
     for line in lines:
         kinds = [payload["kind"] for payload in line["payloads"]]
-        expected = [] if line["level"] == "debug" else kept_at.get(line["message"].split()[0], [])
+        expected = [] if line["level"] == "debug" else payload_kinds.get(line["message"].split()[0], [])
         assert kinds == expected, line
     assert "shop-secret-4711" not in stack.get(f"runs/{number}/log.txt", token).text
 
-    # The bytes that are fetched are the bytes that the source sent and the destination got.
+    # Downloaded payloads equal what the source sent and the destination received.
     pulled = [payload for line in lines for payload in line["payloads"] if payload["kind"] == "pull"]
     fetched = [stack.get(payload["download_url"], token) for payload in pulled]
-    assert [answer.status_code for answer in fetched] == [200, 200, 200]
-    assert [answer.content for answer in fetched] == [others.sent[page] for page in (1, 2, 3)]
+    assert [response.status_code for response in fetched] == [200, 200, 200]
+    assert [response.content for response in fetched] == [external.sent[page] for page in (1, 2, 3)]
     assert [payload["sha256"] for payload in pulled] == [
-        hashlib.sha256(others.sent[page]).hexdigest() for page in (1, 2, 3)
+        hashlib.sha256(external.sent[page]).hexdigest() for page in (1, 2, 3)
     ]
     pushed = [
         payload for line in lines for payload in line["payloads"] if payload["name"].find("request") > 0
     ]
-    assert [stack.get(payload["download_url"], token).content for payload in pushed] == others.received
+    assert [stack.get(payload["download_url"], token).content for payload in pushed] == external.received
 
-    # Who may not have them does not get them.
+    # Payloads require a token with the scope and the permission.
     download = pulled[0]["download_url"]
     stack.create_staff("bob", is_superuser=False)
     assert stack.get(download).status_code == 401
@@ -208,15 +208,15 @@ def test_the_journey(world: tuple[Stack, Systems]) -> None:
     assert stack.get(download, stack.create_token("ada", "--scope", "run:read")).status_code == 403
     assert stack.get(download, stack.create_token("bob")).status_code == 404
 
-    # The log page shows the links and the ready-made line; the summary shows the run.
-    log_page = ada.open(landed.url)
+    # The log page shows the payload links and curl commands; the summary shows the run.
+    log_page = ada.open(log_response.url)
     assert pulled[0]["name"] in log_page
     assert "curl" in log_page
     assert re.search(rf"\b{number}\b", ada.open(summary_path))
     assert link(ada.open(summary_path), "More details")
     assert ada.open(summary_path).count("More details") == listed + 1
 
-    # 24 hours after the run completed they are gone: at once for readers, soon after from the store.
+    # 24 hours after the end of the run payloads cannot be read, and are deleted from the store soon after.
     before = stack.get("payloads/", token, params={"run": number}).json()["results"]
     assert {payload["status"] for payload in before} == {"stored"}
     stack.shell(
@@ -236,10 +236,10 @@ def test_the_journey(world: tuple[Stack, Systems]) -> None:
     )
     assert left == "0"
     assert stack.get(download, token).status_code == 410
-    expired_page = ada.open(landed.url)
-    assert pulled[0]["sha256"][:8] in expired_page, "size and digest stay at the line"
+    expired_page = ada.open(log_response.url)
+    assert pulled[0]["sha256"][:8] in expired_page, "the line still shows size and digest"
 
-    # A run that started 24 hours and a second ago has left the list.
+    # A run that started more than 24 hours ago is not on the list.
     stack.shell(
         "from datetime import timedelta; from django.utils import timezone; from apps.runs.models import Run; "
         f"Run.objects.filter(pk={number}).update(started_at=timezone.now() - timedelta(hours=24, seconds=1))"
@@ -247,8 +247,8 @@ def test_the_journey(world: tuple[Stack, Systems]) -> None:
     assert ada.open(summary_path).count("More details") == listed
 
 
-def test_the_api_starts_a_run_and_the_schedule_another(world: tuple[Stack, Systems]) -> None:
-    stack, _others = world
+def test_api_and_schedule_start_runs(world: tuple[Stack, Systems]) -> None:
+    stack, _external = world
     stack.create_staff("carol")
     token = stack.create_token("carol")
 

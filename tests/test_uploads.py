@@ -23,7 +23,7 @@ LARGE_MIB = 72
 
 
 class WebStack(Stack):
-    """The web process alone."""
+    """A stack of only the web process."""
 
     def commands(self) -> dict[str, tuple[str, ...]]:
         return {"web": super().commands()["web"]}
@@ -60,7 +60,7 @@ def run(stack: Stack, token: str) -> int:
 
 
 def blocks(count: int, *, noise: bool) -> Iterator[bytes]:
-    """Blocks of a MiB: noise, which cannot be compressed, or text."""
+    """Yields blocks of 1 MiB: incompressible noise or text."""
     for number in range(count):
         text = b"%d " % number
         yield hashlib.shake_256(text).digest(MIB) if noise else (text * MIB)[:MIB]
@@ -76,7 +76,7 @@ def put(stack: Stack, token: str, run: int, name: str, body: Any) -> requests.Re
 
 
 @pytest.mark.parametrize("noise", [True, False], ids=["noise", "text"])
-def test_large_file_costs_the_server_no_memory_either_way(stack, token, run, noise):
+def test_large_file_is_transferred_in_constant_memory(stack, token, run, noise):
     digest = hashlib.sha256()
     for block in blocks(LARGE_MIB, noise=noise):
         digest.update(block)
@@ -99,18 +99,18 @@ def test_large_file_costs_the_server_no_memory_either_way(stack, token, run, noi
     assert peak[0] - before <= MAX_GROWTH_MIB
 
 
-def test_file_that_is_too_large_is_413_and_leaves_nothing(stack, token, run):
+def test_oversized_file_is_rejected_and_not_stored(stack, token, run):
     declared = put(stack, token, run, "declared", b"x" * (MAX_MIB * MIB + 1))
     in_chunks = put(stack, token, run, "in chunks", blocks(MAX_MIB + 1, noise=False))
 
-    kept = stack.get("payloads/", token, params={"run": run}).json()["results"]
-    assert [answer.status_code for answer in (declared, in_chunks)] == [413, 413]
+    payloads = stack.get("payloads/", token, params={"run": run}).json()["results"]
+    assert [response.status_code for response in (declared, in_chunks)] == [413, 413]
     assert declared.json()["type"] == "urn:problem-type:synclog:payload-too-large"
     assert in_chunks.json() == declared.json()
-    assert [payload["status"] for payload in kept] == ["lost"]
+    assert [payload["status"] for payload in payloads] == ["lost"]
 
 
-def test_reporter_goes_on_without_a_file_that_is_too_large(stack, token, tmp_path, caplog):
+def test_reporter_continues_without_an_oversized_file(stack, token, tmp_path, caplog):
     large = tmp_path / "large"
     with large.open("wb") as file:
         file.truncate((MAX_MIB + 1) * MIB)
@@ -124,8 +124,8 @@ def test_reporter_goes_on_without_a_file_that_is_too_large(stack, token, tmp_pat
         run.payload("pull", b"small", name="small")
 
     [reported, *_others] = stack.get("runs/", token).json()["results"]
-    kept = stack.get("payloads/", token, params={"run": reported["id"]}).json()["results"]
+    payloads = stack.get("payloads/", token, params={"run": reported["id"]}).json()["results"]
     assert (reported["status"], reported["line_count"]) == ("succeeded", 1)
-    assert [payload["name"] for payload in kept] == ["small"]
+    assert [payload["name"] for payload in payloads] == ["small"]
     assert "The file 'large' is not stored: 413" in caplog.text
     assert list((tmp_path / "spool").iterdir()) == []
