@@ -33,18 +33,18 @@ class Systems:
 
 @contextmanager
 def systems(records: list[dict[str, object]]) -> Iterator[Systems]:
-    ours = Systems(records)
+    served = Systems(records)
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
             query = parse_qs(urlsplit(self.path).query)
-            ours.may_respond.wait(60)
-            self._respond(200, ours.page(int(query["page"][0]), int(query["size"][0])))
+            served.may_respond.wait(60)
+            self._respond(200, served.page(int(query["page"][0]), int(query["size"][0])))
 
         def do_POST(self) -> None:
-            ours.received.append(self.rfile.read(int(self.headers["Content-Length"])))
+            served.received.append(self.rfile.read(int(self.headers["Content-Length"])))
             self._respond(201, b'{"ok": true}')
 
         def _respond(self, status: int, body: bytes) -> None:
@@ -58,13 +58,13 @@ def systems(records: list[dict[str, object]]) -> Iterator[Systems]:
             """Logs nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    ours.url = f"http://127.0.0.1:{server.server_port}"
+    served.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
-        yield ours
+        yield served
     finally:
-        ours.may_respond.set()
+        served.may_respond.set()
         server.shutdown()
         server.server_close()
         thread.join()

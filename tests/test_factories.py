@@ -1,3 +1,5 @@
+"""Factory functions of the tests."""
+
 import pytest
 from django.core.files.storage import storages
 

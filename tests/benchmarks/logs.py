@@ -168,7 +168,7 @@ def _executemany(batches: list[list[str]], table: str) -> Callable[[], None]:
         for batch in rows:
             with transaction.atomic(), connection.cursor() as cursor:
                 cursor.executemany(
-                    f"INSERT INTO {table} (run_id, sequence, logged_at, level, step, message)"  # noqa: S608 - ours
+                    f"INSERT INTO {table} (run_id, sequence, logged_at, level, step, message)"  # noqa: S608 - constant SQL
                     " VALUES (%s, %s, %s, %s, %s, %s)",
                     batch,
                 )

@@ -45,7 +45,7 @@ def insert_lines(run: Run, lines: int) -> None:
     now = "now()" if connection.vendor == "postgresql" else "datetime('now')"
     with connection.cursor() as cursor:
         cursor.execute(
-            "INSERT INTO runs_logentry (run_id, sequence, logged_at, level, step, message)"  # noqa: S608 - our words
+            "INSERT INTO runs_logentry (run_id, sequence, logged_at, level, step, message)"  # noqa: S608 - constant SQL
             f" SELECT %s, number, {now}, CASE WHEN number %% 10000 = 0 THEN 40 ELSE 20 END, 2,"
             f" 'Pulled page ' || CAST(number AS text) || ': 100 records from https://shop.example/orders'"
             f" FROM ({_NUMBERS[connection.vendor]}) AS numbered",
@@ -89,7 +89,7 @@ def insert_runs(count: int, *, services: int, seconds_apart: float, first_has_ha
 
 def _insert_runs(cursor: Any, count: int, turn: str, at: str) -> None:
     columns = {
-        "service_id": f"(SELECT min(id) FROM services_service) + {turn}",  # noqa: S608 - our words
+        "service_id": f"(SELECT min(id) FROM services_service) + {turn}",  # noqa: S608 - constant SQL
         "status": "CASE WHEN number %% 50 = 0 THEN 'failed' ELSE 'succeeded' END",
         "trigger": "'schedule'",
         **dict.fromkeys(("queued_at", "sent_at", "started_at", "finished_at"), at),
@@ -100,7 +100,7 @@ def _insert_runs(cursor: Any, count: int, turn: str, at: str) -> None:
     }
     values = _defaults() | columns
     cursor.execute(
-        f"INSERT INTO runs_run ({', '.join(values)}) SELECT {', '.join(values.values())}"  # noqa: S608 - our words
+        f"INSERT INTO runs_run ({', '.join(values)}) SELECT {', '.join(values.values())}"  # noqa: S608 - constant SQL
         f" FROM ({_NUMBERS[connection.vendor]}) AS numbered",
         [count],
     )

@@ -29,7 +29,7 @@ def create_data() -> Service:
         source_connection=make_connection(name="legacy-erp-of-the-northern-subsidiary-production-2"),
         destination_connection=make_connection(name="group-wide-warehouse-management-platform-eu-1"),
     )
-    failed = make_run(service, store_pull=True, status=Run.Status.FAILED, error="Nobody answers " * 20)
+    failed = make_run(service, store_pull=True, status=Run.Status.FAILED, error="Connection refused " * 20)
     make_log_entries(failed, ["word " * 60, "x" * 900, "\x1b[31mred\x1b[0m"])
     make_log_entries(failed, ["It failed"], level=Level.ERROR)
     make_payload(failed, sequence=2, name="a-rather-long-name-of-a-file-that-was-pulled-page-1.json")

@@ -1,3 +1,5 @@
+"""Log in by session cookie, and the check for page errors that every browser test uses."""
+
 from tests import factories
 
 

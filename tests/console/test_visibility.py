@@ -1,3 +1,5 @@
+"""Services of other groups, their runs and connections are visible on no page."""
+
 import re
 from datetime import timedelta
 

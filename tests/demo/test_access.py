@@ -1,3 +1,5 @@
+"""User and token of the demo."""
+
 import stat
 
 import pytest

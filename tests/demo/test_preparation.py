@@ -1,3 +1,5 @@
+"""Checks before the start of the demo: free port, single instance."""
+
 import socket
 
 import pytest

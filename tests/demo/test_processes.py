@@ -1,3 +1,5 @@
+"""Child processes of the demo: checks and shutdown."""
+
 import os
 import sys
 import threading

@@ -1,3 +1,5 @@
+"""Source and destination of the demo services."""
+
 import pytest
 import requests
 

@@ -70,9 +70,9 @@ def kill_worker(scene: Scene) -> list[int]:
     """Kills all processes of a worker at once, as the kernel's OOM killer or a power failure would."""
     name = scene.worker()
     main = scene.world.stack.process(name).pid
-    doomed = {main, *children_of(main)}
-    affected = [run_id for run_id in scene.load.active() if scene.world.worker_of(run_id) in doomed]
-    for process in doomed:
+    processes = {main, *children_of(main)}
+    affected = [run_id for run_id in scene.load.active() if scene.world.worker_of(run_id) in processes]
+    for process in processes:
         signal_process(process, signal.SIGKILL)
     scene.world.stack.kill(name)
     return affected

@@ -1,3 +1,5 @@
+"""Fixtures for tests of runs."""
+
 import pytest
 
 from apps.runs.models import Run

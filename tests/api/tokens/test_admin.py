@@ -118,9 +118,9 @@ def test_only_superusers_create_tokens_of_other_users(browser):
 
 def test_only_superusers_see_tokens_of_other_users(browser, ann):
     own, _secret = make_token(ann, name="mine")
-    other, _secret = make_token(make_user(), name="theirs")
+    other, _secret = make_token(make_user(), name="foreign")
 
-    assert "theirs" not in browser.get(LIST).content.decode()
+    assert "foreign" not in browser.get(LIST).content.decode()
     assert browser.get(_change(own)).status_code == 200
     assert browser.get(_change(other)).status_code == 302
     assert browser.post(_revoke(other)).status_code == 404

@@ -156,7 +156,7 @@ def test_idle_poll_costs_two_queries(run, kind, django_assert_num_queries):
     client = client_of(make_token(make_user(**user))[1])
     page_of(client, run)
 
-    # Token and run, which tells that there are no more lines.
+    # Token and run; the run's line count shows that there are no more lines.
     with django_assert_num_queries(2):
         page = page_of(client, run, after=3)
 
@@ -177,7 +177,7 @@ def test_page_takes_the_same_queries_for_1_and_3_lines(client, run, number, djan
 
 
 @pytest.mark.parametrize(
-    ("parameters", "field", "wanted"),
+    ("parameters", "field", "expected"),
     [
         ({"limit": "abc"}, "limit", "from 1 to 5000"),
         ({"limit": "5001"}, "limit", "from 1 to 5000"),
@@ -193,12 +193,12 @@ def test_page_takes_the_same_queries_for_1_and_3_lines(client, run, number, djan
         ({"q": "x" * 501}, "q", "500"),
     ],
 )
-def test_invalid_parameter_is_400_with_the_valid_values(client, run, parameters, field, wanted):
+def test_invalid_parameter_is_400_with_the_valid_values(client, run, parameters, field, expected):
     response = client.get(f"/api/v1/runs/{run.pk}/log/", parameters)
 
     assert response.status_code == 400
     assert response["Content-Type"] == "application/problem+json"
-    assert wanted in " ".join(response.json()["errors"][field])
+    assert expected in " ".join(response.json()["errors"][field])
 
 
 def test_after_beyond_the_end_does_not_go_back(client, run):

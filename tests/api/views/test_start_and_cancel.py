@@ -54,7 +54,7 @@ def test_service_with_a_disabled_schedule_can_be_started(client, broker_messages
 
 
 @pytest.mark.parametrize(
-    ("body", "field", "wanted"),
+    ("body", "field", "expected"),
     [
         ({"stor": ["pull"]}, "stor", "known are: store, dry_run, options"),
         ({"store": "pull"}, "store", "list"),
@@ -73,12 +73,12 @@ def test_service_with_a_disabled_schedule_can_be_started(client, broker_messages
         ("7", "__all__", "dictionary"),
     ],
 )
-def test_invalid_body_is_400_by_field(client, service, body, field, wanted):
+def test_invalid_body_is_400_by_field(client, service, body, field, expected):
     response = start(client, body)
 
     assert response.status_code == 400
     assert response["Content-Type"] == "application/problem+json"
-    assert wanted in " ".join(response.json()["errors"][field])
+    assert expected in " ".join(response.json()["errors"][field])
     assert not Run.objects.exists()
 
 

@@ -1,3 +1,5 @@
+"""Help page: topics, links, search."""
+
 import re
 
 import pytest

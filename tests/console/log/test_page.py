@@ -1,3 +1,5 @@
+"""Log page of a run: lines, filters, live feed, payloads, downloads, cancelling."""
+
 from datetime import timedelta
 
 import pytest

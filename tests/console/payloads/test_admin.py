@@ -1,3 +1,5 @@
+"""Payload pages of the admin: access log, permissions, list."""
+
 import pytest
 from django.contrib.auth.models import Group
 from django.test import Client

@@ -1,3 +1,5 @@
+"""“Run service” page: switches, options, prefilled values, replay."""
+
 from datetime import timedelta
 
 import pytest

@@ -1,3 +1,5 @@
+"""Hold page of a run."""
+
 from datetime import timedelta
 
 import pytest

@@ -1,3 +1,5 @@
+"""Service list: rows, row menu, search, filters, schedule switch."""
+
 from datetime import timedelta
 
 import pytest

@@ -1,3 +1,5 @@
+"""Connection form: validation, secrets, permissions."""
+
 import pytest
 from django.urls import reverse
 

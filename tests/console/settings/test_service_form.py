@@ -1,3 +1,5 @@
+"""Service form: validation, script versions, schedule description, policies."""
+
 from datetime import UTC, datetime
 
 import pytest

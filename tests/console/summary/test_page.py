@@ -1,3 +1,5 @@
+"""Summary page of a service: runs, filters, totals, chart, live rows."""
+
 from datetime import timedelta
 
 import pytest

@@ -1,3 +1,5 @@
+"""Formatting of durations."""
+
 from datetime import timedelta
 
 import pytest

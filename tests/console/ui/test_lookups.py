@@ -1,3 +1,5 @@
+"""Changelist lookups on secret fields are rejected."""
+
 import pytest
 from django.contrib.admin import site
 from django.test import Client

@@ -1,3 +1,5 @@
+"""Time zone cookie of the browser."""
+
 import pytest
 from django.test import Client
 

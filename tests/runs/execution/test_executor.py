@@ -1,3 +1,5 @@
+"""Execution of a run from pull to push, its failures, and the `sync` command."""
+
 import json
 import logging
 from datetime import timedelta
@@ -38,8 +40,8 @@ def service(world):
     )
 
 
-def execute(service, **how):
-    run = queue_run(service, trigger=Run.Trigger.MANUAL, **how)
+def execute(service, **arguments):
+    run = queue_run(service, trigger=Run.Trigger.MANUAL, **arguments)
     ended = execute_run(run.pk, worker="test")
     assert ended is not None
     return ended

@@ -35,9 +35,9 @@ def world():
         yield world
 
 
-def execute_and_cancel(service, message, **how):
+def execute_and_cancel(service, message, **arguments):
     """Executes a run, cancels it once its log contains the message, and returns it with the seconds until its end."""
-    run = queue_run(service, **{"trigger": Run.Trigger.MANUAL, **how})
+    run = queue_run(service, **{"trigger": Run.Trigger.MANUAL, **arguments})
     cancelled_at = []
 
     def cancel():

@@ -41,13 +41,13 @@ def slot_of(service, minutes=15):
     )
 
 
-def end(run, status, **how):
+def end(run, status, **arguments):
     """Claims the run, ends it with the status, and returns it."""
     token = run.claim("worker")
     assert token is not None
     run.refresh_from_db()
     with RunLog(run, token) as log:
-        end_run(run, token, log, status, **how)
+        end_run(run, token, log, status, **arguments)
     run.refresh_from_db()
     return run
 
@@ -184,7 +184,7 @@ def test_last_retry_gets_no_retry():
 
 
 @pytest.mark.parametrize(
-    ("fields", "status", "how"),
+    ("fields", "status", "arguments"),
     [
         ({}, "succeeded", {}),
         ({}, "cancelled", {}),
@@ -193,10 +193,10 @@ def test_last_retry_gets_no_retry():
         ({"cancel_requested_at": NOON}, "lost", {}),
     ],
 )
-def test_run_without_reason_to_retry_gets_no_retry(fields, status, how):
+def test_run_without_reason_to_retry_gets_no_retry(fields, status, arguments):
     run = Run.objects.create(service=make_service(retry_limit=3), trigger="manual", **fields)
 
-    assert end(run, status, **how).retries.count() == 0
+    assert end(run, status, **arguments).retries.count() == 0
 
 
 def test_service_without_retry_limit_gets_no_retry():

@@ -1,3 +1,5 @@
+"""Queueing of runs: options, idempotency keys, scheduled slots, unclaimed runs."""
+
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -41,7 +43,7 @@ def test_queued_run_stores_its_options_and_current_script():
 
 
 @pytest.mark.parametrize(
-    ("how", "field"),
+    ("arguments", "field"),
     [
         ({"store": ["everything"]}, "store"),
         ({"options": {"page_size": "many"}}, "page_size"),
@@ -50,9 +52,9 @@ def test_queued_run_stores_its_options_and_current_script():
         ({"options": {"colour": "red"}}, "colour"),
     ],
 )
-def test_invalid_value_error_names_its_field_and_queues_nothing(how, field):
+def test_invalid_value_error_names_its_field_and_queues_nothing(arguments, field):
     with pytest.raises(ValidationError) as caught:
-        queue_run(make_service(), trigger=Run.Trigger.API, **how)
+        queue_run(make_service(), trigger=Run.Trigger.API, **arguments)
 
     assert list(caught.value.message_dict) == [field]
     assert Run.objects.count() == 0
@@ -60,10 +62,10 @@ def test_invalid_value_error_names_its_field_and_queues_nothing(how, field):
 
 def test_idempotency_key_starts_one_run():
     service, user = make_service(), make_user()
-    how = {"trigger": Run.Trigger.API, "user": user, "idempotency_key": "k1"}
+    arguments = {"trigger": Run.Trigger.API, "user": user, "idempotency_key": "k1"}
 
-    first, again = queue_run(service, **how), queue_run(service, **how)
-    other = queue_run(service, **how | {"idempotency_key": "k2"})
+    first, again = queue_run(service, **arguments), queue_run(service, **arguments)
+    other = queue_run(service, **arguments | {"idempotency_key": "k2"})
 
     assert first == again
     assert other != first

@@ -28,8 +28,8 @@ def service(world):
     return service_between(world)
 
 
-def execute(service, **how):
-    run = execute_run(queue_run(service, trigger=Run.Trigger.MANUAL, **how).pk, worker="test")
+def execute(service, **arguments):
+    run = execute_run(queue_run(service, trigger=Run.Trigger.MANUAL, **arguments).pk, worker="test")
     assert run is not None
     return run
 

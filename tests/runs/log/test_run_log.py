@@ -1,3 +1,5 @@
+"""Run log: storing lines, masking secrets, threads, leases, lost lines."""
+
 import errno
 import logging
 import os

@@ -1,3 +1,5 @@
+"""Spool file of a run."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

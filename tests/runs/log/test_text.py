@@ -1,3 +1,5 @@
+"""Cleaning of messages and masking of secrets."""
+
 import base64
 import json
 import re

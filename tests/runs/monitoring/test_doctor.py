@@ -1,3 +1,5 @@
+"""Health checks of the `doctor` command."""
+
 import os
 import subprocess
 import sys
@@ -38,8 +40,8 @@ def healthy_installation(settings, tmp_path, monkeypatch):
     Tick.note("queue_due_runs", queued=0)
 
 
-def failed(**how):
-    return {result.name: result.detail for result in run_checks(**how) if not result.is_ok}
+def failed(**arguments):
+    return {result.name: result.detail for result in run_checks(**arguments) if not result.is_ok}
 
 
 def spool_of(run, *, age=timedelta()):

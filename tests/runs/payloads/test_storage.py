@@ -1,3 +1,5 @@
+"""Storing, reading, expiry and deletion of payloads."""
+
 import hashlib
 import io
 from datetime import timedelta

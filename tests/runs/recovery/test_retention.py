@@ -1,3 +1,5 @@
+"""Deletion of old runs and their logs."""
+
 from datetime import timedelta
 
 import pytest
