@@ -132,7 +132,7 @@ def test_chart_shows_values_on_hover_and_by_keyboard(page: Page, log_in) -> None
     run = make_run(pulled_count=1234)
     log_in(page, make_user(is_superuser=True))
     page.goto(f"/admin/services/service/{run.service_id}/runs/")
-    value = page.locator(".chart-value")
+    value = page.locator(".chart-tooltip")
     expect(value).to_be_hidden()
 
     page.locator(".chart-frame").focus()
@@ -142,7 +142,7 @@ def test_chart_shows_values_on_hover_and_by_keyboard(page: Page, log_in) -> None
     page.keyboard.press("Escape")
     expect(value).to_be_hidden()
 
-    page.locator("[data-day] .chart-hit").last.hover(force=True)
+    page.locator("[data-day] .chart-hover-area").last.hover(force=True)
     expect(value).to_contain_text("1,234 pulled")
 
 

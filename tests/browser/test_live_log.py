@@ -50,7 +50,7 @@ def test_auto_refresh_can_be_paused_and_ends_with_the_run(open_log) -> None:
     make_log_entries(run, ["The first line"])
     make_payload(run, sequence=1)
     page = open_log(run)
-    expect(page.locator("#L1 .payload-left")).to_contain_text("expires 24 h after the end of the run")
+    expect(page.locator("#L1 .payload-expiry")).to_contain_text("expires 24 h after the end of the run")
     button = page.locator("#refresh")
     expect(button).to_have_text("Auto-refresh is on")
 
@@ -74,13 +74,13 @@ def test_auto_refresh_can_be_paused_and_ends_with_the_run(open_log) -> None:
     expect(page.locator("#L5")).to_be_visible()
     expect(page.locator(".seal")).to_have_text("Complete · 5 lines")
     expect(page.locator("[data-live=status]")).to_have_text("Succeeded")
-    expect(page.locator("#L1 .payload-left")).to_contain_text("expires in 23 h 59 min")
+    expect(page.locator("#L1 .payload-expiry")).to_contain_text("expires in 23 h 59 min")
     expect(button).to_have_text("Auto-refresh is off")
     expect(button).to_be_disabled()
     expect(button).to_be_focused()
     requests = []
     page.keyboard.press("Enter")
-    expect(page.locator("#said")).to_have_text("The run has ended; no more lines will follow.")
+    expect(page.locator("#live-region")).to_have_text("The run has ended; no more lines will follow.")
     page.on("request", lambda request: requests.append(request.url))
     page.wait_for_timeout(POLL_SECONDS * 1000 * 5)
     assert requests == []
@@ -94,12 +94,12 @@ def test_next_error_is_enabled_by_new_errors_and_keeps_focus(open_log) -> None:
     expect(button).to_be_disabled()
     button.focus()
     page.keyboard.press("Enter")
-    expect(page.locator("#log-said")).to_contain_text("This run has no errors.")
+    expect(page.locator("#log-message")).to_contain_text("This run has no errors.")
 
     make_log_entries(run, ["It failed"], level=Level.ERROR)
     expect(button).to_be_enabled()
     page.keyboard.press("Enter")
-    expect(page.locator("#L4")).to_have_class(re.compile("is-hit"))
+    expect(page.locator("#L4")).to_have_class(re.compile("is-match"))
     expect(button).to_be_disabled()
 
     make_log_entries(run, ["And again"], level=Level.ERROR)
@@ -115,7 +115,7 @@ def test_scrolling_up_stops_following_and_counts_new_lines(open_log) -> None:
 
     page.evaluate("scrollTo(0, 0)")
     make_log_entries(run, 3)
-    waiting = page.locator("#waiting")
+    waiting = page.locator("#new-lines")
     expect(waiting).to_have_text("3 new lines")
     assert page.evaluate("scrollY") == 0
 
@@ -139,9 +139,9 @@ def test_log_is_followed_with_lines_of_any_height(open_log) -> None:
         for sequence in range(first, last + 1):
             make_payload(run, sequence=sequence)
         make_log_entries(run, [f"Page {line}\n" + "a long message " * 40 for line in range(first, last + 1)])
-        expect(page.locator(f"#L{last} .payload-left")).to_be_in_viewport()
+        expect(page.locator(f"#L{last} .payload-expiry")).to_be_in_viewport()
 
-    expect(page.locator("#waiting")).to_be_hidden()
+    expect(page.locator("#new-lines")).to_be_hidden()
 
 
 def test_scrolling_up_by_one_line_stops_following(open_log) -> None:
@@ -155,7 +155,7 @@ def test_scrolling_up_by_one_line_stops_following(open_log) -> None:
     top = page.evaluate("scrollY")
     make_log_entries(run, 3)
 
-    expect(page.locator("#waiting")).to_have_text("3 new lines")
+    expect(page.locator("#new-lines")).to_have_text("3 new lines")
     assert page.evaluate("scrollY") == top
 
 
@@ -170,7 +170,7 @@ def test_log_is_followed_on_a_phone(new_page, log_in) -> None:
         make_log_entries(run, 1)
         expect(page.locator(f"#L{number}")).to_be_in_viewport()
 
-    expect(page.locator("#waiting")).to_be_hidden()
+    expect(page.locator("#new-lines")).to_be_hidden()
     expect(page.get_by_role("button", name="Auto-refresh is on")).to_be_in_viewport()
 
 
@@ -250,7 +250,7 @@ def test_line_number_is_a_permanent_link(open_log) -> None:
     page.locator("#L7 .line-number").click()
 
     expect(page).to_have_url(re.compile(r"\?line=7#L7$"))
-    expect(page.locator("#L7")).to_have_class(re.compile("is-wanted"))
+    expect(page.locator("#L7")).to_have_class(re.compile("is-selected"))
 
 
 def test_payload_link_downloads_the_file(open_log) -> None:

@@ -87,15 +87,15 @@ def test_find_moves_between_matches_with_surrounding_lines(open_log, run: Run) -
     expect(page.locator("#L149")).to_be_in_viewport()
 
     page.get_by_role("button", name="Next match").click()
-    expect(page.locator("#L2500.is-hit")).to_be_in_viewport()
+    expect(page.locator("#L2500.is-match")).to_be_in_viewport()
     expect(page.locator("#find-count")).to_have_text("2 of 2")
     expect(page.locator("#L2501")).to_be_in_viewport()
 
     page.get_by_role("button", name="Next match").click()
-    expect(page.locator("#log-said")).to_contain_text("No matches after line 2,500.")
+    expect(page.locator("#log-message")).to_contain_text("No matches after line 2,500.")
     page.get_by_role("button", name="Previous match").click()
-    expect(page.locator("#L150.is-hit")).to_be_in_viewport()
-    assert page.evaluate("CSS.highlights.get('hit').size") == 1
+    expect(page.locator("#L150.is-match")).to_be_in_viewport()
+    assert page.evaluate("CSS.highlights.get('match').size") == 1
 
 
 def test_matches_only_shows_matching_lines(open_log, run: Run) -> None:
@@ -124,17 +124,17 @@ def test_keyboard_moves_to_next_and_previous_error(open_log, run: Run) -> None:
     page = open_log(run, "?line=1")
 
     page.keyboard.press("e")
-    expect(page.locator("#L1000.is-hit")).to_be_in_viewport()
+    expect(page.locator("#L1000.is-match")).to_be_in_viewport()
     page.keyboard.press("e")
-    expect(page.locator("#L2000.is-hit")).to_be_in_viewport()
+    expect(page.locator("#L2000.is-match")).to_be_in_viewport()
     page.keyboard.press("Shift+E")
-    expect(page.locator("#L1000.is-hit")).to_be_in_viewport()
+    expect(page.locator("#L1000.is-match")).to_be_in_viewport()
     page.get_by_label("warning", exact=True).check()
     expect(page.locator(".line")).to_have_count(3)
     page.get_by_role("button", name="Next error").click()
 
-    expect(page.locator("#log-said")).to_contain_text("The filter hid this line; all lines are shown.")
-    expect(page.locator(".line-error.is-hit")).to_be_in_viewport()
+    expect(page.locator("#log-message")).to_contain_text("The filter hid this line; all lines are shown.")
+    expect(page.locator(".line-error.is-match")).to_be_in_viewport()
 
 
 def test_next_error_is_disabled_after_the_last_error(open_log, run: Run) -> None:
@@ -143,13 +143,13 @@ def test_next_error_is_disabled_after_the_last_error(open_log, run: Run) -> None
     expect(button).to_be_enabled()
 
     button.click()
-    expect(page.locator("#L3000.is-hit")).to_be_in_viewport()
+    expect(page.locator("#L3000.is-match")).to_be_in_viewport()
     expect(button).to_be_disabled()
     expect(button).to_have_attribute("title", "No errors after line 3,000.")
     expect(button).to_be_focused()
     # Pressing the disabled button shows a message.
     page.keyboard.press("Enter")
-    expect(page.locator("#log-said")).to_contain_text("No errors after line 3,000.")
+    expect(page.locator("#log-message")).to_contain_text("No errors after line 3,000.")
 
     page.get_by_role("link", name="First", exact=True).click()
     expect(button).to_be_enabled()
@@ -162,12 +162,12 @@ def test_go_to_line_shows_line_or_message(open_log, run: Run) -> None:
     page.keyboard.press("g")
     page.keyboard.type("1234")
     page.keyboard.press("Enter")
-    expect(page.locator("#L1234.is-wanted")).to_be_in_viewport()
+    expect(page.locator("#L1234.is-selected")).to_be_in_viewport()
     expect(page).to_have_url(re.compile(r"\?line=1234#L1234$"))
 
     page.get_by_label("Go to line").fill("4000")
     page.keyboard.press("Enter")
-    expect(page.locator("#log-said")).to_contain_text("Line 4,000 does not exist.")
+    expect(page.locator("#log-message")).to_contain_text("Line 4,000 does not exist.")
 
 
 def test_first_and_latest_links_show_both_ends(open_log, run: Run) -> None:
@@ -186,27 +186,27 @@ def test_selected_lines_can_be_copied_as_link_and_text(open_log, run: Run) -> No
     page.locator("#L13 .line-number").click(modifiers=["Shift"])
 
     expect(page).to_have_url(re.compile(r"\?line=10#L10-L13$"))
-    assert page.locator(".is-wanted").count() == 4
+    assert page.locator(".is-selected").count() == 4
     expect(page.locator("#selection strong")).to_have_text("Lines 10 to 13")
     page.get_by_role("button", name="Copy link").click()
-    expect(page.locator("#said")).to_have_text("Link copied")
+    expect(page.locator("#live-region")).to_have_text("Link copied")
     assert clipboard(page).endswith(f"/admin/runs/run/{run.pk}/log/?line=10#L10-L13")
     page.get_by_role("button", name="Copy lines").click()
-    expect(page.locator("#said")).to_have_text("4 lines copied")
+    expect(page.locator("#live-region")).to_have_text("4 lines copied")
     assert [line.split("\t")[0] for line in clipboard(page).splitlines()] == ["10", "11", "12", "13"]
 
     page.reload()
-    expect(page.locator(".is-wanted")).to_have_count(4)
+    expect(page.locator(".is-selected")).to_have_count(4)
     expect(page.locator("#L10")).to_be_in_viewport()
     page.keyboard.press("Escape")
-    expect(page.locator(".is-wanted")).to_have_count(0)
+    expect(page.locator(".is-selected")).to_have_count(0)
 
 
 def test_fragment_alone_selects_lines(open_log, run: Run) -> None:
     page = open_log(run, "#L42-L44")
 
     expect(page.locator("#L42")).to_be_in_viewport()
-    expect(page.locator(".is-wanted")).to_have_count(3)
+    expect(page.locator(".is-selected")).to_have_count(3)
 
 
 def test_time_format_is_selected_and_stored(open_log) -> None:
@@ -270,7 +270,7 @@ def test_visible_lines_are_copied(open_log) -> None:
 
     page.get_by_role("button", name="Copy visible lines").click()
 
-    expect(page.locator("#said")).to_have_text("2 lines copied")
+    expect(page.locator("#live-region")).to_have_text("2 lines copied")
     assert [line.split("\t")[-1] for line in clipboard(page).splitlines()] == ["One", "Two"]
 
 

@@ -89,7 +89,7 @@ def becomes_true(page: Page, condition: str) -> bool:
 
 
 def has_waiting_text(text: str) -> str:
-    return f"document.getElementById('waiting').textContent === '{text}'"
+    return f"document.getElementById('new-lines').textContent === '{text}'"
 
 
 def is_in_view(number: int) -> str:
@@ -149,7 +149,7 @@ def test_full_page_counts_new_lines(open_full_log) -> None:
     page.evaluate(SCROLL_UNTIL, [True, 4008, TIMEOUT])
     assert numbers(page) == list(range(9, 4009))
     page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
-    assert becomes_true(page, "document.getElementById('waiting').hidden")
+    assert becomes_true(page, "document.getElementById('new-lines').hidden")
     make_log_entries(run, 1)
     assert becomes_true(page, is_in_view(4009))
 
@@ -160,10 +160,10 @@ def test_click_shows_new_lines_of_a_full_page(open_full_log) -> None:
 
     make_log_entries(run, 1200)
     assert becomes_true(page, has_waiting_text("1,200 new lines"))
-    page.evaluate("document.getElementById('waiting').click()")
+    page.evaluate("document.getElementById('new-lines').click()")
 
     assert becomes_true(page, is_in_view(5200))
-    assert becomes_true(page, "document.getElementById('waiting').hidden")
+    assert becomes_true(page, "document.getElementById('new-lines').hidden")
     assert numbers(page) == list(range(4701, 5201))
 
 
@@ -308,5 +308,5 @@ def test_toolbar_takes_two_rows_while_filtering_and_searching(new_page, log_in, 
     page.keyboard.press("Enter")
     expect(page.locator("#find-count")).to_have_text(re.compile(r"1,000\+"))
 
-    assert page.locator("#unfilter").is_visible()
-    assert page.locator(".log-bar").bounding_box()["height"] < 100
+    assert page.locator("#clear-filter").is_visible()
+    assert page.locator(".log-toolbar").bounding_box()["height"] < 100

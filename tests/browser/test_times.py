@@ -39,4 +39,4 @@ def test_chart_days_use_time_zone_of_the_browser(new_page, log_in) -> None:
     page.goto(f"/admin/services/service/{run.service_id}/runs/?days=custom&first=2020-12-31&last=2021-01-01")
     page.locator(".chart-frame").focus()
 
-    expect(page.locator(".chart-value")).to_contain_text("Fri 1 Jan: 7 pulled")
+    expect(page.locator(".chart-tooltip")).to_contain_text("Fri 1 Jan: 7 pulled")

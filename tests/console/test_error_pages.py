@@ -36,5 +36,5 @@ def test_internal_error_page_works_without_database(rf: RequestFactory) -> None:
     assert response.status_code == 500
     assert "Internal error" in response.content.decode()
     assert f"tell an administrator the time: {timezone.now():%Y-%m-%d %H:}" in response.content.decode()
-    assert '<a class="tool tool-primary" href="">Try again</a>' in response.content.decode()
+    assert '<a class="btn btn-primary" href="">Try again</a>' in response.content.decode()
     assert "console/ui/tokens.css" in response.content.decode()

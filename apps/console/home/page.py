@@ -36,7 +36,7 @@ def home_context(user: Any) -> dict[str, Any]:
     failed = {run.service_id for run in failing}
     listed = failed | {service.pk for service in (*paused, *services)}
     return {
-        "verdict": _problems(len(failing), len(services) + len(waiting), len(paused), len(problems)),
+        "problems": _problems(len(failing), len(services) + len(waiting), len(paused), len(problems)),
         "failing_runs": failing,
         "late_services": services,
         "waiting_runs": waiting,
@@ -95,7 +95,7 @@ def _other_services(user: Any, listed: set[int]) -> list[dict[str, Any]]:
     return [
         {
             "service": service,
-            "strip": run_history_html(recent[service.pk]),
+            "run_history": run_history_html(recent[service.pk]),
             "last": next(reversed(recent[service.pk]), None),
         }
         for service in services

@@ -40,8 +40,9 @@ def render_lines(lines: Iterable[Line], context: LineContext) -> str:
     for line in lines:
         number = line.sequence
         local = line.logged_at.astimezone(zone)
+        selected = " is-selected" if number == context.target else ""
         parts.append(
-            f'<li class="line line-{line.level.slug}{" is-wanted" if number == context.target else ""}" id="L{number}">'
+            f'<li class="line line-{line.level.slug}{selected}" id="L{number}">'
             f'<a class="line-number" href="?line={number}#L{number}">{number}</a>'
             f'<time class="line-time" datetime="{line.logged_at.isoformat()}"'
             f' title="{local:%Y-%m-%d %H:%M:%S.%f %Z}">{local:%H:%M:%S}.{local.microsecond // 1000:03}</time>'

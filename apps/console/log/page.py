@@ -51,7 +51,7 @@ def log_page(request: HttpRequest, site: AdminSite, run: Run) -> HttpResponse:
         "steps": [(step.slug, step.label, step in query.steps) for step in Step],
         "poll_after": POLL_AFTER,
         "zone": timezone.get_current_timezone_name(),
-        "words": script_texts(),
+        "texts": script_texts(),
         "may_start": request.user.has_perm("runs.start_run"),
         "may_cancel": request.user.has_perm("runs.cancel_run"),
     }

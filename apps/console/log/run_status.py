@@ -43,8 +43,8 @@ def live_status(run: Run, now: datetime) -> dict[str, SafeString]:
         "duration": _duration(run, now),
         "pulled": _number(run.pulled_count),
         "pushed": _number(run.pushed_count),
-        "warnings": _number(run.warning_count, "warned"),
-        "errors": _number(run.error_count, "erred"),
+        "warnings": _number(run.warning_count, "has-warnings"),
+        "errors": _number(run.error_count, "has-errors"),
         "steps": timeline_html(run, now),
         "error": _error(run),
         "seal": seal_html(run),
@@ -72,7 +72,7 @@ def seal_html(run: Run) -> SafeString:
 
 def _so_far(run: Run) -> SafeString:
     words = ngettext("%(count)s line so far", "%(count)s lines so far", run.line_count)
-    return format_html('<span class="quiet">{}</span>', words % {"count": whole_text(run.line_count)})
+    return format_html('<span class="muted">{}</span>', words % {"count": whole_text(run.line_count)})
 
 
 def _seal(kind: str, shape: str, words: str) -> SafeString:
@@ -93,7 +93,7 @@ def _omitted(run: Run) -> str:
 
 def _status(run: Run) -> SafeString:
     if run.status == Run.Status.RUNNING and run.cancel_requested_at:
-        return format_html('{} <span class="quiet">{}</span>', status_badge(run.status), _("stopping"))
+        return format_html('{} <span class="muted">{}</span>', status_badge(run.status), _("stopping"))
     return status_badge(run.status)
 
 
@@ -112,8 +112,8 @@ def _duration(run: Run, now: datetime) -> SafeString:
     return SafeString(duration_text(run.duration))
 
 
-def _number(count: int, mark: str = "") -> SafeString:
-    return format_html('<span class="{}">{}</span>', mark if count else "", count_text(count))
+def _number(count: int, css_class: str = "") -> SafeString:
+    return format_html('<span class="{}">{}</span>', css_class if count else "", count_text(count))
 
 
 def _error(run: Run) -> SafeString:

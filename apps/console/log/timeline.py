@@ -51,7 +51,7 @@ def _parts(run: Run, now: datetime) -> list[tuple[str, str, float]]:
     rest = whole - sum(seconds for _name, _label, seconds in parts)
     # Less is rounding; in a running run it is the current step.
     if not run.is_open and rest > whole / 50:
-        parts.append(("rest", _("Other"), rest))
+        parts.append(("other", _("Other"), rest))
     return parts
 
 

@@ -48,7 +48,7 @@ class ReaderInline(admin.TabularInline):  # type: ignore[type-arg] # It takes no
 class PayloadAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # The same.
     """Read-only: payloads are written by runs and deleted when they expire."""
 
-    list_display = ("name", "kind", "run_link", "service_name", "size_words", "created", "state_words")
+    list_display = ("name", "kind", "run_link", "service_name", "size_label", "created", "state_label")
     # On a phone each row becomes a card.
     is_stacking = True
     list_filter = ("kind", "status")
@@ -60,7 +60,7 @@ class PayloadAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # The same.
     search_help_text = gettext_lazy("Id, run number or SHA-256")
     sortable_by = ()
     fields = readonly_fields = (
-        *("name", "kind", "run_link", "state_words", "content_type", "size_words", "sha256"),
+        *("name", "kind", "run_link", "state_label", "content_type", "size_label", "sha256"),
         *("created_at", "expires_at", "deleted_at", "delete_attempts", "delete_error"),
     )
     ordering = ("-run_id", "sequence")
@@ -90,7 +90,7 @@ class PayloadAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # The same.
         return payload.run.service.name
 
     @admin.display(description=gettext_lazy("size"))
-    def size_words(self, payload: Payload) -> str:
+    def size_label(self, payload: Payload) -> str:
         return size_text(payload.size)
 
     @admin.display(description=gettext_lazy("created"))
@@ -98,5 +98,5 @@ class PayloadAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # The same.
         return moment_html(payload.created_at, timezone.now())
 
     @admin.display(description=gettext_lazy("status"))
-    def state_words(self, payload: Payload) -> str:
+    def state_label(self, payload: Payload) -> str:
         return payload_state(payload, timezone.now())[1]

@@ -24,9 +24,9 @@ def payload_chip(payload: Any, now: datetime, origin: str, *, may_download: bool
     record = f"{size} · sha256 {escape(payload.sha256[:16])}…" if payload.sha256 else size
     if state != "stored":
         return (
-            f'<span class="payload payload-gone" title="{escape(payload.sha256)}">'
+            f'<span class="payload payload-expired" title="{escape(payload.sha256)}">'
             f'<span class="payload-file">{name}</span>'
-            f'<span class="payload-left">{escape(words)} · {record}</span></span>'
+            f'<span class="payload-expiry">{escape(words)} · {record}</span></span>'
         )
     # The script of the page updates the remaining time.
     expires = (
@@ -38,7 +38,7 @@ def payload_chip(payload: Any, now: datetime, origin: str, *, may_download: bool
         file = f'<span class="payload-file">{name}</span>'
     return (
         f'<span class="payload" data-record="{record}" title="{escape(payload.sha256)}">{file}'
-        f'<span class="payload-left">{size} · <span{expires}>{escape(words)}</span></span>'
+        f'<span class="payload-expiry">{size} · <span{expires}>{escape(words)}</span></span>'
         f"{_menu(payload, origin, may_download=may_download)}</span>"
     )
 

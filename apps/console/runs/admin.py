@@ -46,7 +46,7 @@ class RunAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # It takes no parame
         "number",
         "service_name",
         "state",
-        "trigger_words",
+        "trigger_label",
         "started",
         "duration",
         "pulled",
@@ -116,7 +116,7 @@ class RunAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # It takes no parame
         return status_badge(run.status)
 
     @admin.display(description=gettext_lazy("trigger"))
-    def trigger_words(self, run: Run) -> str:
+    def trigger_label(self, run: Run) -> str:
         return trigger_text(run)
 
     @admin.display(description=gettext_lazy("started"))
@@ -138,12 +138,12 @@ class RunAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # It takes no parame
     @admin.display(description=gettext_lazy("warnings"))
     def warnings(self, run: Run) -> SafeString:
         return _with_label(
-            _("warnings"), count_text(run.warning_count), "warned" if run.warning_count else ""
+            _("warnings"), count_text(run.warning_count), "has-warnings" if run.warning_count else ""
         )
 
     @admin.display(description=gettext_lazy("errors"))
     def errors(self, run: Run) -> SafeString:
-        return _with_label(_("errors"), count_text(run.error_count), "erred" if run.error_count else "")
+        return _with_label(_("errors"), count_text(run.error_count), "has-errors" if run.error_count else "")
 
     # --- One run ---
 
@@ -280,6 +280,8 @@ class RunAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # It takes no parame
             raise Http404(_("Run not found.")) from None
 
 
-def _with_label(label: str, value: str, mark: str = "") -> SafeString:
+def _with_label(label: str, value: str, css_class: str = "") -> SafeString:
     """A value with the label of its column, shown where the page is too narrow for columns."""
-    return format_html('<span class="narrow-label">{} </span><span class="{}">{}</span>', label, mark, value)
+    return format_html(
+        '<span class="mobile-label">{} </span><span class="{}">{}</span>', label, css_class, value
+    )

@@ -115,7 +115,7 @@ class ServiceAdmin(ServiceSettings):
     @admin.display(description=gettext_lazy("name"), ordering="name")
     def name_and_slug(self, service: Service) -> SafeString:
         return format_html(
-            '<a class="row-name" href="{}">{}</a><span class="below">{}</span>',
+            '<a class="row-name" href="{}">{}</a><span class="subtext">{}</span>',
             reverse("admin:services_service_runs", args=[service.pk]),
             service.name,
             service.slug,
@@ -132,10 +132,10 @@ class ServiceAdmin(ServiceSettings):
         warnings = ""
         if service.last_warning_count:
             warnings = format_html(
-                ' · <span class="warned">{}</span>', warnings_text(service.last_warning_count)
+                ' · <span class="has-warnings">{}</span>', warnings_text(service.last_warning_count)
             )
         return format_html(
-            '<a href="{}">{}</a><span class="below">{}{}</span>',
+            '<a href="{}">{}</a><span class="subtext">{}{}</span>',
             reverse("admin:runs_run_log", args=[service.last_run_id]),
             status_badge(service.last_status),
             moment_html(service.last_started_at or service.last_queued_at, timezone.now()),

@@ -35,7 +35,7 @@ class Day:
 
 
 def draw_chart(days: Sequence[Day]) -> SafeString:
-    """Two bars a day, pulled and pushed, and a mark for failed runs; a script shows the numbers of each day."""
+    """Two bars a day, pulled and pushed, and a red one below for failed runs; a script shows the numbers of a day."""
     top = round_up(max((max(day.pulled_count, day.pushed_count) for day in days), default=0))
     width = (100 - _LEFT) / max(len(days), 1)
     drawn = ((_day(day, _LEFT + index * width, width, top),) for index, day in enumerate(days))
@@ -76,18 +76,22 @@ def _summary(days: Sequence[Day]) -> str:
 
 
 def _scale(top: int) -> SafeString:
-    rules = ((_y(top, top), "rule", top), (_y(top / 2, top), "rule", top // 2), (_y(0, top), "base", 0))
+    lines = (
+        (_y(top, top), "gridline", top),
+        (_y(top / 2, top), "gridline", top // 2),
+        (_y(0, top), "axis", 0),
+    )
     return format_html_join(
         "",
         '<line class="chart-{1}" x1="{3}%" x2="100%" y1="{0}" y2="{0}"/>'
         '<text x="{4}%" y="{0}" dy="4" text-anchor="end">{2}</text>',
-        ((y, kind, compact(number), _LEFT, _LEFT - 0.6) for y, kind, number in rules),
+        ((y, kind, compact(number), _LEFT, _LEFT - 0.6) for y, kind, number in lines),
     )
 
 
 def _day(day: Day, left: float, width: float, top: int) -> SafeString:
     bars = (("pulled", day.pulled_count, 0.14), ("pushed", day.pushed_count, 0.51))
-    marks = [
+    bars_html = [
         format_html(
             '<rect class="chart-{}" x="{}%" width="{}%" y="{}" height="{}" rx="1.5"/>',
             kind,
@@ -100,7 +104,7 @@ def _day(day: Day, left: float, width: float, top: int) -> SafeString:
         if count
     ]
     if day.failed_count:
-        marks.append(
+        bars_html.append(
             format_html(
                 '<rect class="chart-failed" x="{}%" width="{}%" y="{}" height="5" rx="1.5"/>',
                 round(left + width * 0.14, 3),
@@ -109,14 +113,14 @@ def _day(day: Day, left: float, width: float, top: int) -> SafeString:
             )
         )
     return format_html(
-        '<g data-day="{0}"><title>{0}</title><rect class="chart-hit" x="{1}%" width="{2}%" y="{3}" height="{4}"/>'
-        "{5}</g>",
+        '<g data-day="{0}"><title>{0}</title>'
+        '<rect class="chart-hover-area" x="{1}%" width="{2}%" y="{3}" height="{4}"/>{5}</g>',
         _day_text(day),
         round(left, 3),
         round(width, 3),
         _TOP - 8,
         _BASE - _TOP + 20,
-        format_html_join("", "{}", ((mark,) for mark in marks)),
+        format_html_join("", "{}", ((bar,) for bar in bars_html)),
     )
 
 

@@ -48,7 +48,7 @@ def _text(text: str) -> str:
 def _visible(match: re.Match[str]) -> str:
     sign = match.group()
     name = unicodedata.name(sign, "control character").lower()
-    return f'<span class="hidden-sign" title="{name}">U+{ord(sign):04X}</span>'
+    return f'<span class="invisible-character" title="{name}">U+{ord(sign):04X}</span>'
 
 
 def _apply(styles: dict[str, str], codes: str) -> None:

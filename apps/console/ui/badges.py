@@ -72,7 +72,7 @@ def trigger_text(run: Run) -> str:
 def flow_html(service: Service) -> SafeString:
     """Source → destination, each with the icon of its kind."""
     if service.source_connection is None or service.destination_connection is None:
-        return format_html('<span class="flow quiet">{}</span>', _("runs elsewhere, reported here"))
+        return format_html('<span class="flow muted">{}</span>', _("runs elsewhere, reported here"))
     return format_html(
         '<span class="flow">{}{}{}</span>',
         _flow_end(service.source_connection),
@@ -84,7 +84,7 @@ def flow_html(service: Service) -> SafeString:
 def _flow_end(connection: Connection) -> SafeString:
     kind = "folder" if connection.kind == Connection.Kind.FILE else "cloud"
     return format_html(
-        '<span class="flow-end" title="{0}">{1}<span class="flow-name">{0}</span></span>',
+        '<span class="flow-connection" title="{0}">{1}<span class="flow-name">{0}</span></span>',
         connection.name,
         icon(kind),
     )
@@ -101,20 +101,20 @@ def _schedule_words(service: Service) -> str:
 def next_run_html(service: Service, now: datetime) -> SafeString:
     """ "in 12 min · every 15 minutes"; only the schedule if it is off; the reason if failures disabled it."""
     if service.kind == Service.Kind.REPORTED:
-        return format_html('<span class="quiet">{}</span>', _("when reported"))
+        return format_html('<span class="muted">{}</span>', _("when reported"))
     if service.paused_at is not None and not service.is_active:
         return format_html(
-            '<span class="warned">{}</span><span class="below">{}</span>',
+            '<span class="has-warnings">{}</span><span class="subtext">{}</span>',
             _("disabled after failures"),
             moment_html(service.paused_at, now),
         )
     if not service.schedule:
-        return format_html('<span class="quiet">{}</span>', _("only by hand"))
+        return format_html('<span class="muted">{}</span>', _("only by hand"))
     words = _schedule_words(service)
     if not service.is_active or service.next_run_at is None:
-        return format_html('<span class="quiet">{}</span>', words)
+        return format_html('<span class="muted">{}</span>', words)
     return format_html(
-        '<time datetime="{}" title="{}">{}</time><span class="below">{}</span>',
+        '<time datetime="{}" title="{}">{}</time><span class="subtext">{}</span>',
         service.next_run_at.isoformat(),
         service.next_run_at.strftime("%Y-%m-%d %H:%M UTC"),
         relative_text(service.next_run_at, now) if service.next_run_at > now else _("due now"),

@@ -1,4 +1,4 @@
-"""Run history of a service: one small mark for each of its last runs, the newest on the right."""
+"""Run history of a service: one bar for each of its last runs, the newest on the right."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from django.utils.translation import ngettext
 
 from apps.runs.models import Run
 
-MOST_MARKS = 20
+MAX_BARS = 20
 
 # Both use the index run_service_latest, at most 20 entries a service. PostgreSQL needs LATERAL for this plan; SQLite
 # has no LATERAL and finds the plan by itself.
@@ -38,7 +38,7 @@ ORDER BY r.id
 
 @dataclass(frozen=True, slots=True)
 class RecentRun:
-    """The data of a mark; `at` is the start of the run, or the time it was queued."""
+    """The data of a bar; `at` is the start of the run, or the time it was queued."""
 
     number: int
     status: str
@@ -51,9 +51,9 @@ def recent_runs(service_ids: Collection[int]) -> dict[int, list[RecentRun]]:
     ids = list(service_ids)
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
-            cursor.execute(_LATERAL, [ids, MOST_MARKS])
+            cursor.execute(_LATERAL, [ids, MAX_BARS])
         else:
-            cursor.execute(_CORRELATED, [MOST_MARKS - 1, str(ids)])
+            cursor.execute(_CORRELATED, [MAX_BARS - 1, str(ids)])
         rows = cursor.fetchall()
     found: dict[int, list[RecentRun]] = {service_id: [] for service_id in ids}
     for service_id, number, status, has_warnings, at in rows:
@@ -62,25 +62,25 @@ def recent_runs(service_ids: Collection[int]) -> dict[int, list[RecentRun]]:
 
 
 def run_history_html(runs: Sequence[RecentRun]) -> SafeString:
-    """The marks, each with a tooltip, and one sentence for screen readers."""
+    """The bars, each with a tooltip, and one sentence for screen readers."""
     if not runs:
         return SafeString("")
     zone, days = timezone.get_current_timezone(), dict[object, str]()
-    marks = []
+    bars = []
     for run in runs:
         local = run.at.astimezone(zone)
         day = days.get(local.date())
         if day is None:
             day = days[local.date()] = escape(date_format(local, "j M"))
-        mark = "warned" if run.has_warnings and run.status == Run.Status.SUCCEEDED else run.status
+        kind = "warnings" if run.has_warnings and run.status == Run.Status.SUCCEEDED else run.status
         label = escape(_state_text(run))
-        # Statuses, numbers and times need no escaping; a page has 2,000 marks.
-        marks.append(
-            f'<i class="mark mark-{mark}" title="{run.number} · {label} · {day} '
+        # Statuses, numbers and times need no escaping; a page has 2,000 bars.
+        bars.append(
+            f'<i class="run-bar run-bar-{kind}" title="{run.number} · {label} · {day} '
             f'{local.hour:02}:{local.minute:02}"></i>'
         )
     return SafeString(
-        f'<span class="strip" role="img" aria-label="{escape(run_history_text(runs))}">{"".join(marks)}</span>'
+        f'<span class="run-history" role="img" aria-label="{escape(run_history_text(runs))}">{"".join(bars)}</span>'
     )
 
 

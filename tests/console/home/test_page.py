@@ -67,7 +67,7 @@ def test_home_shows_late_slots_and_runs(staff: Client) -> None:
 
     assert [service.name for service in context["late_services"]] == ["Forgotten"]
     assert [run.service.name for run in context["waiting_runs"]] == ["Waits"]
-    assert context["verdict"] == ["2 late"]
+    assert context["problems"] == ["2 late"]
 
 
 def test_run_waiting_for_another_or_its_due_time_is_not_late(staff: Client) -> None:

@@ -96,8 +96,8 @@ def test_page_around_a_line_highlights_it(staff: Client, running: Run) -> None:
     text = log(staff, running, line=600)
 
     assert shown(text) == list(range(540, 690))
-    assert 'is-wanted" id="L600"' in text
-    assert text.count("is-wanted") == 1
+    assert 'is-selected" id="L600"' in text
+    assert text.count("is-selected") == 1
 
 
 @pytest.mark.parametrize("query", [{"line": "x"}, {"line": "9" * 40}, {"before": "-1"}, {"level": "odd"}])

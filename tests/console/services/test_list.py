@@ -100,7 +100,7 @@ def test_schedule_time_names_its_time_zone_if_the_user_has_another(
     log_in(client, *STAFF)
     client.cookies[COOKIE] = user_time_zone
 
-    assert f'<span class="below">{text}</span>' in client.get(LIST).content.decode()
+    assert f'<span class="subtext">{text}</span>' in client.get(LIST).content.decode()
 
 
 @pytest.mark.parametrize("search", ["Needle", "needle-slug", "needle-connection", "{pk}"])
@@ -203,8 +203,12 @@ def test_recent_runs_show_the_last_twenty_with_status(client: Client) -> None:
     text = client.get(LIST).content.decode()
 
     assert len(listed.recent_runs) == 20
-    assert text.count('<i class="mark') == 20
-    assert (text.count("mark-succeeded"), text.count("mark-warned"), text.count("mark-lost")) == (10, 10, 0)
+    assert text.count('<i class="run-bar') == 20
+    assert (text.count("run-bar-succeeded"), text.count("run-bar-warnings"), text.count("run-bar-lost")) == (
+        10,
+        10,
+        0,
+    )
     assert 'aria-label="Last 20 runs: 20 succeeded"' in text
     latest = listed.recent_runs[-1]
     assert f'title="{latest.number} · Succeeded, with warnings · {latest.at:%-d %b %H:%M}"' in text
@@ -265,7 +269,7 @@ def test_connection_select_keeps_other_filters(client: Client) -> None:
     text = client.get(LIST, {"active": "yes", "q": "orders", "connection": "system-3"}).content.decode()
 
     assert '<option value="system-3" selected>system-3</option>' in text
-    form = text.split('<label class="filter-caption" for="filter-connection">')[1].split("</form>")[0]
+    form = text.split('<label class="filter-label" for="filter-connection">')[1].split("</form>")[0]
     assert '<input type="hidden" name="active" value="yes">' in form
     assert '<input type="hidden" name="q" value="orders">' in form
 

@@ -300,4 +300,4 @@ def test_waiting_retry_shows_attempt_and_due_time(staff: Client) -> None:
     row = page(staff, service).split("<tr data-run")[1]
 
     assert "Attempt 2" in row
-    assert '<span class="quiet">due <time' in row
+    assert '<span class="muted">due <time' in row

@@ -2,7 +2,7 @@
 
 /** Let screen readers hear `text`, politely. */
 function say(text) {
-  const said = document.getElementById("said");
+  const said = document.getElementById("live-region");
   if (said) {
     said.textContent = text;
   }

@@ -15,15 +15,15 @@ function hash() {
 }
 
 function mark() {
-  for (const line of list.querySelectorAll(".is-wanted")) {
-    line.classList.remove("is-wanted");
+  for (const line of list.querySelectorAll(".is-selected")) {
+    line.classList.remove("is-selected");
   }
   for (let line = lineAt(first) ?? list.firstElementChild; line && first; line = line.nextElementSibling) {
     const number = numberOf(line);
     if (number > last) {
       break;
     }
-    line.classList.toggle("is-wanted", number >= first);
+    line.classList.toggle("is-selected", number >= first);
   }
 }
 
@@ -130,18 +130,18 @@ export function start() {
     choose(anchor);
     keepInAddress();
   });
-  document.getElementById("copy-shown").addEventListener("click", (event) => {
+  document.getElementById("copy-visible").addEventListener("click", (event) => {
     copyLines(event.currentTarget, [...list.children]);
   });
-  document.getElementById("copy-chosen").addEventListener("click", (event) => {
-    copyLines(event.currentTarget, [...list.querySelectorAll(".is-wanted")]);
+  document.getElementById("copy-selected").addEventListener("click", (event) => {
+    copyLines(event.currentTarget, [...list.querySelectorAll(".is-selected")]);
   });
   document.getElementById("copy-link").addEventListener("click", async (event) => {
     const button = event.currentTarget;
     await copyText(new URL(`?line=${first}${hash()}`, location.href).href);
     showCopied(button, words.copiedLink);
   });
-  document.getElementById("choose-none").addEventListener("click", chooseNone);
+  document.getElementById("clear-selection").addEventListener("click", chooseNone);
   addEventListener("hashchange", () => attempt(takeHash));
   if (fromHash()) {
     attempt(takeHash);

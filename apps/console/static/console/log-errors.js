@@ -12,7 +12,7 @@ let counted = total.textContent;
 let last = Infinity;
 
 function hasErrors() {
-  return total.querySelector(".erred") !== null;
+  return total.querySelector(".has-errors") !== null;
 }
 
 function none(isForward, from) {

@@ -5,7 +5,7 @@ import { address, ask, attempt, fetchAnswer, list, log, number, phrase, showAnsw
 
 const form = document.getElementById("log-filter");
 const field = document.getElementById("find");
-const only = document.getElementById("only");
+const only = document.getElementById("matches-only");
 const count = document.getElementById("find-count");
 
 // The numbers of the first hits, and for which question they hold.
@@ -28,7 +28,7 @@ function readFilter() {
 function takeFilter(filter) {
   state.filter = filter;
   const isFiltered = [...filter].length > 0;
-  document.getElementById("unfilter").hidden = !isFiltered;
+  document.getElementById("clear-filter").hidden = !isFiltered;
   for (const link of document.querySelectorAll("[data-filtered]")) {
     link.hidden = !isFiltered;
     link.href = link.dataset.filtered + address();
@@ -114,7 +114,7 @@ function markHits() {
       ranges.push(...rangesIn(message, text));
     }
   }
-  CSS.highlights.set("hit", new Highlight(...ranges));
+  CSS.highlights.set("match", new Highlight(...ranges));
 }
 
 function rangesIn(message, text) {
@@ -152,11 +152,11 @@ export async function seek(filter, isForward, none, from = position(isForward)) 
   showAnswer("");
   const answer = await fetchAnswer(findAddress(filter, isForward ? { after: from } : { before: from }));
   if (answer.line) {
-    for (const line of list.querySelectorAll(".is-hit")) {
-      line.classList.remove("is-hit");
+    for (const line of list.querySelectorAll(".is-match")) {
+      line.classList.remove("is-match");
     }
     const line = await goTo(answer.line);
-    line?.classList.add("is-hit");
+    line?.classList.add("is-match");
     announceHit(answer.line, line);
   } else if (answer.is_done) {
     showAnswer(none(from));
@@ -168,7 +168,7 @@ export async function seek(filter, isForward, none, from = position(isForward)) 
 }
 
 function announceHit(sequence, line) {
-  const said = document.getElementById("said");
+  const said = document.getElementById("live-region");
   said.textContent = `${phrase("line", sequence)}: ${line?.querySelector(".line-message").textContent.slice(0, 200) ?? ""}`;
 }
 
@@ -218,10 +218,10 @@ function onClick(id, action) {
 }
 
 export function start() {
-  for (const id of ["find-next", "find-previous", "only-choice"]) {
+  for (const id of ["find-next", "find-previous", "matches-only-toggle"]) {
     document.getElementById(id).hidden = false;
   }
-  document.getElementById("show").hidden = true;
+  document.getElementById("apply-filter").hidden = true;
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     attempt(submitFind);
@@ -232,12 +232,12 @@ export function start() {
   only.addEventListener("change", () => attempt(applyFilter));
   // Emptied by its own little cross.
   field.addEventListener("search", () => !field.value && attempt(only.checked ? applyFilter : countHits));
-  document.getElementById("go").addEventListener("submit", (event) => attempt(() => submitLine(event)));
+  document.getElementById("go-to-line").addEventListener("submit", (event) => attempt(() => submitLine(event)));
   onClick("find-next", () => findHit(true));
   onClick("find-previous", () => findHit(false));
   onClick("first", goToFirst);
   onClick("latest", goToLatest);
-  onClick("unfilter", () => {
+  onClick("clear-filter", () => {
     dropFilter();
     return applyFilter();
   });

@@ -6,7 +6,7 @@ import { ask, attempt, log, newLines, phrase, say, showNote, state, words } from
 const RETRY_SECONDS = 5;
 
 const button = document.getElementById("refresh");
-const waitingButton = document.getElementById("waiting");
+const waitingButton = document.getElementById("new-lines");
 const note = document.getElementById("log-note");
 
 let isOn = state.isOpen;
@@ -47,8 +47,8 @@ function showState(answer) {
   state.version = answer.version;
   state.isOpen = answer.is_open;
   showLive(answer.live);
-  for (const place of document.querySelectorAll("[data-while]")) {
-    place.hidden = (place.dataset.while === "open") !== state.isOpen;
+  for (const place of document.querySelectorAll("[data-shown-while]")) {
+    place.hidden = (place.dataset.shownWhile === "open") !== state.isOpen;
   }
   log.dispatchEvent(new CustomEvent("ended", { detail: answer.payloads_expire_at ?? "" }));
 }

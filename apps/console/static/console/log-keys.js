@@ -8,8 +8,8 @@ import { goToFirst, goToLatest, load, topLine } from "./log-lines.js";
 import { attempt, list, log, remember, remembered, state } from "./log-page.js";
 import { nextTimes, setWrap } from "./log-times.js";
 
-const dialog = document.getElementById("keys");
-const single = document.getElementById("single-keys");
+const dialog = document.getElementById("shortcuts");
+const single = document.getElementById("enable-shortcuts");
 
 // --- One line of the list can be reached by Tab; the arrows go on from there ---
 
@@ -66,9 +66,9 @@ const letters = {
   p: () => findHit(false),
   e: () => findError(true),
   E: () => findError(false),
-  g: () => document.querySelector("#go input").select(),
+  g: () => document.querySelector("#go-to-line input").select(),
   f: toggle,
-  w: () => setWrap(list.classList.contains("is-cut")),
+  w: () => setWrap(list.classList.contains("is-truncated")),
   t: nextTimes,
   "?": () => dialog.showModal(),
 };
@@ -108,7 +108,7 @@ function onKey(event) {
 
 export function start() {
   document.addEventListener("keydown", onKey);
-  document.getElementById("keys-button").addEventListener("click", () => dialog.showModal());
+  document.getElementById("shortcuts-button").addEventListener("click", () => dialog.showModal());
   single.checked = remembered("letters", "on") === "on";
   single.addEventListener("change", () => remember("letters", single.checked ? "on" : "off"));
   log.addEventListener("lines", rove);

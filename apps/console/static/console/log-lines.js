@@ -6,7 +6,7 @@ const MAX_LINES = 4000;
 // Lines are fetched when the reader is so near to the end of what is there, in pixels.
 const NEAR = 1200;
 
-const bar = log.querySelector(".log-bar");
+const bar = log.querySelector(".log-toolbar");
 const earlier = document.getElementById("earlier");
 const later = document.getElementById("later");
 let isLoading = false;
@@ -56,7 +56,7 @@ export function isFollowing() {
 
 export function goToEnd() {
   follows = true;
-  document.querySelector(".log-end").scrollIntoView({ block: "end" });
+  document.querySelector(".log-footer").scrollIntoView({ block: "end" });
   lastTop = scrollY;
 }
 
@@ -247,5 +247,5 @@ export async function goToLatest() {
 // The toolbar stands over the lines: nothing that is gone to may hide behind it.
 new ResizeObserver(() => {
   const height = isSticky() ? bar.offsetHeight : 0;
-  document.documentElement.style.setProperty("--bar-height", `${height}px`);
+  document.documentElement.style.setProperty("--toolbar-height", `${height}px`);
 }).observe(bar);

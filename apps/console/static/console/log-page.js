@@ -2,7 +2,7 @@
 
 export const log = document.getElementById("log");
 export const list = document.getElementById("lines");
-export const words = JSON.parse(document.getElementById("log-words").textContent);
+export const words = JSON.parse(document.getElementById("log-texts").textContent);
 
 const language = document.documentElement.lang || undefined;
 
@@ -11,7 +11,7 @@ export const state = {
   first: Number(log.dataset.first),
   last: Number(log.dataset.cursor),
   hasEarlier: !document.getElementById("earlier").hidden,
-  hasLater: "further" in log.dataset,
+  hasLater: "hasLater" in log.dataset,
   isOpen: "open" in log.dataset,
   version: log.dataset.version,
   // The line that was gone to last, and the part of the address that filters.
@@ -43,7 +43,7 @@ export function newLines(count) {
 
 /** Let screen readers hear `text`, politely. */
 export function say(text) {
-  document.getElementById("said").textContent = text;
+  document.getElementById("live-region").textContent = text;
 }
 
 /** Beneath the log: what following does. */
@@ -54,10 +54,10 @@ export function showNote(text) {
 
 /** In the toolbar: what finding and going came to. With `goOn`, a button that continues. */
 export function showAnswer(text, goOn = null) {
-  const place = document.getElementById("log-said");
+  const place = document.getElementById("log-message");
   place.hidden = !text;
   place.querySelector("span").textContent = text;
-  const button = document.getElementById("go-on");
+  const button = document.getElementById("continue-search");
   button.hidden = !goOn;
   button.onclick = goOn;
   if (text) {

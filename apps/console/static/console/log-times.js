@@ -27,7 +27,7 @@ function zone() {
 // --- Times ---
 
 function sinceStart(moment) {
-  const began = Date.parse(log.dataset.began) || Date.parse(list.querySelector("time")?.dateTime);
+  const began = Date.parse(log.dataset.startedAt) || Date.parse(list.querySelector("time")?.dateTime);
   const span = Math.abs(moment - began);
   const seconds = String(Math.floor(span / 1000) % 60).padStart(2, "0");
   const minutes = String(Math.floor(span / 60000) % 60).padStart(2, "0");
@@ -59,7 +59,7 @@ export function nextTimes() {
 
 export function setWrap(isWrapped) {
   wrap.checked = isWrapped;
-  list.classList.toggle("is-cut", !isWrapped);
+  list.classList.toggle("is-truncated", !isWrapped);
   remember("wrap", isWrapped ? "on" : "off");
 }
 
@@ -106,10 +106,10 @@ function expire(chip, moment) {
   file.className = "payload-file";
   file.append(...chip.querySelector(".payload-file").childNodes);
   const record = document.createElement("span");
-  record.className = "payload-left";
+  record.className = "payload-expiry";
   record.textContent = `${phrase("gone", momentText(moment))} · ${chip.dataset.record}`;
   chip.replaceChildren(file, record);
-  chip.classList.add("payload-gone");
+  chip.classList.add("payload-expired");
 }
 
 function tickPayloads() {
@@ -136,7 +136,7 @@ function dateFiles() {
 }
 
 export function start() {
-  document.getElementById("view").hidden = false;
+  document.getElementById("view-options").hidden = false;
   for (const radio of radios) {
     radio.addEventListener("change", () => setTimes(radio.value));
   }

@@ -42,7 +42,7 @@ async function describeSchedule(field) {
     const answer = await response.json();
     const output = form.querySelector(".schedule-text");
     output.textContent = answer.text;
-    output.classList.toggle("is-wrong", !answer.is_valid);
+    output.classList.toggle("is-invalid", !answer.is_valid);
   } catch (error) {
     if (error.name !== "AbortError") {
       // The words are a courtesy: saving checks the schedule anyway.

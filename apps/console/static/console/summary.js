@@ -6,13 +6,13 @@ const runs = document.getElementById("runs");
 
 /** Shows the numbers of the day `index` beside it; nothing for undefined. */
 function showDay(days, value, index) {
-  days.forEach((day, number) => day.classList.toggle("is-shown", number === index));
+  days.forEach((day, number) => day.classList.toggle("is-active", number === index));
   value.hidden = index === undefined;
   if (index === undefined) {
     return;
   }
   value.textContent = days[index].dataset.day;
-  const box = days[index].querySelector(".chart-hit").getBoundingClientRect();
+  const box = days[index].querySelector(".chart-hover-area").getBoundingClientRect();
   const room = frame.getBoundingClientRect();
   const centre = box.left + box.width / 2 - room.left - value.offsetWidth / 2;
   value.style.insetInlineStart = `${Math.max(0, Math.min(centre, room.width - value.offsetWidth))}px`;
@@ -20,7 +20,7 @@ function showDay(days, value, index) {
 
 if (frame) {
   const days = [...frame.querySelectorAll("[data-day]")];
-  const value = frame.querySelector(".chart-value");
+  const value = frame.querySelector(".chart-tooltip");
   let at;
   // Ours take the place of the browser's own tooltips.
   days.forEach((day) => day.querySelector("title").remove());
@@ -62,7 +62,7 @@ function renew(row, html) {
   const menu = row.lastElementChild;
   const inUse = menu.contains(document.activeElement) || menu.querySelector(":popover-open");
   if (fresh.dataset.open === undefined && row.dataset.open !== undefined) {
-    document.getElementById("said").textContent =
+    document.getElementById("live-region").textContent =
       `${row.dataset.run}: ${fresh.querySelector(".badge").textContent.trim()}`;
   }
   [...fresh.children].forEach((cell, index) => {
