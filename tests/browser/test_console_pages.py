@@ -65,8 +65,8 @@ def test_summary_loads_at_most_40_kb(page: Page, log_in) -> None:
     assert {
         "admin/css/base.css",
         "console/ui/tokens.css",
-        "console/console.js",
-        "console/summary.js",
+        "console/ui/menus.js",
+        "console/summary/chart.js",
     } <= loaded.keys()
     assert sum(loaded.values()) <= 40_000, loaded
 

@@ -26,7 +26,7 @@ def log_find(request: HttpRequest, run: Run) -> JsonResponse:
     else:
         matches = search.count()
         return _json_response(
-            {"hits": matches.numbers, "reached": matches.reached, "is_done": matches.is_done}
+            {"matches": matches.numbers, "reached": matches.reached, "is_done": matches.is_done}
         )
     # A match is a result, even if more follow.
     is_done = found.is_done or line is not None

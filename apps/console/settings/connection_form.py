@@ -55,7 +55,7 @@ class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]  # It takes no 
 
     class Media:
         css = {"all": ("console/settings/form.css",)}
-        js = (forms.Script("console/settings-form.js", type="module"),)
+        js = (forms.Script("console/settings/form.js", type="module"),)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -87,7 +87,7 @@ class ServiceForm(forms.ModelForm, OptionsForm):  # type: ignore[type-arg, misc]
 
     class Media:
         css = {"all": ("console/settings/form.css",)}
-        js = (forms.Script("console/settings-form.js", type="module"),)
+        js = (forms.Script("console/settings/form.js", type="module"),)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -154,7 +154,7 @@ class ServiceForm(forms.ModelForm, OptionsForm):  # type: ignore[type-arg, misc]
             setattr(self.instance, f"{side.side}_options", options)
 
     def _describe_conditions(self) -> None:
-        """Data attributes for settings-form.js; without JavaScript every field stays visible."""
+        """Data attributes for settings/form.js; without JavaScript every field stays visible."""
         choices: Any = self.fields["source_connection"]
         kinds = json.dumps({str(key): kind for key, kind in choices.queryset.values_list("pk", "kind")})
         for side in SIDES:

@@ -1,4 +1,4 @@
-"""Time zone of the reader, which times.js stores in a cookie."""
+"""Time zone of the reader, which ui/times.js stores in a cookie."""
 
 from __future__ import annotations
 

@@ -91,11 +91,11 @@ def test_search_reports_the_last_match(
 
 
 def test_match_numbers_are_limited(staff: Client, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert find(staff, run, q="failed") == {"hits": [5, 15, 25], "reached": 30, "is_done": True}
+    assert find(staff, run, q="failed") == {"matches": [5, 15, 25], "reached": 30, "is_done": True}
 
     monkeypatch.setattr(log_search, "MAX_MATCHES", 2)
 
-    assert find(staff, run, q="failed") == {"hits": [5, 15], "reached": 15, "is_done": False}
+    assert find(staff, run, q="failed") == {"matches": [5, 15], "reached": 15, "is_done": False}
 
 
 def test_search_beyond_time_limit_can_be_continued(staff: Client, run: Run, no_search_time: None) -> None:
@@ -109,7 +109,7 @@ def test_search_beyond_time_limit_can_be_continued(staff: Client, run: Run, no_s
 
     assert reached == [3, 6, 9, 12, 15, 18, 21, 24, 27, 30, 31]
     assert response["line"] == 31
-    assert find(staff, run, q="needle") == {"hits": [], "reached": 3, "is_done": False}
+    assert find(staff, run, q="needle") == {"matches": [], "reached": 3, "is_done": False}
     assert find(staff, run, q="Line", before=31)["line"] == 30
 
 
@@ -145,7 +145,7 @@ def test_search_takes_a_constant_query_count(
 
     # Session, user, run, one slice.
     with django_assert_num_queries(4):
-        assert len(find(staff, run, q="line")["hits"]) == count
+        assert len(find(staff, run, q="line")["matches"]) == count
 
 
 def test_search_requires_permission_to_view_run(client: Client, run: Run) -> None:
@@ -155,8 +155,8 @@ def test_search_requires_permission_to_view_run(client: Client, run: Run) -> Non
 
 
 def test_search_text_may_contain_nul_and_wildcards(staff: Client, run: Run) -> None:
-    assert find(staff, run, q="It\x00 failed")["hits"] == [5, 15, 25]
-    assert find(staff, run, q="100%_'\"\\")["hits"] == []
+    assert find(staff, run, q="It\x00 failed")["matches"] == [5, 15, 25]
+    assert find(staff, run, q="100%_'\"\\")["matches"] == []
 
 
 @pytest.mark.parametrize("form", ["text", "ndjson"])
