@@ -25,8 +25,8 @@ POSTGRESQL_ONLY = (
     "tests/demo",
 )
 
-# Tests are distributed one by one, long ones first; tests of a group share a worker and its fixtures.
-DISTRIBUTION = ("--dist=loadgroup", "--no-loadscope-reorder")
+# The tests of a module share a worker, and so its servers and its browser; long modules come first.
+DISTRIBUTION = ("--dist=loadfile", "--no-loadscope-reorder")
 
 
 def main(arguments: list[str]) -> int:
@@ -50,8 +50,11 @@ def main(arguments: list[str]) -> int:
 def _pytest(*arguments: str) -> int:
     # More workers than processors, because many tests wait for processes that they started.
     workers = min(os.cpu_count() or 2, 4) + 2
+    # Without stored bytecode every worker would compile all modules again.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     return subprocess.run(
         [sys.executable, "-m", "pytest", f"--numprocesses={workers}", *DISTRIBUTION, *arguments],
+        env=environment,
         check=False,
     ).returncode
 

@@ -25,10 +25,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(
         key=lambda item: (not item.get_closest_marker("stack"), not item.get_closest_marker("browser"))
     )
-    for item in items:
-        # Tests of these modules share servers or a browser.
-        if item.get_closest_marker("browser") or item.path.name in ("test_story.py", "test_uploads.py"):
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
     selected = items
     if config.getoption("database") == "sqlite":
         selected = [item for item in selected if not item.get_closest_marker("postgresql")]
@@ -43,6 +39,12 @@ def _depends_on_database(item: pytest.Item) -> bool:
         return False
     fixtures = getattr(item, "fixturenames", ())
     return item.get_closest_marker("django_db") is not None or not DATABASE_FIXTURES.isdisjoint(fixtures)
+
+
+@pytest.fixture(scope="session")
+def django_db_keepdb() -> bool:
+    """No DROP DATABASE, which fails while a thread of the live server is connected; the server is temporary anyway."""
+    return True
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,5 +1,6 @@
 """Synclog's production processes, started for a test."""
 
+import json
 import os
 import secrets
 import subprocess
@@ -39,6 +40,14 @@ class Stack:
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> Self:
+        self._commands = subprocess.Popen(
+            [sys.executable, "-m", "tests.command_server"],
+            cwd=ROOT,
+            env=self.environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
         try:
             self.manage("migrate", "--verbosity=0")
             self.manage("collectstatic", "--no-input", "--verbosity=0")
@@ -49,6 +58,7 @@ class Stack:
         return self
 
     def __exit__(self, *_error: object) -> None:
+        self._commands.communicate()
         for process in self._processes.values():
             process.terminate()
         deadline = time.monotonic() + 10
@@ -93,19 +103,15 @@ class Stack:
         """Returns the process of this name; its children are in its process group."""
         return self._processes[name]
 
-    def manage(self, *arguments: str, check: bool = True, **environment: str) -> str:
-        """Runs a management command and returns its output; with `check` it must succeed."""
-        done = subprocess.run(
-            [sys.executable, "manage.py", *arguments],
-            cwd=ROOT,
-            env=self.environment | environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=PATIENCE * 2,
-        )
-        assert not check or done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+    def manage(self, *arguments: str) -> str:
+        """Runs a management command, which must succeed, and returns its output."""
+        stdout, stderr = self.folder / "command.out", self.folder / "command.err"
+        assert self._commands.stdin
+        assert self._commands.stdout
+        print(json.dumps([str(stdout), str(stderr), *arguments]), file=self._commands.stdin, flush=True)
+        exit_code = self._commands.stdout.readline()
+        assert exit_code == "0\n", f"{arguments}: {exit_code}{stdout.read_text()}{stderr.read_text()}"
+        return stdout.read_text()
 
     def shell(self, code: str) -> str:
         """Runs Python code within the project and returns its output."""

