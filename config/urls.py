@@ -1,3 +1,5 @@
+"""Routes of the admin, the API and the health checks."""
+
 from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView

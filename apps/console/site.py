@@ -1,3 +1,5 @@
+"""The admin site with the pages of the console."""
+
 from functools import partial
 from typing import Any
 

@@ -43,14 +43,7 @@ def queue_run(
     """
     if service.kind == Service.Kind.REPORTED:
         raise ValidationError({"service": _("The service runs elsewhere; start it there.")})
-    unknown = sorted(set(store) - set(Payload.Kind.values))
-    if unknown:
-        raise ValidationError(
-            {
-                "store": _("Unknown: %(names)s; known are pull, push and script.")
-                % {"names": ", ".join(unknown)}
-            }
-        )
+    _check_kinds(store)
     if replay_of is not None:
         check_replay(service, replay_of)
     run = Run(
@@ -76,6 +69,14 @@ def queue_run(
         return Run.objects.get(service=service, started_by=user, idempotency_key=run.idempotency_key)
     run.refresh_from_db()
     return run
+
+
+def _check_kinds(store: Collection[str]) -> None:
+    """Raises ValidationError unless `store` contains only kinds of payload."""
+    unknown = sorted(set(store) - set(Payload.Kind.values))
+    if unknown:
+        message = _("Unknown: %(names)s; known are pull, push and script.")
+        raise ValidationError({"store": message % {"names": ", ".join(unknown)}})
 
 
 @dataclass

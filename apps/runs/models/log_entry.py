@@ -1,3 +1,5 @@
+"""Lines of the logs."""
+
 from __future__ import annotations
 
 import logging

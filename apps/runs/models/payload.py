@@ -1,3 +1,5 @@
+"""Stored payloads, and the states from upload to deletion."""
+
 from __future__ import annotations
 
 import uuid

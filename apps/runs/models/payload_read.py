@@ -1,3 +1,5 @@
+"""Access log of payloads."""
+
 from __future__ import annotations
 
 from django.conf import settings

@@ -1,3 +1,5 @@
+"""Runs: claim, lease, counters, end and cancellation."""
+
 from __future__ import annotations
 
 import uuid

@@ -1,3 +1,5 @@
+"""Last run of each housekeeping job."""
+
 from __future__ import annotations
 
 from datetime import timedelta

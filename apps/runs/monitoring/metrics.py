@@ -32,11 +32,9 @@ def gauges(now: datetime) -> Iterator[Gauge]:
     counts: dict[str, int] = dict(Run.objects.open().values_list("status").annotate(number=Count("pk")))
     by_status = [({"status": str(status)}, counts.get(status, 0)) for status in Run.OPEN]
     yield _gauge("synclog_open_runs", "Queued and running runs.", by_status)
-    queued = Run.objects.claimable().aggregate(at=Min("queued_at"))["at"]
+    queue_age = _seconds(now, Run.objects.claimable().aggregate(at=Min("queued_at"))["at"])
     yield _gauge(
-        "synclog_queue_age_seconds",
-        "Age of the oldest run that waits for a worker.",
-        [({}, _seconds(now, queued))],
+        "synclog_queue_age_seconds", "Age of the oldest run that waits for a worker.", [({}, queue_age)]
     )
     yield _gauge(
         "synclog_expiry_lag_seconds",
@@ -84,5 +82,5 @@ def _lines(gauge: Gauge) -> Iterator[str]:
     yield f"# TYPE {gauge.name} gauge"
     for labels, value in gauge.samples:
         # The help texts are constant and need no escaping.
-        told = ",".join(f'{name}="{word}"' for name, word in labels.items())
-        yield (f"{gauge.name}{{{told}}} {float(value)!r}" if told else f"{gauge.name} {float(value)!r}")
+        pairs = ",".join(f'{name}="{text}"' for name, text in labels.items())
+        yield (f"{gauge.name}{{{pairs}}} {float(value)!r}" if pairs else f"{gauge.name} {float(value)!r}")

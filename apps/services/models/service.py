@@ -1,4 +1,4 @@
-"""Connections, services and scripts."""
+"""Services, and the versions of their custom scripts."""
 
 from __future__ import annotations
 
@@ -8,116 +8,12 @@ from typing import Any, Self
 from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
-from django.db.models import Exists, Max, OuterRef, Q
+from django.db.models import Max, Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from apps.services.schedule import next_slot, validate_cron, validate_timezone
-from apps.services.secrets import decrypt, encrypt, secret_from_environment
 from apps.services.user_access import hidden_service_ids
-
-
-class ConnectionQuerySet(models.QuerySet["Connection"]):
-    def open_to(self, user: Any) -> Self:
-        """Connections that are used by a service which `user` may see, or by no service."""
-        services = Service.objects.filter(
-            Q(source_connection=OuterRef("pk")) | Q(destination_connection=OuterRef("pk"))
-        )
-        return self.filter(Exists(services.open_to(user)) | ~Exists(services))
-
-
-class Connection(models.Model):
-    """A system that services pull from or push to, with its authentication."""
-
-    class Kind(models.TextChoices):
-        HTTP = "http", _("HTTP")  # A REST API: `url` is its base address.
-        FILE = "file", _("Files")  # Any fsspec URL: file://, s3://, sftp://.
-
-    class Auth(models.TextChoices):
-        NONE = "none", _("None")
-        BEARER = "bearer", _("Bearer token")  # Authorization: Bearer <secret>
-        BASIC = "basic", _("User name and password")  # The secret is the password.
-        HEADER = "header", _("Custom header")  # <auth_header>: <secret>
-
-    name = models.SlugField(
-        _("name"), max_length=100, unique=True, help_text=_("Name in services and YAML files.")
-    )
-    kind = models.CharField(_("kind"), max_length=10, choices=Kind)
-
-    url = models.CharField(
-        _("URL"),
-        max_length=500,
-        help_text=_(
-            "HTTP: base address, such as https://shop.example/api. Files: file:///srv/drop, s3://…, sftp://…"
-        ),
-    )
-    connect_timeout = models.FloatField(
-        _("connect timeout (s)"),
-        default=5,
-        validators=[MinValueValidator(0.1), MaxValueValidator(120)],
-        help_text=_("Time to wait for a connection."),
-    )
-    read_timeout = models.FloatField(
-        _("read timeout (s)"),
-        default=30,
-        validators=[MinValueValidator(0.1), MaxValueValidator(3600)],
-        help_text=_("Time to wait for the next part of a response."),
-    )
-
-    auth = models.CharField(_("authentication"), max_length=10, choices=Auth, default=Auth.NONE)
-    auth_username = models.CharField(_("user name"), max_length=200, blank=True)
-    auth_header = models.CharField(
-        _("header name"), max_length=100, blank=True, help_text=_("Such as X-Api-Key.")
-    )
-    secret_env = models.CharField(
-        _("secret from environment variable"),
-        max_length=100,
-        blank=True,
-        help_text=_(
-            "Variable of the workers that contains the secret, such as SHOP_TOKEN. Replaces a stored secret."
-        ),
-    )
-    secret_encrypted = models.TextField(_("secret"), blank=True, editable=False)
-
-    created_at = models.DateTimeField(_("created"), auto_now_add=True)
-    updated_at = models.DateTimeField(_("updated"), auto_now=True)
-
-    objects = ConnectionQuerySet.as_manager()
-
-    class Meta:
-        verbose_name = _("connection")
-        verbose_name_plural = _("connections")
-        constraints = [
-            models.CheckConstraint(condition=Q(kind__in=["http", "file"]), name="connection_kind_known"),
-            models.CheckConstraint(
-                condition=Q(auth__in=["none", "bearer", "basic", "header"]), name="connection_auth_known"
-            ),
-        ]
-
-    def __str__(self) -> str:
-        return self.name
-
-    def set_secret(self, secret: str) -> None:
-        """Encrypts `secret` into the row. The caller saves."""
-        self.secret_encrypted = encrypt(secret) if secret else ""
-
-    def get_secret(self) -> str:
-        """Secret in clear text, from the environment variable if one is named.
-
-        Raises SecretUnavailable if the variable is not set or the encryption key has changed.
-        """
-        if self.secret_env:
-            return secret_from_environment(self.secret_env)
-        return decrypt(self.secret_encrypted) if self.secret_encrypted else ""
-
-    @property
-    def has_secret(self) -> bool:
-        return bool(self.secret_env or self.secret_encrypted)
-
-    @property
-    def custom_header(self) -> str:
-        """Header that contains the secret, empty for other kinds of authentication."""
-        return self.auth_header if self.auth == self.Auth.HEADER else ""
 
 
 class ServiceQuerySet(models.QuerySet["Service"]):
@@ -165,7 +61,7 @@ class Service(models.Model):
 
     # Both connections are null for reported services, and only for them.
     source_connection = models.ForeignKey(
-        Connection,
+        "services.Connection",
         models.PROTECT,
         null=True,
         blank=True,
@@ -175,7 +71,7 @@ class Service(models.Model):
     # The keys of `source:` in YAML without `connection`; apps.services.definition.options reads them.
     source_options = models.JSONField(_("source options"), default=dict, blank=True)
     destination_connection = models.ForeignKey(
-        Connection,
+        "services.Connection",
         models.PROTECT,
         null=True,
         blank=True,
@@ -291,7 +187,7 @@ class Service(models.Model):
         self.next_run_at = next_slot(self.schedule, self.timezone, after=now) if self.schedule else None
 
     def set_active(self, is_active: bool, now: datetime) -> None:
-        """Turns the schedule on or off. QueuedSlots that passed while it was off are not repeated."""
+        """Turns the schedule on or off. Slots that passed while it was off are not repeated."""
         self.is_active = is_active
         if is_active:
             self.paused_at = None

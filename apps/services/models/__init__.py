@@ -1,0 +1,6 @@
+"""Connections, services and scripts."""
+
+from apps.services.models.connection import Connection
+from apps.services.models.service import Script, Service
+
+__all__ = ("Connection", "Script", "Service")
