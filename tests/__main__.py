@@ -16,13 +16,18 @@ from xml.etree import ElementTree
 
 # Exit code of pytest if it collected no tests: with a selection, one of the two runs may have none.
 NO_TESTS = 5
-# Tests of code without vendor-specific SQL: connectors, scripts, forms and the demo.
+# Tests of code without vendor-specific SQL.
 POSTGRESQL_ONLY = (
     "tests/test_credentials_matrix.py",
-    "tests/services/connectors",
-    "tests/services/sandbox",
+    "tests/api/tokens",
+    "tests/api/views/test_download.py",
+    "tests/console/help",
     "tests/console/settings",
     "tests/demo",
+    "tests/runs/payloads/test_encoding.py",
+    "tests/services/connectors",
+    "tests/services/definition",
+    "tests/services/sandbox",
 )
 
 # The tests of a module share a worker, and so its servers and its browser; long modules come first.

@@ -1,7 +1,6 @@
 """Fixtures that all tests share; tests/environment.py is loaded before it."""
 
 import os
-import shutil
 from collections.abc import Generator, Iterator
 from typing import NoReturn
 
@@ -13,6 +12,7 @@ from django.test import override_settings
 from django.utils import translation
 from pytest_django import Settings
 
+from tests.chromium import HOW_TO_INSTALL, chromium_path
 from tests.servers import RedisServer, S3Server
 
 _MISSING = "is not installed"
@@ -105,9 +105,9 @@ def s3_payloads(s3_server: S3Server, settings: Settings) -> str:
 @pytest.fixture(scope="session")
 def chromium() -> str:
     """Path of the browser. Without a browser the test is skipped; with CI=true it fails."""
-    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    path = chromium_path()
     if path is None:
-        missing("Chromium", "on Debian: apt install chromium")
+        missing("Chromium", HOW_TO_INSTALL)
     return path
 
 

@@ -8,7 +8,6 @@ It creates a temporary database with sample runs and serves it.
 import argparse
 import os
 import random
-import shutil
 import sys
 import tempfile
 import threading
@@ -19,6 +18,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, make_server
+
+from tests.chromium import HOW_TO_INSTALL, chromium_path
 
 HEIGHT = 900
 NAMES = (
@@ -38,9 +39,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--width", type=int, nargs="*", default=[1440], help="widths in pixels")
     parser.add_argument("--folder", type=Path, default=Path("screenshots"))
     options = parser.parse_args(arguments)
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    chromium = chromium_path()
     if chromium is None:
-        print("Chromium is not installed; on Debian: apt install chromium", file=sys.stderr)
+        print(f"Chromium is not installed; {HOW_TO_INSTALL}", file=sys.stderr)
         return 1
     with sample_site() as (url, pages, cookie):
         take_pictures(chromium, url, pages, cookie, options)

@@ -39,7 +39,7 @@ SERVICES = """
 ENVIRONMENT = {"SHOP_TOKEN": "shop-secret-4711", "SYNCLOG_EXPIRY_INTERVAL_SECONDS": "2"}
 
 
-@pytest.fixture(scope="module", params=["embedded", "real"])
+@pytest.fixture(scope="module")
 def world(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Stack, Systems]]:
@@ -140,6 +140,7 @@ def read_log(stack: Stack, token: str, run_id: str) -> list[dict[str, Any]]:
     return lines
 
 
+@pytest.mark.parametrize("world", ["embedded", "real"], indirect=True, scope="module")
 def test_manual_run_from_start_to_payload_expiry(world: tuple[Stack, Systems]) -> None:
     stack, external = world
     ada = Staff(stack, "ada")
@@ -247,6 +248,7 @@ def test_manual_run_from_start_to_payload_expiry(world: tuple[Stack, Systems]) -
     assert ada.open(summary_path).count("More details") == listed
 
 
+@pytest.mark.parametrize("world", ["real"], indirect=True, scope="module")
 def test_api_and_schedule_start_runs(world: tuple[Stack, Systems]) -> None:
     stack, _external = world
     stack.create_staff("carol")

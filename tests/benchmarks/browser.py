@@ -2,7 +2,6 @@
 
 import os
 import random
-import shutil
 import statistics
 import time
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from tests.benchmarks.harness import Figure, benchmark
 from tests.benchmarks.rows import insert_runs, make_long_run, make_superuser
 from tests.benchmarks.web import Web, session_headers
 from tests.browser.conftest import ARGUMENTS
+from tests.chromium import HOW_TO_INSTALL, chromium_path
 
 LINES = 1_000_000
 JUMPS = 20
@@ -105,8 +105,8 @@ def _jump(page: Page, wanted: int) -> float:
 @contextmanager
 def _open_browser(user: User) -> Iterator[Page]:
     """A page of Chromium with a session of `user`; relative URLs lead to Synclog under gunicorn."""
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    assert chromium, "Chromium is not installed; on Debian: apt install chromium"
+    chromium = chromium_path()
+    assert chromium, f"Chromium is not installed; {HOW_TO_INSTALL}"
     call_command("collectstatic", interactive=False, verbosity=0)
     cookie = session_headers(user)["Cookie"]
     # Playwright runs an event loop in this thread, in which Django would refuse queries.

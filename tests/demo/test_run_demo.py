@@ -126,7 +126,11 @@ def processes_of(data_dir):
     return found
 
 
-def test_demo_starts_stops_and_restarts(start, environment, tmp_path):
+def command_of(process):
+    return Path(f"/proc/{process}/cmdline").read_bytes().split(b"\0")
+
+
+def test_demo_starts_stops_restarts_and_fails_with_its_processes(start, environment, tmp_path):
     data_dir = Path(environment["SYNCLOG_DATA_DIR"])
     first = start()
     first.wait_for_welcome()
@@ -158,24 +162,12 @@ def test_demo_starts_stops_and_restarts(start, environment, tmp_path):
     assert (data_dir / "static" / "staticfiles.json").stat().st_mtime_ns == collected_at
     assert run_in_shell(second.curl) == fetched
     run_documented_commands(environment, second.printed_value("API token"), tmp_path)
-    assert second.stop(signal.SIGTERM) == 0
-    assert processes_of(data_dir) == []
-
-
-def test_demo_fails_if_one_of_its_processes_dies(start, environment):
-    demo = start()
-    demo.wait_for_welcome()
-    beat = next(
-        process
-        for process in processes_of(environment["SYNCLOG_DATA_DIR"])
-        if b"beat" in Path(f"/proc/{process}/cmdline").read_bytes().split(b"\0")
-    )
-
+    # If one of its processes dies, the demo fails.
+    [beat] = [process for process in processes_of(data_dir) if b"beat" in command_of(process)]
     os.kill(beat, signal.SIGKILL)
-
-    assert demo.process.wait(30) == 1
-    assert "The scheduler ended by signal 9." in demo.text
-    assert processes_of(environment["SYNCLOG_DATA_DIR"]) == []
+    assert second.process.wait(30) == 1
+    assert "The scheduler ended by signal 9." in second.text
+    assert processes_of(data_dir) == []
 
 
 def test_demo_reports_port_in_use_in_one_line(environment):

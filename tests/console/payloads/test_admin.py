@@ -27,7 +27,7 @@ def test_payload_page_shows_access_log(client: Client) -> None:
 
     shown = client.get(f"/admin/runs/payload/{payload.pk}/change/").content.decode()
 
-    for text in ("Readers", "grace", "nightly (synclog_abcd…)", "192.0.2.7", "Complete", payload.sha256):
+    for text in ("Access log", "grace", "nightly (synclog_abcd…)", "192.0.2.7", "Complete", payload.sha256):
         assert text in shown
     assert "&lt;b&gt;.json" in shown
     assert "<b>.json" not in shown
