@@ -67,9 +67,9 @@ def describe_schedule(expression: str) -> str:
     options.locale_code = _LOCALES.get((get_language() or "").split("-")[0], "en_US")
     options.casing_type = CasingTypeEnum.Sentence
     options.use_24hour_time_format = True
-    words = str(ExpressionDescriptor(expression, options).get_description())
+    text = str(ExpressionDescriptor(expression, options).get_description())
     # The library uses the day and month names of the process, not of the active language.
     for names, own in ((day_name, WEEKDAYS), (month_name, MONTHS)):
         for number, name in own.items():
-            words = words.replace(names[number], str(name))
-    return words[:1].lower() + words[1:]
+            text = text.replace(names[number], str(name))
+    return text[:1].lower() + text[1:]

@@ -110,6 +110,4 @@ def _problems(failing: int, late: int, paused: int, problems: int) -> list[str]:
         (paused, ngettext("%(count)s schedule disabled", "%(count)s schedules disabled", paused)),
         (problems, ngettext("%(count)s check fails", "%(count)s checks fail", problems)),
     )
-    return [
-        words % {"count": f"{count}+" if count >= MAX_ROWS else count} for count, words in phrases if count
-    ]
+    return [text % {"count": f"{count}+" if count >= MAX_ROWS else count} for count, text in phrases if count]

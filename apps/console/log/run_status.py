@@ -59,11 +59,11 @@ def seal_html(run: Run) -> SafeString:
         lost = ngettext(
             "%(count)s line lost: %(reason)s", "%(count)s lines lost: %(reason)s", run.lost_line_count
         )
-        words = lost % {"count": whole_text(run.lost_line_count), "reason": run.lost_reason}
-        return _seal("lost", "warning", words + _omitted(run))
+        text = lost % {"count": whole_text(run.lost_line_count), "reason": run.lost_reason}
+        return _seal("lost", "warning", text + _omitted(run))
     if not run.is_complete:
-        words = _("The log was not sealed; lines may be missing. %(reason)s") % {"reason": run.lost_reason}
-        return _seal("lost", "warning", words + _omitted(run))
+        text = _("The log was not sealed; lines may be missing. %(reason)s") % {"reason": run.lost_reason}
+        return _seal("lost", "warning", text + _omitted(run))
     lines = ngettext("%(count)s line", "%(count)s lines", run.line_count) % {
         "count": whole_text(run.line_count)
     }
@@ -71,24 +71,24 @@ def seal_html(run: Run) -> SafeString:
 
 
 def _so_far(run: Run) -> SafeString:
-    words = ngettext("%(count)s line so far", "%(count)s lines so far", run.line_count)
-    return format_html('<span class="muted">{}</span>', words % {"count": whole_text(run.line_count)})
+    text = ngettext("%(count)s line so far", "%(count)s lines so far", run.line_count)
+    return format_html('<span class="muted">{}</span>', text % {"count": whole_text(run.line_count)})
 
 
-def _seal(kind: str, shape: str, words: str) -> SafeString:
-    return format_html('<span class="seal seal-{}">{}{}</span>', kind, icon(shape), words)
+def _seal(kind: str, shape: str, text: str) -> SafeString:
+    return format_html('<span class="seal seal-{}">{}{}</span>', kind, icon(shape), text)
 
 
 def _omitted(run: Run) -> str:
     """Lines left out on purpose, as the end of the text."""
     if not run.omitted_line_count:
         return ""
-    words = ngettext(
+    text = ngettext(
         ", %(count)s line left out from the middle",
         ", %(count)s lines left out from the middle",
         run.omitted_line_count,
     )
-    return words % {"count": whole_text(run.omitted_line_count)}
+    return text % {"count": whole_text(run.omitted_line_count)}
 
 
 def _status(run: Run) -> SafeString:

@@ -127,8 +127,8 @@ def _search_window(run: Run, query: LogQuery, size: int) -> LogWindow:
 
 def _members[Kind: (Level, Step)](kind: type[Kind], given: Sequence[str]) -> tuple[Kind, ...]:
     """The members named in `given`, separated by commas, in their own order."""
-    words = {word.strip().upper() for text in given for word in text.split(",")}
-    return tuple(member for member in kind if member.name in words)
+    names = {word.strip().upper() for text in given for word in text.split(",")}
+    return tuple(member for member in kind if member.name in names)
 
 
 def _number(text: str) -> int | None:

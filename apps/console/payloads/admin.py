@@ -24,8 +24,8 @@ class ReaderInline(admin.TabularInline):  # type: ignore[type-arg] # It takes no
     """Access log of the payload, latest first."""
 
     model = PayloadRead
-    template = "console/payload_readers.html"
-    verbose_name_plural = gettext_lazy("Readers")
+    template = "console/payload_access_log.html"
+    verbose_name_plural = gettext_lazy("Access log")
     fields = readonly_fields = ("read_at", "user", "token", "address", "outcome", "byte_count")
     ordering = ("-read_at",)
     can_delete = False

@@ -19,14 +19,14 @@ def payload_chip(payload: Any, now: datetime, origin: str, *, may_download: bool
     """Chip of a payload with `state`; `origin` is scheme and host for the `curl` command."""
     kind = f'<span class="payload-kind">{escape(str(payload.get_kind_display()))}</span>'
     name = f"{icon('file')}{kind}{message_html(payload.name)}"
-    state, words = payload_state(payload, now)
+    state, text = payload_state(payload, now)
     size = size_text(payload.size)
     record = f"{size} · sha256 {escape(payload.sha256[:16])}…" if payload.sha256 else size
     if state != "stored":
         return (
             f'<span class="payload payload-expired" title="{escape(payload.sha256)}">'
             f'<span class="payload-file">{name}</span>'
-            f'<span class="payload-expiry">{escape(words)} · {record}</span></span>'
+            f'<span class="payload-expiry">{escape(text)} · {record}</span></span>'
         )
     # The script of the page updates the remaining time.
     expires = (
@@ -38,7 +38,7 @@ def payload_chip(payload: Any, now: datetime, origin: str, *, may_download: bool
         file = f'<span class="payload-file">{name}</span>'
     return (
         f'<span class="payload" data-record="{record}" title="{escape(payload.sha256)}">{file}'
-        f'<span class="payload-expiry">{size} · <span{expires}>{escape(words)}</span></span>'
+        f'<span class="payload-expiry">{size} · <span{expires}>{escape(text)}</span></span>'
         f"{_menu(payload, origin, may_download=may_download)}</span>"
     )
 

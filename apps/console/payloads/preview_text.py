@@ -82,7 +82,7 @@ def _json(text: str, *, is_whole: bool) -> Preview:
         try:
             json.loads(text)
         except ValueError as error:
-            return Preview("text", text, notes=[_invalid_words(error)])
+            return Preview("text", text, notes=[_invalid_json_text(error)])
         except RecursionError:
             notes.append(_("Nested too deeply to be checked."))
     # By tokens instead of parsing: numbers, keys and order stay as sent, and an incomplete document works too.
@@ -130,8 +130,8 @@ def _table(text: str) -> Preview:
     try:
         rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text)))
     except csv.Error as error:
-        words = _("Invalid CSV: %(reason)s. It is shown unchanged.") % {"reason": error}
-        return Preview("text", text, notes=[words])
+        note = _("Invalid CSV: %(reason)s. It is shown unchanged.") % {"reason": error}
+        return Preview("text", text, notes=[note])
     notes = []
     if len(rows) > _MOST_ROWS + 1 or any(len(row) > _MOST_COLUMNS for row in rows):
         notes.append(
@@ -164,7 +164,7 @@ def _binary_words(data: bytes) -> str:
     return _("Not UTF-8 text; its first %(count)s bytes are shown in hexadecimal.") % {"count": size}
 
 
-def _invalid_words(error: ValueError) -> str:
+def _invalid_json_text(error: ValueError) -> str:
     if isinstance(error, json.JSONDecodeError):
         return _("Invalid JSON: %(reason)s, line %(line)s, column %(column)s. It is shown unchanged.") % {
             "reason": error.msg,

@@ -99,8 +99,8 @@ class RunForm(forms.Form):
         if replayable is None:
             del self.fields["replay"]
         else:
-            words = _("Use the stored pull payloads of %(run)s") % {"run": str(replayable).lower()}
-            self.fields["replay"].label = words
+            text = _("Use the stored pull payloads of %(run)s") % {"run": str(replayable).lower()}
+            self.fields["replay"].label = text
             self.fields["replay"].help_text = _replay_help(replayable)
 
     def stored_kinds(self) -> list[str]:
@@ -197,8 +197,8 @@ def _replay_help(run: Run) -> str:
     """Help text with the expiry of the first file."""
     pulled = run.payloads.filter(kind=Payload.Kind.PULL, status=Payload.Status.STORED)
     until = pulled.aggregate(until=Min("expires_at"))["until"]
-    words = _("Read these files instead of the source. They expire at %(until)s.")
-    return words % {"until": moment_text(until, timezone.now(), seconds=False) if until else "–"}
+    text = _("Read these files instead of the source. They expire at %(until)s.")
+    return text % {"until": moment_text(until, timezone.now(), seconds=False) if until else "–"}
 
 
 def _last_by_hand(service: Service) -> dict[str, Any] | None:
@@ -208,7 +208,7 @@ def _last_by_hand(service: Service) -> dict[str, Any] | None:
     if run is None:
         return None
     dry_run = [str(RunForm.base_fields["dry_run"].label)] if run.is_dry_run else []
-    return {"run": run, "words": dry_run + run_option_texts(run)}
+    return {"run": run, "options": dry_run + run_option_texts(run)}
 
 
 def run_option_texts(run: Run) -> list[str]:

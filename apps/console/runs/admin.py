@@ -248,7 +248,7 @@ class RunAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # It takes no parame
             **self.admin_site.each_context(request),
             "title": _("This file is no longer available"),
             "payload": payload,
-            "words": payload_state(payload, timezone.now())[1],
+            "text": payload_state(payload, timezone.now())[1],
         }
         return TemplateResponse(request, "console/payload_gone.html", context, status=410)
 

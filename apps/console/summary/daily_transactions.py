@@ -46,7 +46,7 @@ class DayRange:
         return cls(today - timedelta(days=length - 1), today, length)
 
     @property
-    def words(self) -> str:
+    def text(self) -> str:
         """End of the heading "Daily transactions, …"."""
         if self.length is not None:
             return ngettext("last %(count)s day", "last %(count)s days", self.length) % {"count": self.length}

@@ -210,7 +210,7 @@ def _row(request: HttpRequest, run: Run, now: datetime) -> dict[str, Any]:
 
 def _heading(query: RunQuery, page: RunPage) -> str:
     count = f"{whole_text(MAX_COUNT)}+" if page.is_capped else whole_text(page.count)
-    words = {"count": count, "when": query.period.words, "search": query.search}
+    text = {"count": count, "when": query.period.text, "search": query.search}
     if query.search:
         return (
             ngettext(
@@ -218,9 +218,9 @@ def _heading(query: RunQuery, page: RunPage) -> str:
                 "%(count)s runs with the number %(search)s",
                 page.count,
             )
-            % words
+            % text
         )
-    return ngettext("%(count)s run started %(when)s", "%(count)s runs started %(when)s", page.count) % words
+    return ngettext("%(count)s run started %(when)s", "%(count)s runs started %(when)s", page.count) % text
 
 
 def _field_text(moment: datetime | None) -> str:

@@ -46,8 +46,8 @@ def active_badge(service: Service) -> SafeString:
     """Whether the schedule of a service is on; a schedule disabled after failures is named."""
     if service.is_active:
         return format_html('<span class="state state-on">{}{}</span>', icon("dot"), _("Active"))
-    words = _("Paused") if service.paused_at else _("Off")
-    return format_html('<span class="state state-off">{}{}</span>', icon("pause"), words)
+    text = _("Paused") if service.paused_at else _("Off")
+    return format_html('<span class="state state-off">{}{}</span>', icon("pause"), text)
 
 
 def active_switch(service: Service, url: str) -> SafeString:
@@ -90,12 +90,12 @@ def _flow_end(connection: Connection) -> SafeString:
     )
 
 
-def _schedule_words(service: Service) -> str:
+def _schedule_text(service: Service) -> str:
     """With the time zone if the schedule names a time of day and the reader's zone differs."""
-    words = schedule_text(service.schedule)
-    if ":" in words and service.timezone != timezone.get_current_timezone_name():
-        return f"{words} ({service.timezone})"
-    return words
+    text = schedule_text(service.schedule)
+    if ":" in text and service.timezone != timezone.get_current_timezone_name():
+        return f"{text} ({service.timezone})"
+    return text
 
 
 def next_run_html(service: Service, now: datetime) -> SafeString:
@@ -110,13 +110,13 @@ def next_run_html(service: Service, now: datetime) -> SafeString:
         )
     if not service.schedule:
         return format_html('<span class="muted">{}</span>', _("only by hand"))
-    words = _schedule_words(service)
+    text = _schedule_text(service)
     if not service.is_active or service.next_run_at is None:
-        return format_html('<span class="muted">{}</span>', words)
+        return format_html('<span class="muted">{}</span>', text)
     return format_html(
         '<time datetime="{}" title="{}">{}</time><span class="subtext">{}</span>',
         service.next_run_at.isoformat(),
         service.next_run_at.strftime("%Y-%m-%d %H:%M UTC"),
         relative_text(service.next_run_at, now) if service.next_run_at > now else _("due now"),
-        words,
+        text,
     )

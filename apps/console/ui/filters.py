@@ -28,7 +28,7 @@ class Period:
     key: str
     label: str | Promise
     # End of the sentence "37 runs started …".
-    words: str | Promise
+    text: str | Promise
     length: timedelta | None = None
     # Ends of a custom range, the second excluded; None = open.
     since: datetime | None = None
@@ -66,16 +66,16 @@ def custom_period(since: datetime | None, until: datetime | None) -> Period:
     """The period between two times, either of which may be open."""
     now = timezone.now()
     if since and until:
-        words = format_lazy(
+        text = format_lazy(
             _("from {since} to {until}"), since=moment_text(since, now), until=moment_text(until, now)
         )
     elif since:
-        words = format_lazy(_("since {since}"), since=moment_text(since, now))
+        text = format_lazy(_("since {since}"), since=moment_text(since, now))
     elif until:
-        words = format_lazy(_("before {until}"), until=moment_text(until, now))
+        text = format_lazy(_("before {until}"), until=moment_text(until, now))
     else:
-        words = _("at any time")
-    return Period("custom", _("From … to"), words, since=since, until=until)
+        text = _("at any time")
+    return Period("custom", _("From … to"), text, since=since, until=until)
 
 
 class PeriodFilter(SimpleListFilter):

@@ -66,8 +66,8 @@ def _items(
         if label in visible:
             options = visible[label]._meta
             url = reverse(f"admin:{options.app_label}_{options.model_name}_changelist")
-            words = str(options.verbose_name_plural)
+            label = str(options.verbose_name_plural)
             items.append(
-                NavigationItem(words[:1].upper() + words[1:], url, name, request.path.startswith(url))
+                NavigationItem(label[:1].upper() + label[1:], url, name, request.path.startswith(url))
             )
     return tuple(items)

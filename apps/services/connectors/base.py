@@ -78,7 +78,7 @@ class Delivery:
     outcome: str
     request: Body | None = None
     response: Body | None = None
-    # Reason of a refusal in the words of the destination, shortened.
+    # Reason of a refusal as given by the destination, shortened.
     refusal: str = ""
 
 

@@ -71,7 +71,7 @@ def _default(value: Any) -> str:
 
 
 def _value(info: FieldInfo) -> str:
-    """Type and bounds in words."""
+    """Type and bounds as text."""
     annotation: Any = getattr(info.annotation, "__value__", info.annotation)
     if (choices := get_args(annotation)) and all(isinstance(choice, str) for choice in choices):
         return ", ".join(f"`{choice}`" for choice in choices)

@@ -45,8 +45,8 @@ def records_in(document: Any, expression: Expression, *, origin: str) -> list[Re
     if isinstance(found, list):
         return found
     raise ConnectorError(
-        f"The JMESPath “{expression.text}” matches no list in {origin}: it matches {_in_words(found)}, and"
-        f" the document is {_in_words(document)}. Set “records” to the path of the list, such as "
+        f"The JMESPath “{expression.text}” matches no list in {origin}: it matches {_described(found)}, and"
+        f" the document is {_described(document)}. Set “records” to the path of the list, such as "
         "data.items."
     )
 
@@ -61,7 +61,7 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-def _in_words(value: Any) -> str:
+def _described(value: Any) -> str:
     match value:
         case None:
             return "nothing"
