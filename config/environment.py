@@ -1,6 +1,6 @@
 """Environment variables, each read by name and validated.
 
-An invalid value raises `ImproperlyConfigured` with the variable, the reason and the way out.
+An invalid value raises `ImproperlyConfigured` with the variable, the reason and how to fix it.
 """
 
 import fcntl
@@ -13,17 +13,17 @@ import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
 
 
-def text(name: str, default: str = "") -> str:
+def read_text(name: str, default: str = "") -> str:
     return os.environ.get(name, "").strip() or default
 
 
-def texts(name: str, default: str = "") -> list[str]:
+def read_list(name: str, default: str = "") -> list[str]:
     """Comma-separated values."""
-    return [item.strip() for item in text(name, default).split(",") if item.strip()]
+    return [item.strip() for item in read_text(name, default).split(",") if item.strip()]
 
 
-def flag(name: str, *, default: bool) -> bool:
-    value = text(name, "1" if default else "0").lower()
+def read_flag(name: str, *, default: bool) -> bool:
+    value = read_text(name, "1" if default else "0").lower()
     if value in {"1", "true", "yes", "on"}:
         return True
     if value in {"0", "false", "no", "off"}:
@@ -31,28 +31,28 @@ def flag(name: str, *, default: bool) -> bool:
     raise ImproperlyConfigured(f"{name} is {value!r}; write 1 or 0.")
 
 
-def number(name: str, default: float, *, least: float, most: float) -> float:
-    value = text(name, str(default))
+def read_number(name: str, default: float, *, minimum: float, maximum: float) -> float:
+    value = read_text(name, str(default))
     try:
         found = float(value)
     except ValueError:
         raise ImproperlyConfigured(
-            f"{name} is {value!r}, which is not a number; write one from {least:g} to {most:g}."
+            f"{name} is {value!r}, which is not a number; write one from {minimum:g} to {maximum:g}."
         ) from None
-    if not least <= found <= most:
-        raise ImproperlyConfigured(f"{name} is {value}; write a number from {least:g} to {most:g}.")
+    if not minimum <= found <= maximum:
+        raise ImproperlyConfigured(f"{name} is {value}; write a number from {minimum:g} to {maximum:g}.")
     return found
 
 
-def whole(name: str, default: int, *, least: int, most: int) -> int:
-    found = number(name, default, least=least, most=most)
+def read_whole_number(name: str, default: int, *, minimum: int, maximum: int) -> int:
+    found = read_number(name, default, minimum=minimum, maximum=maximum)
     if found != int(found):
         raise ImproperlyConfigured(f"{name} is {found}; write a whole number.")
     return int(found)
 
 
-def one_of(name: str, default: str, choices: tuple[str, ...]) -> str:
-    value = text(name, default)
+def read_choice(name: str, default: str, choices: tuple[str, ...]) -> str:
+    value = read_text(name, default)
     if value not in choices:
         raise ImproperlyConfigured(f"{name} is {value!r}; write one of {', '.join(filter(None, choices))}.")
     return value
@@ -60,7 +60,7 @@ def one_of(name: str, default: str, choices: tuple[str, ...]) -> str:
 
 def writable_folder(name: str, default: Path) -> Path:
     """A folder, created if it is missing."""
-    folder = Path(text(name, str(default))).expanduser().absolute()
+    folder = Path(read_text(name, str(default))).expanduser().absolute()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -73,7 +73,7 @@ def writable_folder(name: str, default: Path) -> Path:
 
 
 def absolute_folders(name: str, default: Path) -> list[Path]:
-    folders = [Path(folder).expanduser() for folder in texts(name, str(default))]
+    folders = [Path(folder).expanduser() for folder in read_list(name, str(default))]
     for folder in folders:
         if not folder.is_absolute():
             raise ImproperlyConfigured(
@@ -84,7 +84,7 @@ def absolute_folders(name: str, default: Path) -> list[Path]:
 
 def database(name: str, folder: Path) -> dict[str, Any]:
     """Django's settings of the database with this URL; a SQLite file in `folder` by default."""
-    url = text(name, f"sqlite:///{folder / 'synclog.sqlite3'}")
+    url = read_text(name, f"sqlite:///{folder / 'synclog.sqlite3'}")
     try:
         found: dict[str, Any] = dict(dj_database_url.parse(url, conn_max_age=60, conn_health_checks=True))
     except (ValueError, KeyError) as error:

@@ -7,7 +7,7 @@ from boto3.s3.transfer import TransferConfig
 from botocore.config import Config as BotoConfig
 from django.core.exceptions import ImproperlyConfigured
 
-from config.environment import one_of, text
+from config.environment import read_choice, read_text
 
 # Minimum size and maximum number of the parts of an S3 upload.
 _LEAST_PART_BYTES = 5 * 1024 * 1024
@@ -30,13 +30,13 @@ def payload_storage(folder: Path, max_payload_bytes: int) -> dict[str, Any]:
 
 
 def _s3_options(max_payload_bytes: int) -> dict[str, Any]:
-    endpoint = text("AWS_S3_ENDPOINT_URL")
+    endpoint = read_text("AWS_S3_ENDPOINT_URL")
     return {
-        "bucket_name": text("AWS_STORAGE_BUCKET_NAME"),
+        "bucket_name": read_text("AWS_STORAGE_BUCKET_NAME"),
         "endpoint_url": endpoint or None,
-        "region_name": text("AWS_S3_REGION_NAME") or None,
-        "access_key": text("AWS_ACCESS_KEY_ID") or None,
-        "secret_key": text("AWS_SECRET_ACCESS_KEY") or None,
+        "region_name": read_text("AWS_S3_REGION_NAME") or None,
+        "access_key": read_text("AWS_ACCESS_KEY_ID") or None,
+        "secret_key": read_text("AWS_SECRET_ACCESS_KEY") or None,
         "default_acl": None,
         "querystring_auth": True,
         "object_parameters": _encryption(),
@@ -60,8 +60,8 @@ def in_parts(max_payload_bytes: int) -> TransferConfig:
 
 def _encryption() -> dict[str, str]:
     """Encryption that each upload requests."""
-    kind = one_of("AWS_S3_SSE", "", ("", "AES256", "aws:kms"))
-    key = text("AWS_S3_KMS_KEY_ID")
+    kind = read_choice("AWS_S3_SSE", "", ("", "AES256", "aws:kms"))
+    key = read_text("AWS_S3_KMS_KEY_ID")
     if key and kind != "aws:kms":
         raise ImproperlyConfigured(
             "AWS_S3_KMS_KEY_ID is set, and AWS_S3_SSE is not aws:kms; set both or neither."

@@ -1,6 +1,6 @@
 """Django's settings, read from the environment; the defaults are the embedded mode.
 
-An invalid value stops the start with one line that names the variable, the reason and the way out.
+An invalid value stops the start with one line that names the variable, the reason and how to fix it.
 """
 
 import logging
@@ -15,13 +15,13 @@ from config.broker import REDIS, cache, transport_options
 from config.environment import (
     absolute_folders,
     database,
-    flag,
-    number,
-    one_of,
+    read_choice,
+    read_flag,
+    read_list,
+    read_number,
+    read_text,
+    read_whole_number,
     shared_file,
-    text,
-    texts,
-    whole,
     writable_folder,
 )
 from config.payload_storage import payload_storage
@@ -41,11 +41,11 @@ FILE_ROOTS = absolute_folders("SYNCLOG_FILE_ROOTS", DATA_DIR)
 DATABASES = {"default": database("DATABASE_URL", DATA_DIR)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-PAYLOAD_RETENTION = timedelta(hours=number("PAYLOAD_RETENTION_HOURS", 24, least=0, most=24 * 366))
-LOG_RETENTION = timedelta(days=number("LOG_RETENTION_DAYS", 30, least=0, most=36600))
+PAYLOAD_RETENTION = timedelta(hours=read_number("PAYLOAD_RETENTION_HOURS", 24, minimum=0, maximum=24 * 366))
+LOG_RETENTION = timedelta(days=read_number("LOG_RETENTION_DAYS", 30, minimum=0, maximum=36600))
 
 # Maximum size of a payload in bytes.
-MAX_PAYLOAD_BYTES = whole("SYNCLOG_MAX_PAYLOAD_MIB", 1024, least=1, most=10**6) * 1024 * 1024
+MAX_PAYLOAD_BYTES = read_whole_number("SYNCLOG_MAX_PAYLOAD_MIB", 1024, minimum=1, maximum=10**6) * 1024 * 1024
 
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
@@ -53,34 +53,34 @@ STORAGES = {
     "payloads": payload_storage(DATA_DIR / "payloads", MAX_PAYLOAD_BYTES),
 }
 # "stream" through the API, or "redirect" to a presigned URL of the store, valid for at most 60 s.
-PAYLOAD_DOWNLOAD = one_of("PAYLOAD_DOWNLOAD", "stream", ("stream", "redirect"))
+PAYLOAD_DOWNLOAD = read_choice("PAYLOAD_DOWNLOAD", "stream", ("stream", "redirect"))
 
 # --- Limits of a run --------------------------------------------------------------------------------------
 
 # Maximum bytes of a response or JSON document in memory.
-MAX_RESPONSE_BYTES = whole("SYNCLOG_MAX_RESPONSE_MIB", 64, least=1, most=4096) * 1024 * 1024
+MAX_RESPONSE_BYTES = read_whole_number("SYNCLOG_MAX_RESPONSE_MIB", 64, minimum=1, maximum=4096) * 1024 * 1024
 # Refused records after which a run stops.
-MAX_REFUSED_RECORDS = whole("SYNCLOG_MAX_REFUSED_RECORDS", 100, least=0, most=10**9)
+MAX_REFUSED_RECORDS = read_whole_number("SYNCLOG_MAX_REFUSED_RECORDS", 100, minimum=0, maximum=10**9)
 # Maximum number of pages of one run.
-MAX_PAGES = whole("SYNCLOG_MAX_PAGES", 100_000, least=1, most=10**9)
+MAX_PAGES = read_whole_number("SYNCLOG_MAX_PAGES", 100_000, minimum=1, maximum=10**9)
 # Maximum lines and bytes of one log; longer logs keep head and tail.
-MAX_LOG_LINES = whole("SYNCLOG_MAX_LOG_LINES", 2_000_000, least=100, most=10**9)
-MAX_LOG_BYTES = whole("SYNCLOG_MAX_LOG_MIB", 512, least=1, most=10**6) * 1024 * 1024
+MAX_LOG_LINES = read_whole_number("SYNCLOG_MAX_LOG_LINES", 2_000_000, minimum=100, maximum=10**9)
+MAX_LOG_BYTES = read_whole_number("SYNCLOG_MAX_LOG_MIB", 512, minimum=1, maximum=10**6) * 1024 * 1024
 # Maximum bytes on disk of captured payloads of one run.
-CAPTURE_BYTES = whole("SYNCLOG_CAPTURE_MIB", 256, least=1, most=10**6) * 1024 * 1024
+CAPTURE_BYTES = read_whole_number("SYNCLOG_CAPTURE_MIB", 256, minimum=1, maximum=10**6) * 1024 * 1024
 
 # Grace period in seconds for runs of a worker that shuts down.
-GRACE_SECONDS = whole("SYNCLOG_GRACE_SECONDS", 30, least=0, most=24 * 3600)
+GRACE_SECONDS = read_whole_number("SYNCLOG_GRACE_SECONDS", 30, minimum=0, maximum=24 * 3600)
 
 # --- Django -----------------------------------------------------------------------------------------------
 
-DEBUG = flag("DJANGO_DEBUG", default=False)
-DEMO = flag("SYNCLOG_DEMO", default=False)
-PORT = whole("PORT", 8000, least=1, most=65535)
+DEBUG = read_flag("DJANGO_DEBUG", default=False)
+DEMO = read_flag("SYNCLOG_DEMO", default=False)
+PORT = read_whole_number("PORT", 8000, minimum=1, maximum=65535)
 # Without a variable, the key that the first start generated in the data directory.
-SECRET_KEY = text("DJANGO_SECRET_KEY") or shared_file(DATA_DIR / "secret-key", secrets.token_urlsafe(48))
-ALLOWED_HOSTS = texts("DJANGO_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
-CSRF_TRUSTED_ORIGINS = texts("DJANGO_CSRF_TRUSTED_ORIGINS")
+SECRET_KEY = read_text("DJANGO_SECRET_KEY") or shared_file(DATA_DIR / "secret-key", secrets.token_urlsafe(48))
+ALLOWED_HOSTS = read_list("DJANGO_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
+CSRF_TRUSTED_ORIGINS = read_list("DJANGO_CSRF_TRUSTED_ORIGINS")
 for _origin in CSRF_TRUSTED_ORIGINS:
     if not _origin.startswith(("http://", "https://")):
         raise ImproperlyConfigured(
@@ -177,10 +177,10 @@ SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if _BEHIND_TLS els
 # --- API --------------------------------------------------------------------------------------------------
 
 # Requests per minute before 429; 0 = no limit.
-API_TOKEN_RATE = whole("SYNCLOG_API_TOKEN_RATE", 6000, least=0, most=10**9)
-API_ADDRESS_RATE = whole("SYNCLOG_API_ADDRESS_RATE", 30_000, least=0, most=10**9)
+API_TOKEN_RATE = read_whole_number("SYNCLOG_API_TOKEN_RATE", 6000, minimum=0, maximum=10**9)
+API_ADDRESS_RATE = read_whole_number("SYNCLOG_API_ADDRESS_RATE", 30_000, minimum=0, maximum=10**9)
 # The same for invalid tokens from one address.
-API_FAILURE_RATE = whole("SYNCLOG_API_FAILURE_RATE", 120, least=0, most=10**9)
+API_FAILURE_RATE = read_whole_number("SYNCLOG_API_FAILURE_RATE", 120, minimum=0, maximum=10**9)
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["apps.api.tokens.authentication.TokenAuthentication"],
@@ -221,7 +221,7 @@ SPECTACULAR_SETTINGS = {
 
 # --- Celery -----------------------------------------------------------------------------------------------
 
-CELERY_BROKER_URL = text("CELERY_BROKER_URL", "filesystem://localhost")
+CELERY_BROKER_URL = read_text("CELERY_BROKER_URL", "filesystem://localhost")
 CACHES = {"default": cache(CELERY_BROKER_URL)}
 CELERY_BROKER_TRANSPORT_OPTIONS = transport_options(CELERY_BROKER_URL, DATA_DIR / "broker")
 # A message that is not acknowledged when Redis restarts ends the worker: kombu can neither acknowledge it later nor
@@ -252,7 +252,7 @@ CELERY_BEAT_SCHEDULE = {
     },
     "delete-expired-payloads-every-minute": {
         "task": "synclog.housekeeping.delete_expired_payloads",
-        "schedule": number("SYNCLOG_EXPIRY_INTERVAL_SECONDS", 60, least=1, most=3600),
+        "schedule": read_number("SYNCLOG_EXPIRY_INTERVAL_SECONDS", 60, minimum=1, maximum=3600),
     },
     "reconcile-payloads-every-day": {
         "task": "synclog.housekeeping.reconcile_payloads",

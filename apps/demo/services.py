@@ -29,9 +29,9 @@ def load_demo_services(source_url: str, destination_url: str) -> None:
 
 
 def start_first_runs(user: User) -> Run | None:
-    """Starts a failed run unless there is one, and a run with payloads.
+    """Starts a run that fails if there is none yet, and a run that stores payloads.
 
-    Returns the latter, or None if an earlier payload can still be fetched.
+    Returns the run with payloads, or None if an earlier payload can still be fetched.
     """
     failing, healthy = Service.objects.get(slug=FAILING), Service.objects.get(slug=HEALTHY)
     if not failing.runs.exists():
@@ -42,7 +42,7 @@ def start_first_runs(user: User) -> Run | None:
 
 
 def cancel_running_runs(user: User) -> int:
-    """Cancels every open run, so that none is left without a worker; returns their number."""
+    """Cancels every running run, so that none is left without a worker; returns their number."""
     runs = list(Run.objects.running())
     for run in runs:
         run.request_cancel(user)

@@ -129,10 +129,10 @@ def report(
     dry_run: bool = False,
     patience: float = 10,
 ) -> Iterator[Report]:
-    """Reports a run of the service `slug`, open until the block ends; an exception makes it failed.
+    """Reports a run of the service with this slug. The run ends with the block; after an exception it has failed.
 
-    `url`, `token` and `spool` (a folder) default to SYNCLOG_URL, SYNCLOG_TOKEN and SYNCLOG_REPORT_SPOOL. At the end
-    it waits up to `patience` seconds until everything is sent.
+    `url` and `token` default to SYNCLOG_URL and SYNCLOG_TOKEN; `spool`, a folder, to SYNCLOG_REPORT_SPOOL or
+    ~/.synclog/reports. The end waits up to `patience` seconds until everything is sent.
     """
     server = Server(url or os.environ["SYNCLOG_URL"], token or os.environ["SYNCLOG_TOKEN"])
     folder = Path(spool or os.environ.get("SYNCLOG_REPORT_SPOOL") or Path.home() / ".synclog" / "reports")

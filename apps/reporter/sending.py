@@ -12,7 +12,7 @@ import uuid
 from http import HTTPStatus
 
 # Relative, so that the package can be copied under any name.
-from .server import Refused, Server, ServerAway
+from .server import Refused, Server, ServerUnreachable
 from .spool import Spool
 
 logger = logging.getLogger("synclog.reporter")
@@ -25,7 +25,7 @@ _OF_THE_FILE = ("invalid", "payload-name-taken")
 
 
 class Sender:
-    """Sends one spool to the server, from where the server is."""
+    """Sends one spool, from the first line that the server does not have."""
 
     def __init__(self, server: Server, spool: Spool) -> None:
         self.spool = spool
@@ -36,7 +36,7 @@ class Sender:
         self._last_request_at = 0.0
 
     def send(self) -> bool:
-        """Sends what there is; returns whether that was the end. Raises ServerAway, Refused."""
+        """Sends all new data; returns whether the run is reported completely. Raises ServerUnreachable, Refused."""
         if self._run_id is None:
             self._open()
         try:
@@ -127,7 +127,7 @@ class Delivery(threading.Thread):
         self._is_over = False
 
     def finish(self, patience: float) -> bool:
-        """Waits until everything is sent; returns whether this run was."""
+        """Waits until everything is sent; returns whether this run is reported completely."""
         self._ending.set()
         self._wake.set()
         self.join(patience)
@@ -155,7 +155,7 @@ class Delivery(threading.Thread):
                 wait = 1.0
                 if self._ending.is_set() and not self._own.spool.folder.exists():
                     return
-            except ServerAway as error:
+            except ServerUnreachable as error:
                 pause, wait = max(wait, error.wait), min(wait * 2, _MAX_WAIT)
                 pause = min(pause, _CHECK_INTERVAL) if self._ending.is_set() else pause
                 logger.info("Synclog is unreachable; the report waits: %s", error)

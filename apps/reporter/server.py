@@ -11,7 +11,7 @@ from typing import IO, Any
 _TIMEOUT_SECONDS = 30
 
 
-class ServerAway(Exception):
+class ServerUnreachable(Exception):
     """The server did not respond or asked to wait `wait` seconds."""
 
     def __init__(self, reason: str, wait: float = 0) -> None:
@@ -75,7 +75,7 @@ class Server:
     def call(
         self, method: str, path: str, body: bytes | IO[bytes], headers: dict[str, str]
     ) -> tuple[dict[str, Any], HTTPMessage]:
-        """Document and headers of the response. Raises ServerAway, Refused."""
+        """Document and headers of the response. Raises ServerUnreachable, Refused."""
         headers = headers | {"Authorization": f"Bearer {self._token}"}
         request = urllib.request.Request(  # noqa: S310 - http or https, see above
             f"{self.url}/api/v1/{path}", data=body, method=method, headers=headers
@@ -88,12 +88,12 @@ class Server:
                 problem = _problem(error)
             if error.code >= 500 or error.code == 429:
                 wait = error.headers.get("Retry-After", "")
-                raise ServerAway(
+                raise ServerUnreachable(
                     f"it responds with {error.code}", float(wait) if wait.isdecimal() else 0
                 ) from None
             raise Refused(error.code, problem) from None
         except (OSError, HTTPException, ValueError) as error:
-            raise ServerAway(str(error) or type(error).__name__) from None
+            raise ServerUnreachable(str(error) or type(error).__name__) from None
 
 
 def _problem(error: urllib.error.HTTPError) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What happened: runs, their logs and their payloads, from the queue to the clean-up.
+"""Runs, their logs and their payloads, from the queue to the clean-up.
 
 May import `apps.services` and `apps.reporter`.
 The subpackages are the stages of a run; import-linter keeps their order.

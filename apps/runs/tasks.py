@@ -1,4 +1,4 @@
-"""Celery tasks and the notification of workers; the only module that knows Celery."""
+"""Celery tasks and the notification of workers. No other module of the apps imports Celery."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def start_run(service: Service, **how: Any) -> Run:
 
 
 def notify_workers(run_id: int) -> None:
-    """Notifies the workers about a queued run; if the broker is away, the run is sent again later."""
+    """Notifies the workers about a queued run; if the broker is unreachable, the run is sent again later."""
     try:
         execute_run.apply_async(kwargs={"run_id": run_id}, retry_policy=_GIVE_UP_SOON)
     except (OperationalError, OSError) as error:
@@ -91,10 +91,9 @@ def execute_run(*, run_id: int) -> None:
 
 
 def _skip_if_recent(job: Callable[[], None]) -> Callable[[], None]:
-    """Skips a job that ran recently: of messages that piled up, the first does the work of all.
+    """Skips the job if it ended less than a tenth of its interval ago: queued duplicates have nothing left to do.
 
-    The interval is a tenth of the schedule, because it begins when the job ends, and a job may take nearly as long
-    as its schedule.
+    Only a tenth, because a job may take nearly as long as its interval.
     """
     schedule: dict[str, dict[str, Any]] = settings.CELERY_BEAT_SCHEDULE
     seconds = {entry["task"]: entry["schedule"] for entry in schedule.values()}

@@ -1,4 +1,4 @@
-"""What can run: connections, services, their scripts and schedules.
+"""Services: their connections, options, connectors, scripts and schedules.
 
 May import nothing of the other apps.
 """

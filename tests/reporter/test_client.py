@@ -19,7 +19,7 @@ from django.test.testcases import QuietWSGIRequestHandler
 from django.utils import timezone
 
 from apps.reporter import report, sending
-from apps.reporter.server import Server, ServerAway
+from apps.reporter.server import Server, ServerUnreachable
 from apps.runs.models import LogEntry, Payload, Run
 from apps.runs.recovery.lost_runs import close_lost_runs
 from tests.factories import make_service, make_token
@@ -137,7 +137,7 @@ def test_connection_reset_counts_as_unreachable_server(monkeypatch):
 
     monkeypatch.setattr("socket.create_connection", reset)
 
-    with pytest.raises(ServerAway, match="reset by peer"):
+    with pytest.raises(ServerUnreachable, match="reset by peer"):
         Server("http://127.0.0.1:9", "token").call("POST", "runs/1/log/", b"", {})
 
 

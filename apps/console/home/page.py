@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
+from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
 from django.utils.translation import ngettext
 
@@ -63,20 +63,17 @@ def failing_runs(user: Any) -> QuerySet[Run]:
 
 
 def late_services(user: Any, now: datetime) -> QuerySet[Service]:
-    """Services whose slot has passed without a queued run, the latest first."""
+    """Services whose slot has passed without a queued run, the most overdue first."""
     services = Service.objects.visible_to(user).due(now - SLOT_PATIENCE)
     return services.exclude(kind=Service.Kind.REPORTED).order_by("next_run_at")
 
 
 def waiting_runs(user: Any, now: datetime) -> QuerySet[Run]:
-    """Runs that no worker has claimed in time, except those that wait for another run or for their time."""
-    before = Run.objects.running().filter(service=OuterRef("service"))
+    """Runs that no worker has claimed in time, although they need not wait."""
     since = now - QUEUE_PATIENCE
     return (
-        Run.objects.filter(
-            Q(due_at=None) | Q(due_at__lt=since), status=Run.Status.QUEUED, queued_at__lt=since
-        )
-        .exclude(Q(service__overlap=Service.Overlap.QUEUE) & Exists(before))
+        Run.objects.claimable()
+        .filter(Q(due_at=None) | Q(due_at__lt=since), queued_at__lt=since)
         .visible_to(user)
         .select_related("service")
         .order_by("queued_at")

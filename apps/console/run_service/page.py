@@ -203,7 +203,8 @@ def _replay_help(run: Run) -> str:
 
 def _last_by_hand(service: Service) -> dict[str, Any] | None:
     """The latest run that a person started here, and its options as text, as a suggestion."""
-    by_hand = service.runs.filter(trigger__in=(Run.Trigger.MANUAL, Run.Trigger.RETRY))
+    # Automatic retries have a due time.
+    by_hand = service.runs.filter(trigger__in=(Run.Trigger.MANUAL, Run.Trigger.RETRY), due_at=None)
     run = by_hand.select_related("started_by").order_by("-id").first()
     if run is None:
         return None

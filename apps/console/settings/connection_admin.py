@@ -46,7 +46,7 @@ class ConnectionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # It takes n
         return (
             (None, {"fields": ("name", "kind", "url", ("connect_timeout", "read_timeout"))}),
             (
-                _("Sign-in"),
+                _("Authentication"),
                 {"fields": ("auth", "auth_username", "auth_header", *secret, *removal, "secret_env")},
             ),
         )

@@ -1,4 +1,4 @@
-"""Ends runs that no worker executes: the last lines and the end are written in one transaction."""
+"""Ends runs in the database, without their spool: the last lines and the end are written in one transaction."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def execute_run(run_id: int, *, worker: str, echo: Echo | None = None) -> Run | 
 
 
 @dataclass(frozen=True)
-class _Ending:
+class _Outcome:
     status: Run.Status
     # Whether a retry may end differently.
     may_retry: bool = True
@@ -106,7 +106,7 @@ def _end_without_log(run: Run, token: uuid.UUID, error: OSError) -> Run:
     return run
 
 
-def _run_pipeline(run: Run, log: RunLog) -> _Ending:
+def _run_pipeline(run: Run, log: RunLog) -> _Outcome:
     """Executes the pipeline and logs why it ended, unless it succeeded."""
     _log_start(run)
     pipeline = Pipeline(run, log)
@@ -116,24 +116,24 @@ def _run_pipeline(run: Run, log: RunLog) -> _Ending:
         raise
     except RunCancelled as error:
         logger.warning("%s", error)
-        return _Ending(Run.Status.CANCELLED, is_urgent=True)
+        return _Outcome(Run.Status.CANCELLED, is_urgent=True)
     except WorkerShutdown as error:
         logger.error("%s", error)  # noqa: TRY400 - an expected failure; its message says everything
-        return _Ending(Run.Status.LOST, is_urgent=True)
+        return _Outcome(Run.Status.LOST, is_urgent=True)
     except TooManyRefused as error:
         logger.error("%s", error)  # noqa: TRY400 - the same, and the same records would be refused again
-        return _Ending(Run.Status.FAILED, may_retry=False)
+        return _Outcome(Run.Status.FAILED, may_retry=False)
     except (ConnectorError, ScriptError, SecretUnavailable, RunStopped) as error:
         logger.error("%s", error)  # noqa: TRY400 - an expected failure; its message says everything
-        return _Ending(Run.Status.FAILED)
+        return _Outcome(Run.Status.FAILED)
     # Any error must end the run and be logged.
     except Exception:
         logger.exception("Internal error in Synclog")
-        return _Ending(Run.Status.FAILED)
-    return _Ending(Run.Status.SUCCEEDED)
+        return _Outcome(Run.Status.FAILED)
+    return _Outcome(Run.Status.SUCCEEDED)
 
 
-def _store_captured_payloads(run: Run, log: RunLog, ending: _Ending) -> None:
+def _store_captured_payloads(run: Run, log: RunLog, ending: _Outcome) -> None:
     """Stores the captured payloads, unless the payload store takes too long."""
     started = time.monotonic()
 

@@ -13,7 +13,7 @@ from django.db import DatabaseError, InterfaceError, connection, transaction
 from django.db.models.functions import Now
 
 from apps.runs.log.run_log import RunLog
-from apps.runs.log.shipper import LeaseLost, turn
+from apps.runs.log.shipper import LeaseLost, limit_concurrent_writes
 from apps.runs.models import Level, Run
 from apps.runs.payloads.expiry import set_expiry
 from apps.services.models import Service
@@ -67,7 +67,7 @@ def retry_pause(attempt: int) -> timedelta:
 
 
 def end_run(run: Run, token: uuid.UUID, log: RunLog, status: Run.Status, *, may_retry: bool = True) -> None:
-    """Seals the log and ends the run; repeats while the database is away and the lease lasts.
+    """Seals the log and ends the run; repeats while the database is unreachable and the lease lasts.
 
     The outcome is first recorded beside the spool, so that it is known even if the lease runs out. Raises
     LeaseLost.
@@ -81,7 +81,7 @@ def end_run(run: Run, token: uuid.UUID, log: RunLog, status: Run.Status, *, may_
                 for level, line in follow_up.lines:
                     logger.log(level, "%s", line)
             seal = log.seal()
-            with turn(), transaction.atomic():
+            with limit_concurrent_writes(), transaction.atomic():
                 finish_run(run, token, status, follow_up, **(log.counters() | seal.columns()))
             log.remove_spool()
         except (DatabaseError, InterfaceError):

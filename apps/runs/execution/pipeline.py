@@ -47,7 +47,7 @@ class Pipeline:
             page_size=run.options.get("page_size"),
             check=self.check,
         )
-        self._is_left_behind = False
+        self._is_abandoned = False
 
     def execute(self) -> None:
         """Raises ConnectorError, ScriptError, SecretUnavailable, and the errors of `check`."""
@@ -91,7 +91,7 @@ class Pipeline:
 
     def abandon(self) -> None:
         """Marks the pipeline as abandoned while `execute` hangs in another thread: when it wakes up, it stops."""
-        self._is_left_behind = True
+        self._is_abandoned = True
         self._log.detach_other_threads()
         for shut_down in self._context.on_abandon:
             shut_down()
@@ -101,7 +101,7 @@ class Pipeline:
 
         RunCancelled, RunStopped, LeaseLost or WorkerShutdown; RunAbandoned if it was stopped already.
         """
-        self._stop_if_left_behind()
+        self._stop_if_abandoned()
         self._log.check_lease()
         if self._log.cancel_requested:
             raise RunCancelled("Cancelled by request")
@@ -116,8 +116,8 @@ class Pipeline:
                 f"grace period of {settings.GRACE_SECONDS} s (SYNCLOG_GRACE_SECONDS)"
             )
 
-    def _stop_if_left_behind(self) -> None:
-        if self._is_left_behind:
+    def _stop_if_abandoned(self) -> None:
+        if self._is_abandoned:
             raise RunAbandoned
 
     def _pulled(self, page: Page) -> list[Record]:
@@ -135,11 +135,11 @@ class Pipeline:
             if isinstance(record, dict) and str(record.get(id_field)) == record_id
         ]
         logger.info(
-            "Of page %d only the record with %s = %s continues: %s",
+            "Page %d: %s with %s = %s processed; the others are skipped",
             page.number,
+            _records(len(found)),
             id_field,
             record_id,
-            _records(len(found)),
         )
         return found
 
@@ -157,7 +157,7 @@ class Pipeline:
         return returned
 
     def _pushed(self, delivery: Delivery) -> None:
-        self._stop_if_left_behind()
+        self._stop_if_abandoned()
         self._log.pushed_count += delivery.accepted
         bodies = _bodies(request=delivery.request, response=delivery.response)
         level = logging.ERROR if delivery.refused else logging.INFO
@@ -186,7 +186,7 @@ class Pipeline:
         """
         problems = []
         for role, body in bodies if self._stores(kind) else ():
-            self._stop_if_left_behind()
+            self._stop_if_abandoned()
             suffix = "" if role == "body" else f"-{role}"
             full_name = f"{kind}-{name}{suffix}{body.extension}"
             read_limited = None
@@ -207,7 +207,7 @@ class Pipeline:
                     else str(error)
                 )
                 problems.append(f"{full_name} could not be stored: {reason}")
-        self._stop_if_left_behind()
+        self._stop_if_abandoned()
         return problems
 
     def _stores(self, kind: Payload.Kind) -> bool:

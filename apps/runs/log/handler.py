@@ -64,7 +64,7 @@ class RunLogHandler(logging.Handler):
         self._second_text = ""
 
     @property
-    def next_place(self) -> int:
+    def next_sequence(self) -> int:
         """Number of the next line; beyond the limit, the number of the last line of the head."""
         return self.last_sequence + 1 if self.tail is None else self.tail.head
 

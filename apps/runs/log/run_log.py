@@ -53,7 +53,7 @@ class RunLog:
     log continues where a dead worker left it, according to spool and database.
     """
 
-    _voice: LogBinding
+    _binding: LogBinding
 
     def __init__(
         self, run: Run, token: uuid.UUID, *, secrets: Iterable[str] = (), echo: Echo | None = None
@@ -83,7 +83,7 @@ class RunLog:
         self._handler.warning_count, self._handler.error_count = run.warning_count, run.error_count
 
     def __enter__(self) -> Self:
-        self._voice = bind_thread(self._handler)
+        self._binding = bind_thread(self._handler)
         self._shipper.start()
         return self
 
@@ -116,8 +116,8 @@ class RunLog:
 
     @property
     def next_sequence(self) -> int:
-        """Number of the next line of this thread; beyond the limit, of the line before it."""
-        return self._handler.next_place
+        """Line of the next payload: the next line; beyond the limit of the log, the last line of its head."""
+        return self._handler.next_sequence
 
     @property
     def cancel_requested(self) -> bool:
@@ -150,8 +150,8 @@ class RunLog:
 
     def detach_other_threads(self) -> None:
         """Drops all further lines of other threads that worked for the run."""
-        unbind(self._voice)
-        self._voice = bind_thread(self._handler)
+        unbind(self._binding)
+        self._binding = bind_thread(self._handler)
 
     def record_end(self, status: Run.Status, *, may_retry: bool) -> None:
         """Records on disk how the run ended, in case the database does not learn it from this worker."""
@@ -193,7 +193,7 @@ class RunLog:
         return {step.slug: round(spent, 3) for step, spent in seconds.items() if spent}
 
     def _detach(self) -> None:
-        unbind(self._voice)
+        unbind(self._binding)
 
     def remove_spool(self) -> None:
         """Removes the spool once the end of the run is committed."""

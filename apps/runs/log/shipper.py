@@ -21,21 +21,23 @@ from apps.runs.models.run import LEASE
 
 logger = logging.getLogger(__name__)
 
-# In seconds: interval of shipping; interval of the heartbeat, which renews the lease and reads cancel requests;
-# interval of retries while the database is away; time without a renewal after which the worker must stop.
-SHIP_EVERY = 0.25
+# All times are in seconds.
+SHIP_INTERVAL = 0.25
+# The heartbeat renews the lease and reads cancel requests.
 HEARTBEAT_INTERVAL = 4.0
-RETRY_EVERY = 1.0
-STOP_AFTER = 45.0
+# While the database is unreachable.
+RETRY_INTERVAL = 1.0
+# Time without a renewal after which the worker must stop.
+MAX_TIME_WITHOUT_LEASE = 45.0
 # Batches a second of all shippers in a process: with many runs each waits longer and ships more at once.
-MOST_BATCHES = 100
+MAX_BATCHES_PER_SECOND = 100
 # Threads of a process that write at the same time. A hundred would wait for the interpreter after each response of
 # the database, with open transactions. After the timeout no thread waits, because those in front may hang.
-MOST_AT_ONCE = 4
+MAX_CONCURRENT_WRITES = 4
 MAX_WAIT = 1.0
 
 _at_work: set[Shipper] = set()
-_turns = threading.BoundedSemaphore(MOST_AT_ONCE)
+_write_slots = threading.BoundedSemaphore(MAX_CONCURRENT_WRITES)
 
 
 class LeaseLost(Exception):
@@ -43,18 +45,18 @@ class LeaseLost(Exception):
 
 
 @contextmanager
-def turn() -> Iterator[None]:
+def limit_concurrent_writes() -> Iterator[None]:
     """Waits until few other threads of the process write, at most MAX_WAIT: no run blocks others for good."""
-    is_ours = _turns.acquire(timeout=MAX_WAIT)
+    is_ours = _write_slots.acquire(timeout=MAX_WAIT)
     try:
         yield
     finally:
         if is_ours:
-            _turns.release()
+            _write_slots.release()
 
 
 class Shipper:
-    """A thread with a database connection of its own.
+    """A thread that copies the lines of one spool into the database, with its own connection.
 
     `counters` returns the counters of the run for each batch: they are written in the same transaction as the
     lines, by the UPDATE that proves the lease.
@@ -86,7 +88,7 @@ class Shipper:
 
     def check(self) -> None:
         """Raises LeaseLost if the run no longer belongs to this worker."""
-        if self._lease_lost or time.monotonic() - self._renewed_at > STOP_AFTER:
+        if self._lease_lost or time.monotonic() - self._renewed_at > MAX_TIME_WITHOUT_LEASE:
             raise LeaseLost
 
     def finish(self) -> None:
@@ -109,7 +111,7 @@ class Shipper:
                 raise
             except (DatabaseError, InterfaceError) as error:
                 self._retry_later(error)
-                time.sleep(RETRY_EVERY)
+                time.sleep(RETRY_INTERVAL)
             else:
                 return
 
@@ -117,7 +119,7 @@ class Shipper:
         beaten_at = time.monotonic()
         _at_work.add(self)
         try:
-            while not self._wait(max(SHIP_EVERY, len(_at_work) / MOST_BATCHES)):
+            while not self._wait(max(SHIP_INTERVAL, len(_at_work) / MAX_BATCHES_PER_SECOND)):
                 try:
                     # Lines that were logged in the meantime wait for the next interval, so that each batch is worth
                     # its cost.
@@ -129,7 +131,7 @@ class Shipper:
                         beaten_at = time.monotonic()
                 except (DatabaseError, InterfaceError) as error:
                     self._retry_later(error)
-                    self._stopping.wait(RETRY_EVERY)
+                    self._stopping.wait(RETRY_INTERVAL)
         except LeaseLost:
             self._lease_lost = True
         finally:
@@ -142,7 +144,7 @@ class Shipper:
         self._woken.clear()
         return self._stopping.is_set()
 
-    @turn()
+    @limit_concurrent_writes()
     def _ship(self) -> bool:
         """Writes the next batch of lines; False if there is none. Raises LeaseLost, DatabaseError."""
         if not self._position_known:
@@ -163,7 +165,7 @@ class Shipper:
         self._renewed_at = before
         return True
 
-    @turn()
+    @limit_concurrent_writes()
     def _beat(self) -> None:
         before = time.monotonic()
         # Each batch renews the lease as well.

@@ -40,7 +40,7 @@ class Step(models.IntegerChoices):
 
 
 class LogEntry(models.Model):
-    """One line of the log of a run; `sequence` counts 1, 2, 3 … without gaps."""
+    """One line of the log of a run; `sequence` counts from 1. A gap is a line that was lost after it was numbered."""
 
     pk = models.CompositePrimaryKey("run_id", "sequence")
     # No database constraint: it would look up the run for each line, and retention deletes both.

@@ -80,7 +80,7 @@ class Payload(models.Model):
         PENDING = "pending", _("Pending")  # The row exists, the object perhaps.
         STORED = "stored", _("Stored")  # The object is complete.
         DELETING = "deleting", _("Deleting")  # Unreadable; the object is being deleted.
-        DELETED = "deleted", _("Deleted")  # The object is deleted; the row content as the record.
+        DELETED = "deleted", _("Deleted")  # The object is deleted; the row is the record of it.
         LOST = "lost", _("Lost")  # The object is missing.
 
     WITHOUT_OBJECT = (Status.DELETED, Status.LOST)

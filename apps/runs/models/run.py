@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from apps.services.models import Script, Service
 from apps.services.user_access import hidden_service_ids
 
-# Time that a worker owns a run without a heartbeat; the heartbeat renews it every 10 s.
+# Time that a worker owns a run without a heartbeat; the shipper renews it every few seconds.
 LEASE = timedelta(seconds=60)
 # Runs that no person started: slots of the schedule, and retries that wait for their time.
 IS_AUTOMATIC = Q(trigger="schedule") | Q(trigger="retry", due_at__isnull=False)
@@ -109,7 +109,7 @@ class Run(models.Model):
         related_name="+",
         verbose_name=_("started by"),
     )
-    # Slot of the schedule; null for runs that a person started.
+    # Slot of the schedule; null for all other runs.
     scheduled_for = models.DateTimeField(_("scheduled for"), null=True, blank=True)
     # Given by an API client, so that a repeated request starts one run.
     idempotency_key = models.CharField(max_length=200, null=True, blank=True)  # noqa: DJ001 - null = none given

@@ -51,11 +51,11 @@ class Capture:
         self._folder = _folder_of(run.pk)
         self._number = 0
         self._size = 0
-        self._held: list[tuple[Path, int]] = []
+        self._captured: list[tuple[Path, int]] = []
 
     @classmethod
     def of(cls, run: Run) -> Capture | None:
-        """Capture for a scheduled run of a service with `capture_on_failure`, None for others."""
+        """Capture for a scheduled or repeated run of a service with `capture_on_failure`, None for others."""
         return cls(run) if run.service.capture_on_failure and run.trigger in _TRIGGERS else None
 
     def add(self, *, kind: str, name: str, content_type: str, stream: BinaryIO, sequence: int) -> None:
@@ -72,14 +72,14 @@ class Capture:
         except OSError as error:
             body.unlink(missing_ok=True)
             raise PayloadNotStored(f"it could not be captured: {error.strerror}") from error
-        self._held.append((body, size))
+        self._captured.append((body, size))
         self._size += size
         self._drop_oldest()
 
     def _drop_oldest(self) -> None:
         """Drops the oldest payloads, which are furthest from the failure."""
-        while self._size > settings.CAPTURE_BYTES and self._held:
-            body, size = self._held.pop(0)
+        while self._size > settings.CAPTURE_BYTES and self._captured:
+            body, size = self._captured.pop(0)
             self._size -= size
             _drop(body)
             dropped = self._folder / "dropped"
@@ -142,7 +142,7 @@ def shift_captured(run_id: int, *, since: int, by: int) -> None:
 def resolve_orphaned_captures() -> None:
     """Stores captured payloads that a crash left if their run failed, and discards the rest.
 
-    A folder is left if a run was closed on another host. While the payload store is away it waits until the
+    A folder is left if a run was closed on another host. While the payload store is unreachable it waits until the
     payloads would have expired.
     """
     for folder in _folders():

@@ -1,4 +1,4 @@
-"""Deletion of expired payloads in two phases: mark as deleting, delete the objects, record the result.
+"""Deletion of expired payloads in three steps: mark as deleting, delete the objects, record the result.
 
 It may be killed at any point: marked payloads are taken again when their lease has expired.
 """
@@ -36,8 +36,7 @@ class Deletion:
 
 
 def set_expiry(run: Run, retention: timedelta) -> None:
-    """Sets the expiry of the payloads of a run that has just ended, in the same transaction; held ones expire
-    later.
+    """Sets the expiry of the payloads of an ended run; held ones expire later.
 
     Incomplete uploads are deleted by the clean-up and become lost.
     """

@@ -90,13 +90,13 @@ def _close(run: Run, token: uuid.UUID, worker: str) -> None:
         content = _ship(run, token, spool, worker)
         status, level = Run.Status.LOST, Level.ERROR
         message = (
-            f"Run lost: its worker {run.worker or '(unknown)'} sent no heartbeat for too long. The lines "
-            "above are all that it logged; start the run again if it is safe to repeat."
+            f"Run lost: its worker {run.worker or '(unknown)'} sent no heartbeat for too long. "
+            "Start the run again if it is safe to repeat."
         )
         may_retry = True
         if content.end is not None:
             status, level = Run.Status(content.end["status"]), Level.INFO
-            message = f"The end of the run was written late by {worker}, because the database had been away"
+            message = f"The end of the run was written late by {worker}, because the database was unreachable"
             may_retry = content.end["may_retry"]
         if not is_clean(status, content.counters):
             store_captured(run)

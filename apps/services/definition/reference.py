@@ -16,7 +16,7 @@ from apps.services.definition.services import IntegrationService, ReportedServic
 _INTRODUCTION = """\
 # Options
 
-Every option of connections and services, with its default. An option without a default is required.
+Every option of connections and services, with its default.
 """
 _MODELS: dict[str, type[Options]] = {
     "Connection of kind http": HttpConnection,
@@ -60,8 +60,10 @@ def _rows(name: str, info: FieldInfo) -> list[str]:
 
 
 def _row(name: str, info: FieldInfo, suffix: str = "") -> str:
-    default = "" if info.is_required() else _default(info.default)
-    return f"| `{name}`{suffix} | {_value(info)} | {default} | {info.description or info.title or ''} |"
+    text = str(info.description or info.title or "")
+    # A default that depends on other options is part of the description.
+    default = "" if "Default:" in text else "required" if info.is_required() else _default(info.default)
+    return f"| `{name}`{suffix} | {_value(info)} | {default} | {text} |"
 
 
 def _default(value: Any) -> str:

@@ -30,14 +30,14 @@ def _check_script(source: str) -> str:
 
 
 class _ServiceDescription(Options):
-    name: Text = Field("", title=_("Name"), description=_("Default: the slug in words."))
+    name: Text = Field("", title=_("Name"), description=_("Default: the slug, as in “Orders to warehouse”."))
     timezone: Text = column(Service, "timezone")
     max_attempts: WholeNumber = column(Service, "max_attempts")
     timeout_seconds: WholeNumber = column(Service, "timeout_seconds")
     is_active: Flag | None = Field(
         None,
         title=_("Active"),
-        description=_("Whether the schedule starts runs. Default: unchanged, true at first."),
+        description=_("Turns the schedule on or off. Default: on for a new service, unchanged for others."),
     )
     log_retention_days: WholeNumber | None = column(Service, "log_retention_days")
 

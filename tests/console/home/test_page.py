@@ -73,12 +73,16 @@ def test_home_shows_late_slots_and_runs(staff: Client) -> None:
 def test_run_waiting_for_another_or_its_due_time_is_not_late(staff: Client) -> None:
     now = timezone.now()
     old = {"status": Run.Status.QUEUED, "queued_at": now - timedelta(minutes=5)}
-    service = make_service(overlap="queue")
-    make_run(service, status=Run.Status.RUNNING)
-    make_run(service, **old)
+    queueing, skipping = make_service(overlap="queue"), make_service(overlap="skip")
+    for service in (queueing, skipping):
+        make_run(service, status=Run.Status.RUNNING)
+    make_run(queueing, trigger=Run.Trigger.SCHEDULE, **old)
+    make_run(skipping, trigger=Run.Trigger.RETRY, due_at=now - timedelta(minutes=4), **old)
     make_run(due_at=now + timedelta(minutes=5), **old)
+    # Manual runs do not wait for others.
+    manual = make_run(queueing, **old)
 
-    assert staff.get("/admin/").context["waiting_runs"] == []
+    assert [run.pk for run in staff.get("/admin/").context["waiting_runs"]] == [manual.pk]
 
 
 def test_home_shows_paused_service_and_failed_check(staff: Client, check_results: list[CheckResult]) -> None:

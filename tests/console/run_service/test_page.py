@@ -141,6 +141,7 @@ def test_last_manual_run_is_shown_but_not_prefilled(staff: Client) -> None:
     service = make_service()
     last = make_run(service, store_push=True, is_dry_run=True, options={"record_id": "10045"})
     make_run(service, trigger=Run.Trigger.SCHEDULE)
+    make_run(service, trigger=Run.Trigger.RETRY, due_at=timezone.now())
 
     response = staff.get(address(service))
 

@@ -215,13 +215,13 @@ def test_concurrent_writers_of_a_process_are_limited(monkeypatch):
     is_writing = threading.Event()
 
     def write():
-        with shipper.turn():
+        with shipper.limit_concurrent_writes():
             is_writing.set()
 
     one_more = threading.Thread(target=write)
     with ExitStack() as writing:
-        for _number in range(shipper.MOST_AT_ONCE):
-            writing.enter_context(shipper.turn())
+        for _number in range(shipper.MAX_CONCURRENT_WRITES):
+            writing.enter_context(shipper.limit_concurrent_writes())
         one_more.start()
         assert not is_writing.wait(0.1)
     one_more.join()
@@ -233,8 +233,8 @@ def test_hanging_runs_do_not_delay_others(claimed):
     run, token = claimed
 
     with ExitStack() as hanging:
-        for _number in range(shipper.MOST_AT_ONCE):
-            hanging.enter_context(shipper.turn())
+        for _number in range(shipper.MAX_CONCURRENT_WRITES):
+            hanging.enter_context(shipper.limit_concurrent_writes())
         with RunLog(run, token) as log:
             logger.info("logged meanwhile")
             deadline = time.monotonic() + 10
@@ -332,7 +332,7 @@ def test_database_outage_loses_and_duplicates_no_line(claimed, monkeypatch):
             raise OperationalError("connection lost")
 
     monkeypatch.setattr(shipper, "write_lines", write_and_sometimes_fail)
-    monkeypatch.setattr(shipper, "RETRY_EVERY", 0.01)
+    monkeypatch.setattr(shipper, "RETRY_INTERVAL", 0.01)
 
     with RunLog(run, token) as log:
         for number in range(1, 201):

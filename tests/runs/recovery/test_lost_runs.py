@@ -212,7 +212,7 @@ def test_run_keeps_its_status_if_its_end_was_written_late(run, monkeypatch):
         raise OperationalError("the database is away")
 
     monkeypatch.setattr(finalization, "finish_run", fail)
-    monkeypatch.setattr(shipper, "STOP_AFTER", 1.5)
+    monkeypatch.setattr(shipper, "MAX_TIME_WITHOUT_LEASE", 1.5)
     with RunLog(run, run.lease_token) as log:
         log.pulled_count = log.pushed_count = 7
         logger.info("done")
@@ -224,7 +224,7 @@ def test_run_keeps_its_status_if_its_end_was_written_late(run, monkeypatch):
 
     assert lines(run) == [
         "done",
-        "The end of the run was written late by here:2, because the database had been away",
+        "The end of the run was written late by here:2, because the database was unreachable",
     ]
     assert (run.status, run.pulled_count, run.pushed_count) == ("succeeded", 7, 7)
     assert (run.is_complete, run.error_count, run.retries.count()) == (True, 0, 0)

@@ -92,14 +92,14 @@ class Command(BaseCommand):
                 self.say(welcome(self.style, url, access, pulled_payload(), processes.log_dir))
             self.wait(processes, None, lambda: False)
             if count := cancel_running_runs(access.user):
-                self.say(f"Cancelling {count} open run(s); press Ctrl-C again to stop at once.")
+                self.say(f"Cancelling {count} running run(s); press Ctrl-C again to stop at once.")
         finally:
             self.say("Stopping …")
             processes.stop(self.in_a_hurry)
         self.say("Stopped.")
 
     def wait(self, processes: Processes, seconds: float | None, condition: Callable[[], bool]) -> bool:
-        """Waits for the condition: True. After the timeout, or on a stop: False.
+        """Waits for the condition; returns False after the timeout or when the demo is stopped.
 
         Raises ProcessEndedError if a process ends.
         """

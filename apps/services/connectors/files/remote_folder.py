@@ -50,7 +50,7 @@ class RemoteFolder:
         scheme = urlsplit(connection.url).scheme
         if host := urlsplit(connection.url).hostname:
             check_host(host)
-        options = _sign_in(connection, scheme)
+        options = _authentication_options(connection, scheme)
         if scheme in _WITH_TIMEOUT:
             options["timeout"] = connection.connect_timeout
         if scheme in _OVER_SSH:
@@ -120,7 +120,7 @@ def _filesystem(url: str, options: dict[str, Any]) -> tuple[Any, str]:
     return fs, root
 
 
-def _sign_in(connection: Connection, scheme: str) -> dict[str, Any]:
+def _authentication_options(connection: Connection, scheme: str) -> dict[str, Any]:
     if connection.auth == Connection.Auth.NONE:
         return {}
     if connection.auth != Connection.Auth.BASIC or scheme not in _SIGN_IN:

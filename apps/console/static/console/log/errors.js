@@ -1,5 +1,5 @@
-// Next and previous error. If no later error is known, the button is disabled with a reason, but keeps the focus for a
-// user who waits for the first error of a live run. A click asks the server anyway.
+// Next and previous error. If no later error is known, the button is only marked as disabled: it keeps the
+// focus, and a click requests the next error of a live run.
 
 import { searchOrigin, seek } from "./matches.js";
 import { attempt, formatText, log, texts } from "./page.js";
