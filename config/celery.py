@@ -4,10 +4,13 @@ import os
 
 from celery import Celery
 from django.conf import settings
+from kombu.transport import TRANSPORT_ALIASES
 
 from config.startup import one_line_errors
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+
+TRANSPORT_ALIASES["filesystem"] = "config.folder_broker:Transport"
 
 with one_line_errors():
     app = Celery("synclog", namespace="CELERY")

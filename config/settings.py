@@ -270,7 +270,6 @@ CELERY_BEAT_SCHEDULE = {
 # HOWTO.
 logging._srcfile = None
 logging.logThreads = False
-logging.logProcesses = False
 logging.logMultiprocessing = False
 logging.logAsyncioTasks = False  # type: ignore[attr-defined] # Its stubs do not know it yet.
 
