@@ -247,6 +247,9 @@ def test_manual_run_from_start_to_payload_expiry(world: tuple[Stack, Systems]) -
     )
     assert ada.open(summary_path).count("More details") == listed
 
+    # No process failed to write its own log.
+    assert "Logging error" not in "".join(path.read_text() for path in stack.folder.glob("*.log"))
+
 
 @pytest.mark.parametrize("world", ["real"], indirect=True, scope="module")
 def test_api_and_schedule_start_runs(world: tuple[Stack, Systems]) -> None:
