@@ -31,7 +31,7 @@ def slow_server() -> Iterator[int]:
 
 @contextmanager
 def unreachable_server() -> Iterator[int]:
-    """Neither accepts nor refuses connections; yields the port."""
+    """A server that leaves connections pending; yields its port."""
     with ExitStack() as opened:
         listener = opened.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
         port = listener.getsockname()[1]

@@ -14,6 +14,7 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import slugify
 
 if TYPE_CHECKING:
+    # For annotations only: at run time the library is imported by the page that needs it.
     from markdown_it.token import Token
 
 # The app whose folder `handbook` holds the file, and the name of the file, in the order of the table of contents.

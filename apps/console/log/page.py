@@ -61,7 +61,7 @@ def log_page(request: HttpRequest, site: AdminSite, run: Run) -> HttpResponse:
 def log_feed(request: HttpRequest, run: Run) -> JsonResponse:
     """Lines as fragments after `?after=`, before `?before=` or around `?line=`; with `?lines=0` only the status.
 
-    An idle request costs one query beside session and user: the run, which shows that there are no more lines.
+    An idle request costs one query beside session and user: the line count of the run shows that nothing is new.
     `poll_after` is in seconds, 0 if more lines are available, null once the run has ended and its last line is
     included.
     """

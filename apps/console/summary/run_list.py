@@ -11,7 +11,7 @@ from django.db.models import Count, Q, QuerySet, Sum
 from apps.console.ui.filters import Period, custom_period, moment_from, period_from
 from apps.console.ui.paging import MAX_COUNT
 from apps.runs.models import Run
-from apps.runs.models.run import RunQuerySet
+from apps.runs.models.run_queryset import RunQuerySet
 from apps.services.models import Service
 
 PAGE_SIZE = 50

@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 
 from apps.runs.execution.replay import check_replay
 from apps.runs.models import Payload, Run
-from apps.runs.models.run import RunQuerySet
+from apps.runs.models.run_queryset import RunQuerySet
 from apps.services.definition.options import read_run_options
 from apps.services.models import Service
 from apps.services.schedule import last_slot

@@ -3,69 +3,24 @@
 from __future__ import annotations
 
 import uuid
-from datetime import datetime, timedelta
-from typing import Any, Self
+from datetime import timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import models, transaction
-from django.db.models import Exists, F, OuterRef, Q
+from django.db.models import F, Q
 from django.db.models.functions import Coalesce, Now
 from django.utils.translation import gettext_lazy as _
 
+from apps.runs.models.run_queryset import RunQuerySet
 from apps.services.models import Script, Service
-from apps.services.user_access import hidden_service_ids
 
 # Time that a worker owns a run without a heartbeat; the shipper renews it every few seconds.
 LEASE = timedelta(seconds=60)
-# Runs that no person started: slots of the schedule, and retries that wait for their time.
-IS_AUTOMATIC = Q(trigger="schedule") | Q(trigger="retry", due_at__isnull=False)
 IS_OPEN = Q(status__in=["queued", "running"])
 HAS_WARNINGS = Q(warning_count__gt=0)
 # Columns that the summary aggregates and filters; its index contains them, so that it reads no rows.
 SUMMARY_COLUMNS = ("status", "trigger", "warning_count", "error_count", "pulled_count", "pushed_count")
-
-
-class RunQuerySet(models.QuerySet["Run"]):
-    def visible_to(self, user: Any) -> Self:
-        """Runs of the services that `user` may see."""
-        if user.is_active and user.is_superuser:
-            # No condition: it would lead the planner away from the indexes.
-            return self
-        if not user.is_active or not user.has_perm("services.view_service"):
-            return self.none()
-        hidden = hidden_service_ids(user)
-        return self.exclude(service__in=hidden) if hidden else self
-
-    def open(self) -> Self:
-        """Queued or running."""
-        return self.filter(status__in=Run.OPEN)
-
-    def running(self) -> Self:
-        return self.filter(status=Run.Status.RUNNING)
-
-    def started_since(self, cutoff: datetime) -> Self:
-        """Started at or after `cutoff`; queued runs count by the time they were queued."""
-        return self.filter(Q(started_at__gte=cutoff) | Q(started_at=None, queued_at__gte=cutoff))
-
-    def lost(self) -> Self:
-        """Running runs whose lease has expired by the clock of the database."""
-        return self.running().filter(lease_until__lt=Now())
-
-    def claimable(self) -> Self:
-        """Queued and due, without an open run of the service that they must wait for."""
-        others = Run.objects.running().filter(service=OuterRef("service"))
-        return self.filter(Q(due_at=None) | Q(due_at__lte=Now()), status=Run.Status.QUEUED).exclude(
-            IS_AUTOMATIC & ~Q(service__overlap=Service.Overlap.ALLOW) & Exists(others)
-        )
-
-    def unclaimed(self) -> Self:
-        """Not claimed within a minute after being sent to the broker: the message may be lost."""
-        return self.claimable().filter(sent_at__lt=Now() - timedelta(seconds=60))
-
-    def newly_claimable(self) -> Self:
-        """Sent to the broker before they could be claimed: they became due, or the run before them ended."""
-        ended_since = Run.objects.filter(service=OuterRef("service"), finished_at__gte=OuterRef("sent_at"))
-        return self.claimable().filter(IS_AUTOMATIC, Q(due_at__gt=F("sent_at")) | Exists(ended_since))
 
 
 class Run(models.Model):

@@ -13,7 +13,7 @@ from django.db.models import Count, Exists, Max, Min, OuterRef, Q, Sum
 from django.db.models.functions import Now
 
 from apps.runs.models import LogEntry, Payload, Run
-from apps.runs.models.run import RunQuerySet
+from apps.runs.models.run_queryset import RunQuerySet
 from apps.services.models import Service
 
 logger = logging.getLogger(__name__)

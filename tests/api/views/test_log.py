@@ -156,7 +156,7 @@ def test_idle_poll_costs_two_queries(run, kind, django_assert_num_queries):
     client = client_of(make_token(make_user(**user))[1])
     page_of(client, run)
 
-    # Token and run; the run's line count shows that there are no more lines.
+    # Token and run; the line count of the run shows that nothing is new.
     with django_assert_num_queries(2):
         page = page_of(client, run, after=3)
 
