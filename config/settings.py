@@ -267,7 +267,7 @@ CELERY_BEAT_SCHEDULE = {
 # --- Logs of the processes (those of runs are in the database) ---------------------------------------------
 
 # Details that no line shows are not collected: a fifth of the cost of a line. See "Optimization" in the logging
-# HOWTO.
+# HOWTO. The process number is collected, because Gunicorn's lines show it.
 logging._srcfile = None
 logging.logThreads = False
 logging.logMultiprocessing = False

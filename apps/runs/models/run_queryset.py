@@ -1,4 +1,4 @@
-"""Queries of runs, named as their states and their users."""
+"""Queries of runs by state, by time and by user."""
 
 from __future__ import annotations
 
