@@ -15,8 +15,7 @@ from functools import partial
 from django.db import DatabaseError, InterfaceError, connection
 
 from apps.runs.execution import worker_shutdown
-from apps.runs.execution.closing import close_run
-from apps.runs.execution.finalization import end_run
+from apps.runs.execution.finalization import end_run, end_run_without_spool
 from apps.runs.execution.interruption import RunCancelled, RunStopped, TooManyRefused, WorkerShutdown
 from apps.runs.execution.pipeline import Pipeline
 from apps.runs.execution.supervision import supervise
@@ -101,7 +100,7 @@ def _end_without_log(run: Run, token: uuid.UUID, error: OSError) -> Run:
     """Fails a run whose log cannot be written: nothing must happen without a log."""
     message = f"The log spool on {run.worker} cannot be written: {error.strerror or error}"
     logger.error("Run %d: %s", run.pk, message)
-    close_run(run, token, Run.Status.FAILED, Level.ERROR, message)
+    end_run_without_spool(run, token, Run.Status.FAILED, Level.ERROR, message)
     run.refresh_from_db()
     return run
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import logging
 import time
 import uuid
+import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection, transaction
@@ -14,6 +17,7 @@ from django.db.models.functions import Now
 
 from apps.runs.log.run_log import RunLog
 from apps.runs.log.shipper import LeaseLost, limit_concurrent_writes
+from apps.runs.log.stored_lines import append_lines, stored_counts
 from apps.runs.models import Level, Run
 from apps.runs.payloads.expiry import set_expiry
 from apps.services.models import Service
@@ -82,7 +86,7 @@ def end_run(run: Run, token: uuid.UUID, log: RunLog, status: Run.Status, *, may_
                     logger.log(level, "%s", line)
             seal = log.seal()
             with limit_concurrent_writes(), transaction.atomic():
-                finish_run(run, token, status, follow_up, **(log.counters() | seal.columns()))
+                _save_end(run, token, status, follow_up, **(log.counters() | seal.columns()))
             log.remove_spool()
         except (DatabaseError, InterfaceError):
             connection.close()
@@ -92,9 +96,40 @@ def end_run(run: Run, token: uuid.UUID, log: RunLog, status: Run.Status, *, may_
             return
 
 
-def finish_run(
-    run: Run, token: uuid.UUID, status: Run.Status, follow_up: FollowUp, **outcome: object
+def end_run_without_spool(
+    run: Run,
+    token: uuid.UUID,
+    status: Run.Status,
+    level: Level,
+    message: str,
+    *,
+    counters: Mapping[str, Any] | None = None,
+    may_retry: bool = True,
+    missing: str = "",
+    checksum: int | None = None,
 ) -> None:
+    """Ends a run under its lease: appends `message` as its last line to the log in the database.
+
+    `counters` are columns that the former worker left; `missing` says why lines may be missing; `checksum` is the
+    checksum of the lines before. Raises LeaseLost.
+    """
+    follow_up = plan_follow_up(run, status, may_retry=may_retry)
+    with transaction.atomic():
+        chunk = append_lines(run, [(level, message), *follow_up.lines])
+        outcome = {**(counters or {}), **stored_counts(run)}
+        if level is Level.ERROR and not outcome.get("error"):
+            outcome |= {
+                "error": message[:500],
+                "error_sequence": outcome["line_count"] - len(follow_up.lines),
+            }
+        if missing:
+            outcome |= {"is_complete": False, "lost_reason": missing[:200]}
+        if checksum is not None:
+            outcome["log_checksum"] = zlib.crc32(chunk, checksum)
+        _save_end(run, token, status, follow_up, **outcome)
+
+
+def _save_end(run: Run, token: uuid.UUID, status: Run.Status, follow_up: FollowUp, **outcome: object) -> None:
     """Ends the run in the caller's transaction, together with what follows. Raises LeaseLost.
 
     One conditional UPDATE decides: a run ends once and has at most one retry.

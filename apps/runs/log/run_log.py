@@ -15,6 +15,7 @@ from apps.runs.log.context import LogBinding, bind_thread, unbind
 from apps.runs.log.handler import Echo, RunLogHandler
 from apps.runs.log.shipper import LeaseLost, Shipper
 from apps.runs.log.spool import Spool
+from apps.runs.log.stored_lines import last_stored_sequence
 from apps.runs.models import LogEntry, Run, Step
 
 logger = logging.getLogger(__name__)
@@ -64,7 +65,7 @@ class RunLog:
         self._spool = Spool(run.pk)
         try:
             self._spool.open()
-            sequence = max(self._spool.last_sequence(), _newest_sequence(run))
+            sequence = max(self._spool.last_sequence(), last_stored_sequence(run))
         except BaseException:
             # While this process lives, no other process can continue it.
             self._spool.close()
@@ -198,8 +199,3 @@ class RunLog:
     def remove_spool(self) -> None:
         """Removes the spool once the end of the run is committed."""
         self._spool.remove()
-
-
-def _newest_sequence(run: Run) -> int:
-    newest = LogEntry.objects.filter(run_id=run.pk).order_by("-sequence").values_list("sequence", flat=True)
-    return newest.first() or 0

@@ -9,9 +9,9 @@ from typing import Any
 
 from django.db import transaction
 
-from apps.runs.execution.closing import append_lines, newest_sequence, stored_counts
 from apps.runs.log.bulk_insert import write_lines
 from apps.runs.log.spool import Spool, parse_lines, renumbered, sequence_of
+from apps.runs.log.stored_lines import append_lines, last_stored_sequence, stored_counts
 from apps.runs.models import Level, LogEntry, Run
 from apps.runs.payloads.capture import shift_captured
 
@@ -41,7 +41,7 @@ def add_late_lines(run_id: int, spool: Spool) -> int:
         if offset is not None and count:
             checksum = _append(run, spool, offset, count)
             changes = {**stored_counts(run), "log_checksum": checksum}
-            moved_by = newest_sequence(run) - spool.last_sequence()
+            moved_by = last_stored_sequence(run) - spool.last_sequence()
         elif has_lost_more:
             changes = stored_counts(run)
         elif run.lost_reason and not run.lost_line_count:
@@ -92,7 +92,7 @@ def _append(run: Run, spool: Spool, offset: int, count: int) -> int:
     lines = "line" if count == 1 else "lines"
     notice = f"{count:,} {lines} arrived late from the worker and follow here"
     checksum = zlib.crc32(append_lines(run, [(Level.WARNING, notice)]), run.log_checksum or 0)
-    for chunk in _renumbered_from(spool, offset, newest_sequence(run) + 1):
+    for chunk in _renumbered_from(spool, offset, last_stored_sequence(run) + 1):
         write_lines(chunk)
         checksum = zlib.crc32(chunk, checksum)
     return checksum

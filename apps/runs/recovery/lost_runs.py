@@ -11,9 +11,10 @@ from typing import Any
 
 from django.db import DataError, IntegrityError
 
-from apps.runs.execution.closing import close_run, newest_sequence
+from apps.runs.execution.finalization import end_run_without_spool
 from apps.runs.log.shipper import LeaseLost, Shipper
 from apps.runs.log.spool import Spool, spooled_runs
+from apps.runs.log.stored_lines import last_stored_sequence
 from apps.runs.models import Level, Run
 from apps.runs.payloads.capture import is_clean, resolve_orphaned_captures, store_captured
 from apps.runs.recovery.late_lines import add_late_lines
@@ -100,7 +101,7 @@ def _close(run: Run, token: uuid.UUID, worker: str) -> None:
             may_retry = content.end["may_retry"]
         if not is_clean(status, content.counters):
             store_captured(run)
-        close_run(
+        end_run_without_spool(
             run,
             token,
             status,
@@ -149,7 +150,7 @@ def _why_missing(run: Run, worker: str) -> str:
     if _host(run.worker) != _host(worker):
         return f"its last lines may be on {_host(run.worker)}; they are added when a worker starts there"
     # Without a spool and without a line the worker died before it logged anything.
-    return "the spool of its worker is missing" if newest_sequence(run) else ""
+    return "the spool of its worker is missing" if last_stored_sequence(run) else ""
 
 
 def _host(worker: str) -> str:

@@ -12,7 +12,6 @@ from django.db import OperationalError, connection
 from django.db.models.functions import Now
 
 from apps.runs import tasks
-from apps.runs.execution import finalization
 from apps.runs.execution.finalization import end_run
 from apps.runs.execution.queue import queue_run
 from apps.runs.log import shipper
@@ -211,9 +210,9 @@ def test_run_keeps_its_status_if_its_end_was_written_late(run, monkeypatch):
     def fail(*_arguments, **_columns):
         raise OperationalError("the database is away")
 
-    monkeypatch.setattr(finalization, "finish_run", fail)
     monkeypatch.setattr(shipper, "MAX_TIME_WITHOUT_LEASE", 1.5)
-    with RunLog(run, run.lease_token) as log:
+    with RunLog(run, run.lease_token) as log, monkeypatch.context() as outage:
+        outage.setattr(Run, "finish", fail)
         log.pulled_count = log.pushed_count = 7
         logger.info("done")
         with pytest.raises(LeaseLost):

@@ -1,60 +1,23 @@
-"""Ends runs in the database, without their spool: the last lines and the end are written in one transaction."""
+"""Lines of a run in the database: appends lines without a spool, counts what is stored."""
 
 from __future__ import annotations
 
 import time
-import uuid
-import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from django.db import transaction
 from django.db.models import Count
 
-from apps.runs.execution.finalization import finish_run, plan_follow_up
 from apps.runs.log.bulk_insert import write_lines
 from apps.runs.log.spool import format_line, time_text
 from apps.runs.models import Level, LogEntry, Run, Step
-
-
-def close_run(
-    run: Run,
-    token: uuid.UUID,
-    status: Run.Status,
-    level: Level,
-    message: str,
-    *,
-    counters: Mapping[str, Any] | None = None,
-    may_retry: bool = True,
-    missing: str = "",
-    checksum: int | None = None,
-) -> None:
-    """Ends a run under its lease, with `message` as its last line.
-
-    `counters` are columns that the former worker left; `missing` says why lines may be missing; `checksum` is the
-    checksum of the lines before. Raises LeaseLost.
-    """
-    follow_up = plan_follow_up(run, status, may_retry=may_retry)
-    with transaction.atomic():
-        chunk = append_lines(run, [(level, message), *follow_up.lines])
-        outcome = {**(counters or {}), **stored_counts(run)}
-        if level is Level.ERROR and not outcome.get("error"):
-            outcome |= {
-                "error": message[:500],
-                "error_sequence": outcome["line_count"] - len(follow_up.lines),
-            }
-        if missing:
-            outcome |= {"is_complete": False, "lost_reason": missing[:200]}
-        if checksum is not None:
-            outcome["log_checksum"] = zlib.crc32(chunk, checksum)
-        finish_run(run, token, status, follow_up, **outcome)
 
 
 def append_lines(run: Run, lines: Sequence[tuple[Level, str]]) -> bytes:
     """Appends lines of the step "finish" to the log in the database; returns their bytes in the format of the
     spool.
     """
-    first = newest_sequence(run) + 1
+    first = last_stored_sequence(run) + 1
     now = time_text(time.time())
     chunk = b"".join(
         format_line(run.pk, sequence, now, level, Step.FINISH, message)
@@ -71,7 +34,7 @@ def stored_counts(run: Run) -> dict[str, Any]:
     stored = sum(by_level.values())
     # Lines that the disk did not take have no number; the worker has counted them.
     [(counted, reason)] = Run.objects.filter(pk=run.pk).values_list("lost_line_count", "lost_reason")
-    lost = max(newest_sequence(run) - stored, counted)
+    lost = max(last_stored_sequence(run) - stored, counted)
     counts: dict[str, Any] = {
         "line_count": stored,
         "warning_count": by_level.get(Level.WARNING, 0),
@@ -86,7 +49,7 @@ def stored_counts(run: Run) -> dict[str, Any]:
     return counts
 
 
-def newest_sequence(run: Run) -> int:
+def last_stored_sequence(run: Run) -> int:
     """Number of the last line in the database, 0 if there is none."""
     newest = LogEntry.objects.filter(run_id=run.pk).order_by("-sequence").values_list("sequence", flat=True)
     return newest.first() or 0
