@@ -1,4 +1,4 @@
-"""Log page (More details), and the feed that refreshes it."""
+"""Log page (More details), the feed that refreshes it, and its search for matches."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from django.utils.safestring import SafeString
 from apps.console.log.lines import LineContext, render_lines
 from apps.console.log.run_status import live_status, status_version
 from apps.console.log.script_texts import script_texts
+from apps.console.log.search import Search
 from apps.console.log.window import LogQuery, LogWindow, read_window
 from apps.console.run_service.page import run_option_texts
 from apps.runs.log.reading import last_sequence
@@ -87,13 +88,43 @@ def log_feed(request: HttpRequest, run: Run) -> JsonResponse:
         response["live"] = live_status(run, timezone.now())
         if run.finished_at is not None:
             response["payloads_expire_at"] = run.finished_at + settings.PAYLOAD_RETENTION
-    return JsonResponse(response, headers={"Cache-Control": "no-store"})
+    return _json_response(response)
+
+
+def find_matches(request: HttpRequest, run: Run) -> JsonResponse:
+    """The match after `?after=` or before `?before=`; without either, the numbers of the first thousand matches.
+
+    `reached` is the last line that was searched; if `is_done` is false and nothing was found, the search continues
+    from there. `is_last`: no match follows in this direction.
+    """
+    query = LogQuery.from_query(request.GET)
+    search = Search(run, query.line_filter)
+    if query.after is not None:
+        found = search.forwards(query.after, 1)
+        line = found.lines[0].sequence if found.lines else None
+    elif query.before is not None:
+        found = search.backwards(query.before, 1)
+        line = found.lines[0].sequence if found.lines else None
+    else:
+        matches = search.count()
+        return _json_response(
+            {"matches": matches.numbers, "reached": matches.reached, "is_done": matches.is_done}
+        )
+    # A match is a result, even if more follow.
+    is_done = found.is_done or line is not None
+    return _json_response(
+        {"line": line, "reached": found.reached, "is_done": is_done, "is_last": found.is_done}
+    )
 
 
 def _poll_after(run: Run, window: LogWindow) -> float | None:
     if window.has_later:
         return 0
     return POLL_AFTER if run.is_open else None
+
+
+def _json_response(response: dict[str, object]) -> JsonResponse:
+    return JsonResponse(response, headers={"Cache-Control": "no-store"})
 
 
 def _line_context(request: HttpRequest, query: LogQuery) -> LineContext:

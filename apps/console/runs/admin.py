@@ -20,8 +20,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST, require_safe
 
 from apps.console.log.download import download_ndjson, download_text
-from apps.console.log.find import log_find
-from apps.console.log.page import log_feed, log_page
+from apps.console.log.page import find_matches, log_feed, log_page
 from apps.console.log.run_status import FEED_COLUMNS
 from apps.console.payloads.links import payload_state
 from apps.console.payloads.preview import payload_preview
@@ -179,7 +178,7 @@ class RunAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # It takes no parame
         return log_feed(request, self._visible(request, run_id, columns=FEED_COLUMNS))
 
     def find_view(self, request: HttpRequest, run_id: int) -> HttpResponse:
-        return log_find(request, self._visible(request, run_id))
+        return find_matches(request, self._visible(request, run_id))
 
     def text_view(self, request: HttpRequest, run_id: int) -> HttpResponse:
         return download_text(request, self._visible(request, run_id))  # type: ignore[return-value] # It streams.
