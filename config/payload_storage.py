@@ -10,8 +10,8 @@ from django.core.exceptions import ImproperlyConfigured
 from config.environment import read_choice, read_text
 
 # Minimum size and maximum number of the parts of an S3 upload.
-_LEAST_PART_BYTES = 5 * 1024 * 1024
-_MOST_PARTS = 10_000
+_MIN_PART_BYTES = 5 * 1024 * 1024
+_MAX_PARTS = 10_000
 
 
 def payload_storage(folder: Path, max_payload_bytes: int) -> dict[str, Any]:
@@ -54,7 +54,7 @@ def _s3_options(max_payload_bytes: int) -> dict[str, Any]:
 
 def in_parts(max_payload_bytes: int) -> TransferConfig:
     """Parts one after another: an upload holds at most three of them in memory."""
-    part_bytes = max(_LEAST_PART_BYTES, -(-max_payload_bytes // _MOST_PARTS))
+    part_bytes = max(_MIN_PART_BYTES, -(-max_payload_bytes // _MAX_PARTS))
     return TransferConfig(multipart_threshold=part_bytes, multipart_chunksize=part_bytes, use_threads=False)
 
 

@@ -9,56 +9,56 @@ from typing import Any
 class Goal:
     """Limits of the value of a figure and of its ratio to the reference."""
 
-    most: float | None = None
-    least: float | None = None
-    most_ratio: float | None = None
-    least_ratio: float | None = None
+    max_value: float | None = None
+    min_value: float | None = None
+    max_ratio: float | None = None
+    min_ratio: float | None = None
 
     def is_met_by(self, figure: dict[str, Any]) -> bool:
         value, ratio = figure["value"], figure["ratio"]
         return (
-            (self.most is None or value <= self.most)
-            and (self.least is None or value >= self.least)
-            and (self.most_ratio is None or ratio <= self.most_ratio)
-            and (self.least_ratio is None or ratio >= self.least_ratio)
+            (self.max_value is None or value <= self.max_value)
+            and (self.min_value is None or value >= self.min_value)
+            and (self.max_ratio is None or ratio <= self.max_ratio)
+            and (self.min_ratio is None or ratio >= self.min_ratio)
         )
 
     def __str__(self) -> str:
         limits = (
-            (self.most, "≤ {:,g}"),
-            (self.least, "≥ {:,g}"),
-            (self.most_ratio, "≤ {:g} ×"),
-            (self.least_ratio, "≥ {:g} ×"),
+            (self.max_value, "≤ {:,g}"),
+            (self.min_value, "≥ {:,g}"),
+            (self.max_ratio, "≤ {:g} ×"),
+            (self.min_ratio, "≥ {:g} ×"),
         )
         return ", ".join(text.format(limit) for limit, text in limits if limit is not None)
 
 
 # By name, or by name and database.
 GOALS = {
-    "log_call_us": Goal(most=10, most_ratio=1.5),
-    "log_end_to_end_lines_per_s postgresql": Goal(least=50_000, least_ratio=0.3),
-    "shipper_lines_per_s postgresql": Goal(least_ratio=0.85),
-    "shipper_lines_per_s sqlite": Goal(least_ratio=0.5),
-    "visible_delay_p99_s": Goal(most=1),
-    "many_runs_late_s": Goal(most=2),
-    "many_runs_memory_mib": Goal(most=2),
-    "retention_rows_per_s": Goal(least_ratio=0.8),
-    "retention_transaction_s": Goal(most=1),
-    "retention_shipper_delay_s": Goal(most=0.2),
-    "idle_poll_per_s": Goal(least_ratio=0.6),
-    "viewers_1000_p99_s": Goal(most=0.25),
-    "log_page_1m_ms": Goal(most_ratio=1.2),
-    "jump_in_1m_lines_ms": Goal(most=150),
-    "services_list_500_ms": Goal(most=60),
-    "home_500_services_ms": Goal(most=60),
-    "summary_10m_runs_ms": Goal(most=60),
-    "summary_busiest_service_ms": Goal(most=60),
-    "summary_page_kb": Goal(most=40),
-    "download_file_mb_per_s": Goal(least_ratio=0.9),
-    "download_s3_mb_per_s": Goal(least_ratio=0.8),
-    "download_memory_mib": Goal(most=20),
-    "expiry_objects_per_s": Goal(least_ratio=0.85),
-    "ingest_http_lines_per_s": Goal(least=20_000),
+    "log_call_us": Goal(max_value=10, max_ratio=1.5),
+    "log_end_to_end_lines_per_s postgresql": Goal(min_value=50_000, min_ratio=0.3),
+    "shipper_lines_per_s postgresql": Goal(min_ratio=0.85),
+    "shipper_lines_per_s sqlite": Goal(min_ratio=0.5),
+    "visible_delay_p99_s": Goal(max_value=1),
+    "many_runs_late_s": Goal(max_value=2),
+    "many_runs_memory_mib": Goal(max_value=2),
+    "retention_rows_per_s": Goal(min_ratio=0.8),
+    "retention_transaction_s": Goal(max_value=1),
+    "retention_shipper_delay_s": Goal(max_value=0.2),
+    "idle_poll_per_s": Goal(min_ratio=0.6),
+    "viewers_1000_p99_s": Goal(max_value=0.25),
+    "log_page_1m_ms": Goal(max_ratio=1.2),
+    "jump_in_1m_lines_ms": Goal(max_value=150),
+    "services_list_500_ms": Goal(max_value=60),
+    "home_500_services_ms": Goal(max_value=60),
+    "summary_10m_runs_ms": Goal(max_value=60),
+    "summary_busiest_service_ms": Goal(max_value=60),
+    "summary_page_kb": Goal(max_value=40),
+    "download_file_mb_per_s": Goal(min_ratio=0.9),
+    "download_s3_mb_per_s": Goal(min_ratio=0.8),
+    "download_memory_mib": Goal(max_value=20),
+    "expiry_objects_per_s": Goal(min_ratio=0.85),
+    "ingest_http_lines_per_s": Goal(min_value=20_000),
 }
 
 _HEAD = ("figure", "database", "value", "unit", "reference", "ratio", "goal", "")

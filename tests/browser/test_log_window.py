@@ -26,13 +26,14 @@ SCROLL_UNTIL = """
 async ([isDown, wanted, patience]) => {
     const lines = document.getElementById("lines");
     const end = performance.now() + patience;
-    let most = lines.childElementCount;
-    new MutationObserver(() => { most = Math.max(most, lines.childElementCount); }).observe(lines, {childList: true});
+    let maxLines = lines.childElementCount;
+    const count = () => { maxLines = Math.max(maxLines, lines.childElementCount); };
+    new MutationObserver(count).observe(lines, {childList: true});
     while (!document.getElementById(`L${wanted}`) && performance.now() < end) {
         scrollTo(0, isDown ? document.documentElement.scrollHeight : 1);
         await new Promise(requestAnimationFrame);
     }
-    return most;
+    return maxLines;
 }
 """
 
@@ -115,9 +116,9 @@ def test_line_count_of_the_page_is_limited_while_scrolling(open_log) -> None:
     page = open_log(run, "?after=0")
     assert numbers(page) == list(range(1, 501))
 
-    most_down = page.evaluate(SCROLL_UNTIL, [True, 9000, 4 * TIMEOUT])
+    max_lines_down = page.evaluate(SCROLL_UNTIL, [True, 9000, 4 * TIMEOUT])
     assert numbers(page) == list(range(5001, 9001))
-    most_up = page.evaluate(SCROLL_UNTIL, [False, 1, 4 * TIMEOUT])
+    max_lines_up = page.evaluate(SCROLL_UNTIL, [False, 1, 4 * TIMEOUT])
     assert numbers(page) == list(range(1, 4001))
 
     # Lines in view are never removed.
@@ -125,7 +126,7 @@ def test_line_count_of_the_page_is_limited_while_scrolling(open_log) -> None:
     assert becomes_true(page, "document.getElementById('L4500')")
     assert 0 < page.evaluate("document.getElementById('L3980').getBoundingClientRect().top") < 250
     assert numbers(page)[0] > 1
-    assert (most_down, most_up) == (4000, 4000)
+    assert (max_lines_down, max_lines_up) == (4000, 4000)
 
 
 def test_full_page_counts_new_lines(open_full_log) -> None:

@@ -23,7 +23,7 @@ from apps.runs.models import Level, Run, Step
 # Interval of the refresh in seconds.
 POLL_AFTER = 5.0
 # Maximum number of retries that are listed.
-_MOST_RETRIES = 5
+_MAX_RETRIES = 5
 
 
 def log_page(request: HttpRequest, site: AdminSite, run: Run) -> HttpResponse:
@@ -36,7 +36,7 @@ def log_page(request: HttpRequest, site: AdminSite, run: Run) -> HttpResponse:
         "title": str(run),
         "subtitle": run.service.name,
         "run": run,
-        "retries": list(run.retries.order_by("pk").only("pk")[:_MOST_RETRIES]),
+        "retries": list(run.retries.order_by("pk").only("pk")[:_MAX_RETRIES]),
         "is_held": run.held_until is not None and run.held_until > timezone.now(),
         "chosen": run_option_texts(run),
         "live": live_status(run, timezone.now()),

@@ -14,9 +14,9 @@ from django.utils.translation import gettext as _
 # Bytes that are read.
 MAX_BYTES = 256 * 1024
 # Characters that are shown, so that the browser stays fast.
-_MOST_ROWS = 1000
-_MOST_COLUMNS = 60
-_MOST_INDENT = 24
+_MAX_ROWS = 1000
+_MAX_COLUMNS = 60
+_MAX_INDENT = 24
 _HEX_BYTES = 512
 
 # A string, perhaps cut off; a bracket or sign; a number or word; white space is dropped.
@@ -123,7 +123,7 @@ def indented(text: str) -> str:
 
 def _new_line(depth: int) -> str:
     # Limited, because a file of opening brackets alone would become a page of spaces.
-    return "\n" + "  " * min(depth, _MOST_INDENT)
+    return "\n" + "  " * min(depth, _MAX_INDENT)
 
 
 def _table(text: str) -> Preview:
@@ -133,12 +133,12 @@ def _table(text: str) -> Preview:
         note = _("Invalid CSV: %(reason)s. It is shown unchanged.") % {"reason": error}
         return Preview("text", text, notes=[note])
     notes = []
-    if len(rows) > _MOST_ROWS + 1 or any(len(row) > _MOST_COLUMNS for row in rows):
+    if len(rows) > _MAX_ROWS + 1 or any(len(row) > _MAX_COLUMNS for row in rows):
         notes.append(
             _("At most %(rows)s rows and %(columns)s columns are shown.")
-            % {"rows": _MOST_ROWS, "columns": _MOST_COLUMNS}
+            % {"rows": _MAX_ROWS, "columns": _MAX_COLUMNS}
         )
-    shown = [row[:_MOST_COLUMNS] for row in rows[: _MOST_ROWS + 1] if row]
+    shown = [row[:_MAX_COLUMNS] for row in rows[: _MAX_ROWS + 1] if row]
     if not shown:
         return Preview("text", text)
     return Preview("table", head=shown[0], rows=shown[1:], notes=notes)

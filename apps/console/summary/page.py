@@ -46,7 +46,7 @@ def summary_page(request: HttpRequest, site: AdminSite, service: Service) -> Htt
         **_chart(service, links.range),
         "query": query,
         "page": page,
-        "most_counted": MAX_COUNT,
+        "max_counted": MAX_COUNT,
         "heading": _heading(query, page),
         "rows": [_row(request, run, now) for run in page.runs],
         "links": links,
@@ -192,7 +192,7 @@ def _chart(service: Service, day_range: DayRange) -> dict[str, Any]:
     return {
         "days": days[::-1],
         "chart_is_whole": found.is_whole,
-        "most_added": MAX_AGGREGATED,
+        "max_aggregated": MAX_AGGREGATED,
         "totals": {
             "pulled": sum(day.pulled_count for day in days),
             "pushed": sum(day.pushed_count for day in days),

@@ -157,14 +157,14 @@ def _save_end(run: Run, token: uuid.UUID, status: Run.Status, follow_up: FollowU
 
 def _reaches_failure_limit(run: Run, service: Service) -> bool:
     """Whether this is the failure after which the schedule is turned off."""
-    most = service.pause_after_failures
-    if not most or not service.is_active:
+    failure_limit = service.pause_after_failures
+    if not failure_limit or not service.is_active:
         return False
     before = (
         Run.objects.filter(service=service, is_dry_run=False, pk__lt=run.pk)
         .filter(status__in=(Run.Status.SUCCEEDED, *FAILURES))
         .order_by("-pk")
-        .values_list("status", flat=True)[: most - 1]
+        .values_list("status", flat=True)[: failure_limit - 1]
     )
     statuses = list(before)
-    return len(statuses) == most - 1 and set(statuses) <= set(FAILURES)
+    return len(statuses) == failure_limit - 1 and set(statuses) <= set(FAILURES)

@@ -57,10 +57,10 @@ def lines_after(run: Run, after: int, limit: int, line_filter: LineFilter = EVER
 
     No query if there are none.
     """
-    most = _most(run)
-    if after >= most:
+    max_sequence = _max_sequence(run)
+    if after >= max_sequence:
         return []
-    return [line for line in _lines_after(run, after, limit, line_filter) if line.sequence <= most]
+    return [line for line in _lines_after(run, after, limit, line_filter) if line.sequence <= max_sequence]
 
 
 def lines_before(run: Run, before: int, limit: int, line_filter: LineFilter = EVERYTHING) -> list[Line]:
@@ -87,11 +87,11 @@ def last_sequence(run: Run) -> int:
     """Number of the latest line when the run was read, 0 if there is none; needs a query only if lines were lost."""
     if not run.lost_line_count:
         return run.line_count
-    known = _log(run).filter(sequence__lte=_most(run))
+    known = _log(run).filter(sequence__lte=_max_sequence(run))
     return known.order_by("-sequence").values_list("sequence", flat=True).first() or 0
 
 
-def _most(run: Run) -> int:
+def _max_sequence(run: Run) -> int:
     """Upper bound of the line numbers when the run was read: lost lines have numbers as well."""
     return run.line_count + run.lost_line_count
 

@@ -90,21 +90,21 @@ def end_with_parent() -> None:
 
 def apply_limits(limits: Limits) -> None:
     """Sets the resource limits of this process irrevocably."""
-    for what, most in (
+    for kind, limit in (
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_FSIZE, 0),
         (resource.RLIMIT_NOFILE, 32),
         (resource.RLIMIT_NPROC, 0),
     ):
-        resource.setrlimit(what, (most, most))
+        resource.setrlimit(kind, (limit, limit))
     _soft, hard = resource.getrlimit(resource.RLIMIT_STACK)
     if hard == resource.RLIM_INFINITY or hard > _STACK_BYTES:
         resource.setrlimit(resource.RLIMIT_STACK, (_STACK_BYTES, hard))
     if sys.platform == "linux":
         # Gradual growth is stopped with the traceback of the script; this limit catches sudden growth.
         own = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-        most = own + 3 * limits.memory_bytes
-        resource.setrlimit(resource.RLIMIT_AS, (most, most))
+        max_bytes = own + 3 * limits.memory_bytes
+        resource.setrlimit(resource.RLIMIT_AS, (max_bytes, max_bytes))
 
 
 def _exit_after_crash(output: int, error: BaseException) -> NoReturn:

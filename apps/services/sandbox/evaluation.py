@@ -90,7 +90,7 @@ class Watch:
         self._in_library = False
         self._check_count = 0
         self._memory = Memory()
-        self._most_memory = 0
+        self._max_memory_bytes = 0
         signal.signal(signal.SIGALRM, functools.partial(self._expire, f"ran for {limits.wall_seconds:g} s"))
         signal.signal(
             signal.SIGPROF,
@@ -101,7 +101,7 @@ class Watch:
     def over_call(self) -> Iterator[None]:
         """Applies the limits within the block."""
         self.stopped = ""
-        self._most_memory = self._memory.held() + self.limits.memory_bytes
+        self._max_memory_bytes = self._memory.held() + self.limits.memory_bytes
         # In case the timers do not get through, the system ends the process.
         max_seconds = int(time.process_time() + self.limits.cpu_seconds) + 2
         hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
@@ -117,7 +117,7 @@ class Watch:
     def is_to_stop(self) -> bool:
         """Called by the interpreter during evaluation."""
         self._check_count += 1
-        if self._check_count % _CHECKS_PER_MEASUREMENT == 0 and self._memory.held() > self._most_memory:
+        if self._check_count % _CHECKS_PER_MEASUREMENT == 0 and self._memory.held() > self._max_memory_bytes:
             self.stopped = f"the script used more than {self.limits.memory_bytes / MIB:g} MiB of memory"
         return bool(self.stopped)
 
