@@ -24,7 +24,7 @@ class ServiceSerializer(serializers.ModelSerializer[Service]):
         allow_null=True,
         help_text="Name of the destination connection; null = the service is reported.",
     )
-    next_run_at = TimestampField(allow_null=True, help_text="Next slot of the schedule; null = none.")
+    next_run_at = TimestampField(allow_null=True, help_text="Next scheduled time; null = none.")
     url = serializers.HyperlinkedIdentityField("api:service-detail", lookup_field="slug")
     runs_url = serializers.SerializerMethodField()
 

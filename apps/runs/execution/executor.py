@@ -155,7 +155,9 @@ def _log_start(run: Run) -> None:
         by += f", retry of run {run.retry_of_id}"
     logger.info("Run %d of %s, started%s (%s)", run.pk, service.name, by, run.get_trigger_display().lower())
     if run.scheduled_for and run.started_at and run.started_at - run.scheduled_for > timedelta(minutes=2):
-        logger.warning("The run is late: its slot was %s", f"{run.scheduled_for:%Y-%m-%d %H:%M} UTC")
+        logger.warning(
+            "The run is late: its scheduled time was %s", f"{run.scheduled_for:%Y-%m-%d %H:%M} UTC"
+        )
     if run.options:
         logger.info(
             "Options for this run only: %s",

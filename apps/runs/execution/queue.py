@@ -99,9 +99,9 @@ def queue_due_runs(now: datetime) -> QueuedSlots:
             _take_slot(service, now, slots)
         # An error of one service must not delay the others.
         except Exception:
-            logger.exception("Schedule: the slot of service %s could not be queued", service.slug)
+            logger.exception("Schedule: the run of service %s could not be queued", service.slug)
     if slots.queued or slots.skipped:
-        logger.info("Schedule: %d runs queued, %d slots skipped", len(slots.queued), slots.skipped)
+        logger.info("Schedule: %d runs queued, %d skipped", len(slots.queued), slots.skipped)
     return slots
 
 
@@ -115,7 +115,9 @@ def _take_slot(service: Service, now: datetime, slots: QueuedSlots) -> None:
             return
         if service.overlap == Service.Overlap.SKIP and _has_open_run(service, slot):
             logger.warning(
-                "Schedule: %s skips its slot of %s, because a run is still open", service.slug, slot
+                "Schedule: %s skips its scheduled time %s, because a run is queued or running",
+                service.slug,
+                slot,
             )
             slots.skipped += 1
             return

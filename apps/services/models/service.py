@@ -124,7 +124,7 @@ class Service(models.Model):
         max_length=10,
         choices=Overlap,
         default=Overlap.SKIP,
-        help_text=_("What happens when a slot comes while a run is still open."),
+        help_text=_("What happens at a scheduled time while another run is queued or running."),
     )
     retry_limit = models.PositiveSmallIntegerField(
         _("automatic retries"),

@@ -71,7 +71,7 @@ def test_run_of_missed_slot_logs_its_delay(service, minutes, is_logged):
 
     ended = execute_run(run.pk, worker="test")
 
-    message = f"The run is late: its slot was {slot:%Y-%m-%d %H:%M} UTC"
+    message = f"The run is late: its scheduled time was {slot:%Y-%m-%d %H:%M} UTC"
     assert [line.message for line in lines(ended) if "late" in line.message] == [message] * is_logged
 
 

@@ -67,7 +67,7 @@ def test_skip_policy_skips_and_logs_slot_while_a_run_is_open(caplog, monkeypatch
     assert Run.objects.count() == 1
     assert service.next_run_at == NOON + timedelta(minutes=30)
     assert Tick.objects.get(name="queue_due_runs").outcome == {"queued": 0, "skipped": 1}
-    assert f"{service.slug} skips its slot of 2026-11-23 12:15" in caplog.text
+    assert f"{service.slug} skips its scheduled time 2026-11-23 12:15" in caplog.text
 
 
 def test_skip_policy_queues_slot_without_open_run():
@@ -94,7 +94,7 @@ def test_service_with_invalid_schedule_does_not_delay_others(caplog):
     slots = queue_due_runs(SLOT)
 
     assert [run.service for run in slots.queued] == [healthy]
-    assert f"the slot of service {broken.slug} could not be queued" in caplog.text
+    assert f"the run of service {broken.slug} could not be queued" in caplog.text
 
 
 @pytest.mark.parametrize(("overlap", "may_start"), [("queue", False), ("allow", True)])
