@@ -64,7 +64,8 @@ class NdjsonParser(BaseParser):
             try:
                 lines.append(json.loads(line))
             except (ValueError, RecursionError):
-                raise ParseError(_("Line %(number)d is not JSON.") % {"number": number}) from None
+                message = _("Line %(number)d is not JSON; write one object per line.") % {"number": number}
+                raise ParseError(message) from None
         return {"lines": lines}
 
 

@@ -12,6 +12,8 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
+from apps.services.definition.option_errors import choice_message
+
 # Largest integer of the database.
 MAX_INTEGER = 2**63 - 1
 
@@ -26,20 +28,13 @@ def parse_choices(values: Iterable[str], choices: Collection[str]) -> list[str]:
     names = [name.strip() for value in values for name in value.split(",") if name.strip()]
     for name in names:
         if name not in choices:
-            raise ValidationError(_unknown_choice_message(name, choices))
+            raise ValidationError(choice_message(name, choices))
     return names
 
 
 def unknown_key_message(keys: Iterable[str]) -> str:
     """Error message for a key or parameter that is not among `keys`."""
-    return gettext("Unknown; known are: %(names)s.") % {"names": ", ".join(keys)}
-
-
-def _unknown_choice_message(name: str, choices: Iterable[str]) -> str:
-    return gettext("“%(word)s” is unknown; known are: %(known)s.") % {
-        "word": name[:100],
-        "known": ", ".join(choices),
-    }
+    return gettext("Unknown name. Allowed: %(names)s.") % {"names": ", ".join(keys)}
 
 
 class StrictSerializer(serializers.Serializer[Any]):
@@ -69,7 +64,7 @@ class WholeNumberField(serializers.IntegerField):
                 _("Write a whole number from {least} to {most}."), least=min_value, most=max_value
             )
         else:
-            message = format_lazy(_("Write a whole number from {least} up."), least=min_value)
+            message = format_lazy(_("Write a whole number of at least {least}."), least=min_value)
         messages: dict[str, Any] = dict.fromkeys(
             ("invalid", "min_value", "max_value", "max_string_length"), message
         )
@@ -90,7 +85,7 @@ class SingleChoiceField(serializers.ChoiceField):
 
     def fail(self, key: str, **params: Any) -> NoReturn:
         if key == "invalid_choice":
-            message = _unknown_choice_message(str(params["input"]), self.choices)
+            message = choice_message(params["input"], self.choices)
             raise serializers.ValidationError(message, code=key)
         super().fail(key, **params)
 

@@ -24,6 +24,7 @@ from apps.api.serializers.fields import (
 )
 from apps.api.serializers.log import LEVEL_NAMES, LEVELS, STEP_NAMES, STEPS
 from apps.runs.reported.reporting import ReportedLine
+from apps.services.definition.option_errors import choice_message
 
 MAX_LINES = 10_000
 FINAL_STATUSES = ("succeeded", "failed", "cancelled")
@@ -118,7 +119,7 @@ def _parse_line(line: Any, index: int, now: datetime) -> ReportedLine:
         # A whole number for JSON Schema and for languages with a single number type.
         sequence = int(sequence)
     if type(sequence) is not int or not 1 <= sequence <= MAX_INTEGER:
-        raise _error(index, "sequence", _("Write a whole number from 1."))
+        raise _error(index, "sequence", _("Write a whole number of at least {least}.").format(least=1))
     if type(message) is not str:
         raise _error(index, "message", _("Invalid value; write text."))
     return ReportedLine(
@@ -144,7 +145,7 @@ def _parse_time(value: Any, index: int) -> datetime:
 
 def _check_choice(value: Any, choices: tuple[str, ...], index: int, key: str) -> str:
     if type(value) is not str or value not in choices:
-        raise _error(index, key, _("Known are: %(names)s.") % {"names": ", ".join(choices)})
+        raise _error(index, key, choice_message(value, choices))
     return value
 
 

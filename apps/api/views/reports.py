@@ -48,6 +48,7 @@ from apps.api.views.log import LogView
 from apps.runs.models import Payload, Run
 from apps.runs.payloads.storage import PayloadNotStored
 from apps.runs.reported import reporting
+from apps.services.definition.option_errors import choice_message
 
 SEQUENCE_HEADER = "X-Log-Sequence"
 # Response header once a person has asked to cancel the run.
@@ -216,7 +217,9 @@ def _errors_as_problems() -> Iterator[None]:
     try:
         yield
     except reporting.NotReported:
-        raise RunIsNotReported(_("The service of this run is not reported.")) from None
+        raise RunIsNotReported(
+            _("Synclog executes this run; report runs of reported services only.")
+        ) from None
     except reporting.WrongReporter:
         raise RunOfAnotherReporter(_("Report with a token of the user who opened the run.")) from None
     except reporting.ReportEnded as error:
@@ -244,8 +247,7 @@ def _errors_as_problems() -> Iterator[None]:
 
 def _check_kind(kind: str) -> str:
     if kind not in Payload.Kind.values:
-        known = _("Known are: %(names)s.") % {"names": ", ".join(Payload.Kind.values)}
-        raise serializers.ValidationError({"kind": [known]})
+        raise serializers.ValidationError({"kind": [choice_message(kind, Payload.Kind.values)]})
     return kind
 
 

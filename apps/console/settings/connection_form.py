@@ -84,7 +84,7 @@ class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]  # It takes no 
         if cleaned.get("url", "").startswith("file://"):
             self._validate_folder(cleaned["url"])
         if cleaned.get("secret") and cleaned.get("auth") == Connection.Auth.NONE:
-            self.add_error("secret", _("Unused without authentication; choose one, or leave this empty."))
+            self.add_error("secret", _("Not used without authentication; choose one, or leave this empty."))
         if cleaned.get("secret") and cleaned.get("remove_secret"):
             self.add_error("remove_secret", _("Enter a new secret or remove the stored one, not both."))
         return cleaned

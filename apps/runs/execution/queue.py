@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 from apps.runs.execution.replay import check_replay
 from apps.runs.models import Payload, Run
 from apps.runs.models.run_queryset import RunQuerySet
+from apps.services.definition.option_errors import choice_message
 from apps.services.definition.options import read_run_options
 from apps.services.models import Service
 from apps.services.schedule import last_slot
@@ -75,8 +76,7 @@ def _check_kinds(store: Collection[str]) -> None:
     """Raises ValidationError unless `store` contains only kinds of payload."""
     unknown = sorted(set(store) - set(Payload.Kind.values))
     if unknown:
-        message = _("Unknown: %(names)s; known are pull, push and script.")
-        raise ValidationError({"store": message % {"names": ", ".join(unknown)}})
+        raise ValidationError({"store": choice_message(", ".join(unknown), Payload.Kind.values)})
 
 
 @dataclass

@@ -18,7 +18,7 @@ def validate_address(kind: str, url: str) -> None:
     parts = _split(url)
     if parts.scheme not in schemes or "://" not in url:
         raise ValidationError(
-            _("“%(url)s” does not begin with one of %(schemes)s.")
+            _("“%(url)s” has no valid scheme. Allowed: %(schemes)s.")
             % {"url": without_secrets(url), "schemes": ", ".join(f"{scheme}://" for scheme in schemes)}
         )
     # An IPv6 address in brackets may contain ::.

@@ -11,7 +11,7 @@ from django.utils.translation import gettext_noop as _
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from apps.services.definition.connection_url import validate_address
-from apps.services.definition.option_errors import read_options
+from apps.services.definition.option_errors import choice_message, read_options
 from apps.services.definition.option_types import HeaderName, Number, Options, Text, VariableName
 from apps.services.definition.rows import Outcome, assign, column, outcome_of, validate
 from apps.services.models import Connection
@@ -170,8 +170,7 @@ def read_connection(data: Mapping[str, Any], *, has_stored_secret: bool = False)
     """`data` as the description of its kind. `url` is another name of `base_url`. Raises ValidationError by key."""
     kind = data.get("kind")
     if not isinstance(kind, str) or kind not in CONNECTIONS:
-        message = gettext("“%(kind)s” is not known; write one of %(known)s.")
-        raise ValidationError({"kind": [message % {"kind": kind or "", "known": ", ".join(CONNECTIONS)}]})
+        raise ValidationError({"kind": [choice_message(kind or "", CONNECTIONS)]})
     if kind == "http" and "url" in data and "base_url" not in data:
         data = {("base_url" if key == "url" else key): value for key, value in data.items()}
     return read_options(CONNECTIONS[kind], data, has_stored_secret=has_stored_secret)

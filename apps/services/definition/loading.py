@@ -79,7 +79,7 @@ class _Loading:
             return
         for section in root:
             if section not in _SECTIONS:
-                self.document.note((section,), f"Unknown section; known are {', '.join(_SECTIONS)}.")
+                self.document.note((section,), f"Unknown section. Allowed: {', '.join(_SECTIONS)}.")
         for name, data in self._entries(root, "connections"):
             self._load_entry(("connections", name), f"connection {name}", load_connection, name, data)
         connections = {connection.name: connection for connection in Connection.objects.all()}

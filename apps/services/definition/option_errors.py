@@ -31,6 +31,14 @@ def read_options[Model: Options](model: type[Model], data: object, **context: ob
         raise ValidationError(messages) from None
 
 
+def choice_message(value: object, choices: Iterable[str]) -> str:
+    """Error message for a value that is not among `choices`."""
+    return _("“%(value)s” is not valid. Allowed: %(choices)s.") % {
+        "value": shorten(value),
+        "choices": ", ".join(choices),
+    }
+
+
 def union_members(field_info: FieldInfo) -> dict[str, type[Options]]:
     """The members of a union by the value of its discriminator."""
     annotation = getattr(field_info.annotation, "__value__", field_info.annotation)
@@ -72,15 +80,17 @@ def _message(model: type[Options], detail: Any, field_info: FieldInfo | None) ->
     if kind == "missing":
         return _("Required.")
     if kind == "extra_forbidden":
-        known = _known_keys(model, detail["loc"])
-        return _("Unknown option; known are %(known)s.") % {"known": ", ".join(sorted(known))}
+        allowed = ", ".join(sorted(_allowed_keys(model, detail["loc"])))
+        return _("Unknown option. Allowed: %(names)s.") % {"names": allowed}
     if kind.startswith("union_tag"):
         members = union_members(field_info) if field_info else {}
         tag = detail.get("input")
         tag = tag.get(str(field_info.discriminator), "") if field_info and isinstance(tag, Mapping) else tag
-        return _one_of(shorten(tag), members)
+        return choice_message(tag, members)
     if kind in ("literal_error", "enum"):
-        return _one_of(value, detail["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", "))
+        return choice_message(
+            value, detail["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")
+        )
     if kind.startswith(("int_", "float_", "greater_", "less_", "finite_")):
         return _number_message(value, field_info)
     if kind.startswith("bool_"):
@@ -88,13 +98,6 @@ def _message(model: type[Options], detail: Any, field_info: FieldInfo | None) ->
     if kind.startswith(("dict_", "model_")):
         return _("Write names with their values, not %(value)s.") % {"value": value}
     return _("Write text, not %(value)s.") % {"value": value}
-
-
-def _one_of(value: str, choices: Iterable[str]) -> str:
-    return _("“%(value)s” is not known; write one of %(choices)s.") % {
-        "value": value,
-        "choices": ", ".join(choices),
-    }
 
 
 def _number_message(value: str, field_info: FieldInfo | None) -> str:
@@ -110,7 +113,7 @@ def _number_message(value: str, field_info: FieldInfo | None) -> str:
     return _("“%(value)s” is not valid; write a number from %(min)g to %(max)g.") % bounds
 
 
-def _known_keys(model: type[Options], location: tuple[str | int, ...]) -> Iterable[str]:
+def _allowed_keys(model: type[Options], location: tuple[str | int, ...]) -> Iterable[str]:
     for part, tag in pairwise(location):
         field_info = model.model_fields.get(str(part))
         if field_info is not None and field_info.discriminator:

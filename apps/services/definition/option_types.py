@@ -140,17 +140,15 @@ def _check_destination_file(value: str) -> str:
     return _check_placeholders(value, ("{run}", "{page}"))
 
 
-def _check_placeholders(value: str, known: tuple[str, ...]) -> str:
+def _check_placeholders(value: str, allowed: tuple[str, ...]) -> str:
     for placeholder in _PLACEHOLDER.findall(value):
-        if placeholder not in known:
-            way_out = (
-                _("use %(known)s") % {"known": ", ".join(known)}
-                if known
-                else _("write %7B and %7D for braces")
+        if placeholder not in allowed:
+            message = (
+                _("Unknown placeholder “%(name)s”. Allowed: %(names)s.")
+                if allowed
+                else _("“%(name)s” is not allowed; write %%7B and %%7D for braces.")
             )
-            raise ValueError(
-                _("Unknown placeholder “%(name)s”; %(way_out)s.") % {"name": placeholder, "way_out": way_out}
-            )
+            raise ValueError(message % {"name": placeholder, "names": ", ".join(allowed)})
     return value
 
 

@@ -259,9 +259,9 @@ def read_run_options(data: object) -> dict[str, Any]:
 
 def _model[Model](models: Mapping[str, Model], kind: str) -> Model:
     if kind not in models:
-        known = ", ".join(Connection.Kind.values)
-        message = gettext("Unknown kind of connection “%(kind)s”; known are %(known)s.")
-        raise ValidationError({"connection": [message % {"kind": kind, "known": known}]})
+        message = gettext("Unknown kind of connection “%(kind)s”. Allowed: %(names)s.")
+        names = ", ".join(Connection.Kind.values)
+        raise ValidationError({"connection": [message % {"kind": kind, "names": names}]})
     return models[kind]
 
 

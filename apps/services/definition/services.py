@@ -11,8 +11,8 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_noop as _
 from pydantic import AfterValidator, Field
 
-from apps.services.definition.option_errors import read_options
-from apps.services.definition.option_types import Flag, Options, Text, WholeNumber, shorten
+from apps.services.definition.option_errors import choice_message, read_options
+from apps.services.definition.option_types import Flag, Options, Text, WholeNumber
 from apps.services.definition.options import read_destination, read_source
 from apps.services.definition.rows import Outcome, assign, column, outcome_of, validate
 from apps.services.models import Connection, Service
@@ -97,8 +97,7 @@ def _read_service(
     """The description, and connection and options of each side. Raises ValidationError with all errors."""
     kind = data.get("kind") or "integration"
     if kind not in SERVICES:
-        message = gettext("“%(kind)s” is not known; write one of %(known)s.")
-        raise ValidationError({"kind": [message % {"kind": shorten(kind), "known": ", ".join(SERVICES)}]})
+        raise ValidationError({"kind": [choice_message(kind, SERVICES)]})
     errors: dict[str, list[str]] = {}
     description = None
     try:
@@ -125,10 +124,10 @@ def _read_side(
     options = {key: value for key, value in data.items() if key != "connection"}
     connection = connections.get(str(data.get("connection")))
     if connection is None:
-        message = gettext("Unknown connection “%(name)s”; known are %(known)s.")
-        known = ", ".join(sorted(connections)) or gettext("none")
+        message = gettext("Unknown connection “%(name)s”. Allowed: %(names)s.")
+        names = ", ".join(sorted(connections)) or gettext("none")
         raise ValidationError(
-            {"connection": [message % {"name": data.get("connection", ""), "known": known}]}
+            {"connection": [message % {"name": data.get("connection", ""), "names": names}]}
         )
     read(connection.kind, options, auth_header=connection.custom_header)
     return connection, options

@@ -94,7 +94,7 @@ def test_error_of_an_unknown_parameter_lists_the_known_ones(client, service, pat
 
     response = client.get(f"/api/v1/{path}?statsu=failed")
 
-    assert error_of(response, "statsu") == f"Unknown; known are: {known}."
+    assert error_of(response, "statsu") == f"Unknown name. Allowed: {known}."
     assert client.get(f"/api/v1/{path}?limit=5&cursor=&format=json").status_code == 200
 
 
@@ -116,9 +116,9 @@ def test_runs_are_filtered_by_start_including_after_excluding_before(client, ser
 @pytest.mark.parametrize(
     ("path", "field", "message"),
     [
-        ("/api/v1/runs/?status=broken", "status", "known are: queued, running, succeeded, failed"),
+        ("/api/v1/runs/?status=broken", "status", "Allowed: queued, running, succeeded, failed"),
         ("/api/v1/runs/?status=failed,broken", "status", "“broken”"),
-        ("/api/v1/runs/?trigger=sun", "trigger", "known are: manual, schedule, api, retry"),
+        ("/api/v1/runs/?trigger=sun", "trigger", "Allowed: manual, schedule, api, retry"),
         ("/api/v1/runs/?started_after=yesterday", "started_after", "ISO 8601"),
         ("/api/v1/runs/?started_after=2026-11-23T07:15:09 00:00", "started_after", "ISO 8601"),
         ("/api/v1/runs/?started_before=9999-12-31T23:59:59-12:00", "started_before", "ISO 8601"),

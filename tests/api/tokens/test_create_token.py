@@ -91,7 +91,7 @@ def test_token_expires_after_the_given_days(arguments, days):
         (("ann", "--name", " "), "--name"),
         (("ann", "--name", "x" * 101), "100"),
         (("ann", "--name", "a\x00b"), "--name"),
-        (("ann", "--name", "x", "--scope", "run:write"), "unknown scope run:write; known are run:read"),
+        (("ann", "--name", "x", "--scope", "run:write"), "unknown scope run:write. Allowed: run:read"),
         (("ann", "--name", "x", "--scope", ","), "--scope"),
         (("ann", "--name", "x", "--days", "0"), "1 to 365"),
         (("ann", "--name", "x", "--days", "366"), "1 to 365"),

@@ -137,7 +137,7 @@ def test_error_of_an_unknown_parameter_lists_the_known_ones(client, run, form, k
     response = client.get(f"/api/v1/runs/{run.pk}/{form}?lvl=error")
 
     assert response.status_code == 400
-    assert response.json()["errors"] == {"lvl": [f"Unknown; known are: {known}."]}
+    assert response.json()["errors"] == {"lvl": [f"Unknown name. Allowed: {known}."]}
 
 
 @pytest.mark.parametrize(
@@ -182,13 +182,13 @@ def test_page_takes_the_same_queries_for_1_and_3_lines(client, run, number, djan
         ({"limit": "abc"}, "limit", "from 1 to 5000"),
         ({"limit": "5001"}, "limit", "from 1 to 5000"),
         ({"limit": "0"}, "limit", "from 1 to 5000"),
-        ({"after": "-1"}, "after", "from 0 up"),
-        ({"after": "1.5"}, "after", "from 0 up"),
-        ({"after": "9" * 30}, "after", "from 0 up"),
-        ({"after": "9" * 5000}, "after", "from 0 up"),
-        ({"level": "loud"}, "level", "known are: debug, info, warning, error"),
+        ({"after": "-1"}, "after", "of at least 0"),
+        ({"after": "1.5"}, "after", "of at least 0"),
+        ({"after": "9" * 30}, "after", "of at least 0"),
+        ({"after": "9" * 5000}, "after", "of at least 0"),
+        ({"level": "loud"}, "level", "Allowed: debug, info, warning, error"),
         ({"level": ["info", "loud"]}, "level", "“loud”"),
-        ({"step": "jump"}, "step", "known are: start, pull, script, push, finish"),
+        ({"step": "jump"}, "step", "Allowed: start, pull, script, push, finish"),
         ({"q": "a\x00b"}, "q", "Null"),
         ({"q": "x" * 501}, "q", "500"),
     ],

@@ -55,7 +55,7 @@ def test_empty_secret_keeps_stored_secret_and_checkbox_removes_it():
     ("changed", "field", "reason"),
     [
         ({"kind": "queue"}, "kind", "Select a valid choice. queue is not one of the available choices."),
-        ({"url": "file:///srv"}, "url", "“file:///srv” does not begin with one of http://, https://."),
+        ({"url": "file:///srv"}, "url", "“file:///srv” has no valid scheme. Allowed: http://, https://."),
         (
             {"url": "http:///orders"},
             "url",
@@ -71,7 +71,7 @@ def test_empty_secret_keeps_stored_secret_and_checkbox_removes_it():
             "secret",
             "Required; enter the secret, or name the environment variable that contains it.",
         ),
-        ({"secret": "x"}, "secret", "Unused without authentication; choose one, or leave this empty."),
+        ({"secret": "x"}, "secret", "Not used without authentication; choose one, or leave this empty."),
         (
             {"auth": "bearer", "secret": "x", "secret_env": "SHOP_TOKEN"},
             "secret",
@@ -110,7 +110,7 @@ def test_empty_secret_keeps_stored_secret_and_checkbox_removes_it():
         (
             {"kind": "file", "url": "s3://drop", "auth": "bearer", "secret": "x"},
             "auth",
-            "“bearer” is not known; write one of none, basic.",
+            "“bearer” is not valid. Allowed: none, basic.",
         ),
         (
             {"connect_timeout": "0"},

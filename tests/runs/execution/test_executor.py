@@ -264,7 +264,7 @@ def test_sync_command_prints_lines_and_succeeds(service, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nothing"], "Unknown service 'nothing'. Known: orders."),
+        (["nothing"], "Unknown service 'nothing'. Allowed: orders."),
         (["orders", "--option", "page_size=many"], "page_size"),
         (["orders", "--option", "page_size"], "KEY=VALUE"),
     ],

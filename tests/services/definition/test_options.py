@@ -85,17 +85,17 @@ def test_empty_value_selects_the_default(empty):
 
 def test_unknown_key_error_lists_known_keys():
     assert errors_of(read_destination, "http", {"pth": "/x"}) == {
-        "pth": ["Unknown option; known are batch_size, headers, method, params, path."]
+        "pth": ["Unknown option. Allowed: batch_size, headers, method, params, path."]
     }
     assert errors_of(read_source, "http", {"pagination": {"type": "offset", "cursor": "x"}}) == {
-        "pagination.cursor": ["Unknown option; known are offset_param, size_param, type."]
+        "pagination.cursor": ["Unknown option. Allowed: offset_param, size_param, type."]
     }
 
 
 def test_unknown_connection_kind_error_lists_known_kinds():
     for read in (read_source, read_destination):
         assert errors_of(read, "carrier-pigeon", {}) == {
-            "connection": ["Unknown kind of connection “carrier-pigeon”; known are http, file."]
+            "connection": ["Unknown kind of connection “carrier-pigeon”. Allowed: http, file."]
         }
 
 
@@ -103,13 +103,13 @@ def test_unknown_connection_kind_error_lists_known_kinds():
     ("data", "key", "message"),
     [
         ({"page_size": 0}, "page_size", "“0” is not valid; write a whole number from 1 to 100000."),
-        ({"method": "GET"}, "method", "“GET” is not known; write one of POST, PUT, PATCH."),
+        ({"method": "GET"}, "method", "“GET” is not valid. Allowed: POST, PUT, PATCH."),
         ({"path": 7}, "path", "Write text, not 7."),
         ({"params": ["a"]}, "params", "Write names with their values, not ['a']."),
         (
             {"path": "/items/{id}"},
             "path",
-            "Unknown placeholder “{id}”; write %7B and %7D for braces.",
+            "“{id}” is not allowed; write %7B and %7D for braces.",
         ),
     ],
 )

@@ -84,7 +84,7 @@ def _scopes(given: list[str]) -> set[str]:
     unknown = sorted(scopes - set(ApiToken.Scope.values))
     if unknown or not scopes:
         raise CommandError(
-            f"--scope: unknown scope {', '.join(unknown) or '(empty)'}; known are {', '.join(ApiToken.Scope.values)}."
+            f"--scope: unknown scope {', '.join(unknown) or '(empty)'}. Allowed: {', '.join(ApiToken.Scope.values)}."
         )
     return scopes
 

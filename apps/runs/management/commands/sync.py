@@ -53,9 +53,9 @@ class Command(BaseCommand):
         self._started = self._progress_at = time.monotonic()
         service = Service.objects.filter(slug=slug).first()
         if service is None:
-            known = ", ".join(Service.objects.order_by("slug").values_list("slug", flat=True)[:20])
+            slugs = ", ".join(Service.objects.order_by("slug").values_list("slug", flat=True)[:20])
             raise CommandError(
-                f"Unknown service {slug!r}. Known: {known or 'none; see load_services --help'}."
+                f"Unknown service {slug!r}. Allowed: {slugs or 'none; see load_services --help'}."
             )
         try:
             run = queue_run(
