@@ -103,7 +103,7 @@ def fill() -> tuple[dict[str, str], Any]:
     """Creates services with runs; returns the pages by name, and the user."""
     from django.utils import timezone
 
-    from apps.runs.models import Level, Run, Step, Tick
+    from apps.runs.models import HousekeepingJob, Level, Run, Step
     from tests import factories
 
     random.seed(10045)
@@ -156,7 +156,7 @@ def fill() -> tuple[dict[str, str], Any]:
     failed.save(update_fields=["error_sequence"])
     factories.make_payload(failed, sequence=3, name="page-2.json")
     for job in ("queue_due_runs", "close_lost_runs", "delete_expired_payloads", "prune_logs"):
-        Tick.note(job)
+        HousekeepingJob.record_run(job)
     first = services[0].pk
     pages = {
         "home": "/admin/",

@@ -19,7 +19,7 @@ from kombu.exceptions import OperationalError
 
 from apps.runs.clock import database_now
 from apps.runs.execution import executor, queue, worker_shutdown
-from apps.runs.models import Run, Tick
+from apps.runs.models import HousekeepingJob, Run
 from apps.runs.payloads import expiry, reconciliation
 from apps.runs.payloads.object_store import close_connections
 from apps.runs.recovery import lost_runs, retention
@@ -101,7 +101,7 @@ def _skip_if_recent(job: Callable[[], None]) -> Callable[[], None]:
 
     @wraps(job)
     def run() -> None:
-        if not Tick.is_fresh(job.__name__, pause):
+        if not HousekeepingJob.has_run_within(job.__name__, pause):
             job()
 
     return run
@@ -113,7 +113,7 @@ def queue_due_runs() -> None:
     slots = queue.queue_due_runs(database_now())
     for run_id in [*(run.pk for run in slots.queued), *queue.release_waiting_runs()]:
         notify_workers(run_id)
-    Tick.note("queue_due_runs", queued=len(slots.queued), skipped=slots.skipped)
+    HousekeepingJob.record_run("queue_due_runs", queued=len(slots.queued), skipped=slots.skipped)
 
 
 @shared_task(name="synclog.housekeeping.close_lost_runs")
@@ -123,22 +123,24 @@ def close_lost_runs() -> None:
     sent_again = queue.resend_unclaimed_runs()
     for run_id in sent_again:
         notify_workers(run_id)
-    Tick.note("close_lost_runs", closed=closed, sent_again=len(sent_again))
+    HousekeepingJob.record_run("close_lost_runs", closed=closed, sent_again=len(sent_again))
 
 
 @shared_task(name="synclog.housekeeping.delete_expired_payloads")
 @_skip_if_recent
 def delete_expired_payloads() -> None:
-    Tick.note("delete_expired_payloads", **asdict(expiry.delete_expired_payloads()))
+    HousekeepingJob.record_run("delete_expired_payloads", **asdict(expiry.delete_expired_payloads()))
 
 
 @shared_task(name="synclog.housekeeping.reconcile_payloads")
 @_skip_if_recent
 def reconcile_payloads() -> None:
-    Tick.note("reconcile_payloads", **asdict(reconciliation.reconcile_payloads(database_now())))
+    HousekeepingJob.record_run(
+        "reconcile_payloads", **asdict(reconciliation.reconcile_payloads(database_now()))
+    )
 
 
 @shared_task(name="synclog.housekeeping.prune_logs")
 @_skip_if_recent
 def prune_logs() -> None:
-    Tick.note("prune_logs", **asdict(retention.prune_logs(settings.LOG_RETENTION)))
+    HousekeepingJob.record_run("prune_logs", **asdict(retention.prune_logs(settings.LOG_RETENTION)))

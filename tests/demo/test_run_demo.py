@@ -94,7 +94,7 @@ def run_documented_commands(environment, token, folder):
     subprocess.run(
         [folder / "manage.py", "load_services", "services.yaml"], cwd=folder, env=environment, check=True
     )
-    # `doctor` passes after the first tick of the scheduler, within ten seconds.
+    # `doctor` passes after the first run of the scheduler, within ten seconds.
     for name, block in sorted(code_blocks("sh"), key=lambda one: "doctor" in one[1]):
         script = block.replace("127.0.0.1:8000", f"127.0.0.1:{environment['PORT']}").replace(
             "curl ", "curl -sSf "

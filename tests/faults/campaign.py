@@ -17,7 +17,7 @@ _HEAD = ("fault", "times", "witnessed", "stored", "duplicates", "lost", "open")
 
 # Seconds until a resumed worker notices that its lease has expired.
 LEASE_CHECK_WITHIN = 2.0
-# The longest gap between slots: the longest outage and two ticks.
+# The longest gap between slots: the longest outage and two intervals of the scheduler.
 MAX_SLOT_GAP = timedelta(minutes=4)
 # Patterns of a run's first error after a fault of Synclog, and after a deploy stopped its worker.
 INTERNAL_ERROR = "Internal error in Synclog%"

@@ -199,7 +199,7 @@ class Load:
     def _accelerate(self) -> None:
         """Speeds up the short form: sweeps every second and ages waiting runs by a minute."""
         self._world.query("UPDATE runs_run SET due_at = now() WHERE status = 'queued' AND due_at > now()")
-        self._world.query("UPDATE runs_tick SET ticked_at = ticked_at - interval '1 minute'")
+        self._world.query("UPDATE runs_housekeepingjob SET last_run_at = last_run_at - interval '1 minute'")
         self._world.query(
             "UPDATE runs_run SET sent_at = sent_at - interval '1 minute'"
             " WHERE status = 'queued' AND queued_at < now() - interval '3 seconds'"

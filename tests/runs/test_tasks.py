@@ -8,7 +8,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from apps.runs import tasks
-from apps.runs.models import Payload, Run, Tick
+from apps.runs.models import HousekeepingJob, Payload, Run
 from tests.factories import make_payload, make_run
 
 pytestmark = pytest.mark.django_db
@@ -26,25 +26,25 @@ def test_only_one_of_several_queued_messages_runs_the_task():
     assert is_pruned_by_task()
     assert not is_pruned_by_task()
 
-    Tick.objects.update(ticked_at=Now() - timedelta(minutes=7))
+    HousekeepingJob.objects.update(last_run_at=Now() - timedelta(minutes=7))
 
     assert is_pruned_by_task()
 
 
 def test_cleanup_at_its_time_limit_continues_with_the_next_message():
     payload = make_payload(expires_at=Now() - timedelta(hours=1))
-    Tick.note("delete_expired_payloads", deleted=100_000)
+    HousekeepingJob.record_run("delete_expired_payloads", deleted=100_000)
     # The last call started a minute ago and used its 45 s.
-    Tick.objects.update(ticked_at=Now() - timedelta(seconds=15))
+    HousekeepingJob.objects.update(last_run_at=Now() - timedelta(seconds=15))
 
     tasks.delete_expired_payloads()
 
     assert Payload.objects.get(pk=payload.pk).status == "deleted"
 
 
-def test_tick_in_the_future_does_not_stop_the_task():
-    Tick.note("prune_logs")
-    Tick.objects.update(ticked_at=Now() + timedelta(days=1))
+def test_last_run_in_the_future_does_not_stop_the_task():
+    HousekeepingJob.record_run("prune_logs")
+    HousekeepingJob.objects.update(last_run_at=Now() + timedelta(days=1))
 
     assert is_pruned_by_task()
 

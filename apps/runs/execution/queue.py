@@ -81,7 +81,7 @@ def _check_kinds(store: Collection[str]) -> None:
 
 @dataclass
 class QueuedSlots:
-    """Result of one scheduler tick: queued runs and the number of skipped slots."""
+    """Result of one call of the scheduler: queued runs and the number of skipped slots."""
 
     queued: list[Run] = field(default_factory=list)
     skipped: int = 0

@@ -28,16 +28,16 @@ from storages.backends.s3 import S3Storage
 
 from apps.runs.clock import database_now
 from apps.runs.log.spool import Spool, spooled_runs
-from apps.runs.models import Run, Tick
+from apps.runs.models import HousekeepingJob, Run
 from apps.runs.payloads.expiry import expiry_lag
 from apps.runs.tasks import check_broker, responding_workers
 from apps.services.models import Service
 
 logger = logging.getLogger(__name__)
 
-# Limits beyond which a check fails. The scheduler ticks every 10 s; a spool is removed at the end of its run; expired
+# Limits beyond which a check fails. The scheduler runs every 10 s; a spool is removed at the end of its run; expired
 # payloads are deleted within a minute.
-MAX_TICK_AGE = timedelta(seconds=60)
+MAX_SCHEDULER_SILENCE = timedelta(seconds=60)
 MAX_ORPHAN_AGE = timedelta(minutes=5)
 MAX_EXPIRY_LAG = timedelta(minutes=15)
 MAX_CLOCK_DIFFERENCE = timedelta(seconds=5)
@@ -148,11 +148,13 @@ def _check_workers(is_thorough: bool) -> str:
 
 
 def _check_scheduler(_is_thorough: bool) -> str:
-    ticked_at = Tick.objects.filter(name="queue_due_runs").values_list("ticked_at", flat=True).first()
-    if ticked_at is None:
+    last_run_at = (
+        HousekeepingJob.objects.filter(name="queue_due_runs").values_list("last_run_at", flat=True).first()
+    )
+    if last_run_at is None:
         raise _CheckFailed(_("Has never run; start beat and the housekeeping worker."))
-    silence = database_now() - ticked_at
-    if silence > MAX_TICK_AGE:
+    silence = database_now() - last_run_at
+    if silence > MAX_SCHEDULER_SILENCE:
         raise _CheckFailed(
             _("Last ran %(age)s ago; check beat and the housekeeping worker.") % {"age": _duration(silence)}
         )

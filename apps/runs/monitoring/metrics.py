@@ -9,7 +9,7 @@ from typing import NamedTuple
 from django.db.models import Count, Min
 
 from apps.runs.clock import database_now
-from apps.runs.models import Payload, Run, Tick
+from apps.runs.models import HousekeepingJob, Payload, Run
 from apps.runs.monitoring.doctor import run_checks
 from apps.runs.payloads.expiry import expiry_lag
 
@@ -47,19 +47,19 @@ def gauges(now: datetime) -> Iterator[Gauge]:
         "Expired payloads that the store refused to delete so far.",
         [({}, refused)],
     )
-    ticks = list(Tick.objects.order_by("name"))
+    jobs = list(HousekeepingJob.objects.order_by("name"))
     yield _gauge(
         "synclog_job_age_seconds",
         "Time since the last run of a housekeeping job; queue_due_runs is the scheduler.",
-        [({"job": tick.name}, _seconds(now, tick.ticked_at)) for tick in ticks],
+        [({"job": job.name}, _seconds(now, job.last_run_at)) for job in jobs],
     )
     yield _gauge(
         "synclog_job_outcome",
         "Counts of the last run of a housekeeping job.",
         [
-            ({"job": tick.name, "outcome": name}, count)
-            for tick in ticks
-            for name, count in sorted(tick.outcome.items())
+            ({"job": job.name, "outcome": name}, count)
+            for job in jobs
+            for name, count in sorted(job.outcome.items())
         ],
     )
     yield _gauge(

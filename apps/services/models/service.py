@@ -175,7 +175,7 @@ class Service(models.Model):
             models.CheckConstraint(condition=Q(timeout_seconds__gte=1), name="service_timeout_positive"),
         ]
         indexes = [
-            # The scheduler's tick: WHERE is_active AND next_run_at <= now.
+            # The scheduler: WHERE is_active AND next_run_at <= now.
             models.Index(fields=["next_run_at"], name="service_due", condition=Q(is_active=True)),
         ]
 

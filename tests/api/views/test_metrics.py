@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from apps.runs.models import Tick
+from apps.runs.models import HousekeepingJob
 from tests.api.conftest import client_of
 from tests.factories import make_payload, make_run, make_service, make_token
 
@@ -46,8 +46,8 @@ def test_metrics_show_what_lags_behind(client):
     make_run(status="running")
     make_payload(expires_at=now - timedelta(minutes=20))
     make_payload(expires_at=now - timedelta(minutes=5), status="deleting", delete_error="InternalError")
-    Tick.note("delete_expired_payloads", deleted=3, failed=1)
-    Tick.objects.update(ticked_at=now - timedelta(minutes=2))
+    HousekeepingJob.record_run("delete_expired_payloads", deleted=3, failed=1)
+    HousekeepingJob.objects.update(last_run_at=now - timedelta(minutes=2))
 
     values = metrics(client)
 

@@ -13,7 +13,7 @@ from apps.runs.execution.executor import execute_run
 from apps.runs.execution.finalization import end_run, plan_follow_up, retry_pause
 from apps.runs.execution.queue import queue_due_runs, queue_run, release_waiting_runs, resend_unclaimed_runs
 from apps.runs.log.run_log import RunLog
-from apps.runs.models import LogEntry, Run, Tick
+from apps.runs.models import HousekeepingJob, LogEntry, Run
 from apps.runs.recovery.lost_runs import close_lost_runs
 from apps.services.models import Service
 from tests.factories import make_run, make_service, make_user
@@ -66,7 +66,7 @@ def test_skip_policy_skips_and_logs_slot_while_a_run_is_open(caplog, monkeypatch
     service.refresh_from_db()
     assert Run.objects.count() == 1
     assert service.next_run_at == NOON + timedelta(minutes=30)
-    assert Tick.objects.get(name="queue_due_runs").outcome == {"queued": 0, "skipped": 1}
+    assert HousekeepingJob.objects.get(name="queue_due_runs").outcome == {"queued": 0, "skipped": 1}
     assert f"{service.slug} skips its scheduled time 2026-11-23 12:15" in caplog.text
 
 

@@ -15,7 +15,7 @@ from kombu.exceptions import OperationalError
 
 from apps.runs import tasks
 from apps.runs.log.spool import Spool
-from apps.runs.models import Payload, Run, Tick
+from apps.runs.models import HousekeepingJob, Payload, Run
 from apps.runs.monitoring import doctor
 from apps.runs.monitoring.doctor import run_checks
 from tests.documents import ROOT
@@ -37,7 +37,7 @@ def healthy_installation(settings, tmp_path, monkeypatch):
     }
     monkeypatch.setattr(doctor, "check_broker", lambda: None)
     monkeypatch.setattr(doctor, "responding_workers", lambda timeout: ["runs@here"])
-    Tick.note("queue_due_runs", queued=0)
+    HousekeepingJob.record_run("queue_due_runs", queued=0)
 
 
 def failed(**arguments):
@@ -68,7 +68,7 @@ def test_command_prints_one_line_per_check_and_fails_if_one_fails(capsys):
     assert len(lines) == len(NAMES)
     assert all(line.startswith("ok     ") for line in lines)
 
-    Tick.objects.all().delete()
+    HousekeepingJob.objects.all().delete()
     with pytest.raises(CommandError, match=r"Failed checks: Scheduler\."):
         call_command("doctor", no_color=True)
     assert "FAILED Scheduler: Has never run" in capsys.readouterr().out
@@ -99,18 +99,18 @@ def test_waiting_runs_are_reported():
 
 
 def test_silent_scheduler_is_reported():
-    Tick.objects.update(ticked_at=Now() - timedelta(minutes=5, seconds=1))
+    HousekeepingJob.objects.update(last_run_at=Now() - timedelta(minutes=5, seconds=1))
 
     assert failed() == {"scheduler": "Last ran 5 min ago; check beat and the housekeeping worker."}
 
 
 def test_housekeeping_tasks_record_their_outcome():
-    Tick.objects.all().delete()
+    HousekeepingJob.objects.all().delete()
 
     for job in ("queue_due_runs", "close_lost_runs", "delete_expired_payloads", "prune_logs"):
         getattr(tasks, job)()
 
-    assert dict(Tick.objects.values_list("name", "outcome")) == {
+    assert dict(HousekeepingJob.objects.values_list("name", "outcome")) == {
         "queue_due_runs": {"queued": 0, "skipped": 0},
         "close_lost_runs": {"closed": 0, "sent_again": 0},
         "delete_expired_payloads": {"deleted": 0, "failed": 0},
@@ -167,7 +167,7 @@ def test_real_bucket_is_probed_and_left_unchanged(s3_payloads, s3_server, settin
 
 def test_wrong_clock_is_reported(monkeypatch):
     monkeypatch.setattr(doctor, "database_now", lambda: timezone.now() - timedelta(seconds=30))
-    Tick.objects.update(ticked_at=Now() - timedelta(seconds=30))
+    HousekeepingJob.objects.update(last_run_at=Now() - timedelta(seconds=30))
 
     assert list(failed()) == ["clock"]
 

@@ -11,7 +11,7 @@ from django.core.management import call_command
 from django.utils import timezone
 
 from apps.runs import tasks
-from apps.runs.models import Payload, Tick
+from apps.runs.models import HousekeepingJob, Payload
 from apps.runs.payloads.reconciliation import Reconciliation, reconcile_payloads
 from tests.factories import make_payload, make_run
 
@@ -121,7 +121,7 @@ def test_command_and_task_report_their_findings(store, capsys):
     assert "1 payloads without an object would be marked as lost" in capsys.readouterr().out
     tasks.reconcile_payloads()
 
-    assert Tick.objects.get(pk="reconcile_payloads").outcome == {
+    assert HousekeepingJob.objects.get(pk="reconcile_payloads").outcome == {
         "objects_without_row": 0,
         "rows_without_object": 1,
         "abandoned_uploads": 0,
