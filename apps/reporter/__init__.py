@@ -1,8 +1,8 @@
-"""Client that reports runs of other programs; see client.py.
+"""Client that reports runs of other programs; see run_report.py.
 
 Imports the standard library only.
 """
 
-from .client import Report, ReportHandler, report
+from .run_report import Report, ReportHandler, report
 
 __all__ = ("Report", "ReportHandler", "report")

@@ -41,11 +41,13 @@ def gauges(now: datetime) -> Iterator[Gauge]:
         "Time since the oldest expired payload in the store expired.",
         [({}, expiry_lag().total_seconds())],
     )
-    refused = Payload.objects.filter(status=Payload.Status.DELETING).exclude(delete_error="").count()
+    undeletable_count = (
+        Payload.objects.filter(status=Payload.Status.DELETING).exclude(delete_error="").count()
+    )
     yield _gauge(
         "synclog_undeletable_payloads",
         "Expired payloads that the store refused to delete so far.",
-        [({}, refused)],
+        [({}, undeletable_count)],
     )
     jobs = list(HousekeepingJob.objects.order_by("name"))
     yield _gauge(

@@ -210,7 +210,7 @@ class HttpClient:
         return content.getvalue()
 
 
-def refused(request: HttpRequest, response: HttpResponse) -> ConnectorError:
+def status_error(request: HttpRequest, response: HttpResponse) -> ConnectorError:
     """The error for a response with an unexpected status."""
     return ConnectorError(
         _description(request, response), request=request.as_body(), response=response.as_body()

@@ -11,7 +11,7 @@ from django.conf import settings
 
 from apps.services.connectors.base import ConnectorError, Delivery, Page, Record, RunContext
 from apps.services.connectors.formats.documents import encode_json, excerpt, parse_json, records_in
-from apps.services.connectors.http.client import HttpClient, HttpRequest, HttpResponse, refused
+from apps.services.connectors.http.client import HttpClient, HttpRequest, HttpResponse, status_error
 from apps.services.connectors.http.pagination import (
     PageRequest,
     PageResponse,
@@ -70,7 +70,7 @@ class HttpPull:
         request = HttpRequest("GET", page_request.url, self._options.headers)
         response = self._client.send(request)
         if not 200 <= response.status < 300:
-            raise refused(request, response)
+            raise status_error(request, response)
         document = _parsed(request, response)
         try:
             records = records_in(document, self._options.records, origin=f"the response of {request}")
@@ -120,7 +120,7 @@ class HttpPush:
         response = self._client.send(request)
         is_accepted = 200 <= response.status < 300
         if not is_accepted and (not 400 <= response.status < 500 or response.status in _DESTINATION_FAULTS):
-            raise refused(request, response)
+            raise status_error(request, response)
         return Delivery(
             page=page,
             batch=number,

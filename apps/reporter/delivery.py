@@ -1,4 +1,4 @@
-"""Sends reports from disk to the server in a separate thread."""
+"""Delivery of reports from disk to the server in a separate thread."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import uuid
 from http import HTTPStatus
 
 # Relative, so that the package can be copied under any name.
-from .server import Refused, Server, ServerUnreachable
+from .api_client import ApiClient, ReportRejected, ServerUnreachable
 from .spool import Spool
 
 logger = logging.getLogger("synclog.reporter")
@@ -27,21 +27,24 @@ _OF_THE_FILE = ("invalid", "payload-name-taken")
 class Sender:
     """Sends one spool, from the first line that the server does not have."""
 
-    def __init__(self, server: Server, spool: Spool) -> None:
+    def __init__(self, api: ApiClient, spool: Spool) -> None:
         self.spool = spool
         self.cancel_requested = False
-        self._server = server
+        self._api = api
         self._run_id: int | None = None
         self._offset = self._sent = self._payloads = 0
         self._last_request_at = 0.0
 
     def send(self) -> bool:
-        """Sends all new data; returns whether the run is reported completely. Raises ServerUnreachable, Refused."""
+        """Sends all new data; returns whether the run is reported completely.
+
+        Raises ServerUnreachable, ReportRejected.
+        """
         if self._run_id is None:
             self._open()
         try:
             return self._send()
-        except Refused as error:
+        except ReportRejected as error:
             if error.problem.get("run_status") == "lost":
                 # The lease was lost. The complete spool is reported as another run.
                 description = self.spool.read("run") or {}
@@ -55,7 +58,7 @@ class Sender:
         headers = {"Content-Type": "application/json", "Idempotency-Key": description["key"]}
         body = json.dumps({"dry_run": description["dry_run"]}).encode()
         path = f"services/{urllib.parse.quote(description['service'], safe='')}/runs/"
-        run, _headers = self._server.call("POST", path, body, headers)
+        run, _headers = self._api.call("POST", path, body, headers)
         self._run_id, self._offset, self._sent, self._payloads = run["id"], 0, 0, 0
         self._skip(run["line_count"])
 
@@ -65,7 +68,7 @@ class Sender:
         while lines := self.spool.batch(self._offset):
             try:
                 self._post(b"".join(lines))
-            except Refused as error:
+            except ReportRejected as error:
                 if error.kind != "lines-missing":
                     raise
                 self._offset = self._sent = 0
@@ -80,12 +83,12 @@ class Sender:
                 self._post(b"")
             return False
         headers = {"Content-Type": "application/json"}
-        self._server.call("POST", f"runs/{self._run_id}/finish/", json.dumps(end).encode(), headers)
+        self._api.call("POST", f"runs/{self._run_id}/finish/", json.dumps(end).encode(), headers)
         return True
 
     def _post(self, body: bytes) -> None:
         headers = {"Content-Type": "application/x-ndjson"}
-        _response, response_headers = self._server.call("POST", f"runs/{self._run_id}/log/", body, headers)
+        _response, response_headers = self._api.call("POST", f"runs/{self._run_id}/log/", body, headers)
         self.cancel_requested = "Synclog-Cancel-Requested" in response_headers
         self._last_request_at = time.monotonic()
 
@@ -108,8 +111,8 @@ class Sender:
                 headers["X-Log-Sequence"] = str(description["sequence"])
             try:
                 with file.open("rb") as stream:
-                    self._server.call("PUT", path, stream, headers)
-            except Refused as error:
+                    self._api.call("PUT", path, stream, headers)
+            except ReportRejected as error:
                 if error.status != HTTPStatus.REQUEST_ENTITY_TOO_LARGE and error.kind not in _OF_THE_FILE:
                     raise
                 logger.warning("The file %r is not stored: %s", description["name"], error)
@@ -159,7 +162,7 @@ class Delivery(threading.Thread):
                 pause, wait = max(wait, error.wait), min(wait * 2, _MAX_WAIT)
                 pause = min(pause, _CHECK_INTERVAL) if self._ending.is_set() else pause
                 logger.info("Synclog is unreachable; the report waits: %s", error)
-            except Refused as error:
+            except ReportRejected as error:
                 logger.warning(
                     "Synclog refuses the report, which waits in %s: %s", self._own.spool.folder, error
                 )
@@ -175,7 +178,7 @@ class Delivery(threading.Thread):
                 if not sender.send():
                     continue
                 shutil.rmtree(sender.spool.folder)
-            except Refused as error:
+            except ReportRejected as error:
                 logger.warning("Synclog refuses an earlier report in %s: %s", sender.spool.folder, error)
             self._left.remove(sender)
             sender.spool.release()

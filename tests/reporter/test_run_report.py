@@ -18,8 +18,8 @@ from django.core.wsgi import get_wsgi_application
 from django.test.testcases import QuietWSGIRequestHandler
 from django.utils import timezone
 
-from apps.reporter import report, sending
-from apps.reporter.server import Server, ServerUnreachable
+from apps.reporter import delivery, report
+from apps.reporter.api_client import ApiClient, ServerUnreachable
 from apps.runs.models import LogEntry, Payload, Run
 from apps.runs.recovery.lost_runs import close_lost_runs
 from tests.factories import make_service, make_token
@@ -64,8 +64,8 @@ def web() -> Iterator[Web]:
 @pytest.fixture
 def arguments(web, tmp_path, monkeypatch) -> dict[str, str | Path]:
     """Arguments of `report` in addition to the service."""
-    monkeypatch.setattr(sending, "_CHECK_INTERVAL", 0.02)
-    monkeypatch.setattr(sending, "_MAX_WAIT", 0.1)
+    monkeypatch.setattr(delivery, "_CHECK_INTERVAL", 0.02)
+    monkeypatch.setattr(delivery, "_MAX_WAIT", 0.1)
     make_service(slug="nightly", kind="reported", source_connection=None, destination_connection=None)
     _token, secret = make_token(scopes=["run:report"])
     return {"url": web.url, "token": secret, "spool": tmp_path / "spool"}
@@ -138,7 +138,7 @@ def test_connection_reset_counts_as_unreachable_server(monkeypatch):
     monkeypatch.setattr("socket.create_connection", reset)
 
     with pytest.raises(ServerUnreachable, match="reset by peer"):
-        Server("http://127.0.0.1:9", "token").call("POST", "runs/1/log/", b"", {})
+        ApiClient("http://127.0.0.1:9", "token").call("POST", "runs/1/log/", b"", {})
 
 
 def test_handler_accepts_records_of_any_logger(arguments):

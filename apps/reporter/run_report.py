@@ -24,8 +24,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 # Relative, so that the package can be copied under any name.
-from .sending import Delivery, Sender, logger
-from .server import Server
+from .api_client import ApiClient
+from .delivery import Delivery, Sender, logger
 from .spool import Spool, abandoned_spools
 
 # A longer message is cut, so that a batch stays within the limit of the server.
@@ -134,13 +134,13 @@ def report(
     `url` and `token` default to SYNCLOG_URL and SYNCLOG_TOKEN; `spool`, a folder, to SYNCLOG_REPORT_SPOOL or
     ~/.synclog/reports. The end waits up to `patience` seconds until everything is sent.
     """
-    server = Server(url or os.environ["SYNCLOG_URL"], token or os.environ["SYNCLOG_TOKEN"])
+    api = ApiClient(url or os.environ["SYNCLOG_URL"], token or os.environ["SYNCLOG_TOKEN"])
     folder = Path(spool or os.environ.get("SYNCLOG_REPORT_SPOOL") or Path.home() / ".synclog" / "reports")
-    left = [Sender(server, found) for found in abandoned_spools(folder, server.url)]
+    left = [Sender(api, found) for found in abandoned_spools(folder, api.url)]
     key = uuid.uuid4().hex
     own = Spool(folder / f"{time.time_ns()}-{key}")
-    own.create({"service": service, "url": server.url, "key": key, "dry_run": dry_run})
-    sender = Sender(server, own)
+    own.create({"service": service, "url": api.url, "key": key, "dry_run": dry_run})
+    sender = Sender(api, own)
     run = Report(own, sender)
     delivery = Delivery(sender, left)
     delivery.start()

@@ -1,4 +1,4 @@
-"""HTTP client of the reporter: token, temporary and permanent errors."""
+"""Client of the HTTP API: sends the token, tells temporary from permanent errors."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class ServerUnreachable(Exception):
         self.wait = wait
 
 
-class Refused(Exception):
-    """The server refused the report; `problem` is its reason."""
+class ReportRejected(Exception):
+    """The server responded with a status that will not change; `problem` is its reason."""
 
     def __init__(self, status: int, problem: dict[str, Any]) -> None:
         super().__init__(f"{status} {problem.get('detail') or problem.get('title') or ''}".strip())
@@ -64,7 +64,9 @@ class _HTTPSHandler(urllib.request.HTTPSHandler):
         return self.do_open(_EarlyResponseTlsConnection, request)
 
 
-class Server:
+class ApiClient:
+    """Sends requests to the API of one server with one token."""
+
     def __init__(self, url: str, token: str) -> None:
         if not url.startswith(("http://", "https://")):
             raise ValueError("Invalid URL of Synclog; it must begin with http:// or https://.")
@@ -75,7 +77,7 @@ class Server:
     def call(
         self, method: str, path: str, body: bytes | IO[bytes], headers: dict[str, str]
     ) -> tuple[dict[str, Any], HTTPMessage]:
-        """Document and headers of the response. Raises ServerUnreachable, Refused."""
+        """Document and headers of the response. Raises ServerUnreachable, ReportRejected."""
         headers = headers | {"Authorization": f"Bearer {self._token}"}
         request = urllib.request.Request(  # noqa: S310 - http or https, see above
             f"{self.url}/api/v1/{path}", data=body, method=method, headers=headers
@@ -91,7 +93,7 @@ class Server:
                 raise ServerUnreachable(
                     f"it responds with {error.code}", float(wait) if wait.isdecimal() else 0
                 ) from None
-            raise Refused(error.code, problem) from None
+            raise ReportRejected(error.code, problem) from None
         except (OSError, HTTPException, ValueError) as error:
             raise ServerUnreachable(str(error) or type(error).__name__) from None
 
