@@ -27,11 +27,11 @@ class ConnectionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # It takes n
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Connection]:
         """Connections that the user may see, each with the number of services that use it."""
-        users = Service.objects.open_to(request.user).filter(
+        using_services = Service.objects.not_hidden_from(request.user).filter(
             Q(source_connection=OuterRef("pk")) | Q(destination_connection=OuterRef("pk"))
         )
-        count = users.annotate(count=Func(F("pk"), function="COUNT")).values("count")
-        return Connection.objects.open_to(request.user).annotate(service_count=Subquery(count))
+        count = using_services.annotate(count=Func(F("pk"), function="COUNT")).values("count")
+        return Connection.objects.not_hidden_from(request.user).annotate(service_count=Subquery(count))
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """A connection in use cannot be deleted."""

@@ -61,7 +61,7 @@ class ServiceSettings(admin.ModelAdmin):  # type: ignore[type-arg]  # It takes n
         form.author = request.user
         for name in {"source_connection", "destination_connection"} & form.base_fields.keys():
             field = form.base_fields[name]
-            field.queryset = Connection.objects.open_to(request.user).order_by("name")
+            field.queryset = Connection.objects.not_hidden_from(request.user).order_by("name")
             # Connections are deleted on their own page, which shows the services that use them.
             field.widget.can_delete_related = False
         return form

@@ -140,7 +140,9 @@ class ConnectionFilter(SimpleListFilter):
     parameter_name = "connection"
 
     def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> list[tuple[str, Any]]:
-        names = Connection.objects.open_to(request.user).order_by("name").values_list("name", flat=True)
+        names = (
+            Connection.objects.not_hidden_from(request.user).order_by("name").values_list("name", flat=True)
+        )
         return [(name, name) for name in names]
 
     def choices(self, changelist: ChangeList) -> Iterator[Any]:

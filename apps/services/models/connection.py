@@ -14,12 +14,12 @@ from apps.services.secrets import decrypt, encrypt, secret_from_environment
 
 
 class ConnectionQuerySet(models.QuerySet["Connection"]):
-    def open_to(self, user: Any) -> Self:
-        """Connections that are used by a service which `user` may see, or by no service."""
+    def not_hidden_from(self, user: Any) -> Self:
+        """Connections that are used by a service which is not hidden from `user`, or by no service."""
         services = Service.objects.filter(
             Q(source_connection=OuterRef("pk")) | Q(destination_connection=OuterRef("pk"))
         )
-        return self.filter(Exists(services.open_to(user)) | ~Exists(services))
+        return self.filter(Exists(services.not_hidden_from(user)) | ~Exists(services))
 
 
 class Connection(models.Model):

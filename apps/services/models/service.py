@@ -25,16 +25,18 @@ class ServiceQuerySet(models.QuerySet["Service"]):
         return self.active().filter(next_run_at__lte=now)
 
     def visible_to(self, user: Any) -> Self:
-        """Services that `user` may see: the rule behind every page and route.
+        """Services that `user` may see: the rule behind every page and route of services.
 
-        Requires the permission to view services.
+        Requires the permission to view services; `not_hidden_from` does not.
         """
         if not user.is_active or not user.has_perm("services.view_service"):
             return self.none()
-        return self.open_to(user)
+        return self.not_hidden_from(user)
 
-    def open_to(self, user: Any) -> Self:
-        """Services without groups and services of the user's groups; for a superuser, all."""
+    def not_hidden_from(self, user: Any) -> Self:
+        """Services without groups and services of the user's groups, whatever the user's permissions; for a
+        superuser, all.
+        """
         if user.is_active and user.is_superuser:
             return self
         hidden = hidden_service_ids(user)
