@@ -100,20 +100,21 @@ def store_captured(run: Run) -> None:
     folder = _folder_of(run.pk)
     if not folder.exists():
         return
-    held = [(described, _read_metadata(described)) for described in sorted(folder.glob("*.json"))]
+    captured = [(file, _read_metadata(file)) for file in sorted(folder.glob("*.json"))]
     # The log looks for payloads only in runs that store some.
-    Run.objects.filter(pk=run.pk).update(**{f"store_{metadata.kind}": True for _described, metadata in held})
-    kept, problems = 0, []
-    for described, metadata in held:
+    Run.objects.filter(pk=run.pk).update(**{f"store_{metadata.kind}": True for _file, metadata in captured})
+    stored_count, problems = 0, []
+    for metadata_file, metadata in captured:
         try:
-            _store(run, metadata, described.with_suffix(".body"))
+            _store(run, metadata, metadata_file.with_suffix(".body"))
         except PayloadNotStored as error:
             problems.append(f"{metadata.name} could not be stored: {error}")
         else:
-            kept += 1
+            stored_count += 1
     dropped = folder / "dropped"
     logger.info(
-        "Captured payloads stored because the run had failures or warnings: %d, each at its line", kept
+        "Captured payloads stored because the run had failures or warnings: %d, each at its line",
+        stored_count,
     )
     if dropped.exists():
         logger.warning(
@@ -133,10 +134,10 @@ def discard_captured(run_id: int) -> None:
 
 def shift_captured(run_id: int, *, since: int, by: int) -> None:
     """Moves payloads captured at line `since` or later by `by` lines, as their lines were moved."""
-    for described in _folder_of(run_id).glob("*.json"):
-        metadata = _read_metadata(described)
+    for metadata_file in _folder_of(run_id).glob("*.json"):
+        metadata = _read_metadata(metadata_file)
         if metadata.sequence >= since:
-            _write_metadata(described, replace(metadata, sequence=metadata.sequence + by))
+            _write_metadata(metadata_file, replace(metadata, sequence=metadata.sequence + by))
 
 
 def resolve_orphaned_captures() -> None:
@@ -180,15 +181,15 @@ def _store_responds() -> bool:
     return True
 
 
-def _write_metadata(described: Path, metadata: CapturedPayload) -> None:
+def _write_metadata(metadata_file: Path, metadata: CapturedPayload) -> None:
     """Writes the metadata completely or not at all: a partial file would block the end of the run. Raises OSError."""
-    draft = described.with_suffix(".draft")
+    draft = metadata_file.with_suffix(".draft")
     draft.write_text(json.dumps(asdict(metadata)))
-    draft.replace(described)
+    draft.replace(metadata_file)
 
 
-def _read_metadata(described: Path) -> CapturedPayload:
-    return CapturedPayload(**json.loads(described.read_text()))
+def _read_metadata(metadata_file: Path) -> CapturedPayload:
+    return CapturedPayload(**json.loads(metadata_file.read_text()))
 
 
 def _store(run: Run, metadata: CapturedPayload, body: Path) -> None:

@@ -51,7 +51,7 @@ def reconcile_payloads(now: datetime, *, dry_run: bool = False) -> Reconciliatio
     Memory: one key of about 150 bytes for each payload in the store.
     """
     found = Reconciliation()
-    found.stale_rows = _settle_stale_rows(dry_run=dry_run)
+    found.stale_rows = _repair_stale_rows(dry_run=dry_run)
     # Read before the objects are listed: what is stored in the meantime is listed, not missing.
     expected = set(
         Payload.objects.filter(status=Payload.Status.STORED, created_at__lt=Now() - _YOUNG).values_list(
@@ -74,16 +74,16 @@ def reconcile_payloads(now: datetime, *, dry_run: bool = False) -> Reconciliatio
     return found
 
 
-def _settle_stale_rows(*, dry_run: bool) -> int:
-    """Rows of ended runs in the state that the end of their run should have left."""
+def _repair_stale_rows(*, dry_run: bool) -> int:
+    """Sets the state that the end of a run should have left in its rows; returns their number."""
     ended = Payload.objects.exclude(run__status__in=Run.OPEN)
     pending = ended.filter(status=Payload.Status.PENDING, created_at__lt=Now() - _YOUNG)
     endless = ended.filter(status=Payload.Status.STORED, expires_at=None)
     if dry_run:
         return pending.count() + endless.count()
     finished_at = Run.objects.filter(pk=OuterRef("run_id")).values("finished_at")
-    settled = pending.update(status=Payload.Status.DELETING, expires_at=Now())
-    return settled + endless.update(expires_at=Subquery(finished_at) + settings.PAYLOAD_RETENTION)
+    repaired = pending.update(status=Payload.Status.DELETING, expires_at=Now())
+    return repaired + endless.update(expires_at=Subquery(finished_at) + settings.PAYLOAD_RETENTION)
 
 
 def _orphans(listed: Iterable[StoredObject], before: datetime) -> Iterator[str]:

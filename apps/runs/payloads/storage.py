@@ -33,7 +33,7 @@ class _Incomplete(Exception):
     """The store holds a different number of bytes than it was sent."""
 
 
-class _Measured:
+class _MeasuredStream:
     """Stream that is hashed and measured while it is read once."""
 
     closed = False
@@ -84,46 +84,46 @@ def store_payload(
     # The store raises errors of its own, and none of them may end the run.
     except Exception as error:
         logger.debug("Payload %s was not stored", payload.pk, exc_info=True)
-        _give_up(payload)
+        _clean_up_failed_upload(payload)
         raise PayloadNotStored(_reason(error)) from error
     try:
-        _settle(payload, original, encoding)
+        _confirm_upload(payload, original, encoding)
     except Error as error:
         connection.close_if_unusable_or_obsolete()
         raise PayloadNotStored(f"the database did not respond: {type(error).__name__}") from error
     return payload
 
 
-def _upload(key: str, stream: BinaryIO) -> tuple[_Measured, str]:
+def _upload(key: str, stream: BinaryIO) -> tuple[_MeasuredStream, str]:
     """Uploads the bytes and compares the stored size. Raises _Incomplete, and errors of the store."""
-    original = _Measured(stream)
+    original = _MeasuredStream(stream)
     encoding, encoded = encode(original)
-    sent = _Measured(encoded)
+    sent = _MeasuredStream(encoded)
     storages["payloads"].save(key, File(sent, name=key))  # type: ignore[arg-type] # It is read, and no more.
     if object_size(key) != sent.size:
         raise _Incomplete
     return original, encoding
 
 
-def _settle(payload: Payload, original: _Measured, encoding: str) -> None:
+def _confirm_upload(payload: Payload, original: _MeasuredStream, encoding: str) -> None:
     """Confirms in the row that the object is complete, unless the run has ended. Raises PayloadNotStored."""
     finished_at = Run.objects.filter(pk=payload.run_id).values("finished_at")
     payload.status, payload.encoding = Payload.Status.STORED, encoding
     payload.size, payload.sha256 = original.size, original.sha256.hexdigest()
-    settled = Payload.objects.filter(pk=payload.pk, status=Payload.Status.PENDING).update(
+    confirmed = Payload.objects.filter(pk=payload.pk, status=Payload.Status.PENDING).update(
         status=payload.status,
         encoding=payload.encoding,
         size=payload.size,
         sha256=payload.sha256,
         expires_at=Subquery(finished_at) + settings.PAYLOAD_RETENTION,
     )
-    if not settled:
+    if not confirmed:
         # The clean-up may have looked for it before it existed.
         delete_objects([payload.key])
         raise PayloadNotStored("the run ended before the upload was complete")
 
 
-def _give_up(payload: Payload) -> None:
+def _clean_up_failed_upload(payload: Payload) -> None:
     """Deletes what the store has of the object, now or by the clean-up."""
     failed = delete_objects([payload.key])
     rows = Payload.objects.filter(pk=payload.pk, status=Payload.Status.PENDING)

@@ -67,7 +67,7 @@ def assert_rows_and_objects_agree():
     assert reconcile_payloads(timezone.now() + timedelta(hours=2)) == Reconciliation()
 
 
-@pytest.mark.parametrize("step", ["encode", "object_size", "_settle"])
+@pytest.mark.parametrize("step", ["encode", "object_size", "_confirm_upload"])
 def test_killed_upload_leaves_rows_and_objects_consistent(store, monkeypatch, step):
     run = make_run(status="running")
     store_bytes(run)
