@@ -110,10 +110,10 @@ def _skip_if_recent(job: Callable[[], None]) -> Callable[[], None]:
 @shared_task(name="synclog.housekeeping.queue_due_runs")
 @_skip_if_recent
 def queue_due_runs() -> None:
-    slots = queue.queue_due_runs(database_now())
-    for run_id in [*(run.pk for run in slots.queued), *queue.release_waiting_runs()]:
+    result = queue.queue_due_runs(database_now())
+    for run_id in [*(run.pk for run in result.queued), *queue.release_waiting_runs()]:
         notify_workers(run_id)
-    HousekeepingJob.record_run("queue_due_runs", queued=len(slots.queued), skipped=slots.skipped)
+    HousekeepingJob.record_run("queue_due_runs", queued=len(result.queued), skipped=result.skipped_count)
 
 
 @shared_task(name="synclog.housekeeping.close_lost_runs")

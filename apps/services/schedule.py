@@ -26,7 +26,7 @@ def validate_timezone(name: str) -> None:
 
 
 def validate_cron(expression: str) -> None:
-    """Raises ValidationError unless `expression` has five cron fields and a next slot."""
+    """Raises ValidationError unless `expression` has five cron fields and a next time."""
     if len(expression.split()) != 5:
         raise ValidationError(
             _(
@@ -43,16 +43,16 @@ def validate_cron(expression: str) -> None:
         ) from None
 
 
-def next_slot(expression: str, timezone: str, *, after: datetime) -> datetime | None:
-    """First slot after `after`, in UTC; None if there is none."""
+def next_scheduled_time(expression: str, timezone: str, *, after: datetime) -> datetime | None:
+    """First scheduled time after `after`, in UTC; None if there is none."""
     try:
         return next(CronSim(expression, after.astimezone(ZoneInfo(timezone)))).astimezone(UTC)
     except StopIteration:
         return None
 
 
-def last_slot(expression: str, timezone: str, *, now: datetime) -> datetime | None:
-    """Last slot at or before `now`, in UTC; None if there is none."""
+def latest_scheduled_time(expression: str, timezone: str, *, now: datetime) -> datetime | None:
+    """Latest scheduled time at or before `now`, in UTC; None if there is none."""
     # The start is exclusive: begin at the next full minute.
     start = now.replace(second=0, microsecond=0) + timedelta(minutes=1)
     try:

@@ -17,8 +17,8 @@ _HEAD = ("fault", "times", "witnessed", "stored", "duplicates", "lost", "open")
 
 # Seconds until a resumed worker notices that its lease has expired.
 LEASE_CHECK_WITHIN = 2.0
-# The longest gap between slots: the longest outage and two intervals of the scheduler.
-MAX_SLOT_GAP = timedelta(minutes=4)
+# The longest gap between scheduled times: the longest outage and two intervals of the scheduler.
+MAX_SCHEDULE_GAP = timedelta(minutes=4)
 # Patterns of a run's first error after a fault of Synclog, and after a deploy stopped its worker.
 INTERNAL_ERROR = "Internal error in Synclog%"
 LOST_BY_DEPLOY = (
@@ -140,7 +140,7 @@ def _broken_rules(world: World, load: Load, verdicts: Mapping[int, Verdict]) -> 
     for run_id, error in world.query("SELECT id, error FROM runs_run WHERE error LIKE %s", INTERNAL_ERROR):
         yield f"Run {run_id} failed because of an internal error: {error}"
     yield from _broken_retries(world)
-    yield from _broken_slots(world)
+    yield from _schedule_violations(world)
 
 
 def _broken_retries(world: World) -> Iterator[str]:
@@ -158,16 +158,16 @@ def _broken_retries(world: World) -> Iterator[str]:
             yield f"Run {run_id} is {status} and was retried {count} times"
 
 
-def _broken_slots(world: World) -> Iterator[str]:
-    """Yields violations of the schedule: a slot with two runs, a gap, or a run queued before its slot."""
-    slots = world.query(
+def _schedule_violations(world: World) -> Iterator[str]:
+    """Yields violations of the schedule: a scheduled time with two runs, a gap, or a run queued before its time."""
+    scheduled = world.query(
         "SELECT id, scheduled_for, queued_at FROM runs_run WHERE trigger = 'schedule' ORDER BY scheduled_for"
     )
-    for (before, slot, _queued), (run_id, following, _later) in itertools.pairwise(slots):
-        if slot == following:
-            yield f"Runs {before} and {run_id} have the slot {slot}"
-        if following - slot > MAX_SLOT_GAP:
-            yield f"No slot was run from {slot} to {following}"
-    for run_id, slot, queued_at in slots:
-        if queued_at < slot:
-            yield f"Run {run_id} was queued at {queued_at}, before its slot {slot}"
+    for (before, scheduled_for, _queued), (run_id, following, _later) in itertools.pairwise(scheduled):
+        if scheduled_for == following:
+            yield f"Runs {before} and {run_id} are scheduled for {scheduled_for}"
+        if following - scheduled_for > MAX_SCHEDULE_GAP:
+            yield f"Nothing was run from {scheduled_for} to {following}"
+    for run_id, scheduled_for, queued_at in scheduled:
+        if queued_at < scheduled_for:
+            yield f"Run {run_id} was queued at {queued_at}, before its scheduled time {scheduled_for}"

@@ -16,9 +16,9 @@ from apps.services.models import Service
 
 # Rows of each list; the full lists are pages of their own.
 MAX_ROWS = 20
-# Time after which a missed slot or a waiting run counts as late.
-SLOT_PATIENCE = timedelta(minutes=2)
-QUEUE_PATIENCE = timedelta(seconds=60)
+# Time after which a missed scheduled time or a waiting run counts as late.
+MAX_SCHEDULE_DELAY = timedelta(minutes=2)
+MAX_QUEUE_DELAY = timedelta(seconds=60)
 
 
 def home_context(user: Any) -> dict[str, Any]:
@@ -63,14 +63,14 @@ def failing_runs(user: Any) -> QuerySet[Run]:
 
 
 def late_services(user: Any, now: datetime) -> QuerySet[Service]:
-    """Services whose slot has passed without a queued run, the most overdue first."""
-    services = Service.objects.visible_to(user).due(now - SLOT_PATIENCE)
+    """Services whose scheduled time has passed without a queued run, the most overdue first."""
+    services = Service.objects.visible_to(user).due(now - MAX_SCHEDULE_DELAY)
     return services.exclude(kind=Service.Kind.REPORTED).order_by("next_run_at")
 
 
 def waiting_runs(user: Any, now: datetime) -> QuerySet[Run]:
     """Runs that no worker has claimed in time, although they need not wait."""
-    since = now - QUEUE_PATIENCE
+    since = now - MAX_QUEUE_DELAY
     return (
         Run.objects.claimable()
         .filter(Q(due_at=None) | Q(due_at__lt=since), queued_at__lt=since)

@@ -12,18 +12,18 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
 from apps.console.ui.formatting import schedule_text
-from apps.services.schedule import next_slot, validate_cron, validate_timezone
+from apps.services.schedule import next_scheduled_time, validate_cron, validate_timezone
 
 
 def schedule_text_with_next(expression: str, zone: str, now: datetime) -> str:
-    """The schedule in words, and its next slot. Raises ValidationError if the schedule is invalid."""
+    """The schedule in words, and its next time. Raises ValidationError if the schedule is invalid."""
     if not expression.strip():
         return _("No schedule: the service runs only when a person starts it.")
     validate_cron(expression)
     validate_timezone(zone)
     text = schedule_text(expression)
-    slot = next_slot(expression, zone, after=now)
-    next_time = date_format(slot.astimezone(ZoneInfo(zone)), "D j M Y, H:i") if slot else _("never")
+    next_at = next_scheduled_time(expression, zone, after=now)
+    next_time = date_format(next_at.astimezone(ZoneInfo(zone)), "D j M Y, H:i") if next_at else _("never")
     return _("%(text)s; next: %(time)s in %(zone)s.") % {
         "text": text[:1].upper() + text[1:],
         "time": next_time,

@@ -19,7 +19,7 @@ from apps.runs.models.run_queryset import RunQuerySet
 from apps.services.definition.option_errors import choice_message
 from apps.services.definition.options import read_run_options
 from apps.services.models import Service
-from apps.services.schedule import last_slot
+from apps.services.schedule import latest_scheduled_time
 
 logger = logging.getLogger(__name__)
 
@@ -80,71 +80,75 @@ def _check_kinds(store: Collection[str]) -> None:
 
 
 @dataclass
-class QueuedSlots:
-    """Result of one call of the scheduler: queued runs and the number of skipped slots."""
+class QueuedRuns:
+    """Result of one call of the scheduler: queued runs, and the number of runs that were skipped."""
 
     queued: list[Run] = field(default_factory=list)
-    skipped: int = 0
+    skipped_count: int = 0
 
 
-def queue_due_runs(now: datetime) -> QueuedSlots:
-    """Queues a run for each active service whose slot has passed; of several missed slots only the latest.
+def queue_due_runs(now: datetime) -> QueuedRuns:
+    """Queues a run for each active service whose scheduled time has passed; of several missed times, the latest.
 
-    A slot is skipped if a run of the service is open and its `overlap` says so. Several schedulers are harmless:
-    one of them moves the service to its next slot, and a slot is unique in the database.
+    A scheduled time is skipped if a run of the service is open and its `overlap` says so. Several schedulers are
+    harmless: one of them moves the service to its next scheduled time, and the database allows one run for each.
     """
-    slots = QueuedSlots()
+    result = QueuedRuns()
     for service in Service.objects.due(now).filter(kind=Service.Kind.INTEGRATION):
         try:
-            _take_slot(service, now, slots)
+            _queue_due_run(service, now, result)
         # An error of one service must not delay the others.
         except Exception:
             logger.exception("Schedule: the run of service %s could not be queued", service.slug)
-    if slots.queued or slots.skipped:
-        logger.info("Schedule: %d runs queued, %d skipped", len(slots.queued), slots.skipped)
-    return slots
+    if result.queued or result.skipped_count:
+        logger.info("Schedule: %d runs queued, %d skipped", len(result.queued), result.skipped_count)
+    return result
 
 
-def _take_slot(service: Service, now: datetime, slots: QueuedSlots) -> None:
+def _queue_due_run(service: Service, now: datetime, result: QueuedRuns) -> None:
     due_at = service.next_run_at
-    slot = last_slot(service.schedule, service.timezone, now=now) or due_at
+    scheduled_for = latest_scheduled_time(service.schedule, service.timezone, now=now) or due_at
     service.plan_next_run(now)
     with transaction.atomic():
         is_ours = Service.objects.active().filter(pk=service.pk, next_run_at=due_at)
         if not is_ours.update(next_run_at=service.next_run_at):
             return
-        if service.overlap == Service.Overlap.SKIP and _has_open_run(service, slot):
+        if service.overlap == Service.Overlap.SKIP and _has_open_run(service, scheduled_for):
             logger.warning(
                 "Schedule: %s skips its scheduled time %s, because a run is queued or running",
                 service.slug,
-                slot,
+                scheduled_for,
             )
-            slots.skipped += 1
+            result.skipped_count += 1
             return
         run, is_new = Run.objects.get_or_create(
             service=service,
-            scheduled_for=slot,
+            scheduled_for=scheduled_for,
             defaults={"trigger": Run.Trigger.SCHEDULE, "script": service.current_script()},
         )
     if is_new:
-        slots.queued.append(run)
+        result.queued.append(run)
 
 
-def _has_open_run(service: Service, slot: datetime | None) -> bool:
-    return Run.objects.open().filter(service=service).exclude(scheduled_for=slot).exists()
+def _has_open_run(service: Service, scheduled_for: datetime | None) -> bool:
+    return Run.objects.open().filter(service=service).exclude(scheduled_for=scheduled_for).exists()
 
 
 def release_waiting_runs() -> list[int]:
-    """Runs that need no longer wait: retries that are due, and slots whose service has no other open run."""
-    return _note_sent(Run.objects.newly_claimable())
+    """Marks runs that need no longer wait as sent and returns their ids: retries that are due, and scheduled runs
+    whose service has no other open run.
+    """
+    return _mark_sent(Run.objects.newly_claimable())
 
 
 def resend_unclaimed_runs() -> list[int]:
-    """Queued runs that no worker claimed within a minute, marked as sent again: their message may be lost."""
-    return _note_sent(Run.objects.unclaimed())
+    """Marks queued runs that no worker claimed within a minute as sent again and returns their ids: their message
+    may be lost.
+    """
+    return _mark_sent(Run.objects.unclaimed())
 
 
-def _note_sent(runs: RunQuerySet) -> list[int]:
+def _mark_sent(runs: RunQuerySet) -> list[int]:
     run_ids = list(runs.order_by("pk").values_list("pk", flat=True)[:1000])
     Run.objects.filter(pk__in=run_ids).update(sent_at=Now())
     return run_ids

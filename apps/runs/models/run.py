@@ -64,7 +64,7 @@ class Run(models.Model):
         related_name="+",
         verbose_name=_("started by"),
     )
-    # Slot of the schedule; null for all other runs.
+    # Time of the schedule that this run is for; null for all other runs.
     scheduled_for = models.DateTimeField(_("scheduled for"), null=True, blank=True)
     # Given by an API client, so that a repeated request starts one run.
     idempotency_key = models.CharField(max_length=200, null=True, blank=True)  # noqa: DJ001 - null = none given
@@ -250,7 +250,7 @@ class Run(models.Model):
 
     @property
     def is_automatic(self) -> bool:
-        """Whether no person started it: a slot of the schedule, or a retry that waits for its time."""
+        """Whether no person started it: a scheduled run, or a retry that waits for its time."""
         is_retry = self.trigger == self.Trigger.RETRY and self.due_at is not None
         return is_retry or self.trigger == self.Trigger.SCHEDULE
 

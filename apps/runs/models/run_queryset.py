@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     # The model imports this module.
     from apps.runs.models.run import Run  # noqa: F401 - the type argument below is a string
 
-# Runs that no person started: slots of the schedule, and retries that wait for their time.
+# Runs that no person started: scheduled runs, and retries that wait for their time.
 IS_AUTOMATIC = Q(trigger="schedule") | Q(trigger="retry", due_at__isnull=False)
 
 

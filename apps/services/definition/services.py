@@ -18,7 +18,7 @@ from apps.services.definition.rows import Outcome, assign, column, outcome_of, v
 from apps.services.models import Connection, Service
 from apps.services.sandbox import ScriptError, check_script
 
-_SLOT_FIELDS = {"schedule", "timezone", "is_active"}
+_SCHEDULE_FIELDS = {"schedule", "timezone", "is_active"}
 
 
 def _check_script(source: str) -> str:
@@ -139,7 +139,7 @@ def _save(
     changed = assign(service, fields)
     outcome = outcome_of(service, changed=changed)
     validate(service, {"name": "name"} if is_named else {})
-    if outcome == "created" or changed & _SLOT_FIELDS:
+    if outcome == "created" or changed & _SCHEDULE_FIELDS:
         service.plan_next_run(now)
     if outcome != "unchanged":
         service.save()

@@ -12,7 +12,7 @@ from django.db.models import Max, Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from apps.services.schedule import next_slot, validate_cron, validate_timezone
+from apps.services.schedule import next_scheduled_time, validate_cron, validate_timezone
 from apps.services.user_access import hidden_service_ids
 
 
@@ -21,7 +21,7 @@ class ServiceQuerySet(models.QuerySet["Service"]):
         return self.filter(is_active=True)
 
     def due(self, now: datetime) -> Self:
-        """Active services whose next slot has passed."""
+        """Active services whose next scheduled time has passed."""
         return self.active().filter(next_run_at__lte=now)
 
     def visible_to(self, user: Any) -> Self:
@@ -51,7 +51,7 @@ class Service(models.Model):
         REPORTED = "reported", _("Reported")  # It runs elsewhere and reports its runs.
 
     class Overlap(models.TextChoices):
-        SKIP = "skip", _("Skip")  # The slot is left out.
+        SKIP = "skip", _("Skip")  # The scheduled time is left out.
         QUEUE = "queue", _("Queue")  # The new run waits until the open one has ended.
         ALLOW = "allow", _("Run in parallel")  # Both run at the same time.
 
@@ -155,7 +155,7 @@ class Service(models.Model):
         ),
     )
 
-    # First slot that is not queued yet, null = none. Set by plan_next_run and the scheduler.
+    # First scheduled time without a queued run, null = none. Set by plan_next_run and the scheduler.
     next_run_at = models.DateTimeField(_("next run"), null=True, blank=True, editable=False)
     # Time when consecutive failures turned the schedule off.
     paused_at = models.DateTimeField(_("disabled"), null=True, blank=True, editable=False)
@@ -185,11 +185,13 @@ class Service(models.Model):
         return self.name
 
     def plan_next_run(self, now: datetime) -> None:
-        """Sets `next_run_at` to the first slot after `now`. The caller saves."""
-        self.next_run_at = next_slot(self.schedule, self.timezone, after=now) if self.schedule else None
+        """Sets `next_run_at` to the first scheduled time after `now`. The caller saves."""
+        self.next_run_at = (
+            next_scheduled_time(self.schedule, self.timezone, after=now) if self.schedule else None
+        )
 
     def set_active(self, is_active: bool, now: datetime) -> None:
-        """Turns the schedule on or off. Slots that passed while it was off are not repeated."""
+        """Turns the schedule on or off. Runs that were due while it was off are not made up for."""
         self.is_active = is_active
         if is_active:
             self.paused_at = None

@@ -56,7 +56,7 @@ def test_home_shows_only_the_last_failure(staff: Client) -> None:
     assert "Long ago" not in text
 
 
-def test_home_shows_late_slots_and_runs(staff: Client) -> None:
+def test_home_shows_late_services_and_runs(staff: Client) -> None:
     now = timezone.now()
     make_service(name="Forgotten", schedule="0 * * * *", next_run_at=now - timedelta(seconds=130))
     make_service(name="Almost", schedule="0 * * * *", next_run_at=now - timedelta(seconds=100))

@@ -65,13 +65,13 @@ def test_run_pulls_transforms_and_pushes_every_record(service, world):
 
 
 @pytest.mark.parametrize(("minutes", "is_logged"), [(1, False), (30, True)])
-def test_run_of_missed_slot_logs_its_delay(service, minutes, is_logged):
-    slot = timezone.now() - timedelta(minutes=minutes)
-    run = make_run(service, status="queued", trigger="schedule", scheduled_for=slot)
+def test_run_of_missed_scheduled_time_logs_its_delay(service, minutes, is_logged):
+    scheduled_for = timezone.now() - timedelta(minutes=minutes)
+    run = make_run(service, status="queued", trigger="schedule", scheduled_for=scheduled_for)
 
     ended = execute_run(run.pk, worker="test")
 
-    message = f"The run is late: its scheduled time was {slot:%Y-%m-%d %H:%M} UTC"
+    message = f"The run is late: its scheduled time was {scheduled_for:%Y-%m-%d %H:%M} UTC"
     assert [line.message for line in lines(ended) if "late" in line.message] == [message] * is_logged
 
 

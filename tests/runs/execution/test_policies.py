@@ -20,7 +20,7 @@ from tests.factories import make_run, make_service, make_user
 
 pytestmark = pytest.mark.django_db(transaction=True)
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
-SLOT = NOON + timedelta(minutes=15)
+SCHEDULED_TIME = NOON + timedelta(minutes=15)
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +35,7 @@ def scheduled(**fields):
     return service
 
 
-def slot_of(service, minutes=15):
+def scheduled_run(service, minutes=15):
     return Run.objects.create(
         service=service, trigger=Run.Trigger.SCHEDULE, scheduled_for=NOON + timedelta(minutes=minutes)
     )
@@ -56,10 +56,10 @@ def lines(run):
     return list(LogEntry.objects.filter(run_id=run.pk).order_by("sequence").values_list("message", flat=True))
 
 
-def test_skip_policy_skips_and_logs_slot_while_a_run_is_open(caplog, monkeypatch):
+def test_skip_policy_skips_and_logs_scheduled_run_while_a_run_is_open(caplog, monkeypatch):
     service = scheduled(overlap="skip")
     make_run(service, status=Run.Status.RUNNING)
-    monkeypatch.setattr(tasks, "database_now", lambda: SLOT)
+    monkeypatch.setattr(tasks, "database_now", lambda: SCHEDULED_TIME)
 
     tasks.queue_due_runs()
 
@@ -70,47 +70,47 @@ def test_skip_policy_skips_and_logs_slot_while_a_run_is_open(caplog, monkeypatch
     assert f"{service.slug} skips its scheduled time 2026-11-23 12:15" in caplog.text
 
 
-def test_skip_policy_queues_slot_without_open_run():
+def test_skip_policy_queues_run_without_open_run():
     service = scheduled(overlap="skip")
     make_run(service)
 
-    assert len(queue_due_runs(SLOT).queued) == 1
+    assert len(queue_due_runs(SCHEDULED_TIME).queued) == 1
 
 
-def test_second_scheduler_does_not_skip_a_queued_slot():
+def test_second_scheduler_does_not_skip_a_queued_run():
     service = scheduled(overlap="skip")
 
-    first = queue_due_runs(SLOT)
-    Service.objects.filter(pk=service.pk).update(next_run_at=SLOT)
-    second = queue_due_runs(SLOT)
+    first = queue_due_runs(SCHEDULED_TIME)
+    Service.objects.filter(pk=service.pk).update(next_run_at=SCHEDULED_TIME)
+    second = queue_due_runs(SCHEDULED_TIME)
 
-    assert (len(first.queued), second.queued, second.skipped) == (1, [], 0)
+    assert (len(first.queued), second.queued, second.skipped_count) == (1, [], 0)
 
 
 def test_service_with_invalid_schedule_does_not_delay_others(caplog):
     broken, healthy = scheduled(), scheduled()
     Service.objects.filter(pk=broken.pk).update(timezone="Nowhere/At-all")
 
-    slots = queue_due_runs(SLOT)
+    result = queue_due_runs(SCHEDULED_TIME)
 
-    assert [run.service for run in slots.queued] == [healthy]
+    assert [run.service for run in result.queued] == [healthy]
     assert f"the run of service {broken.slug} could not be queued" in caplog.text
 
 
 @pytest.mark.parametrize(("overlap", "may_start"), [("queue", False), ("allow", True)])
-def test_slot_waits_for_open_run_unless_overlap_is_allowed(overlap, may_start):
+def test_scheduled_run_waits_for_open_run_unless_overlap_is_allowed(overlap, may_start):
     service = scheduled(overlap=overlap)
     running = make_run(service, status=Run.Status.RUNNING)
-    [slot] = queue_due_runs(SLOT).queued
+    [run] = queue_due_runs(SCHEDULED_TIME).queued
 
-    assert (slot.claim("worker") is not None) is may_start
+    assert (run.claim("worker") is not None) is may_start
     if not may_start:
-        Run.objects.filter(pk=slot.pk).update(sent_at=Now() - timedelta(hours=1))
+        Run.objects.filter(pk=run.pk).update(sent_at=Now() - timedelta(hours=1))
         assert (resend_unclaimed_runs(), release_waiting_runs()) == ([], [])
         assert running.finish(running.lease_token, Run.Status.SUCCEEDED)
-        assert release_waiting_runs() == [slot.pk]
+        assert release_waiting_runs() == [run.pk]
         assert release_waiting_runs() == []
-        assert slot.claim("worker") is not None
+        assert run.claim("worker") is not None
 
 
 def test_manual_run_does_not_wait_for_open_run():
@@ -122,7 +122,7 @@ def test_manual_run_does_not_wait_for_open_run():
 
 def test_only_one_waiting_run_can_be_claimed_concurrently():
     service = scheduled(overlap="queue")
-    waiting = [slot_of(service, minutes) for minutes in range(0, 60, 15)]
+    waiting = [scheduled_run(service, minutes) for minutes in range(0, 60, 15)]
     claimed, barrier = [], threading.Barrier(len(waiting))
 
     def claim(run):
@@ -233,13 +233,13 @@ def test_consecutive_failures_turn_the_schedule_off():
     service = scheduled(pause_after_failures=2, retry_limit=5)
     make_run(service, status="succeeded")
     make_run(service, status="failed", is_dry_run=True)
-    first = end(slot_of(service, 15), "failed")
+    first = end(scheduled_run(service, 15), "failed")
     service.refresh_from_db()
     assert service.is_active
     assert first.retries.count() == 1
     make_run(service, status="cancelled")
 
-    last = end(slot_of(service, 30), "lost")
+    last = end(scheduled_run(service, 30), "lost")
 
     service.refresh_from_db()
     assert (service.is_active, service.paused_at is not None) == (False, True)
@@ -252,7 +252,7 @@ def test_success_resets_the_failure_count():
     for status in ("failed", "succeeded"):
         make_run(service, status=status)
 
-    assert plan_follow_up(slot_of(service), Run.Status.FAILED).pauses is False
+    assert plan_follow_up(scheduled_run(service), Run.Status.FAILED).pauses is False
 
 
 def test_turning_schedule_on_ends_the_pause():

@@ -1,4 +1,4 @@
-"""Queueing of runs: options, idempotency keys, scheduled slots, unclaimed runs."""
+"""Queueing of runs: options, idempotency keys, scheduled runs, unclaimed runs."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -6,7 +6,7 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.db.models.functions import Now
 
-from apps.runs.execution.queue import QueuedSlots, queue_due_runs, queue_run, resend_unclaimed_runs
+from apps.runs.execution.queue import QueuedRuns, queue_due_runs, queue_run, resend_unclaimed_runs
 from apps.runs.models import Run
 from apps.services.models import Service
 from tests.factories import make_service, make_user
@@ -71,39 +71,39 @@ def test_idempotency_key_starts_one_run():
     assert other != first
 
 
-def test_due_slot_is_queued_once_by_several_schedulers(scheduled):
+def test_due_run_is_queued_once_by_several_schedulers(scheduled):
     now = NOON + timedelta(minutes=15, seconds=3)
 
     [run] = queue_due_runs(now).queued
     Service.objects.update(next_run_at=NOON + timedelta(minutes=15))
     second = queue_due_runs(now)
 
-    assert second == QueuedSlots()
+    assert second == QueuedRuns()
     assert (run.trigger, run.scheduled_for) == ("schedule", NOON + timedelta(minutes=15))
     scheduled.refresh_from_db()
     assert scheduled.next_run_at == NOON + timedelta(minutes=30)
 
 
-def test_only_latest_missed_slot_is_queued(scheduled):
+def test_only_latest_missed_run_is_queued(scheduled):
     [run] = queue_due_runs(NOON + timedelta(hours=5, minutes=1)).queued
 
     assert run.scheduled_for == NOON + timedelta(hours=5)
     assert Run.objects.count() == 1
 
 
-def test_slot_is_not_queued_early_or_while_inactive(scheduled):
-    assert queue_due_runs(NOON + timedelta(minutes=14)) == QueuedSlots()
+def test_run_is_not_queued_early_or_while_inactive(scheduled):
+    assert queue_due_runs(NOON + timedelta(minutes=14)) == QueuedRuns()
 
     scheduled.set_active(False, NOON)
 
-    assert queue_due_runs(NOON + timedelta(hours=1)) == QueuedSlots()
+    assert queue_due_runs(NOON + timedelta(hours=1)) == QueuedRuns()
 
 
-def test_slots_during_inactivity_are_not_queued_later(scheduled):
+def test_runs_due_during_inactivity_are_not_queued_later(scheduled):
     scheduled.set_active(False, NOON)
     scheduled.set_active(True, NOON + timedelta(hours=3, minutes=1))
 
-    assert queue_due_runs(NOON + timedelta(hours=3, minutes=2)) == QueuedSlots()
+    assert queue_due_runs(NOON + timedelta(hours=3, minutes=2)) == QueuedRuns()
     assert scheduled.next_run_at == NOON + timedelta(hours=3, minutes=15)
 
 
