@@ -81,7 +81,7 @@ def waiting_runs(user: Any, now: datetime) -> QuerySet[Run]:
 
 
 def paused_services(user: Any) -> QuerySet[Service]:
-    """Services whose schedule was disabled after failures."""
+    """Services whose schedule is paused after failures."""
     paused = Service.objects.visible_to(user).filter(paused_at__isnull=False, is_active=False)
     return paused.order_by("-paused_at")
 
@@ -104,7 +104,7 @@ def _problems(failing: int, late: int, paused: int, problems: int) -> list[str]:
     phrases = (
         (failing, ngettext("%(count)s service failing", "%(count)s services failing", failing)),
         (late, ngettext("%(count)s late", "%(count)s late", late)),
-        (paused, ngettext("%(count)s schedule disabled", "%(count)s schedules disabled", paused)),
+        (paused, ngettext("%(count)s schedule paused", "%(count)s schedules paused", paused)),
         (problems, ngettext("%(count)s check fails", "%(count)s checks fail", problems)),
     )
     return [text % {"count": f"{count}+" if count >= MAX_ROWS else count} for count, text in phrases if count]

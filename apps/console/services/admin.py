@@ -82,7 +82,7 @@ class ServiceAdmin(ServiceSettings):
         def menu(service: Service) -> SafeString:
             return row_menu(f"service-{service.pk}", service.name, service_menu(request, service))
 
-        @admin.display(description=gettext_lazy("active"), ordering="is_active")
+        @admin.display(description=gettext_lazy("schedule"), ordering="is_active")
         def active(service: Service) -> SafeString:
             if not may_change:
                 return active_badge(service)

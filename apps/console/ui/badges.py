@@ -43,9 +43,9 @@ def never_badge() -> SafeString:
 
 
 def active_badge(service: Service) -> SafeString:
-    """Whether the schedule of a service is on; a schedule disabled after failures is named."""
+    """Whether the schedule of a service is on, off, or paused after failures."""
     if service.is_active:
-        return format_html('<span class="state state-on">{}{}</span>', icon("dot"), _("Active"))
+        return format_html('<span class="state state-on">{}{}</span>', icon("dot"), _("On"))
     text = _("Paused") if service.paused_at else _("Off")
     return format_html('<span class="state state-off">{}{}</span>', icon("pause"), text)
 
@@ -99,13 +99,13 @@ def _schedule_text(service: Service) -> str:
 
 
 def next_run_html(service: Service, now: datetime) -> SafeString:
-    """ "in 12 min · every 15 minutes"; only the schedule if it is off; the reason if failures disabled it."""
+    """ "in 12 min · every 15 minutes"; only the schedule if it is off; the reason if it is paused."""
     if service.kind == Service.Kind.REPORTED:
         return format_html('<span class="muted">{}</span>', _("when reported"))
     if service.paused_at is not None and not service.is_active:
         return format_html(
             '<span class="has-warnings">{}</span><span class="subtext">{}</span>',
-            _("disabled after failures"),
+            _("paused after failures"),
             moment_html(service.paused_at, now),
         )
     if not service.schedule:

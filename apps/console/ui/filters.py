@@ -127,7 +127,7 @@ class ActiveFilter(SimpleListFilter):
     parameter_name = "active"
 
     def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> list[tuple[str, Any]]:
-        return [("yes", _("Active")), ("no", _("Off"))]
+        return [("yes", _("On")), ("no", _("Off or paused"))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         return queryset.filter(is_active=self.value() == "yes") if self.value() in {"yes", "no"} else queryset

@@ -33,7 +33,7 @@ FAILURES = (Run.Status.FAILED, Run.Status.LOST)
 
 @dataclass(frozen=True)
 class FollowUp:
-    """What follows the end of a run: a retry after a pause, or the schedule turned off, or nothing."""
+    """What follows the end of a run: a retry after some time, or a paused schedule, or nothing."""
 
     retry_after: timedelta | None = None
     pauses: bool = False
@@ -45,14 +45,14 @@ def plan_follow_up(run: Run, status: Run.Status, *, may_retry: bool = True) -> F
     """Decides what follows when `run` ends with `status`.
 
     A failed or lost run is retried if its service allows it, unless it was a dry run, was to be cancelled, or would
-    end the same way (`may_retry`). If this failure turns the schedule off, there is no retry.
+    end the same way (`may_retry`). If this failure pauses the schedule, there is no retry.
     """
     if status not in FAILURES or run.is_dry_run:
         return FollowUp()
     service = Service.objects.get(pk=run.service_id)
     if _reaches_failure_limit(run, service):
         line = (
-            f"Schedule turned off after {service.pause_after_failures} consecutive failures. Turn it on "
+            f"Schedule paused after {service.pause_after_failures} consecutive failures. Turn it on "
             "again once the cause is fixed."
         )
         return FollowUp(pauses=True, lines=((Level.WARNING, line),))
@@ -156,7 +156,7 @@ def _save_end(run: Run, token: uuid.UUID, status: Run.Status, follow_up: FollowU
 
 
 def _reaches_failure_limit(run: Run, service: Service) -> bool:
-    """Whether this is the failure after which the schedule is turned off."""
+    """Whether this is the failure after which the schedule is paused."""
     failure_limit = service.pause_after_failures
     if not failure_limit or not service.is_active:
         return False

@@ -36,7 +36,7 @@ class _ServiceDescription(Options):
     timeout_seconds: WholeNumber = column(Service, "timeout_seconds")
     is_active: Flag | None = Field(
         None,
-        title=_("Active"),
+        title=_("Schedule on"),
         description=_("Turns the schedule on or off. Default: on for a new service, unchanged for others."),
     )
     log_retention_days: WholeNumber | None = column(Service, "log_retention_days")

@@ -117,7 +117,7 @@ class Service(models.Model):
         help_text=_("A run that takes longer is stopped."),
     )
     is_active = models.BooleanField(
-        _("active"),
+        _("schedule on"),
         default=True,
         help_text=_("Whether the schedule starts runs. Runs can always be started by hand."),
     )
@@ -135,10 +135,10 @@ class Service(models.Model):
         help_text=_("Start failed and lost runs again, at most this often. 0 = never."),
     )
     pause_after_failures = models.PositiveSmallIntegerField(
-        _("disable after failures"),
+        _("pause after failures"),
         default=0,
         validators=[MaxValueValidator(1000)],
-        help_text=_("Turn the schedule off after this many consecutive failures. 0 = never."),
+        help_text=_("Pause the schedule after this many consecutive failures. 0 = never."),
     )
     capture_on_failure = models.BooleanField(
         _("store payloads on failure"),
@@ -157,8 +157,8 @@ class Service(models.Model):
 
     # First scheduled time without a queued run, null = none. Set by plan_next_run and the scheduler.
     next_run_at = models.DateTimeField(_("next run"), null=True, blank=True, editable=False)
-    # Time when consecutive failures turned the schedule off.
-    paused_at = models.DateTimeField(_("disabled"), null=True, blank=True, editable=False)
+    # Time when consecutive failures paused the schedule.
+    paused_at = models.DateTimeField(_("paused"), null=True, blank=True, editable=False)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
     updated_at = models.DateTimeField(_("updated"), auto_now=True)
 

@@ -91,8 +91,8 @@ def test_home_shows_paused_service_and_failed_check(staff: Client, check_results
 
     text = page(staff)
 
-    assert "1 schedule disabled · 1 check fails" in text
-    assert "turned off after 3 consecutive failures" in text
+    assert "1 schedule paused · 1 check fails" in text
+    assert "paused after 3 consecutive failures" in text
     assert text.index("Does not respond.") < text.index("Responds.")
 
 
@@ -110,7 +110,7 @@ def test_home_lists_paused_service_once_with_its_failure(staff: Client) -> None:
         < text.index("after 3 consecutive failures")
         < text.index(">Repaired manually</a>")
     )
-    assert "1 service failing · 2 schedules disabled" in text
+    assert "1 service failing · 2 schedules paused" in text
 
 
 def test_unclaimed_run_is_listed_once(staff: Client) -> None:

@@ -232,11 +232,11 @@ def test_schedule_switch_redirects_to_the_same_search(client: Client) -> None:
 def test_pause_after_failures_is_shown_until_the_schedule_is_turned_on(client: Client) -> None:
     service = make_service(schedule="0 * * * *", is_active=False, paused_at=timezone.now())
     log_in(client, *STAFF)
-    assert "disabled after failures" in client.get(LIST).content.decode()
+    assert "paused after failures" in client.get(LIST).content.decode()
 
     client.post(reverse("admin:services_service_schedule", args=[service.pk, "on"]))
 
-    assert "disabled after failures" not in client.get(LIST).content.decode()
+    assert "paused after failures" not in client.get(LIST).content.decode()
 
 
 def test_reported_service_is_listed_without_run_service(client: Client) -> None:

@@ -243,7 +243,7 @@ def test_consecutive_failures_turn_the_schedule_off():
 
     service.refresh_from_db()
     assert (service.is_active, service.paused_at is not None) == (False, True)
-    assert lines(last)[-1].startswith("Schedule turned off after 2 consecutive failures.")
+    assert lines(last)[-1].startswith("Schedule paused after 2 consecutive failures.")
     assert last.retries.count() == 0, "a paused service gets no retries"
 
 

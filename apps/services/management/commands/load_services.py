@@ -53,5 +53,5 @@ def _schedule_of(slug: str) -> str:
     service = Service.objects.get(slug=slug)
     if not service.schedule:
         return "without a schedule"
-    paused = "" if service.is_active else ", not active"
-    return f"runs {describe_schedule(service.schedule)} ({service.timezone}){paused}"
+    state = "" if service.is_active else ", schedule off"
+    return f"runs {describe_schedule(service.schedule)} ({service.timezone}){state}"
