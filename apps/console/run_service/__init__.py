@@ -1,1 +1,1 @@
-"""Run service: the form that starts a run by hand."""
+"""Run service: the form that starts a run manually."""

@@ -1,4 +1,4 @@
-"""Run service: the form that starts a run by hand, with payload switches and options for this run only."""
+"""Run service: the form that starts a run manually, with payload switches and options for this run only."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def run_page(request: HttpRequest, site: AdminSite, service: Service) -> HttpRes
         "form": form,
         "again": again,
         "like": like,
-        "last": _last_by_hand(service) if like is None else None,
+        "last": _last_manual_run(service) if like is None else None,
         "active_run": service.runs.open().order_by("-id").first(),
     }
     return TemplateResponse(request, "console/run_page.html", context)
@@ -201,11 +201,11 @@ def _replay_help(run: Run) -> str:
     return text % {"until": moment_text(until, timezone.now(), seconds=False) if until else "–"}
 
 
-def _last_by_hand(service: Service) -> dict[str, Any] | None:
+def _last_manual_run(service: Service) -> dict[str, Any] | None:
     """The latest run that a person started here, and its options as text, as a suggestion."""
     # Automatic retries have a due time.
-    by_hand = service.runs.filter(trigger__in=(Run.Trigger.MANUAL, Run.Trigger.RETRY), due_at=None)
-    run = by_hand.select_related("started_by").order_by("-id").first()
+    runs = service.runs.filter(trigger__in=(Run.Trigger.MANUAL, Run.Trigger.RETRY), due_at=None)
+    run = runs.select_related("started_by").order_by("-id").first()
     if run is None:
         return None
     dry_run = [str(RunForm.base_fields["dry_run"].label)] if run.is_dry_run else []

@@ -18,7 +18,7 @@ from apps.services.schedule import next_scheduled_time, validate_cron, validate_
 def schedule_text_with_next(expression: str, zone: str, now: datetime) -> str:
     """The schedule in words, and its next time. Raises ValidationError if the schedule is invalid."""
     if not expression.strip():
-        return _("No schedule: the service runs only when a person starts it.")
+        return _("No schedule: runs are started only manually or through the API.")
     validate_cron(expression)
     validate_timezone(zone)
     text = schedule_text(expression)

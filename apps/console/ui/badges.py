@@ -109,7 +109,7 @@ def next_run_html(service: Service, now: datetime) -> SafeString:
             moment_html(service.paused_at, now),
         )
     if not service.schedule:
-        return format_html('<span class="muted">{}</span>', _("only by hand"))
+        return format_html('<span class="muted">{}</span>', _("no schedule"))
     text = _schedule_text(service)
     if not service.is_active or service.next_run_at is None:
         return format_html('<span class="muted">{}</span>', text)

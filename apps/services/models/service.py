@@ -94,7 +94,7 @@ class Service(models.Model):
         blank=True,
         validators=[validate_cron],
         help_text=_(
-            "Cron expression: minute, hour, day, month, weekday, as in */15 * * * *. Empty: only by hand."
+            "Cron expression: minute, hour, day, month, weekday, as in */15 * * * *. Empty: no schedule."
         ),
     )
     timezone = models.CharField(
@@ -119,7 +119,7 @@ class Service(models.Model):
     is_active = models.BooleanField(
         _("schedule on"),
         default=True,
-        help_text=_("Whether the schedule starts runs. Runs can always be started by hand."),
+        help_text=_("Whether the schedule starts runs. Runs can always be started manually."),
     )
     overlap = models.CharField(
         _("overlapping runs"),

@@ -216,7 +216,7 @@ def test_schedule_description_names_the_next_run():
     )
     assert (
         schedule_text_with_next("", "UTC", now)
-        == "No schedule: the service runs only when a person starts it."
+        == "No schedule: runs are started only manually or through the API."
     )
     with pytest.raises(ValidationError):
         schedule_text_with_next("0 0 30 2 *", "UTC", now)
