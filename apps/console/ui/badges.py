@@ -63,10 +63,9 @@ def active_switch(service: Service, url: str) -> SafeString:
 
 def trigger_text(run: Run) -> str:
     """Trigger of a run and the person who started it: "Manual · Ada"."""
-    label = str(Run.Trigger(run.trigger).label)
     if run.started_by is None:
-        return label
-    return f"{label} · {run.started_by.get_short_name() or run.started_by.get_username()}"
+        return run.trigger_label
+    return f"{run.trigger_label} · {run.started_by.get_short_name() or run.started_by.get_username()}"
 
 
 def flow_html(service: Service) -> SafeString:

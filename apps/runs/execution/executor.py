@@ -151,9 +151,10 @@ def _store_captured_payloads(run: Run, log: RunLog, ending: _Outcome) -> None:
 def _log_start(run: Run) -> None:
     service = run.service
     by = f" by {run.started_by}" if run.started_by else ""
+    trigger = run.trigger_label.lower()
     if run.retry_of_id:
-        by += f", retry of run {run.retry_of_id}"
-    logger.info("Run %d of %s, started%s (%s)", run.pk, service.name, by, run.get_trigger_display().lower())
+        trigger += f" of run {run.retry_of_id}"
+    logger.info("Run %d of %s, started%s (%s)", run.pk, service.name, by, trigger)
     if run.scheduled_for and run.started_at and run.started_at - run.scheduled_for > timedelta(minutes=2):
         logger.warning(
             "The run is late: its scheduled time was %s", f"{run.scheduled_for:%Y-%m-%d %H:%M} UTC"

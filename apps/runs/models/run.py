@@ -38,7 +38,7 @@ class Run(models.Model):
         MANUAL = "manual", _("Manual")  # A person, in the console or on the command line.
         SCHEDULE = "schedule", _("Schedule")  # The scheduler.
         API = "api", _("API")  # A client with a token.
-        RETRY = "retry", _("Retry")  # Repeats another run, `retry_of`.
+        RETRY = "retry", _("Retry or rerun")  # Repeats another run, `retry_of`; see `trigger_label`.
 
     OPEN = (Status.QUEUED, Status.RUNNING)
 
@@ -253,6 +253,13 @@ class Run(models.Model):
         """Whether no person started it: a scheduled run, or a retry that waits for its time."""
         is_retry = self.trigger == self.Trigger.RETRY and self.due_at is not None
         return is_retry or self.trigger == self.Trigger.SCHEDULE
+
+    @property
+    def trigger_label(self) -> str:
+        """Label of the trigger; for a retry, it says whether the system or a person repeats the run."""
+        if self.trigger != self.Trigger.RETRY:
+            return self.get_trigger_display()
+        return str(_("Automatic retry") if self.is_automatic else _("Rerun"))
 
     @property
     def duration(self) -> timedelta | None:

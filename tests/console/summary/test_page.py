@@ -132,6 +132,23 @@ def test_row_shows_user_and_counts(staff: Client) -> None:
     assert ">Cancel</button>" not in row
 
 
+def test_row_and_log_tell_automatic_retry_from_rerun(staff: Client) -> None:
+    service = make_service()
+    failed = make_run(service, status=Run.Status.FAILED)
+    repeat = {"trigger": Run.Trigger.RETRY, "retry_of": failed}
+    retry = make_run(service, due_at=timezone.now(), **repeat)
+    rerun = make_run(service, started_by=make_user(first_name="Eve"), **repeat)
+
+    text = page(staff, service)
+    logs = [
+        staff.get(reverse("admin:runs_run_log", args=[run.pk])).content.decode() for run in (retry, rerun)
+    ]
+
+    assert ("<td>Automatic retry</td>" in text, "<td>Rerun · Eve</td>" in text) == (True, True)
+    assert ["Automatic retry of <a" in log for log in logs] == [True, False]
+    assert ["Rerun of <a" in log for log in logs] == [False, True]
+
+
 def test_menu_of_open_run_offers_cancel(staff: Client) -> None:
     run = make_run(status=Run.Status.RUNNING)
 
