@@ -3,13 +3,27 @@
 from django.db import migrations, models
 
 
+def rename_permission(apps, schema_editor):
+    """Permissions that exist already keep their name; Django creates only missing ones."""
+    permissions = apps.get_model("auth", "Permission").objects.using(schema_editor.connection.alias)
+    permissions.filter(content_type__app_label="runs", codename="hold_run").update(
+        name="Can hold runs (exclude them from deletion)"
+    )
+
+
 class Migration(migrations.Migration):
 
     dependencies = [
+        ('auth', '0012_alter_user_first_name_max_length'),
         ('runs', '0007_housekeeping_job'),
     ]
 
     operations = [
+        migrations.AlterModelOptions(
+            name='run',
+            options={'permissions': [('start_run', 'Can start runs'), ('cancel_run', 'Can cancel runs'), ('hold_run', 'Can hold runs (exclude them from deletion)')], 'verbose_name': 'run', 'verbose_name_plural': 'runs'},
+        ),
+        migrations.RunPython(rename_permission, migrations.RunPython.noop),
         migrations.AlterField(
             model_name='run',
             name='trigger',

@@ -137,7 +137,7 @@ class Run(models.Model):
         permissions = [
             ("start_run", "Can start runs"),
             ("cancel_run", "Can cancel runs"),
-            ("hold_run", "Can keep runs longer"),
+            ("hold_run", "Can hold runs (exclude them from deletion)"),
         ]
         constraints = [
             models.UniqueConstraint(fields=["service", "scheduled_for"], name="run_slot_once"),
