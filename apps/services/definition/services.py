@@ -31,9 +31,6 @@ def _check_script(source: str) -> str:
 
 class _ServiceDescription(Options):
     name: Text = Field("", title=_("Name"), description=_("Default: the slug, as in “Orders to warehouse”."))
-    timezone: Text = column(Service, "timezone")
-    max_attempts: WholeNumber = column(Service, "max_attempts")
-    timeout_seconds: WholeNumber = column(Service, "timeout_seconds")
     is_active: Flag | None = Field(
         None,
         title=_("Schedule on"),
@@ -52,7 +49,10 @@ class IntegrationService(_ServiceDescription):
         "", title=_("Script"), description=_("Starlark with a function transform(records).")
     )
     schedule: Text = column(Service, "schedule")
+    timezone: Text = column(Service, "timezone")
     overlap: Literal["skip", "queue", "allow"] = column(Service, "overlap")
+    max_attempts: WholeNumber = column(Service, "max_attempts")
+    timeout_seconds: WholeNumber = column(Service, "timeout_seconds")
     retry_limit: WholeNumber = column(Service, "retry_limit")
     pause_after_failures: WholeNumber = column(Service, "pause_after_failures")
     capture_on_failure: Flag = column(Service, "capture_on_failure")
