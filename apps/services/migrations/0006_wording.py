@@ -19,6 +19,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AlterField(
             model_name='service',
+            name='log_retention_days',
+            field=models.PositiveIntegerField(blank=True, help_text='Delete each run, its log and the list of its payloads this many days after its end. Empty: as set by LOG_RETENTION_DAYS.', null=True, validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(36600)], verbose_name='run retention (days)'),
+        ),
+        migrations.AlterField(
+            model_name='service',
             name='overlap',
             field=models.CharField(choices=[('skip', 'Skip'), ('queue', 'Queue'), ('allow', 'Run in parallel')], default='skip', help_text='What happens at a scheduled time while another run is queued or running.', max_length=10, verbose_name='overlapping runs'),
         ),

@@ -146,12 +146,13 @@ class Service(models.Model):
         help_text=_("Store the payloads of scheduled runs that fail or log a warning."),
     )
     log_retention_days = models.PositiveIntegerField(
-        _("log retention (days)"),
+        _("run retention (days)"),
         null=True,
         blank=True,
         validators=[MinValueValidator(1), MaxValueValidator(36_600)],
         help_text=_(
-            "Delete logs this many days after the end of their run. Empty: as set by LOG_RETENTION_DAYS."
+            "Delete each run, its log and the list of its payloads this many days after its end. "
+            "Empty: as set by LOG_RETENTION_DAYS."
         ),
     )
 
