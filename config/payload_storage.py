@@ -40,7 +40,7 @@ def _s3_options(max_payload_bytes: int) -> dict[str, Any]:
         "default_acl": None,
         "querystring_auth": True,
         "object_parameters": _encryption(),
-        "transfer_config": in_parts(max_payload_bytes),
+        "transfer_config": multipart_config(max_payload_bytes),
         "client_config": BotoConfig(
             signature_version="s3v4",
             # Servers other than AWS rarely have a host name for each bucket.
@@ -52,7 +52,7 @@ def _s3_options(max_payload_bytes: int) -> dict[str, Any]:
     }
 
 
-def in_parts(max_payload_bytes: int) -> TransferConfig:
+def multipart_config(max_payload_bytes: int) -> TransferConfig:
     """Parts one after another: an upload holds at most three of them in memory."""
     part_bytes = max(_MIN_PART_BYTES, -(-max_payload_bytes // _MAX_PARTS))
     return TransferConfig(multipart_threshold=part_bytes, multipart_chunksize=part_bytes, use_threads=False)

@@ -20,7 +20,7 @@ class StartError(Exception):
 
 
 @contextmanager
-def only_one_start(lock: Path) -> Iterator[None]:
+def hold_start_lock(lock: Path) -> Iterator[None]:
     """Raises StartError while another demo uses the same data directory."""
     with lock.open("w") as file:
         try:

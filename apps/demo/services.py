@@ -36,7 +36,7 @@ def start_first_runs(user: User) -> Run | None:
     failing, healthy = Service.objects.get(slug=FAILING), Service.objects.get(slug=HEALTHY)
     if not failing.runs.exists():
         start_run(failing, trigger=Run.Trigger.MANUAL, user=user, store=("pull", "script"))
-    if pulled_payload():
+    if latest_pulled_payload():
         return None
     return start_run(healthy, trigger=Run.Trigger.MANUAL, user=user, store=("pull", "script", "push"))
 
@@ -49,7 +49,7 @@ def cancel_running_runs(user: User) -> int:
     return len(runs)
 
 
-def pulled_payload() -> Payload | None:
+def latest_pulled_payload() -> Payload | None:
     """First page of the latest run of the healthy service whose payload can still be fetched."""
     return (
         Payload.objects.filter(

@@ -81,7 +81,7 @@ def close_runs_of_dead_workers(**_signal: Any) -> None:
 @worker_shutting_down.connect
 def begin_shutdown(**_signal: Any) -> None:
     """Starts the grace period: Celery itself waits for running runs without a limit."""
-    worker_shutdown.announce()
+    worker_shutdown.start_grace_period()
 
 
 @shared_task(name="synclog.runs.execute")

@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from apps.demo.preparation import StartError, ensure_port_is_free, only_one_start
+from apps.demo.preparation import StartError, ensure_port_is_free, hold_start_lock
 
 
 def test_port_in_use_error_names_another_port():
@@ -30,11 +30,11 @@ def test_port_check_leaves_the_port_free():
 
 def test_second_start_in_the_same_folder_is_rejected(tmp_path):
     with (
-        only_one_start(tmp_path / "demo.lock"),
+        hold_start_lock(tmp_path / "demo.lock"),
         pytest.raises(StartError, match="used by another running demo"),
-        only_one_start(tmp_path / "demo.lock"),
+        hold_start_lock(tmp_path / "demo.lock"),
     ):
         pass
 
-    with only_one_start(tmp_path / "demo.lock"):
+    with hold_start_lock(tmp_path / "demo.lock"):
         pass

@@ -13,7 +13,7 @@ from django.utils.translation import ngettext
 from apps.console.log.timeline import timeline_html
 from apps.console.ui.ansi import message_html
 from apps.console.ui.badges import icon, status_badge
-from apps.console.ui.formatting import count_text, duration_text, moment_html, whole_text
+from apps.console.ui.formatting import count_text, duration_text, moment_html, number_text
 from apps.runs.models import Run
 
 # Columns that `live_status` shows.
@@ -59,20 +59,20 @@ def seal_html(run: Run) -> SafeString:
         lost = ngettext(
             "%(count)s line lost: %(reason)s", "%(count)s lines lost: %(reason)s", run.lost_line_count
         )
-        text = lost % {"count": whole_text(run.lost_line_count), "reason": run.lost_reason}
+        text = lost % {"count": number_text(run.lost_line_count), "reason": run.lost_reason}
         return _seal("lost", "warning", text + _omitted(run))
     if not run.is_complete:
         text = _("The log was not sealed; lines may be missing. %(reason)s") % {"reason": run.lost_reason}
         return _seal("lost", "warning", text + _omitted(run))
     lines = ngettext("%(count)s line", "%(count)s lines", run.line_count) % {
-        "count": whole_text(run.line_count)
+        "count": number_text(run.line_count)
     }
     return _seal("complete", "check", f"{_('Complete')} · {lines}{_omitted(run)}")
 
 
 def _so_far(run: Run) -> SafeString:
     text = ngettext("%(count)s line so far", "%(count)s lines so far", run.line_count)
-    return format_html('<span class="muted">{}</span>', text % {"count": whole_text(run.line_count)})
+    return format_html('<span class="muted">{}</span>', text % {"count": number_text(run.line_count)})
 
 
 def _seal(kind: str, shape: str, text: str) -> SafeString:
@@ -88,7 +88,7 @@ def _omitted(run: Run) -> str:
         ", %(count)s lines left out from the middle",
         run.omitted_line_count,
     )
-    return text % {"count": whole_text(run.omitted_line_count)}
+    return text % {"count": number_text(run.omitted_line_count)}
 
 
 def _status(run: Run) -> SafeString:

@@ -133,25 +133,29 @@ class RunForm(forms.Form):
 
 def run_page(request: HttpRequest, site: AdminSite, service: Service) -> HttpResponse:
     """Shows the form; a valid form starts the run and redirects to its live log."""
-    again = _run_of(service, request.GET.get("retry_of", ""))
-    like = again or _run_of(service, request.GET.get("like", ""))
-    own = service_options(service)
-    replayable = again if again and _is_replayable(service, again) else None
+    retried = _run_of(service, request.GET.get("retry_of", ""))
+    prefilled_from = retried or _run_of(service, request.GET.get("like", ""))
+    defaults = service_options(service)
+    replayable = retried if retried and _is_replayable(service, retried) else None
     if request.method == "POST":
-        form = RunForm(request.POST, service_options=own, replayable=replayable)
-        if form.is_valid() and (run := _start(form, service, request.user, again)):
+        form = RunForm(request.POST, service_options=defaults, replayable=replayable)
+        if form.is_valid() and (run := _start(form, service, request.user, retried)):
             return HttpResponseRedirect(reverse("admin:runs_run_log", args=[run.pk]))
     else:
-        form = RunForm(initial=_initial(own, like), service_options=own, replayable=replayable)
+        form = RunForm(
+            initial=_initial(defaults, prefilled_from),
+            service_options=defaults,
+            replayable=replayable,
+        )
     context = {
         **site.each_context(request),
         "title": _("Run service"),
         "service": service,
         "flow": flow_html(service),
         "form": form,
-        "again": again,
-        "like": like,
-        "last": _last_manual_run(service) if like is None else None,
+        "retried": retried,
+        "prefilled_from": prefilled_from,
+        "last_manual": _last_manual_run(service) if prefilled_from is None else None,
         "active_run": service.runs.open().order_by("-id").first(),
     }
     return TemplateResponse(request, "console/run_page.html", context)
@@ -170,11 +174,11 @@ def service_options(service: Service) -> dict[str, Any]:
     return {"page_size": source.page_size, **options}
 
 
-def _initial(own: dict[str, Any], like: Run | None) -> dict[str, Any]:
-    if like is None:
-        return own
-    switches = {switch: getattr(like, switch) for switch in _SWITCHES}
-    return {**own, **like.options, **switches, "dry_run": like.is_dry_run}
+def _initial(defaults: dict[str, Any], prefilled_from: Run | None) -> dict[str, Any]:
+    if prefilled_from is None:
+        return defaults
+    switches = {switch: getattr(prefilled_from, switch) for switch in _SWITCHES}
+    return {**defaults, **prefilled_from.options, **switches, "dry_run": prefilled_from.is_dry_run}
 
 
 def _run_of(service: Service, number: str) -> Run | None:
@@ -221,17 +225,17 @@ def run_option_texts(run: Run) -> list[str]:
     ]
 
 
-def _start(form: RunForm, service: Service, user: Any, again: Run | None) -> Run | None:
+def _start(form: RunForm, service: Service, user: Any, retried: Run | None) -> Run | None:
     try:
         return start_run(
             service,
-            trigger=Run.Trigger.RETRY if again else Run.Trigger.MANUAL,
+            trigger=Run.Trigger.RETRY if retried else Run.Trigger.MANUAL,
             user=user,
             store=form.stored_kinds(),
             is_dry_run=form.cleaned_data["dry_run"],
             options=form.changed_options(),
-            retry_of=again,
-            replay_of=again if form.cleaned_data.get("replay") else None,
+            retry_of=retried,
+            replay_of=retried if form.cleaned_data.get("replay") else None,
         )
     except ValidationError as error:
         form.add_start_errors(error)

@@ -14,7 +14,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
-from apps.console.ui.formatting import whole_text
+from apps.console.ui.formatting import number_text
 
 _HEIGHT = 150
 _TOP = 14
@@ -68,10 +68,10 @@ def _summary(days: Sequence[Day]) -> str:
         "%(failed)s of %(runs)s runs failed. The table below has the numbers."
     ) % {
         "days": len(days),
-        "pulled": whole_text(sum(day.pulled_count for day in days)),
-        "pushed": whole_text(sum(day.pushed_count for day in days)),
-        "failed": whole_text(sum(day.failed_count for day in days)),
-        "runs": whole_text(sum(day.run_count for day in days)),
+        "pulled": number_text(sum(day.pulled_count for day in days)),
+        "pushed": number_text(sum(day.pushed_count for day in days)),
+        "failed": number_text(sum(day.failed_count for day in days)),
+        "runs": number_text(sum(day.run_count for day in days)),
     }
 
 
@@ -127,10 +127,10 @@ def _day(day: Day, left: float, width: float, top: int) -> SafeString:
 def _day_text(day: Day) -> str:
     return _("%(day)s: %(pulled)s pulled, %(pushed)s pushed; %(runs)s runs, %(failed)s failed") % {
         "day": date_format(day.date, "D j M"),
-        "pulled": whole_text(day.pulled_count),
-        "pushed": whole_text(day.pushed_count),
-        "runs": whole_text(day.run_count),
-        "failed": whole_text(day.failed_count),
+        "pulled": number_text(day.pulled_count),
+        "pushed": number_text(day.pushed_count),
+        "runs": number_text(day.run_count),
+        "failed": number_text(day.failed_count),
     }
 
 
@@ -154,4 +154,4 @@ def compact(number: int) -> str:
         if number >= size:
             text = f"{number / size:.1f}".removesuffix(".0")
             return f"{text} {unit}"
-    return whole_text(number)
+    return number_text(number)

@@ -20,7 +20,7 @@ from apps.console.summary.daily_transactions import LENGTHS, MAX_AGGREGATED, Day
 from apps.console.summary.run_list import PAGE_SIZE, RunPage, RunQuery, list_runs
 from apps.console.ui.badges import flow_html, next_run_html
 from apps.console.ui.filters import DEFAULT_PERIOD, PERIODS
-from apps.console.ui.formatting import whole_text
+from apps.console.ui.formatting import number_text
 from apps.console.ui.menus import MenuItem, row_menu
 from apps.console.ui.paging import MAX_COUNT
 from apps.runs.models import Run
@@ -209,7 +209,7 @@ def _row(request: HttpRequest, run: Run, now: datetime) -> dict[str, Any]:
 
 
 def _heading(query: RunQuery, page: RunPage) -> str:
-    count = f"{whole_text(MAX_COUNT)}+" if page.is_capped else whole_text(page.count)
+    count = f"{number_text(MAX_COUNT)}+" if page.is_capped else number_text(page.count)
     text = {"count": count, "when": query.period.text, "search": query.search}
     if query.search:
         return (

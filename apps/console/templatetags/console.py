@@ -17,7 +17,7 @@ register.filter("status_badge", badges.status_badge)
 register.filter("trigger", badges.trigger_text)
 register.filter("duration", formatting.duration_text)
 register.filter("count", formatting.count_text)
-register.filter("whole", formatting.whole_text)
+register.filter("number", formatting.number_text)
 register.filter("schedule", formatting.schedule_text)
 
 

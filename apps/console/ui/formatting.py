@@ -94,14 +94,14 @@ def count_text(count: int) -> str:
     return number_format(count, force_grouping=True) if count else _NOTHING
 
 
-def whole_text(count: int) -> str:
+def number_text(count: int) -> str:
     """A number with thousands separators, also zero."""
     return number_format(count, force_grouping=True)
 
 
 def warnings_text(count: int) -> str:
     """ "1 warning", "1,204 warnings"."""
-    return ngettext("%(count)s warning", "%(count)s warnings", count) % {"count": whole_text(count)}
+    return ngettext("%(count)s warning", "%(count)s warnings", count) % {"count": number_text(count)}
 
 
 def schedule_text(expression: str) -> str:

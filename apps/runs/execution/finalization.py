@@ -36,7 +36,7 @@ class FollowUp:
     """What follows the end of a run: a retry after some time, or a paused schedule, or nothing."""
 
     retry_after: timedelta | None = None
-    pauses: bool = False
+    pauses_schedule: bool = False
     # Lines for the log of the run.
     lines: tuple[tuple[Level, str], ...] = ()
 
@@ -55,7 +55,7 @@ def plan_follow_up(run: Run, status: Run.Status, *, may_retry: bool = True) -> F
             f"Schedule paused after {service.pause_after_failures} consecutive failures. Turn it on "
             "again once the cause is fixed."
         )
-        return FollowUp(pauses=True, lines=((Level.WARNING, line),))
+        return FollowUp(pauses_schedule=True, lines=((Level.WARNING, line),))
     is_unwanted = not may_retry or Run.objects.filter(pk=run.pk).exclude(cancel_requested_at=None).exists()
     if is_unwanted or run.attempt > service.retry_limit or service.kind == Service.Kind.REPORTED:
         return FollowUp()
@@ -137,7 +137,7 @@ def _save_end(run: Run, token: uuid.UUID, status: Run.Status, follow_up: FollowU
     if not run.finish(token, status, **outcome):
         raise LeaseLost
     set_expiry(run, settings.PAYLOAD_RETENTION)
-    if follow_up.pauses:
+    if follow_up.pauses_schedule:
         Service.objects.active().filter(pk=run.service_id).update(is_active=False, paused_at=Now())
     if follow_up.retry_after is not None:
         Run.objects.create(

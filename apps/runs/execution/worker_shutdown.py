@@ -11,7 +11,7 @@ from django.conf import settings
 _started_at = memoryview(mmap.mmap(-1, 8)).cast("d")
 
 
-def announce() -> None:
+def start_grace_period() -> None:
     """Starts the grace period: the runs of this worker have settings.GRACE_SECONDS left."""
     _started_at[0] = _started_at[0] or time.monotonic()
 

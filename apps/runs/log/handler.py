@@ -11,7 +11,7 @@ from django.conf import settings
 
 from apps.runs.log.spool import Spool, escape
 from apps.runs.log.spool_tail import Tail
-from apps.runs.log.text import clean, masker
+from apps.runs.log.text import clean_message, make_masker
 from apps.runs.models import Level, Step
 
 type Echo = Callable[[float, Level, Step, str], None]
@@ -58,7 +58,7 @@ class RunLogHandler(logging.Handler):
         self._head_bytes = settings.MAX_LOG_BYTES // 2
         # Lost lines that are not mentioned in the log yet.
         self._unlogged_loss_count = 0
-        self._mask = masker(secrets)
+        self._mask = make_masker(secrets)
         self._echo = echo
         self._second = -1
         self._second_text = ""
@@ -94,7 +94,7 @@ class RunLogHandler(logging.Handler):
             message = f"{message}\n{_TRACES.formatException(record.exc_info)}"
         if self._mask is not None:
             message = self._mask(message)
-        message = clean(message)
+        message = clean_message(message)
         if self._unlogged_loss_count:
             self._log_losses(record.created)
         if self.tail is None and (

@@ -168,7 +168,7 @@ class RunLog:
         May be called again after a database error. Raises LeaseLost.
         """
         self._detach()
-        self._fold_tail()
+        self._append_tail()
         self._shipper.finish()
         expected = self._handler.last_sequence
         if self._handler.tail is not None:
@@ -178,10 +178,10 @@ class RunLog:
         reason = self._handler.lost_reason or ("they are not in the database" if lost else "")
         return Seal(stored, lost, reason, self._spool.checksum(), self._spool.omitted_count)
 
-    def _fold_tail(self) -> None:
+    def _append_tail(self) -> None:
         tail = self._handler.tail
         try:
-            self._spool.fold(tail)
+            self._spool.append_tail(tail)
         except OSError as error:
             # They stay beside the spool, where nothing reads them.
             self._handler.lost_count += self._handler.last_sequence - self._spool.last_sequence()

@@ -125,7 +125,7 @@ class Spool:
         except BlockingIOError:
             return False
         self._begin()
-        self.fold(tail_of(self.path))
+        self.append_tail(tail_of(self.path))
         return True
 
     def _begin(self) -> None:
@@ -133,7 +133,7 @@ class Spool:
         self.size = self._end_of_last_line()
         os.ftruncate(self._opened(), self.size)
 
-    def fold(self, tail: Tail | None) -> None:
+    def append_tail(self, tail: Tail | None) -> None:
         """Appends the latest lines of a log beyond its limit, after a line that says how many are left out.
 
         May be interrupted and repeated.

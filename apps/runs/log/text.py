@@ -20,7 +20,7 @@ _UNCLEAN = re.compile(r"\x1b\[[0-9;:]*m|[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udff
 _PERCENT = re.compile("%[0-9A-F]{2}")
 
 
-def clean(message: str) -> str:
+def clean_message(message: str) -> str:
     """The message with visible control characters and escaped invalid UTF-8, cut to MAX_BYTES."""
     # Most messages are printable throughout, which is fast to check.
     if not message.isprintable():
@@ -29,7 +29,7 @@ def clean(message: str) -> str:
     return _cut(message) if len(message) > MAX_BYTES // 4 else message
 
 
-def masker(secrets: Iterable[str]) -> Callable[[str], str] | None:
+def make_masker(secrets: Iterable[str]) -> Callable[[str], str] | None:
     """A function that masks each secret in every spelling; None without secrets.
 
     Spellings: plain, URL-encoded, JSON-escaped, and Base64 (at any position within other data).

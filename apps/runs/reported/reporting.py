@@ -16,7 +16,7 @@ from django.db.models.functions import Now
 
 from apps.runs.log.bulk_insert import write_lines
 from apps.runs.log.spool import escape
-from apps.runs.log.text import clean
+from apps.runs.log.text import clean_message
 from apps.runs.models import Level, Payload, Run, Step
 from apps.runs.payloads.expiry import set_expiry
 from apps.runs.payloads.size_limit import SizeLimitedStream, TooLarge
@@ -179,7 +179,7 @@ def finish_reported_run(
     Raises ReportEnded if the run ended with another status.
     """
     _check_reporter(run, user)
-    error = clean(error).partition("\n")[0][:500]
+    error = clean_message(error).partition("\n")[0][:500]
     with transaction.atomic():
         current = _locked(run)
         outcome = (current.status, current.pulled_count, current.pushed_count)
@@ -240,7 +240,7 @@ def _write(run: Run, lines: Sequence[ReportedLine]) -> None:
             continue
         if sequence > expected:
             raise LogGap(expected)
-        text = clean(message)
+        text = clean_message(message)
         if level is Level.WARNING:
             warnings += 1
         elif level is Level.ERROR:

@@ -98,10 +98,10 @@ class Watch:
         )
 
     @contextmanager
-    def over_call(self) -> Iterator[None]:
+    def limit_call(self) -> Iterator[None]:
         """Applies the limits within the block."""
         self.stopped = ""
-        self._max_memory_bytes = self._memory.held() + self.limits.memory_bytes
+        self._max_memory_bytes = self._memory.used_bytes() + self.limits.memory_bytes
         # In case the timers do not get through, the system ends the process.
         max_seconds = int(time.process_time() + self.limits.cpu_seconds) + 2
         hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
@@ -114,14 +114,17 @@ class Watch:
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.setitimer(signal.ITIMER_PROF, 0)
 
-    def is_to_stop(self) -> bool:
+    def must_stop(self) -> bool:
         """Called by the interpreter during evaluation."""
         self._check_count += 1
-        if self._check_count % _CHECKS_PER_MEASUREMENT == 0 and self._memory.held() > self._max_memory_bytes:
+        if (
+            self._check_count % _CHECKS_PER_MEASUREMENT == 0
+            and self._memory.used_bytes() > self._max_memory_bytes
+        ):
             self.stopped = f"the script used more than {self.limits.memory_bytes / MIB:g} MiB of memory"
         return bool(self.stopped)
 
-    def library(self, function: Callable[..., object]) -> Callable[..., object]:
+    def make_interruptible(self, function: Callable[..., object]) -> Callable[..., object]:
         """`function`, interruptible by a timer: a regular expression may run for years."""
 
         @functools.wraps(function)
@@ -149,7 +152,7 @@ class Script:
         self._name = name
         self._watch = watch
         self._options = starlark.EvalOptions(
-            check_cancelled=watch.is_to_stop, max_callstack_size=watch.limits.call_depth
+            check_cancelled=watch.must_stop, max_callstack_size=watch.limits.call_depth
         )
         self._write_log = write_log
         self._log_bytes = 0
@@ -157,10 +160,10 @@ class Script:
         dialect.enable_load = False
         dialect.enable_f_strings = True
         module = starlark.Module()
-        module.add_callable("_log", watch.library(self._log))
+        module.add_callable("_log", watch.make_interruptible(self._log))
         for prefix, functions in LIBRARY.items():
             for function_name, function in functions.items():
-                module.add_callable(f"_{prefix}_{function_name}", watch.library(function))
+                module.add_callable(f"_{prefix}_{function_name}", watch.make_interruptible(function))
         entrances = starlark.Module()
         with self._limited():
             starlark.eval(module, starlark.parse(OURS, _PRELUDE, dialect), _GLOBALS)
@@ -205,7 +208,7 @@ class Script:
     @contextmanager
     def _limited(self) -> Iterator[None]:
         try:
-            with self._watch.over_call():
+            with self._watch.limit_call():
                 yield
         except starlark.StarlarkError as error:
             raise ScriptError(self._explained(error)) from None
@@ -238,14 +241,14 @@ class Script:
 
 
 class Memory:
-    """Bytes of memory of this process."""
+    """Measures the memory of this process."""
 
     def __init__(self) -> None:
         statm = Path("/proc/self/statm")
         self._statm = os.open(statm, os.O_RDONLY) if statm.exists() else None
         self._page = resource.getpagesize()
 
-    def held(self) -> int:
+    def used_bytes(self) -> int:
         if self._statm is None:
             # The peak is sufficient.
             unit = 1 if sys.platform == "darwin" else 1024

@@ -1,4 +1,4 @@
-"""How the two processes talk: a length, a letter for the kind, and a body that is JSON in UTF-8."""
+"""Protocol of the two processes: frames of a length, a kind, and a body that is JSON in UTF-8."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _HEADER = struct.Struct(">IB")
 
 
 class Kind(IntEnum):
-    """What a frame is about; the body in brackets."""
+    """Kind of a frame; its body in brackets."""
 
     READY = 1  # from the child: it has started []
     LOAD = 2  # to the child: the script [{"source", "name", "limits"}]
@@ -25,7 +25,7 @@ def pack(kind: Kind, body: bytes = b"") -> bytes:
 
 
 class Unpacker:
-    """Takes bytes as they come, gives the frames that are whole."""
+    """Splits received bytes into complete frames."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
@@ -34,7 +34,7 @@ class Unpacker:
         self._buffer += data
 
     def next(self) -> tuple[Kind, bytes] | None:
-        """The next whole frame, or None. Raises ValueError for an unknown kind."""
+        """The next complete frame, or None. Raises ValueError for an unknown kind."""
         if len(self._buffer) < _HEADER.size:
             return None
         length, kind = _HEADER.unpack_from(self._buffer)

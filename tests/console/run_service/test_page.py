@@ -125,7 +125,7 @@ def test_run_of_another_service_is_not_prefilled(staff: Client) -> None:
 
     response = staff.get(address(make_service(), f"?retry_of={other.pk}"))
 
-    assert response.context["again"] is None
+    assert response.context["retried"] is None
 
 
 def test_starting_requires_permission(client: Client) -> None:

@@ -252,7 +252,7 @@ def test_success_resets_the_failure_count():
     for status in ("failed", "succeeded"):
         make_run(service, status=status)
 
-    assert plan_follow_up(scheduled_run(service), Run.Status.FAILED).pauses is False
+    assert plan_follow_up(scheduled_run(service), Run.Status.FAILED).pauses_schedule is False
 
 
 def test_turning_schedule_on_ends_the_pause():

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.runs.log.text import HIDDEN, MAX_BYTES, clean, masker
+from apps.runs.log.text import HIDDEN, MAX_BYTES, clean_message, make_masker
 
 
 @pytest.mark.parametrize(
@@ -30,34 +30,34 @@ from apps.runs.log.text import HIDDEN, MAX_BYTES, clean, masker
     ],
 )
 def test_clean_replaces_only_control_characters(given_message, stored):
-    assert clean(given_message) == stored
+    assert clean_message(given_message) == stored
 
 
 def test_clean_truncates_long_line_and_reports_the_size():
     message = "x" * (10 * 1024 * 1024)
 
-    stored = clean(message)
+    stored = clean_message(message)
 
     assert stored == "x" * MAX_BYTES + f" … [{10 * 1024 * 1024 - MAX_BYTES:,} bytes cut]"
 
 
 def test_clean_does_not_split_a_character():
-    stored = clean("x" + "é" * MAX_BYTES)
+    stored = clean_message("x" + "é" * MAX_BYTES)
 
     assert stored.startswith("x" + "é" * (MAX_BYTES // 2 - 1) + " … [")
 
 
 @given(st.text())
 def test_clean_returns_text_valid_for_databases(message):
-    stored = clean(message)
+    stored = clean_message(message)
 
     assert "\x00" not in stored
     stored.encode()
 
 
 def test_masker_is_none_without_secrets():
-    assert masker([]) is None
-    assert masker(["", "abc"]) is None
+    assert make_masker([]) is None
+    assert make_masker(["", "abc"]) is None
 
 
 @given(
@@ -66,7 +66,7 @@ def test_masker_is_none_without_secrets():
     after=st.binary(max_size=7),
 )
 def test_masker_hides_every_encoding_of_a_secret(secret, before, after):
-    mask = masker([secret])
+    mask = make_masker([secret])
     data = before + secret.encode() + after
     forms = [
         secret,
@@ -86,7 +86,7 @@ def test_masker_hides_every_encoding_of_a_secret(secret, before, after):
 
 
 def test_masker_hides_longer_of_two_secrets_completely():
-    mask = masker(["secret", "secret-and-more"])
+    mask = make_masker(["secret", "secret-and-more"])
 
     assert mask is not None
     assert mask("it is secret-and-more") == f"it is {HIDDEN}"

@@ -15,7 +15,7 @@ from apps.runs.payloads import storage
 from apps.runs.payloads.object_store import s3_client
 from apps.runs.payloads.reading import open_payload
 from apps.runs.payloads.storage import PayloadNotStored, store_payload
-from config.payload_storage import in_parts
+from config.payload_storage import multipart_config
 from tests.factories import make_run
 
 pytestmark = pytest.mark.django_db
@@ -91,7 +91,7 @@ class GeneratedStream:
 )
 def test_upload_and_download_take_constant_memory(store, settings, block, encoding):
     # As in production.
-    store.transfer_config = in_parts(settings.MAX_PAYLOAD_BYTES)
+    store.transfer_config = multipart_config(settings.MAX_PAYLOAD_BYTES)
 
     tracemalloc.start()
     payload = store_bytes(GeneratedStream(64 * 1024 * 1024, block))
@@ -154,7 +154,7 @@ def test_upload_that_ends_after_its_run_is_discarded(store, monkeypatch):
 
 @pytest.mark.parametrize("size", [1000, 11 * 1024 * 1024], ids=["whole", "in parts"])
 def test_upload_requests_configured_encryption(s3_payloads, settings, size):
-    transfer = in_parts(settings.MAX_PAYLOAD_BYTES)
+    transfer = multipart_config(settings.MAX_PAYLOAD_BYTES)
     options = settings.STORAGES["payloads"]["OPTIONS"] | {
         "object_parameters": {"ServerSideEncryption": "AES256"},
         "transfer_config": transfer,

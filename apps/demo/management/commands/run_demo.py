@@ -18,12 +18,17 @@ from apps.demo.access import Access, grant_access
 from apps.demo.preparation import (
     StartError,
     ensure_port_is_free,
-    only_one_start,
+    hold_start_lock,
     prepare_database,
     prepare_static_files,
 )
 from apps.demo.processes import ProcessEndedError, Processes
-from apps.demo.services import cancel_running_runs, load_demo_services, pulled_payload, start_first_runs
+from apps.demo.services import (
+    cancel_running_runs,
+    latest_pulled_payload,
+    load_demo_services,
+    start_first_runs,
+)
 from apps.demo.systems import demo_systems
 from apps.demo.welcome import welcome
 from apps.runs.models import Run
@@ -55,7 +60,7 @@ class Command(BaseCommand):
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self.ask_to_stop)
         try:
-            with only_one_start(settings.DATA_DIR / "demo.lock"):
+            with hold_start_lock(settings.DATA_DIR / "demo.lock"):
                 ensure_port_is_free(host, port)
                 self.say("Preparing database and static files …")
                 prepare_database()
@@ -89,7 +94,7 @@ class Command(BaseCommand):
                 self.say("Waiting for the first run …")
                 self.wait(processes, FIRST_RUN_WITHIN, lambda: has_ended(run))
             if not self.stopping.is_set():
-                self.say(welcome(self.style, url, access, pulled_payload(), processes.log_dir))
+                self.say(welcome(self.style, url, access, latest_pulled_payload(), processes.log_dir))
             self.wait(processes, None, lambda: False)
             if count := cancel_running_runs(access.user):
                 self.say(f"Cancelling {count} running run(s); press Ctrl-C again to stop at once.")

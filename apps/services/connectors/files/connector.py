@@ -154,7 +154,7 @@ class FilePush:
     def _complete(self, file: _OpenFile) -> Delivery:
         with translate_errors(f"{file.name} cannot be written"):
             file.writer.end()
-        file.pending.keep()
+        file.pending.commit()
         self._open = None
         return Delivery(
             page=self._last_page,

@@ -15,7 +15,7 @@ class PendingFile(Protocol):
 
     stream: BinaryIO
 
-    def keep(self) -> None:
+    def commit(self) -> None:
         """Gives the complete file its final name, replacing an existing file."""
         ...
 

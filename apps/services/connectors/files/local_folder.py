@@ -51,7 +51,7 @@ class PendingLocalFile:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
         self.stream: BinaryIO = os.fdopen(os.open(self._temporary, flags, 0o666), "wb")
 
-    def keep(self) -> None:
+    def commit(self) -> None:
         with translate_errors(f"{self._target} cannot be written"):
             self.stream.flush()
             os.fsync(self.stream.fileno())

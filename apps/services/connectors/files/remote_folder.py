@@ -103,7 +103,7 @@ class PendingRemoteFile:
         fs.makedirs(str(path.parent), exist_ok=True)
         self.stream: BinaryIO = fs.open(self._temporary, "wb")
 
-    def keep(self) -> None:
+    def commit(self) -> None:
         with translate_errors(f"{self._target} cannot be written"):
             self.stream.close()
             self._fs.mv(self._temporary, self._target)
