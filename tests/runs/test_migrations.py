@@ -1,6 +1,7 @@
 """Data migrations, on rows of the previous release."""
 
 import pytest
+from django.contrib.auth.models import Permission
 from django.core.management import call_command
 from django.db import connection
 
@@ -19,6 +20,18 @@ def test_migration_sets_service_of_existing_payloads():
     assert services == {payload.pk: payload.run.service_id for payload in payloads}
     if connection.vendor == "postgresql":
         assert service_statistics_target() == 1000
+
+
+@pytest.mark.django_db(transaction=True)
+def test_migration_renames_existing_permission_to_hold_runs():
+    call_command("migrate", "runs", "0007", verbosity=0)
+    permission = Permission.objects.get(codename="hold_run")
+    Permission.objects.filter(pk=permission.pk).update(name="Old name")
+
+    call_command("migrate", "runs", verbosity=0)
+
+    permission.refresh_from_db()
+    assert permission.name == "Can hold runs (exclude them from deletion)"
 
 
 def service_statistics_target():
