@@ -62,7 +62,7 @@ def seal_html(run: Run) -> SafeString:
         text = lost % {"count": number_text(run.lost_line_count), "reason": run.lost_reason}
         return _seal("lost", "warning", text + _omitted(run))
     if not run.is_complete:
-        text = _("The log was not sealed; lines may be missing. %(reason)s") % {"reason": run.lost_reason}
+        text = _("The log may be incomplete. %(reason)s") % {"reason": run.lost_reason}
         return _seal("lost", "warning", text + _omitted(run))
     lines = ngettext("%(count)s line", "%(count)s lines", run.line_count) % {
         "count": number_text(run.line_count)

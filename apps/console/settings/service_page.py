@@ -23,19 +23,9 @@ _READ_ONLY_FIELDSETS = (
     (_("Source"), {"fields": ("source_connection", "source_settings")}),
     (_("Script"), {"fields": ("script_source",)}),
     (_("Destination"), {"fields": ("destination_connection", "destination_settings")}),
-    (_("Schedule and limits"), {"fields": ("schedule", "timezone", "max_attempts", "timeout_seconds")}),
-    (
-        _("Policies"),
-        {
-            "fields": (
-                "overlap",
-                "retry_limit",
-                "pause_after_failures",
-                "capture_on_failure",
-                "log_retention_days",
-            )
-        },
-    ),
+    (_("Schedule"), {"fields": ("schedule", "timezone", "overlap")}),
+    (_("When a run fails"), {"fields": ("retry_limit", "pause_after_failures", "capture_on_failure")}),
+    (_("Limits"), {"fields": ("max_attempts", "timeout_seconds", "log_retention_days")}),
 )
 
 

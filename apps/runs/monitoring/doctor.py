@@ -152,11 +152,12 @@ def _check_scheduler(_is_thorough: bool) -> str:
         HousekeepingJob.objects.filter(name="queue_due_runs").values_list("last_run_at", flat=True).first()
     )
     if last_run_at is None:
-        raise _CheckFailed(_("Has never run; start beat and the housekeeping worker."))
+        raise _CheckFailed(_("Has never run; start the scheduler and the housekeeping worker."))
     silence = database_now() - last_run_at
     if silence > MAX_SCHEDULER_SILENCE:
         raise _CheckFailed(
-            _("Last ran %(age)s ago; check beat and the housekeeping worker.") % {"age": _duration(silence)}
+            _("Last ran %(age)s ago; check the scheduler and the housekeeping worker.")
+            % {"age": _duration(silence)}
         )
     return _("Last ran %(age)s ago.") % {"age": _duration(silence)}
 
@@ -247,7 +248,8 @@ def _check_expiry(_is_thorough: bool) -> str:
         return _("No expired payload is waiting for deletion.")
     if lag > MAX_EXPIRY_LAG:
         raise _CheckFailed(
-            _("A payload that expired %(age)s ago is still in the payload store.") % {"age": _duration(lag)}
+            _("A payload that expired %(age)s ago is still stored; see the log of the housekeeping worker.")
+            % {"age": _duration(lag)}
         )
     return _("The oldest expired payload has been waiting for %(age)s.") % {"age": _duration(lag)}
 

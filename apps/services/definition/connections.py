@@ -43,7 +43,7 @@ class _SecretAuth(Options):
     secret_env: VariableName = Field(
         "",
         title=_("Secret from environment variable"),
-        description=_("Variable of the workers with the secret."),
+        description=_("Environment variable of the workers that contains the secret."),
     )
     secret: Text = Field(
         "",

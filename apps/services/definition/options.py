@@ -125,7 +125,7 @@ class HttpSource(Options):
     page_size: WholeNumber = Field(
         100, ge=1, le=MAX_PAGE_SIZE, title=_("Page size"), description=_("Records in a page.")
     )
-    params: Parameters = Field({}, title=_("Parameters"), description=_("Parameters of the query."))
+    params: Parameters = Field({}, title=_("Parameters"), description=_("Query parameters of each request."))
     headers: Headers = Field({}, title=_("Headers"), description=_("Headers of each request."))
     pagination: Pagination = Field(
         SinglePage(),
@@ -194,7 +194,7 @@ class HttpDestination(Options):
         title=_("Batch size"),
         description=_("Records in a request. 1 sends a single record, more send a list."),
     )
-    params: Parameters = Field({}, title=_("Parameters"), description=_("Parameters of the query."))
+    params: Parameters = Field({}, title=_("Parameters"), description=_("Query parameters of each request."))
     headers: Headers = Field({}, title=_("Headers"), description=_("Headers of each request."))
 
 

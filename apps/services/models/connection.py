@@ -70,7 +70,8 @@ class Connection(models.Model):
         max_length=100,
         blank=True,
         help_text=_(
-            "Variable of the workers that contains the secret, such as SHOP_TOKEN. Replaces a stored secret."
+            "Environment variable of the workers that contains the secret, such as SHOP_TOKEN. "
+            "Replaces a stored secret."
         ),
     )
     secret_encrypted = models.TextField(_("secret"), blank=True, editable=False)

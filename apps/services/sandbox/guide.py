@@ -10,7 +10,7 @@ which is called for every page of records and returns the records to push:
         log("%d records" % len(records))
         return [{"sku": r["id"], "qty": r["quantity"]} for r in records if r["quantity"]]
 
-Records are what JSON knows: dict, list, text, numbers, True, False, None. Besides what Starlark has, there are:
+Records are JSON values: dict, list, text, numbers, True, False, None. In addition to Starlark's own functions:
 
 log(message, level="info")          a line in the log; level: debug, info, warning, error
 fail(message)                       ends the run as failed
@@ -28,5 +28,5 @@ regex.split(pattern, text)
 hashing.sha256(text)                hashing.md5(text)
 base64.encode(text)                 base64.decode(text)
 
-Dates are text of ISO 8601, with or without a time; without a zone they are in UTC. A call of transform may take 60 \
+Dates are ISO 8601 text with or without a time; without a time zone they are in UTC. A call of transform may take 60 \
 seconds and 512 MiB of memory, log 1 MiB and return 8 MiB.""")

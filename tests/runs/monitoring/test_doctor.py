@@ -101,7 +101,7 @@ def test_waiting_runs_are_reported():
 def test_silent_scheduler_is_reported():
     HousekeepingJob.objects.update(last_run_at=Now() - timedelta(minutes=5, seconds=1))
 
-    assert failed() == {"scheduler": "Last ran 5 min ago; check beat and the housekeeping worker."}
+    assert failed() == {"scheduler": "Last ran 5 min ago; check the scheduler and the housekeeping worker."}
 
 
 def test_housekeeping_tasks_record_their_outcome():
