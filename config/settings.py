@@ -42,6 +42,7 @@ DATABASES = {"default": database("DATABASE_URL", DATA_DIR)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 PAYLOAD_RETENTION = timedelta(hours=read_number("PAYLOAD_RETENTION_HOURS", 24, minimum=0, maximum=24 * 366))
+RECORD_RETENTION = timedelta(days=read_number("RECORD_RETENTION_DAYS", 15, minimum=0, maximum=36600))
 LOG_RETENTION = timedelta(days=read_number("LOG_RETENTION_DAYS", 30, minimum=0, maximum=36600))
 
 # Maximum size of a payload in bytes.
@@ -260,6 +261,10 @@ CELERY_BEAT_SCHEDULE = {
     },
     "prune-logs-every-hour": {
         "task": "synclog.housekeeping.prune_logs",
+        "schedule": 3600,
+    },
+    "prune-records-every-hour": {
+        "task": "synclog.housekeeping.prune_records",
         "schedule": 3600,
     },
 }

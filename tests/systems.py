@@ -2,18 +2,18 @@
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from apps.services.models import Service
 from tests.factories import make_connection, make_service
 
 
 class Systems:
-    """Serves /orders in pages (`page`, `size`) and accepts POSTs to /stock; records the bodies of both."""
+    """Serves /orders in pages (`page`, `size`) and one by one, accepts POSTs to /stock; records the bodies of both."""
 
     def __init__(self, records: list[dict[str, object]]) -> None:
         self.records = records
@@ -21,6 +21,10 @@ class Systems:
         self.sent: dict[int, bytes] = {}
         self.received: list[bytes] = []
         self.url = ""
+        # Texts that make the destination refuse a request whose body contains them.
+        self.refused: list[bytes] = []
+        # Called with each body before the destination responds; a result replaces the status 201.
+        self.before_response: Callable[[bytes], int | None] = lambda _body: None
         # While clear, the source delays its responses.
         self.may_respond = threading.Event()
         self.may_respond.set()
@@ -39,13 +43,23 @@ def systems(records: list[dict[str, object]]) -> Iterator[Systems]:
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            query = parse_qs(urlsplit(self.path).query)
             served.may_respond.wait(60)
+            path = urlsplit(self.path).path
+            if path.startswith("/orders/"):
+                name = unquote(path.removeprefix("/orders/"))
+                found = [record for record in served.records if str(record["id"]) == name]
+                self._respond(200 if found else 404, json.dumps(found[0] if found else {}).encode())
+                return
+            query = parse_qs(urlsplit(self.path).query)
             self._respond(200, served.page(int(query["page"][0]), int(query["size"][0])))
 
         def do_POST(self) -> None:
-            served.received.append(self.rfile.read(int(self.headers["Content-Length"])))
-            self._respond(201, b'{"ok": true}')
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            served.received.append(body)
+            if any(text in body for text in served.refused):
+                self._respond(422, b"unknown sku")
+                return
+            self._respond(served.before_response(body) or 201, b'{"ok": true}')
 
         def _respond(self, status: int, body: bytes) -> None:
             self.send_response(status)

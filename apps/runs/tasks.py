@@ -18,11 +18,11 @@ from django.db import DatabaseError, InterfaceError, connections, transaction
 from kombu.exceptions import OperationalError
 
 from apps.runs.clock import database_now
-from apps.runs.execution import executor, queue, worker_shutdown
+from apps.runs.execution import executor, queue, resync, worker_shutdown
 from apps.runs.models import HousekeepingJob, Run
 from apps.runs.payloads import expiry, reconciliation
 from apps.runs.payloads.object_store import close_connections
-from apps.runs.recovery import lost_runs, retention
+from apps.runs.recovery import lost_runs, record_retention, retention
 from apps.services.models import Service
 
 logger = logging.getLogger(__name__)
@@ -37,6 +37,13 @@ def start_run(service: Service, **how: Any) -> Run:
     Raises ValidationError with the invalid fields.
     """
     run = queue.queue_run(service, **how)
+    transaction.on_commit(partial(notify_workers, run.pk))
+    return run
+
+
+def start_resync(original: Run, **how: Any) -> Run:
+    """Queues a run for some records of `original` and notifies the workers once it is committed; see `queue_resync`."""
+    run = resync.queue_resync(original, **how)
     transaction.on_commit(partial(notify_workers, run.pk))
     return run
 
@@ -144,3 +151,9 @@ def reconcile_payloads() -> None:
 @_skip_if_recent
 def prune_logs() -> None:
     HousekeepingJob.record_run("prune_logs", **asdict(retention.prune_logs(settings.LOG_RETENTION)))
+
+
+@shared_task(name="synclog.housekeeping.prune_records")
+@_skip_if_recent
+def prune_records() -> None:
+    HousekeepingJob.record_run("prune_records", **asdict(record_retention.prune_records()))

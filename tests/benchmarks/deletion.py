@@ -23,8 +23,9 @@ from django.core.management import call_command
 from django.db import connection
 from django.utils import timezone
 
+from apps.runs.log.line_format import format_line, time_text
 from apps.runs.log.shipper import Shipper
-from apps.runs.log.spool import Spool, format_line, time_text
+from apps.runs.log.spool import Spool
 from apps.runs.models import LogEntry, Payload, Run
 from apps.runs.recovery.retention import LINES_AT_ONCE
 from tests import factories

@@ -5,7 +5,7 @@ from django.utils.translation import gettext_lazy as _
 # For a service that runs elsewhere.
 REPORTED_FIELDSETS = (
     (None, {"fields": ("name", "slug", "is_active")}),
-    (_("Limits and access"), {"fields": ("log_retention_days", "groups")}),
+    (_("Limits and access"), {"fields": (("log_retention_days", "record_retention_days"), "groups")}),
 )
 SERVICE_FIELDSETS = (
     (None, {"fields": ("name", "slug", "is_active")}),
@@ -18,6 +18,7 @@ SERVICE_FIELDSETS = (
                 "source_format",
                 "source_records",
                 ("source_page_size", "source_id_field"),
+                "source_record_path",
                 "source_pagination_type",
                 ("source_pagination_page_param", "source_pagination_first"),
                 "source_pagination_offset_param",
@@ -35,7 +36,8 @@ SERVICE_FIELDSETS = (
                 "destination_connection",
                 ("destination_method", "destination_path"),
                 "destination_format",
-                "destination_batch_size",
+                ("destination_batch_size", "destination_id_field"),
+                "destination_skip_unchanged",
                 ("destination_params", "destination_headers"),
             )
         },
@@ -48,7 +50,12 @@ SERVICE_FIELDSETS = (
     (
         _("Limits and access"),
         {
-            "fields": (("max_attempts", "timeout_seconds"), "log_retention_days", "groups"),
+            "fields": (
+                ("max_attempts", "timeout_seconds"),
+                ("log_retention_days", "record_retention_days"),
+                "track_records",
+                "groups",
+            ),
             "classes": ("collapse",),
         },
     ),

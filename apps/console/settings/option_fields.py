@@ -95,7 +95,7 @@ class SideFields:
         options: dict[str, Any] = {}
         for name, path, _field_info in _flat_fields(self.side, self._models[kind]):
             value = cleaned.get(name)
-            if name in unused or value in (None, "", {}):
+            if name in unused or value is False or value in (None, "", {}):
                 continue
             target = options
             for part in path[:-1]:
@@ -176,6 +176,8 @@ def _form_field(field_info: FieldInfo) -> forms.Field:
         return forms.ChoiceField(choices=[(name, _CHOICES.get(name, name)) for name in names], **shared)
     if is_whole_number(field_info):
         return forms.IntegerField(widget=forms.NumberInput({"class": "vIntegerField", **attrs}), **shared)
+    if isinstance(field_info.default, bool):
+        return forms.BooleanField(**shared)
     if isinstance(field_info.default, dict):
         shared["help_text"] = _("One pair a line: name, colon, value.")
         return PairsField(widget=forms.Textarea({"rows": 2, **attrs}), **shared)

@@ -82,6 +82,8 @@ class ServiceForm(forms.ModelForm, OptionsForm):  # type: ignore[type-arg, misc]
             "pause_after_failures",
             "capture_on_failure",
             "log_retention_days",
+            "record_retention_days",
+            "track_records",
         )
         labels = {"source_connection": _("Connection"), "destination_connection": _("Connection")}
 

@@ -25,7 +25,18 @@ _READ_ONLY_FIELDSETS = (
     (_("Destination"), {"fields": ("destination_connection", "destination_settings")}),
     (_("Schedule"), {"fields": ("schedule", "timezone", "overlap")}),
     (_("When a run fails"), {"fields": ("retry_limit", "pause_after_failures", "capture_on_failure")}),
-    (_("Limits"), {"fields": ("max_attempts", "timeout_seconds", "log_retention_days")}),
+    (
+        _("Limits"),
+        {
+            "fields": (
+                "max_attempts",
+                "timeout_seconds",
+                "log_retention_days",
+                "record_retention_days",
+                "track_records",
+            )
+        },
+    ),
 )
 
 

@@ -77,6 +77,8 @@ class _Outcome:
     may_retry: bool = True
     # Whether a person or a supervisor is waiting for the end.
     is_urgent: bool = False
+    # Why the run ended, unless it succeeded.
+    error: str = ""
 
 
 def _claim(run_id: int, worker: str) -> tuple[Run | None, uuid.UUID | None]:
@@ -109,26 +111,32 @@ def _run_pipeline(run: Run, log: RunLog) -> _Outcome:
     """Executes the pipeline and logs why it ended, unless it succeeded."""
     _log_start(run)
     pipeline = Pipeline(run, log)
+    ending = _execute(pipeline)
+    pipeline.finish(ending.error)
+    return ending
+
+
+def _execute(pipeline: Pipeline) -> _Outcome:
     try:
         supervise(pipeline.execute, pipeline.check, pipeline.abandon)
     except LeaseLost:
         raise
     except RunCancelled as error:
         logger.warning("%s", error)
-        return _Outcome(Run.Status.CANCELLED, is_urgent=True)
+        return _Outcome(Run.Status.CANCELLED, is_urgent=True, error=str(error))
     except WorkerShutdown as error:
         logger.error("%s", error)  # noqa: TRY400 - an expected failure; its message says everything
-        return _Outcome(Run.Status.LOST, is_urgent=True)
+        return _Outcome(Run.Status.LOST, is_urgent=True, error=str(error))
     except TooManyRefused as error:
         logger.error("%s", error)  # noqa: TRY400 - the same, and the same records would be refused again
-        return _Outcome(Run.Status.FAILED, may_retry=False)
+        return _Outcome(Run.Status.FAILED, may_retry=False, error=str(error))
     except (ConnectorError, ScriptError, SecretUnavailable, RunStopped) as error:
         logger.error("%s", error)  # noqa: TRY400 - an expected failure; its message says everything
-        return _Outcome(Run.Status.FAILED)
+        return _Outcome(Run.Status.FAILED, error=str(error))
     # Any error must end the run and be logged.
     except Exception:
         logger.exception("Internal error in Synclog")
-        return _Outcome(Run.Status.FAILED)
+        return _Outcome(Run.Status.FAILED, error="Internal error in Synclog")
     return _Outcome(Run.Status.SUCCEEDED)
 
 

@@ -18,7 +18,7 @@ from django.db.models.functions import Now
 from apps.runs.log.run_log import RunLog
 from apps.runs.log.shipper import LeaseLost, limit_concurrent_writes
 from apps.runs.log.stored_lines import append_lines, stored_counts
-from apps.runs.models import Level, Run
+from apps.runs.models import Level, RecordSelection, Run
 from apps.runs.payloads.expiry import set_expiry
 from apps.services.models import Service
 
@@ -140,7 +140,7 @@ def _save_end(run: Run, token: uuid.UUID, status: Run.Status, follow_up: FollowU
     if follow_up.pauses_schedule:
         Service.objects.active().filter(pk=run.service_id).update(is_active=False, paused_at=Now())
     if follow_up.retry_after is not None:
-        Run.objects.create(
+        retry = Run.objects.create(
             service=run.service,
             script=run.service.current_script(),
             retry_of=run,
@@ -153,6 +153,8 @@ def _save_end(run: Run, token: uuid.UUID, status: Run.Status, follow_up: FollowU
             attempt=run.attempt + 1,
             due_at=Now() + follow_up.retry_after,
         )
+        for selection in RecordSelection.objects.filter(run=run):
+            RecordSelection.objects.create(run=retry, keys=selection.keys)
 
 
 def _reaches_failure_limit(run: Run, service: Service) -> bool:

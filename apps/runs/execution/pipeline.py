@@ -22,14 +22,22 @@ from apps.runs.execution.interruption import (
 from apps.runs.execution.replay import Replay
 from apps.runs.log.run_log import RunLog
 from apps.runs.models import Payload, Run, Step
+from apps.runs.models import Record as RecordRow
 from apps.runs.payloads.capture import Capture
 from apps.runs.payloads.size_limit import SizeLimitedStream
 from apps.runs.payloads.storage import PayloadNotStored, store_payload
+from apps.runs.records.keys import key_expressions
+from apps.runs.records.selection import Selection
+from apps.runs.records.tracking import RecordTracker
+from apps.runs.records.unchanged import UnchangedRecords
 from apps.services.connectors import open_destination, open_source
 from apps.services.connectors.base import Body, ConnectorError, Delivery, Page, Record, RunContext, Source
 from apps.services.sandbox import Sandbox
 
 logger = logging.getLogger(__name__)
+
+# Keys that a log line lists.
+MAX_LISTED = 20
 
 
 class Pipeline:
@@ -39,7 +47,6 @@ class Pipeline:
         self._run = run
         self._log = log
         self._deadline = time.monotonic() + run.service.timeout_seconds
-        self._refused_count = 0
         self._capture = Capture.of(run)
         self._context = RunContext(
             run_id=run.pk,
@@ -48,12 +55,16 @@ class Pipeline:
             check=self.check,
         )
         self._is_abandoned = False
+        self._tracker: RecordTracker | None = None
+        self._unchanged: UnchangedRecords | None = None
 
     def execute(self) -> None:
         """Raises ConnectorError, ScriptError, SecretUnavailable, and the errors of `check`."""
         try:
             self._execute()
         except ConnectorError as error:
+            if not error.may_have_arrived:
+                self._context.in_flight = ()
             # Stored for the next line, which is the one with the error.
             kind = Payload.Kind.PUSH if self._log.step == Step.PUSH else Payload.Kind.PULL
             for problem in self._keep(
@@ -65,29 +76,43 @@ class Pipeline:
     def _execute(self) -> None:
         run = self._run
         with ExitStack() as stack:
-            source = stack.enter_context(_source_of(run, self._context))
+            keys = key_expressions(run.service)
+            tracker = self._tracker = RecordTracker(run, self._log, *keys)
+            self._selection = Selection(run, tracker.pulled_key)
+            source = stack.enter_context(_source_of(run, self._context, self._selection))
             script = run.script and stack.enter_context(Sandbox(run.script.source, name=run.service.slug))
             destination = (
                 None if run.is_dry_run else stack.enter_context(open_destination(run.service, self._context))
             )
+            if destination is not None and destination.skips_unchanged:
+                self._unchanged = UnchangedRecords(run, self._log.records, tracker.pushed_key)
             self.check()
             self._log.step = Step.PULL
             for page in source.pages():
                 self.check()
-                records = self._pulled(page)
+                records = self._pulled(tracker, page)
                 if script and records:
-                    records = self._scripted(script, page.number, records)
-                if destination is not None and records:
+                    records = self._scripted(tracker, script, page.number, records)
+                if destination is None:
+                    tracker.end_dry_run_page()
+                elif records:
                     self._log.step = Step.PUSH
+                    records = self._changed(tracker, page.number, records)
                     for delivery in destination.push(page.number, records):
-                        self._pushed(delivery)
+                        self._pushed(tracker, delivery)
                         self.check()
                 self._log.step = Step.PULL
                 self.check()
             if destination is not None:
                 self._log.step = Step.PUSH
                 for delivery in destination.finish():
-                    self._pushed(delivery)
+                    self._pushed(tracker, delivery)
+            self._log_missing()
+
+    def finish(self, error: str) -> None:
+        """Decides on the records that the run left, by `error` unless it is empty."""
+        if self._tracker is not None:
+            self._tracker.finish(error, self._context.in_flight)
 
     def abandon(self) -> None:
         """Marks the pipeline as abandoned while `execute` hangs in another thread: when it wakes up, it stops."""
@@ -120,30 +145,48 @@ class Pipeline:
         if self._is_abandoned:
             raise RunAbandoned
 
-    def _pulled(self, page: Page) -> list[Record]:
-        records = page.records
-        self._log.pulled_count += len(records)
+    def _pulled(self, tracker: RecordTracker, page: Page) -> list[Record]:
+        self._log.pulled_count += len(page.records)
         problems = self._keep(Payload.Kind.PULL, f"page-{page.number:05d}", _bodies(body=page.body))
-        _log(f"Pulled page {page.number}: {_records(len(records))} from {page.origin}", problems=problems)
-        record_id = self._run.options.get("record_id")
-        if record_id is None:
-            return records
-        id_field = self._run.service.source_options.get("id_field", "id")
-        found = [
-            record
-            for record in records
-            if isinstance(record, dict) and str(record.get(id_field)) == record_id
-        ]
-        logger.info(
-            "Page %d: %s with %s = %s processed; the others are skipped",
-            page.number,
-            _records(len(found)),
-            id_field,
-            record_id,
+        records = self._selection.choose(page.records)
+        tracker.pull(page.number, records)
+        _log(
+            f"Pulled page {page.number}: {_records(len(page.records))} from {page.origin}", problems=problems
         )
-        return found
+        if self._selection.keys is None:
+            return records
+        accepted = self._selection.accepted_since(records)
+        for key, run_id in accepted.items():
+            message = f"Accepted by run {run_id} in the meantime"
+            tracker.decide([key], RecordRow.Outcome.SKIPPED, message=message)
+            logger.info("Record %s is skipped: accepted by run %d in the meantime", key, run_id)
+        records = [record for record in records if tracker.pulled_key(record) not in accepted]
+        logger.info("Page %d: %s selected; the others are skipped", page.number, _records(len(records)))
+        return records
 
-    def _scripted(self, script: Sandbox, page: int, records: list[Record]) -> list[Record]:
+    def _log_missing(self) -> None:
+        missing = sorted(self._selection.missing)
+        if missing:
+            logger.warning(
+                "The source did not contain %s of the selection: %s%s",
+                _records(len(missing)),
+                ", ".join(missing[:MAX_LISTED]),
+                " …" if len(missing) > MAX_LISTED else "",
+            )
+
+    def _changed(self, tracker: RecordTracker, page: int, records: list[Record]) -> list[Record]:
+        """The records without those that the destination has accepted unchanged before."""
+        if self._unchanged is None:
+            return records
+        unchanged = self._unchanged.find(records)
+        if unchanged:
+            tracker.decide(unchanged, RecordRow.Outcome.SKIPPED)
+            logger.info("Page %d: %s skipped, because they are unchanged", page, _records(len(unchanged)))
+        return [record for record in records if tracker.pushed_key(record) not in unchanged]
+
+    def _scripted(
+        self, tracker: RecordTracker, script: Sandbox, page: int, records: list[Record]
+    ) -> list[Record]:
         self._log.step = Step.SCRIPT
         name = f"page-{page:05d}"
         # Stored before the call, because it is needed if the call fails.
@@ -153,12 +196,14 @@ class Pipeline:
         returned: list[Record] = script.transform(records, self.check)
         milliseconds = (time.monotonic() - before) * 1000
         problems = self._keep(Payload.Kind.SCRIPT, name, self._as_json("output", returned))
+        tracker.transform(returned)
         _log(f"Script returned {_records(len(returned))} in {milliseconds:.0f} ms", problems=problems)
         return returned
 
-    def _pushed(self, delivery: Delivery) -> None:
+    def _pushed(self, tracker: RecordTracker, delivery: Delivery) -> None:
         self._stop_if_abandoned()
         self._log.pushed_count += delivery.accepted
+        self._log.refused_count += delivery.refused
         bodies = _bodies(request=delivery.request, response=delivery.response)
         level = logging.ERROR if delivery.refused else logging.INFO
         outcome = f"{_records(delivery.accepted)} accepted"
@@ -166,11 +211,13 @@ class Pipeline:
             outcome = f"{_records(delivery.refused)} refused: {delivery.refusal}"
         name = f"page-{delivery.page:05d}-batch-{delivery.batch:05d}"
         problems = self._keep(Payload.Kind.PUSH, name, bodies)
+        tracker.deliver(delivery)
+        if self._unchanged is not None and delivery.records and not delivery.refused:
+            self._unchanged.accept(delivery.records)
         _log(f"{delivery.outcome}, {outcome}", level=level, problems=problems)
-        self._refused_count += delivery.refused
-        if self._refused_count > settings.MAX_REFUSED_RECORDS:
+        if self._log.refused_count > settings.MAX_REFUSED_RECORDS:
             raise TooManyRefused(
-                f"The destination refused {_records(self._refused_count)}, more than the "
+                f"The destination refused {_records(self._log.refused_count)}, more than the "
                 f"{settings.MAX_REFUSED_RECORDS:,} that a run may have (SYNCLOG_MAX_REFUSED_RECORDS)."
             )
 
@@ -221,9 +268,11 @@ class Pipeline:
             self._capture.add(kind=kind, **what)
 
 
-def _source_of(run: Run, context: RunContext) -> Source:
+def _source_of(run: Run, context: RunContext, selection: Selection) -> Source:
     """The source of the service, or the stored pages of the run that is replayed."""
-    return Replay(run.service, run.replay_of, context) if run.replay_of else open_source(run.service, context)
+    if run.replay_of:
+        return Replay(run.service, run.replay_of, context)
+    return open_source(run.service, context, selection.keys)
 
 
 def _bodies(**roles: Body | None) -> list[tuple[str, Body]]:

@@ -9,7 +9,8 @@ from contextlib import suppress
 
 from django.conf import settings
 
-from apps.runs.log.spool import Spool, escape
+from apps.runs.log.line_format import escape
+from apps.runs.log.spool import Spool
 from apps.runs.log.spool_tail import Tail
 from apps.runs.log.text import clean_message, make_masker
 from apps.runs.models import Level, Step
@@ -92,9 +93,7 @@ class RunLogHandler(logging.Handler):
             message = f"{record.msg!s} [invalid arguments: {error}]"
         if record.exc_info:
             message = f"{message}\n{_TRACES.formatException(record.exc_info)}"
-        if self._mask is not None:
-            message = self._mask(message)
-        message = clean_message(message)
+        message = self.cleaned(message)
         if self._unlogged_loss_count:
             self._log_losses(record.created)
         if self.tail is None and (
@@ -106,6 +105,10 @@ class RunLogHandler(logging.Handler):
                 self._count(record.levelno, message)
             if self._echo is not None:
                 self._echo(record.created, _level(record.levelno), self._step, message)
+
+    def cleaned(self, message: str) -> str:
+        """The message with masked secrets and visible control characters."""
+        return clean_message(message if self._mask is None else self._mask(message))
 
     def _put(self, created: float, level: int, message: str) -> bool:
         sequence = self.last_sequence + 1

@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from apps.runs.log.context import LogBinding, bind_thread, unbind
 from apps.runs.log.handler import Echo, RunLogHandler
+from apps.runs.log.record_file import RecordFile
 from apps.runs.log.shipper import LeaseLost, Shipper
 from apps.runs.log.spool import Spool
 from apps.runs.log.stored_lines import last_stored_sequence
@@ -50,8 +51,8 @@ class Seal:
 class RunLog:
     """Within its `with` block, what this thread logs becomes lines of the run.
 
-    The counters `pulled_count` and `pushed_count` can be set at any time and reach the run with the next batch. The
-    log continues where a dead worker left it, according to spool and database.
+    The counters `pulled_count`, `pushed_count` and `refused_count` can be set at any time and reach the run with the
+    next batch. The log continues where a dead worker left it, according to spool and database.
     """
 
     _binding: LogBinding
@@ -61,6 +62,7 @@ class RunLog:
     ) -> None:
         self.pulled_count = run.pulled_count
         self.pushed_count = run.pushed_count
+        self.refused_count = run.refused_count
         self._run = run
         self._spool = Spool(run.pk)
         try:
@@ -121,6 +123,20 @@ class RunLog:
         return self._handler.next_sequence
 
     @property
+    def last_sequence(self) -> int:
+        """The latest line; 0 if there is none."""
+        return max(self._handler.next_sequence - 1, 0)
+
+    @property
+    def records(self) -> RecordFile:
+        """The outcomes of records; what is written there before a line is shipped with that line."""
+        return self._spool.records
+
+    def cleaned(self, message: str) -> str:
+        """The message as a line of the log would contain it: secrets masked, control characters visible."""
+        return self._handler.cleaned(message)
+
+    @property
     def cancel_requested(self) -> bool:
         """Whether a person asked to stop the run, as of the last heartbeat."""
         return self._shipper.cancel_requested
@@ -134,6 +150,7 @@ class RunLog:
         counters: dict[str, Any] = {
             "pulled_count": self.pulled_count,
             "pushed_count": self.pushed_count,
+            "refused_count": self.refused_count,
             "warning_count": self._handler.warning_count,
             "error_count": self._handler.error_count,
             "step_seconds": self._seconds_by_step(),

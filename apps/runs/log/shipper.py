@@ -14,8 +14,9 @@ from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, 
 from django.db.models import Max
 from django.db.models.functions import Now
 
-from apps.runs.log.bulk_insert import write_lines
-from apps.runs.log.spool import Spool, sequence_of
+from apps.runs.log.bulk_insert import write_lines, write_records
+from apps.runs.log.line_format import sequence_of
+from apps.runs.log.spool import Spool
 from apps.runs.models import LogEntry, Run
 from apps.runs.models.run import LEASE
 
@@ -71,6 +72,7 @@ class Shipper:
         self._spool = spool
         self._counters = counters
         self._offset = 0
+        self._record_offset = 0
         self._shipped_sequence = 0
         self._position_known = False
         self._renewed_at = time.monotonic()
@@ -123,8 +125,12 @@ class Shipper:
                 try:
                     # Lines that were logged in the meantime wait for the next interval, so that each batch is worth
                     # its cost.
-                    until = self._spool.size
-                    while self._offset < until and self._ship() and not self._stopping.is_set():
+                    until, records_until = self._spool.size, self._spool.records.size
+                    while (
+                        (self._offset < until or self._record_offset < records_until)
+                        and self._ship()
+                        and not self._stopping.is_set()
+                    ):
                         pass
                     if time.monotonic() - beaten_at > HEARTBEAT_INTERVAL:
                         self._beat()
@@ -146,22 +152,34 @@ class Shipper:
 
     @limit_concurrent_writes()
     def _ship(self) -> bool:
-        """Writes the next batch of lines; False if there is none. Raises LeaseLost, DatabaseError."""
+        """Writes the next batch of lines and of records; False if there is none. Raises LeaseLost, DatabaseError.
+
+        The records of a line are in their file before the line is in the spool, so they are never behind it by more
+        than a batch.
+        """
         if not self._position_known:
             self._find_position()
         chunk = self._spool.read(self._offset)
-        if not chunk:
+        records = self._spool.records.read(self._record_offset)
+        if not chunk and records.end == self._record_offset:
             return False
-        last_sequence = _last_sequence(chunk)
+        columns: dict[str, Any] = {"record_offset": records.end}
+        if chunk:
+            columns["line_count"] = _last_sequence(chunk)
+        if records.rows:
+            columns["has_records"] = True
         before = time.monotonic()
         with transaction.atomic():
             # After an error it is unknown whether the batch was committed.
             self._position_known = False
-            self._prove_lease(line_count=last_sequence, **self._counters())
-            write_lines(chunk)
+            self._prove_lease(**columns, **self._counters())
+            if chunk:
+                write_lines(chunk)
+            write_records(records)
         self._position_known = True
         self._offset += len(chunk)
-        self._shipped_sequence = last_sequence
+        self._record_offset = records.end
+        self._shipped_sequence = columns.get("line_count", self._shipped_sequence)
         self._renewed_at = before
         return True
 
@@ -179,7 +197,8 @@ class Shipper:
             raise LeaseLost
 
     def _find_position(self) -> None:
-        """Skips the lines in the database: the highest sequence there shows what was shipped."""
+        """Skips what is in the database: the highest sequence there shows which lines were shipped."""
+        [self._record_offset] = Run.objects.filter(pk=self._run.pk).values_list("record_offset", flat=True)
         newest = LogEntry.objects.filter(run_id=self._run.pk).aggregate(newest=Max("sequence"))["newest"] or 0
         while self._shipped_sequence < newest and (chunk := self._spool.read(self._offset)):
             for line in chunk.splitlines(keepends=True):

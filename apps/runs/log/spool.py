@@ -1,97 +1,36 @@
-"""Spool: an append-only file per run, in which a line is safe when its logging call returns.
-
-It has the text format of PostgreSQL's COPY, so that the shipper can pass it on without parsing: run, sequence,
-time, level, step and message, separated by tabs, one line each. Tab, line feed and backslash within a message are
-escaped.
-"""
+"""Spool: an append-only file per run, in which a line is safe when its logging call returns."""
 
 from __future__ import annotations
 
 import fcntl
 import json
 import os
-import re
-import time
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from django.conf import settings
 
+from apps.runs.log.line_format import CHUNK_BYTES, renumbered, sequence_of
+from apps.runs.log.record_file import RecordFile
 from apps.runs.log.spool_tail import Tail, append_whole, tail_of
 
-_ESCAPED = str.maketrans({"\\": "\\\\", "\n": "\\n", "\t": "\\t"})
-_ESCAPE_SEQUENCE = re.compile(r"\\(.)")
-_UNESCAPED = {"n": "\n", "t": "\t", "\\": "\\"}
-
-# Bytes that are read and shipped at once.
-CHUNK_BYTES = 1024 * 1024
 # Bytes reserved on disk for the number of lost lines, so that it can be written on a full disk.
 _LOSSES_BYTES = 512
-
-
-class SpoolLine(NamedTuple):
-    """One line of the spool; `logged_at` is UTC without a zone."""
-
-    run_id: int
-    sequence: int
-    logged_at: str
-    level: int
-    step: int
-    message: str
-
-
-def escape(message: str) -> str:
-    if "\\" in message or "\n" in message or "\t" in message:
-        return message.translate(_ESCAPED)
-    return message
-
-
-def format_line(run_id: int, sequence: int, logged_at: str, level: int, step: int, message: str) -> bytes:
-    """A line in the format of the spool; `logged_at` as `time_text` formats it."""
-    return f"{run_id}\t{sequence}\t{logged_at}\t{level:d}\t{step:d}\t{escape(message)}\n".encode()
-
-
-def time_text(seconds: float) -> str:
-    """Time since the epoch in the format of the spool: UTC with microseconds."""
-    whole = int(seconds)
-    text = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(whole))
-    return f"{text}.{int((seconds - whole) * 1_000_000):06d}+00"
-
-
-def sequence_of(line: bytes) -> int:
-    """Number of a line. Raises ValueError if the line is invalid."""
-    return int(line.partition(b"\t")[2].partition(b"\t")[0])
-
-
-def renumbered(chunk: bytes, first: int) -> bytes:
-    """The lines of a chunk, renumbered from `first`."""
-    parts = (line.split(b"\t", 2) for line in chunk.splitlines(keepends=True))
-    return b"".join(
-        b"%b\t%d\t%b" % (run_id, sequence, rest) for sequence, (run_id, _old, rest) in enumerate(parts, first)
-    )
-
-
-def parse_lines(chunk: bytes) -> Iterator[SpoolLine]:
-    """Parses the lines of a chunk that ends with a line feed."""
-    for text in chunk.decode().split("\n")[:-1]:
-        run_id, sequence, logged_at, level, step, message = text.split("\t", 5)
-        if "\\" in message:
-            message = _ESCAPE_SEQUENCE.sub(lambda match: _UNESCAPED[match.group(1)], message)
-        yield SpoolLine(int(run_id), int(sequence), logged_at[:-3], int(level), int(step), message)
 
 
 class Spool:
     """Spool file of one run. The process that holds its lock is its only writer; the lock ends with the process.
 
-    Files beside it hold the number of lost lines (`.lost`), the outcome of the run (`.end`), and the latest lines
-    of a log beyond its limit.
+    Files beside it hold the outcomes of records (`.records`), the number of lost lines (`.lost`), the outcome of the
+    run (`.end`), and the latest lines of a log beyond its limit.
     """
 
     def __init__(self, run_id: int) -> None:
         self.path: Path = settings.SPOOL_DIR / f"run-{run_id}.spool"
+        self.records = RecordFile(run_id, self.path.with_suffix(".records"))
         # Whether this process holds the lock.
         self.is_ours = False
         # Lines left out between head and tail of a log beyond its limit.
@@ -110,6 +49,7 @@ class Spool:
         self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         self._begin()
+        self.records.open(is_writer=True)
         self._losses = os.open(self._losses_path, os.O_RDWR | os.O_CREAT, 0o600)
         # Reserves its space now, while the disk has room.
         self.record_losses(*(self.losses() or (0, "")))
@@ -123,8 +63,10 @@ class Spool:
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            self.records.open(is_writer=False)
             return False
         self._begin()
+        self.records.open(is_writer=True)
         self.append_tail(tail_of(self.path))
         return True
 
@@ -207,6 +149,7 @@ class Spool:
         return sequence_of(lines[-2]) if len(lines) > 1 else 0
 
     def close(self) -> None:
+        self.records.close()
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
@@ -218,6 +161,7 @@ class Spool:
     def remove(self) -> None:
         """Removes the spool and the files beside it; a process that has it open can still read it."""
         self.path.unlink(missing_ok=True)
+        self.path.with_suffix(".records").unlink(missing_ok=True)
         self.path.with_suffix(".end").unlink(missing_ok=True)
         self._losses_path.unlink(missing_ok=True)
         for beside in self.path.parent.glob(f"{self.path.stem}.tail-*"):

@@ -9,7 +9,7 @@ from typing import Any
 from django.db.models import Count
 
 from apps.runs.log.bulk_insert import write_lines
-from apps.runs.log.spool import format_line, time_text
+from apps.runs.log.line_format import format_line, time_text
 from apps.runs.models import Level, LogEntry, Run, Step
 
 

@@ -1,9 +1,21 @@
-"""Runs, log lines, payloads and housekeeping jobs."""
+"""Runs, log lines, records, payloads and housekeeping jobs."""
 
 from apps.runs.models.housekeeping_job import HousekeepingJob
 from apps.runs.models.log_entry import Level, LogEntry, Step
 from apps.runs.models.payload import Payload
 from apps.runs.models.payload_read import PayloadRead
+from apps.runs.models.record import AcceptedContent, Record, RecordSelection
 from apps.runs.models.run import Run
 
-__all__ = ("HousekeepingJob", "Level", "LogEntry", "Payload", "PayloadRead", "Run", "Step")
+__all__ = (
+    "AcceptedContent",
+    "HousekeepingJob",
+    "Level",
+    "LogEntry",
+    "Payload",
+    "PayloadRead",
+    "Record",
+    "RecordSelection",
+    "Run",
+    "Step",
+)

@@ -98,6 +98,7 @@ class Run(models.Model):
 
     pulled_count = models.PositiveBigIntegerField(_("pulled"), default=0)
     pushed_count = models.PositiveBigIntegerField(_("pushed"), default=0)
+    refused_count = models.PositiveBigIntegerField(_("refused"), default=0, db_default=0)
     warning_count = models.PositiveBigIntegerField(_("warnings"), default=0)
     error_count = models.PositiveBigIntegerField(_("errors"), default=0)
     # First error in one sentence, and its line.
@@ -128,6 +129,10 @@ class Run(models.Model):
     omitted_line_count = models.PositiveBigIntegerField(_("lines left out"), default=0)
     # CRC-32 of the spool; null until sealed.
     log_checksum = models.PositiveBigIntegerField(null=True, blank=True)
+
+    # Whether records of the run are stored, and the bytes of its record file that are in the database.
+    has_records = models.BooleanField(default=False, db_default=False)
+    record_offset = models.PositiveBigIntegerField(default=0, db_default=0)
 
     objects = RunQuerySet.as_manager()
 
@@ -175,6 +180,8 @@ class Run(models.Model):
             models.Index(
                 "trigger", F("id").desc(), name="run_trigger_latest", condition=~Q(trigger="schedule")
             ),
+            # Retention of records: WHERE has_records AND finished_at < ….
+            models.Index(fields=["finished_at"], name="run_records", condition=Q(has_records=True)),
             # Lost runs and the home page: WHERE status IN ('queued', 'running').
             models.Index(fields=["status", "lease_until"], name="run_open", condition=IS_OPEN),
         ]

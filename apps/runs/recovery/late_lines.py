@@ -10,10 +10,12 @@ from typing import Any
 from django.db import transaction
 
 from apps.runs.log.bulk_insert import write_lines
-from apps.runs.log.spool import Spool, parse_lines, renumbered, sequence_of
+from apps.runs.log.line_format import parse_lines, renumbered, sequence_of
+from apps.runs.log.spool import Spool
 from apps.runs.log.stored_lines import append_lines, last_stored_sequence, stored_counts
 from apps.runs.models import Level, LogEntry, Run
 from apps.runs.payloads.capture import shift_captured
+from apps.runs.records.leftovers import add_left_records
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +51,7 @@ def add_late_lines(run_id: int, spool: Spool) -> int:
             changes = {"is_complete": True, "lost_reason": ""}
         if changes and spool.omitted_count:
             changes["omitted_line_count"] = spool.omitted_count
+        changes |= add_left_records(run, spool.records, since=first, moved_by=moved_by)
         changes |= _recorded_outcome(run, spool)
         Run.objects.filter(pk=run.pk).update(**changes)
     if count:

@@ -9,7 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db import DataError, IntegrityError
+from django.db import DataError, IntegrityError, transaction
 
 from apps.runs.execution.finalization import end_run_without_spool
 from apps.runs.log.shipper import LeaseLost, Shipper
@@ -17,6 +17,7 @@ from apps.runs.log.spool import Spool, spooled_runs
 from apps.runs.log.stored_lines import last_stored_sequence
 from apps.runs.models import Level, Run
 from apps.runs.payloads.capture import is_clean, resolve_orphaned_captures, store_captured
+from apps.runs.records.leftovers import add_left_records
 from apps.runs.recovery.late_lines import add_late_lines
 from apps.services.models import Service
 
@@ -132,6 +133,7 @@ def _ship(run: Run, token: uuid.UUID, spool: Spool, worker: str) -> _SpoolConten
         logger.exception("The spool of run %d cannot be shipped and was renamed", run.pk)
         spool.quarantine()
         content = _SpoolContent(missing=f"the spool on {_host(worker)} is damaged and was renamed")
+    content.missing = _ship_records(run, token, spool, worker) or content.missing
     if (losses := spool.losses()) is not None:
         count, reason = losses
         run.count(token, lost_line_count=count, lost_reason=reason)
@@ -141,6 +143,18 @@ def _ship(run: Run, token: uuid.UUID, spool: Spool, worker: str) -> _SpoolConten
     if spool.omitted_count:
         content.counters |= {"omitted_line_count": spool.omitted_count}
     return content
+
+
+def _ship_records(run: Run, token: uuid.UUID, spool: Spool, worker: str) -> str:
+    """Ships what the record file contains beyond the log; returns what is missing. Raises LeaseLost."""
+    try:
+        with transaction.atomic():
+            if not run.count(token, **add_left_records(run, spool.records)):
+                raise LeaseLost
+    except (OSError, ValueError, DataError, IntegrityError):
+        logger.exception("The record file of run %d cannot be shipped", run.pk)
+        return f"the record file on {_host(worker)} is damaged"
+    return ""
 
 
 def _why_missing(run: Run, worker: str) -> str:

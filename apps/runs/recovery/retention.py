@@ -14,6 +14,8 @@ from django.db.models.functions import Now
 
 from apps.runs.models import LogEntry, Payload, Run
 from apps.runs.models.run_queryset import RunQuerySet
+from apps.runs.recovery.record_retention import delete_some_records
+from apps.runs.recovery.retention_period import ended_before
 from apps.services.models import Service
 
 logger = logging.getLogger(__name__)
@@ -49,6 +51,8 @@ def prune_logs(retention: timedelta, *, max_seconds: float = 600, dry_run: bool 
     until = time.monotonic() + max_seconds
     for batch in _batches(old):
         pruning.lines += _delete_lines(batch, old)
+        while delete_some_records(old.filter(pk__in=batch, has_records=True)):
+            pass
         pruning.runs += _delete_runs(batch, old)
         if time.monotonic() > until:
             break
@@ -59,14 +63,11 @@ def prune_logs(retention: timedelta, *, max_seconds: float = 600, dry_run: bool 
 
 def _old_runs(retention: timedelta) -> RunQuerySet:
     """Runs that may be deleted, by the clock of the database at the time of the query."""
-    own = set(Service.objects.values_list("log_retention_days", flat=True))
-    days = sorted(number for number in own if number is not None)
-    old = Q(service__log_retention_days=None, finished_at__lt=Now() - retention)
-    for number in days:
-        old |= Q(service__log_retention_days=number, finished_at__lt=Now() - timedelta(days=number))
+    days = Service.objects.aggregate(days=Min("log_retention_days"))["days"]
+    shortest = retention if days is None else min(retention, timedelta(days=days))
     # The same condition in terms of an index: a run starts before it ends.
-    shortest = min([retention, *(timedelta(days=number) for number in days)])
     began = Q(started_at__lt=Now() - shortest) | Q(started_at=None)
+    old = ended_before(retention, "log_retention_days")
     with_object = Payload.objects.with_object().filter(run=OuterRef("pk"))
     return (
         Run.objects.exclude(status__in=Run.OPEN)

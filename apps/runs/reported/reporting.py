@@ -15,7 +15,7 @@ from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
 
 from apps.runs.log.bulk_insert import write_lines
-from apps.runs.log.spool import escape
+from apps.runs.log.line_format import escape
 from apps.runs.log.text import clean_message
 from apps.runs.models import Level, Payload, Run, Step
 from apps.runs.payloads.expiry import set_expiry

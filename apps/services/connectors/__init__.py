@@ -5,11 +5,13 @@ May import `definition` and the models of `apps.services`.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from django.core.exceptions import ValidationError
 
 from apps.services.connectors.base import ConnectorError, Destination, RunContext, Source
 from apps.services.connectors.files.connector import FilePull, FilePush
-from apps.services.connectors.http.connector import HttpPull, HttpPush
+from apps.services.connectors.http.connector import HttpPull, HttpPush, HttpRecordPull
 from apps.services.definition.connection_url import validate_address
 from apps.services.definition.options import FileDestination, FileSource, read_destination, read_source
 from apps.services.models import Connection, Service
@@ -17,8 +19,11 @@ from apps.services.models import Connection, Service
 __all__ = ["ConnectorError", "open_destination", "open_source"]
 
 
-def open_source(service: Service, context: RunContext) -> Source:
-    """Opens the source of `service`. Raises ConnectorError if its settings are invalid."""
+def open_source(service: Service, context: RunContext, keys: Collection[str] | None = None) -> Source:
+    """Opens the source of `service`. Raises ConnectorError if its settings are invalid.
+
+    With `keys` only these records are needed; the source may pull others as well.
+    """
     connection = _checked(service.source_connection)
     try:
         options = read_source(connection.kind, service.source_options, auth_header=connection.custom_header)
@@ -26,6 +31,8 @@ def open_source(service: Service, context: RunContext) -> Source:
         raise _unusable(service, "source", error) from None
     if isinstance(options, FileSource):
         return FilePull(connection, options, context)
+    if keys is not None and options.record_path:
+        return HttpRecordPull(connection, options, context, keys)
     return HttpPull(connection, options, context)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from types import TracebackType
@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, Protocol, Self
 type Record = Any
 
 
-@dataclass(frozen=True)
+@dataclass
 class RunContext:
     """The part of a run that a connector may know."""
 
@@ -24,6 +24,8 @@ class RunContext:
     check: Callable[[], None] = lambda: None
     # Called from another thread if the connector hangs and is abandoned: each callback wakes it up.
     on_abandon: list[Callable[[], None]] = field(default_factory=list)
+    # Records that were sent to the destination, until it responds: it may have accepted them.
+    in_flight: Sequence[Record] = ()
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,11 @@ class Body:
 class ConnectorError(Exception):
     """The other system failed; the message says what, where and why.
 
-    It carries the request and the response, if there are any.
+    It carries the request and the response, if there are any. `may_have_arrived` is true if there was no response to
+    a request that may have reached the other system.
     """
+
+    may_have_arrived = False
 
     def __init__(self, message: str, *, request: Body | None = None, response: Body | None = None) -> None:
         super().__init__(message)
@@ -80,6 +85,8 @@ class Delivery:
     response: Body | None = None
     # Reason of a refusal as given by the destination, shortened.
     refusal: str = ""
+    # The records of the request; None = all that were pushed since the last delivery.
+    records: Sequence[Record] | None = None
 
 
 class Source(Protocol):
@@ -97,6 +104,9 @@ class Source(Protocol):
 
 class Destination(Protocol):
     """Destination of records. Leaving the `with` block by an error discards incomplete files."""
+
+    # Whether records that are unchanged since they were last accepted are not pushed again.
+    skips_unchanged: bool
 
     def __enter__(self) -> Self: ...
     def __exit__(

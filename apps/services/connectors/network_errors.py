@@ -19,7 +19,9 @@ def connection_error(shown: str, error: Exception) -> ConnectorError:
         if isinstance(cause, ssl.SSLError | requests.exceptions.SSLError | urllib3.exceptions.SSLError):
             return ConnectorError(_tls_failure(shown, causes))
         if isinstance(cause, urllib3.exceptions.DecodeError):
-            return ConnectorError(f"{shown}: the compressed response is damaged.")
+            damaged = ConnectorError(f"{shown}: the compressed response is damaged.")
+            damaged.may_have_arrived = True
+            return damaged
         if isinstance(cause, socket.gaierror):
             return TemporaryError(f"{shown}: unknown host ({cause.strerror})")
     for cause in causes:
@@ -31,11 +33,23 @@ def connection_error(shown: str, error: Exception) -> ConnectorError:
         if isinstance(
             cause, TimeoutError | urllib3.exceptions.ReadTimeoutError | requests.exceptions.ReadTimeout
         ):
-            return TemporaryError(f"{shown}: read timeout")
+            return _without_response(f"{shown}: read timeout")
     reason = _reason_of(causes)
     if isinstance(error, requests.exceptions.ConnectionError | urllib3.exceptions.ProtocolError):
-        return TemporaryError(f"{shown}: connection failed ({reason})")
+        failure = (
+            TemporaryError
+            if any(isinstance(cause, urllib3.exceptions.NewConnectionError) for cause in causes)
+            else _without_response
+        )
+        return failure(f"{shown}: connection failed ({reason})")
     return ConnectorError(f"{shown}: invalid request ({reason}).")
+
+
+def _without_response(message: str) -> TemporaryError:
+    """The error for a request that may have reached the other system."""
+    error = TemporaryError(message)
+    error.may_have_arrived = True
+    return error
 
 
 def _tls_failure(shown: str, causes: list[BaseException]) -> str:

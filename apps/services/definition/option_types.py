@@ -117,9 +117,21 @@ def _check_path(value: str) -> str:
 
 
 def _check_http_path(value: str) -> str:
+    return _check_placeholders(_check_url_path(value), ())
+
+
+def _check_url_path(value: str) -> str:
     if "#" in value or " " in value:
         raise ValueError(_("# and spaces are not allowed; write %23 and %20."))
-    return _check_placeholders(value, ())
+    return value
+
+
+def _check_record_path(value: str) -> str:
+    if "{key}" not in value:
+        raise ValueError(
+            _("{key} is missing; write it where the key of the record belongs, as in /orders/{key}.")
+        )
+    return _check_placeholders(_check_url_path(value), ("{key}",))
 
 
 def _check_file_path(value: str) -> str:
@@ -210,6 +222,7 @@ type JMESPath = Annotated[
     WithJsonSchema({"type": "string"}),
 ]
 type HttpPath = Annotated[Text, AfterValidator(_check_path), AfterValidator(_check_http_path)]
+type RecordPath = Annotated[Text, AfterValidator(_check_path), AfterValidator(_check_record_path)]
 type _FilePath = Annotated[Text, AfterValidator(_check_path), AfterValidator(_check_file_path)]
 type SourceFile = Annotated[_FilePath, AfterValidator(_check_source_file)]
 type DestinationFile = Annotated[_FilePath, AfterValidator(_check_destination_file)]

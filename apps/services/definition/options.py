@@ -18,11 +18,13 @@ from apps.services.definition.option_errors import read_options
 from apps.services.definition.option_types import (
     DestinationFile,
     Expression,
+    Flag,
     Headers,
     HttpPath,
     JMESPath,
     Options,
     Parameters,
+    RecordPath,
     SourceFile,
     Text,
     WholeNumber,
@@ -117,10 +119,11 @@ class HttpSource(Options):
         title=_("Records"),
         description=_("JMESPath to the list of records, such as data.items. @ is the response itself."),
     )
-    id_field: Text = Field(
+    id_field: JMESPath = Field(
         "id",
-        title=_("Id field"),
-        description=_("Field that identifies a record, to run the service for one record."),
+        validate_default=True,
+        title=_("Key"),
+        description=_("JMESPath to the key of a record, such as id or order.number."),
     )
     page_size: WholeNumber = Field(
         100, ge=1, le=MAX_PAGE_SIZE, title=_("Page size"), description=_("Records in a page.")
@@ -132,6 +135,11 @@ class HttpSource(Options):
         discriminator="type",
         title=_("Pagination"),
         description=_("How to request the next page."),
+    )
+    record_path: RecordPath = Field(
+        "",
+        title=_("Path of one record"),
+        description=_("Path such as /orders/{key}, to pull single records again. Empty: all are pulled."),
     )
 
     @field_validator("pagination", mode="before")
@@ -156,10 +164,11 @@ class FileSource(Options):
         title=_("Records"),
         description=_("JMESPath to the list of records in a JSON file."),
     )
-    id_field: Text = Field(
+    id_field: JMESPath = Field(
         "id",
-        title=_("Id field"),
-        description=_("Field that identifies a record, to run the service for one record."),
+        validate_default=True,
+        title=_("Key"),
+        description=_("JMESPath to the key of a record, such as id or order.number."),
     )
     page_size: WholeNumber = Field(
         1000, ge=1, le=MAX_PAGE_SIZE, title=_("Page size"), description=_("Records in a page.")
@@ -194,6 +203,16 @@ class HttpDestination(Options):
         title=_("Batch size"),
         description=_("Records in a request. 1 sends a single record, more send a list."),
     )
+    id_field: JMESPath | None = Field(
+        None,
+        title=_("Key"),
+        description=_("JMESPath to the key of a pushed record. Empty: as in the source."),
+    )
+    skip_unchanged: Flag = Field(
+        False,
+        title=_("Skip unchanged records"),
+        description=_("Do not push a record again unless it differs from what was last accepted."),
+    )
     params: Parameters = Field({}, title=_("Parameters"), description=_("Query parameters of each request."))
     headers: Headers = Field({}, title=_("Headers"), description=_("Headers of each request."))
 
@@ -209,6 +228,11 @@ class FileDestination(Options):
     )
     format: Format = Field(
         title=_("Format"), description=_("Format of the file. Default: the suffix of the path.")
+    )
+    id_field: JMESPath | None = Field(
+        None,
+        title=_("Key"),
+        description=_("JMESPath to the key of a pushed record. Empty: as in the source."),
     )
 
     @model_validator(mode="before")

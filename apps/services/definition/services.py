@@ -37,6 +37,8 @@ class _ServiceDescription(Options):
         description=_("Turns the schedule on or off. Default: on for a new service, unchanged for others."),
     )
     log_retention_days: WholeNumber | None = column(Service, "log_retention_days")
+    track_records: Flag = column(Service, "track_records")
+    record_retention_days: WholeNumber | None = column(Service, "record_retention_days")
 
 
 class IntegrationService(_ServiceDescription):

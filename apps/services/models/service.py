@@ -155,6 +155,22 @@ class Service(models.Model):
             "Empty: as set by LOG_RETENTION_DAYS."
         ),
     )
+    track_records = models.BooleanField(
+        _("track records"),
+        default=True,
+        db_default=True,
+        help_text=_("Store what becomes of each record, so that it can be found by its key."),
+    )
+    record_retention_days = models.PositiveIntegerField(
+        _("record retention (days)"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(36_600)],
+        help_text=_(
+            "Delete the history of records this many days after the end of their run. Empty: as set by "
+            "RECORD_RETENTION_DAYS."
+        ),
+    )
 
     # First scheduled time without a queued run, null = none. Set by plan_next_run and the scheduler.
     next_run_at = models.DateTimeField(_("next run"), null=True, blank=True, editable=False)

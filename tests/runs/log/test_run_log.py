@@ -74,6 +74,7 @@ def test_lines_are_stored_in_order_with_level_and_step(claimed):
     assert counters == {
         "pulled_count": 0,
         "pushed_count": 0,
+        "refused_count": 0,
         "warning_count": 1,
         "error_count": 2,
         "error": "four",

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.runs.log.spool import Spool, escape, parse_lines, spooled_runs
+from apps.runs.log.line_format import escape, parse_lines
+from apps.runs.log.spool import Spool, spooled_runs
 
 
 @pytest.fixture

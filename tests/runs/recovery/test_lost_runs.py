@@ -15,9 +15,10 @@ from apps.runs import tasks
 from apps.runs.execution.finalization import end_run
 from apps.runs.execution.queue import queue_run
 from apps.runs.log import shipper
+from apps.runs.log.line_format import format_line
 from apps.runs.log.run_log import RunLog
 from apps.runs.log.shipper import LeaseLost
-from apps.runs.log.spool import Spool, format_line, spooled_runs
+from apps.runs.log.spool import Spool, spooled_runs
 from apps.runs.models import Level, LogEntry, Run, Step
 from apps.runs.recovery.lost_runs import close_lost_runs, ship_leftover_spools
 from tests.factories import make_run, make_service

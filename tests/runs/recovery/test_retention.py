@@ -121,8 +121,8 @@ def test_many_small_runs_are_deleted_together(old, django_assert_max_num_queries
 
 
 def test_long_run_takes_a_constant_query_count_per_batch(old, django_assert_num_queries):
-    # 3 batches of SAVEPOINT, lock, DELETE and RELEASE; 14 for the services, the run and the bounds of its log.
-    with django_assert_num_queries(26):
+    # 3 batches of SAVEPOINT, lock, DELETE and RELEASE; 19 for the services, the run, its records and bounds.
+    with django_assert_num_queries(31):
         assert prune_logs(MONTH).lines == 5
 
 

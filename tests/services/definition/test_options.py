@@ -62,6 +62,8 @@ def test_destinations_and_files_have_defaults():
         "path": "",
         "method": "POST",
         "batch_size": 100,
+        "id_field": None,
+        "skip_unchanged": False,
         "params": {},
         "headers": {},
     }
@@ -75,6 +77,7 @@ def test_destinations_and_files_have_defaults():
     assert read_destination("file", {"path": "out/{run}-{page}.csv"}).model_dump() == {
         "path": "out/{run}-{page}.csv",
         "format": "csv",
+        "id_field": None,
     }
 
 
@@ -85,7 +88,9 @@ def test_empty_value_selects_the_default(empty):
 
 def test_unknown_key_error_lists_known_keys():
     assert errors_of(read_destination, "http", {"pth": "/x"}) == {
-        "pth": ["Unknown option. Allowed: batch_size, headers, method, params, path."]
+        "pth": [
+            "Unknown option. Allowed: batch_size, headers, id_field, method, params, path, skip_unchanged."
+        ]
     }
     assert errors_of(read_source, "http", {"pagination": {"type": "offset", "cursor": "x"}}) == {
         "pagination.cursor": ["Unknown option. Allowed: offset_param, size_param, type."]

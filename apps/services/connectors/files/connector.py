@@ -106,6 +106,9 @@ class _OpenFile:
 class FilePush:
     """Pushes records to one file per page or per run; a file is visible only when it is complete."""
 
+    # A file that lacks the unchanged records would be incomplete.
+    skips_unchanged = False
+
     def __init__(self, connection: Connection, options: FileDestination, context: RunContext) -> None:
         self._folder = folder_of(connection)
         self._options = options

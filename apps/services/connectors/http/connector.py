@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from itertools import batched, count
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote
 
 from django.conf import settings
 
@@ -25,6 +26,7 @@ from apps.services.models import Connection
 
 # Statuses for which the destination or its settings are wrong; any other 4xx refuses the records.
 _DESTINATION_FAULTS = {401, 403, 404, 405, 407}
+_NOT_FOUND = {404, 410}
 
 
 class HttpPull:
@@ -84,6 +86,32 @@ class HttpPull:
         return Page(number, records, without_secrets(page_request.url), response.as_body()), following
 
 
+class HttpRecordPull(HttpPull):
+    """Pulls the records with some keys, one request each; those that the source does not have are left out."""
+
+    def __init__(
+        self, connection: Connection, options: HttpSource, context: RunContext, keys: Collection[str]
+    ) -> None:
+        super().__init__(connection, options, context)
+        self._url = join(connection.url, options.record_path)
+        # Dots would lead to another path.
+        self._keys = sorted(key for key in keys if key.strip("."))
+
+    def pages(self) -> Iterator[Page]:
+        for number, key in enumerate(self._keys, 1):
+            self._context.check()
+            url = with_parameters(self._url.replace("{key}", quote(key, safe="")), self._options.params)
+            request = HttpRequest("GET", url, self._options.headers)
+            response = self._client.send(request)
+            if response.status in _NOT_FOUND:
+                continue
+            if not 200 <= response.status < 300:
+                raise status_error(request, response)
+            document = _parsed(request, response)
+            records = document if isinstance(document, list) else [document]
+            yield Page(number, records, without_secrets(url), response.as_body())
+
+
 class HttpPush:
     """Pushes records to one path in batches."""
 
@@ -91,6 +119,7 @@ class HttpPush:
         self._options = options
         self._context = context
         self._client = HttpClient(connection, context)
+        self.skips_unchanged = options.skip_unchanged
         self._url = with_parameters(join(connection.url, options.path), options.params)
 
     def __enter__(self) -> Self:
@@ -117,7 +146,9 @@ class HttpPush:
             "Idempotency-Key": f"synclog-{self._context.run_id}-{page}-{number}",
         }
         request = HttpRequest(self._options.method, self._url, headers, body)
+        self._context.in_flight = batch
         response = self._client.send(request)
+        self._context.in_flight = ()
         is_accepted = 200 <= response.status < 300
         if not is_accepted and (not 400 <= response.status < 500 or response.status in _DESTINATION_FAULTS):
             raise status_error(request, response)
@@ -130,6 +161,7 @@ class HttpPush:
             request=request.as_body(),
             response=response.as_body(),
             refusal="" if is_accepted else excerpt(response.content) or response.status_line,
+            records=batch,
         )
 
 

@@ -1,0 +1,136 @@
+"""Resync: a new run that is limited to some records of an earlier run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Literal
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from apps.runs.execution.queue import queue_run
+from apps.runs.execution.replay import check_replay
+from apps.runs.models import Record, RecordSelection, Run
+from apps.runs.records.keys import key_text
+
+MAX_KEYS = 10_000
+# Keys that an error lists.
+_MAX_LISTED = 10
+
+type Origin = Literal["stored", "source"]
+
+
+def queue_resync(
+    original: Run,
+    *,
+    user: Any,
+    keys: Iterable[object] = (),
+    outcome: Record.Outcome | None = None,
+    origin: Origin | None = None,
+    is_dry_run: bool = False,
+    idempotency_key: str | None = None,
+) -> Run:
+    """Queues a run for the records of `original` with these keys, or with this outcome.
+
+    They come from the stored pull payloads (`origin` "stored", the default where they can be read) or are pulled
+    again ("source"). While such a run is open, a repeated call returns it. Raises ValidationError with the invalid
+    fields: `run`, `keys`, `outcome`, `from`, `service`.
+    """
+    if original.is_open:
+        raise ValidationError(
+            {"run": _("Run %(run)s is still open; wait until it has ended.") % {"run": original.pk}}
+        )
+    chosen = _keys_with(original, outcome) if outcome is not None else _checked_keys(original, keys)
+    replay_of = _stored_run(original, origin)
+    with transaction.atomic():
+        # One after the other: the second of two clicks finds the run of the first.
+        Run.objects.select_for_update().get(pk=original.pk)
+        same = Run.objects.open().filter(
+            retry_of=original, replay_of=replay_of, is_dry_run=is_dry_run, due_at=None, selection__keys=chosen
+        )
+        if idempotency_key is None and (existing := same.first()) is not None:
+            return existing
+        run = queue_run(
+            original.service,
+            trigger=Run.Trigger.RETRY,
+            user=user,
+            is_dry_run=is_dry_run,
+            options={name: value for name, value in original.options.items() if name != "record_id"},
+            idempotency_key=idempotency_key,
+            retry_of=original,
+            replay_of=replay_of,
+        )
+        RecordSelection.objects.get_or_create(run=run, defaults={"keys": chosen})
+    return run
+
+
+def can_replay(original: Run) -> bool:
+    """Whether the records of a run can come from stored pull payloads."""
+    try:
+        return _stored_run(original, None) is not None
+    except ValidationError:
+        return False
+
+
+def _stored_run(original: Run, origin: Origin | None) -> Run | None:
+    """The run whose stored pull payloads contain the records, None to pull them again."""
+    if origin == "source":
+        return None
+    # A run from stored payloads may have stored none of its own.
+    for run in (original, original.replay_of):
+        if run is None:
+            continue
+        try:
+            check_replay(original.service, run)
+        except ValidationError as error:
+            reason = " ".join(error.messages)
+        else:
+            return run
+    if origin == "stored":
+        raise ValidationError(
+            {"from": _("%(reason)s Pull the records again (“source”).") % {"reason": reason}}
+        )
+    return None
+
+
+def _keys_with(original: Run, outcome: Record.Outcome) -> list[str]:
+    records = Record.objects.filter(run=original, outcome=outcome).order_by("key")
+    keys = list(records.values_list("key", flat=True)[: MAX_KEYS + 1])
+    if not keys:
+        raise ValidationError(
+            {
+                "outcome": _("Run %(run)s has no records with the outcome “%(outcome)s”.")
+                % {"run": original.pk, "outcome": outcome.slug}
+            }
+        )
+    if len(keys) > MAX_KEYS:
+        raise ValidationError(
+            {
+                "outcome": _(
+                    "More than %(max)s records have this outcome. Resync some of them by their keys, or run the "
+                    "service again."
+                )
+                % {"max": f"{MAX_KEYS:,}"}
+            }
+        )
+    return keys
+
+
+def _checked_keys(original: Run, keys: Iterable[object]) -> list[str]:
+    chosen = sorted({key_text(key) for key in keys} - {""})
+    if not chosen:
+        raise ValidationError({"keys": _("No record is selected; select at least one.")})
+    if len(chosen) > MAX_KEYS:
+        raise ValidationError(
+            {"keys": _("Too many records; select at most %(max)s.") % {"max": f"{MAX_KEYS:,}"}}
+        )
+    known = set(Record.objects.filter(run=original, key__in=chosen).values_list("key", flat=True))
+    if unknown := [key for key in chosen if key not in known]:
+        message = ngettext(
+            "Run %(run)s has no record %(keys)s.", "Run %(run)s has no records %(keys)s.", len(unknown)
+        )
+        listed = ", ".join(unknown[:_MAX_LISTED]) + (" …" if len(unknown) > _MAX_LISTED else "")
+        raise ValidationError({"keys": message % {"run": original.pk, "keys": listed}})
+    return chosen

@@ -1,0 +1,190 @@
+"""Record file: beside the spool of a run, with what became of its records.
+
+A row in the format of COPY is an outcome, and is shipped. A line that begins with “?” contains keys whose outcome is
+not known yet; if the worker dies, they show which records it was processing. A line that begins with “=” is the
+digest of accepted content.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import batched
+from pathlib import Path
+from typing import NamedTuple
+
+from apps.runs.log.line_format import CHUNK_BYTES, escape, time_text, unescape
+from apps.runs.log.spool_tail import append_whole
+from apps.runs.models import Record, Step
+
+# Keys in one line: even the longest fit into a chunk.
+_KEYS_AT_ONCE = 500
+_OTHER_LINES = re.compile(rb"(?m)^[?=].*\n")
+_CONTENTS = re.compile(rb"(?m)^=(.*\n)")
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What became of some records, and the place where it was decided."""
+
+    outcome: Record.Outcome
+    step: Step
+    # Log line of the decision.
+    sequence: int
+    page: int
+    # 0 = in no batch.
+    batch: int = 0
+    # Reason, on one line.
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class UndecidedKeys:
+    """Keys of one page whose outcome is not in the file."""
+
+    page: int
+    step: Step
+    keys: tuple[str, ...]
+
+
+class RecordChunk(NamedTuple):
+    """Part of a record file, in the format of COPY."""
+
+    rows: bytes
+    accepted_contents: bytes
+    # Offset after it.
+    end: int
+
+    def renumbered(self, since: int, moved_by: int) -> RecordChunk:
+        """The chunk for a log whose lines from number `since` on were renumbered."""
+        rows = []
+        for row in self.rows.splitlines(keepends=True):
+            run_id, recorded_at, number, rest = row.split(b"\t", 3)
+            sequence = int(number)
+            moved = sequence + moved_by if sequence >= since else sequence
+            rows.append(b"%b\t%b\t%d\t%b" % (run_id, recorded_at, moved, rest))
+        return self._replace(rows=b"".join(rows))
+
+
+class RecordFile:
+    """Append-only file; the process that holds the lock of the spool is its only writer."""
+
+    def __init__(self, run_id: int, path: Path) -> None:
+        # Bytes of complete lines.
+        self.size = 0
+        # Outcomes that the disk did not take yet; they are written first as soon as it does.
+        self.waiting_count = 0
+        self._run_id = run_id
+        self._path = path
+        self._waiting: list[bytes] = []
+        self._descriptor: int | None = None
+
+    def open(self, *, is_writer: bool) -> None:
+        """Opens the file; its writer removes an incomplete last line. Raises OSError."""
+        self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+        self.size = sum(len(chunk) for chunk in self._chunks())
+        if is_writer:
+            os.ftruncate(self._descriptor, self.size)
+
+    def close(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def note(self, page: int, step: Step, keys: Iterable[str]) -> None:
+        """Writes keys whose outcome is not known yet; those of a later step replace those of an earlier one."""
+        head = f"?{page}\t{step:d}"
+        self._append(
+            b"".join(
+                "\t".join((head, *map(escape, part))).encode() + b"\n"
+                for part in batched(keys, _KEYS_AT_ONCE)
+            )
+        )
+
+    def decide(self, keys: Sequence[str], decision: Decision) -> None:
+        """Writes the outcome of records."""
+        if keys:
+            self.waiting_count += len(keys)
+            self._append(rows_of(self._run_id, keys, decision))
+
+    def accept(self, service_id: int, digests: Iterable[tuple[str, str]]) -> None:
+        """Writes keys and the digests of their accepted content."""
+        lines = (f"={service_id}\t{escape(key)}\t{digest}\n" for key, digest in digests)
+        self._append("".join(lines).encode())
+
+    def read(self, offset: int) -> RecordChunk:
+        """About CHUNK_BYTES from `offset`."""
+        chunk = self._read(offset)
+        return RecordChunk(
+            _OTHER_LINES.sub(b"", chunk), b"".join(_CONTENTS.findall(chunk)), offset + len(chunk)
+        )
+
+    def undecided(self, offset: int = 0, end: int | None = None) -> Iterator[UndecidedKeys]:
+        """Keys from `offset` to `end` whose outcome is not in that part of the file, page by page."""
+        page, step = 0, Step.PULL
+        keys: dict[str, None] = {}
+        for line in self._lines(offset, self.size if end is None else end):
+            if line.startswith("="):
+                continue
+            if not line.startswith("?"):
+                keys.pop(unescape(line.split("\t", 8)[7]), None)
+                continue
+            of_page, of_step, rest = line[1:].split("\t", 2)
+            if int(of_page) != page:
+                if keys:
+                    yield UndecidedKeys(page, step, tuple(keys))
+                page, keys = int(of_page), {}
+            elif int(of_step) != step:
+                keys = {}
+            step = Step(int(of_step))
+            keys |= dict.fromkeys(map(unescape, rest.split("\t")))
+        if keys:
+            yield UndecidedKeys(page, step, tuple(keys))
+
+    def _append(self, data: bytes) -> None:
+        self._waiting.append(data)
+        with suppress(OSError):
+            self.flush()
+
+    def flush(self) -> None:
+        """Writes what the disk did not take before. Raises OSError."""
+        if self._descriptor is None:
+            return
+        while self._waiting:
+            append_whole(self._descriptor, self._waiting[0], self.size)
+            self.size += len(self._waiting.pop(0))
+        self.waiting_count = 0
+
+    def _read(self, offset: int) -> bytes:
+        if self._descriptor is None:
+            return b""
+        chunk = os.pread(self._descriptor, CHUNK_BYTES, offset)
+        return chunk[: chunk.rfind(b"\n") + 1]
+
+    def _chunks(self, offset: int = 0) -> Iterator[bytes]:
+        while chunk := self._read(offset):
+            yield chunk
+            offset += len(chunk)
+
+    def _lines(self, offset: int, end: int) -> Iterator[str]:
+        for chunk in self._chunks(offset):
+            yield from chunk[: end - offset].decode().split("\n")[:-1]
+            offset += len(chunk)
+            if offset >= end:
+                return
+
+
+def rows_of(run_id: int, keys: Sequence[str], decision: Decision) -> bytes:
+    """Rows in the format of COPY with one outcome for at least one record."""
+    head = (
+        f"{run_id}\t{time_text(time.time()).removesuffix('+00')}\t{decision.sequence}\t{decision.page}\t{decision.batch}\t"
+        f"{decision.outcome:d}\t{decision.step:d}\t"
+    )
+    end = f"\t{escape(decision.message)}\n"
+    if any("\\" in key for key in keys):
+        keys = [escape(key) for key in keys]
+    return f"{head}{(end + head).join(keys)}{end}".encode()

@@ -1,0 +1,177 @@
+"""Tracking: follows each record of a run by its key, from the pull to the push."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+
+from apps.runs.log.record_file import Decision, UndecidedKeys
+from apps.runs.log.run_log import RunLog
+from apps.runs.models import Record, Run, Step
+from apps.runs.records.keys import key_reader
+from apps.services.connectors.base import Delivery
+from apps.services.connectors.base import Record as Content
+from apps.services.definition.option_types import Expression
+
+logger = logging.getLogger(__name__)
+
+MAX_MESSAGE_LENGTH = 500
+OUTCOME_UNKNOWN = "No response was recorded: the destination may have accepted it."
+
+
+class RecordTracker:
+    """Writes the outcome of each record to the record file; call it before the line that it belongs to is logged.
+
+    It holds the keys of one page.
+    """
+
+    def __init__(self, run: Run, log: RunLog, pulled: Expression, pushed: Expression) -> None:
+        self._log = log
+        self._file = log.records
+        self._is_on = run.service.track_records
+        self.pulled_key = key_reader(pulled)
+        # Without a script, the pushed record is the pulled one.
+        self.pushed_key = key_reader(pushed) if run.script else self.pulled_key
+        self._key_name = pushed.text
+        self._page = 0
+        self._pulled: list[str] = []
+        # Keys of the page without an outcome.
+        self._open: dict[str, None] = {}
+        # From here on the file may contain keys without an outcome.
+        self._open_offset = self._file.size
+        self._keyless_count = self._keyless_output_count = 0
+
+    def pull(self, page: int, records: Sequence[Content]) -> None:
+        """Tracks the records of a page."""
+        if not self._open and self._page:
+            self._open_offset = self._file.size
+        self._page = page
+        keys = [self.pulled_key(record) for record in records]
+        self._pulled = list(filter(None, dict.fromkeys(keys)))
+        self._keyless_count += keys.count("")
+        self._note(Step.PULL, self._pulled)
+
+    def transform(self, returned: Sequence[Content]) -> None:
+        """Compares the output of the script with the page."""
+        keys = [self.pushed_key(record) for record in returned]
+        output = dict.fromkeys(filter(None, keys))
+        self._keyless_output_count += keys.count("")
+        if keys and not output:
+            # None of them can be recognized, so they are not known to be dropped.
+            outcome = Record.Outcome.PULLED
+            message = f"The script's output has no “{self._key_name}”: set “id_field” of the destination."
+        else:
+            outcome, message = Record.Outcome.DROPPED, ""
+        self.decide(
+            [key for key in self._pulled if key not in output], outcome, step=Step.SCRIPT, message=message
+        )
+        self._note(Step.SCRIPT, output)
+
+    def deliver(self, delivery: Delivery) -> None:
+        """Records the response of the destination."""
+        if delivery.refused:
+            outcome, message = Record.Outcome.REFUSED, delivery.refusal
+        else:
+            outcome, message = Record.Outcome.PUSHED, ""
+        if delivery.records is not None:
+            keys = filter(None, map(self.pushed_key, delivery.records))
+            self.decide(keys, outcome, batch=delivery.batch, message=message)
+            return
+        for undecided in self._undecided():
+            self.decide(undecided.keys, outcome, page=undecided.page, batch=delivery.batch, message=message)
+
+    def decide(
+        self,
+        keys: Iterable[str],
+        outcome: Record.Outcome,
+        *,
+        step: Step = Step.PUSH,
+        page: int | None = None,
+        batch: int = 0,
+        message: str = "",
+        sequence: int | None = None,
+    ) -> None:
+        """Writes the outcome of records, by default of the current page and of the line that is logged next."""
+        keys = tuple(dict.fromkeys(keys))
+        if not self._is_on:
+            return
+        self._file.decide(
+            keys,
+            Decision(
+                outcome,
+                step,
+                self._log.next_sequence if sequence is None else sequence,
+                self._page if page is None else page,
+                batch,
+                self._shortened(message),
+            ),
+        )
+        for key in keys:
+            self._open.pop(key, None)
+
+    def end_dry_run_page(self) -> None:
+        """Nothing more happens to the records of a page that is not pushed."""
+        self.decide(tuple(self._open), Record.Outcome.PULLED, step=Step.PULL)
+
+    def finish(self, error: str, in_flight: Sequence[Content]) -> None:
+        """Decides on what is left when the run has ended, by `error` unless it is empty.
+
+        The destination may have accepted the records `in_flight`. The last line is that of the error.
+        """
+        sequence = self._log.last_sequence
+        unknown = {self.pushed_key(record) for record in in_flight}
+        for undecided in self._undecided():
+            left = [key for key in undecided.keys if key not in unknown]
+            outcome = Record.Outcome.FAILED if error else Record.Outcome.PULLED
+            self.decide(
+                left,
+                outcome,
+                step=undecided.step,
+                page=undecided.page,
+                message=error,
+                sequence=sequence,
+            )
+            self.decide(
+                [key for key in undecided.keys if key in unknown],
+                Record.Outcome.PULLED,
+                page=undecided.page,
+                message=OUTCOME_UNKNOWN,
+                sequence=sequence,
+            )
+        with suppress(OSError):
+            self._file.flush()
+        if self._file.waiting_count:
+            logger.warning(
+                "The outcomes of %d records are lost: the record file could not be written",
+                self._file.waiting_count,
+            )
+        if self._is_on:
+            self._log_keyless()
+
+    def _log_keyless(self) -> None:
+        parts = [
+            f"{count:,} {what}"
+            for count, what in (
+                (self._keyless_count, "pulled"),
+                (self._keyless_output_count, "returned by the script"),
+            )
+            if count
+        ]
+        if parts:
+            logger.info("Records without a key, which are not tracked: %s (id_field)", ", ".join(parts))
+
+    def _note(self, step: Step, keys: Iterable[str]) -> None:
+        self._open = dict.fromkeys(keys)
+        if self._open and self._is_on:
+            self._file.note(self._page, step, self._open)
+
+    def _undecided(self) -> Iterator[UndecidedKeys]:
+        """Keys without an outcome; further outcomes may be written while this is read."""
+        end = self._file.size
+        yield from self._file.undecided(self._open_offset, end)
+        self._open_offset = end
+
+    def _shortened(self, message: str) -> str:
+        line = self._log.cleaned(message).partition("\n")[0]
+        return line if len(line) <= MAX_MESSAGE_LENGTH else f"{line[: MAX_MESSAGE_LENGTH - 1]}…"
