@@ -14,12 +14,17 @@ from apps.services.definition.loading import load_services
 from apps.services.models import Connection, Service
 
 SERVICES_FILE = Path(__file__).with_name("services.yaml")
-HEALTHY, SLOW, FAILING = "demo-orders", "demo-meter-readings", "demo-invoices"
+HEALTHY, REFUSED, SLOW, FAILING = (
+    "demo-orders",
+    "demo-confirmations",
+    "demo-meter-readings",
+    "demo-invoices",
+)
 
 
 def load_demo_services(source_url: str, destination_url: str) -> None:
     """Creates the services unless they exist, and sets the addresses of their connections."""
-    if Service.objects.filter(slug__in=(HEALTHY, SLOW, FAILING)).count() < 3:
+    if Service.objects.filter(slug__in=(HEALTHY, REFUSED, SLOW, FAILING)).count() < 4:
         text = Template(SERVICES_FILE.read_text()).substitute(
             source_url=source_url, destination_url=destination_url
         )
@@ -29,13 +34,13 @@ def load_demo_services(source_url: str, destination_url: str) -> None:
 
 
 def start_first_runs(user: User) -> Run | None:
-    """Starts a run that fails if there is none yet, and a run that stores payloads.
+    """Starts a run that fails and a run with a refused record if there is none yet, and a run that stores payloads.
 
     Returns the run with payloads, or None if an earlier payload can still be fetched.
     """
-    failing, healthy = Service.objects.get(slug=FAILING), Service.objects.get(slug=HEALTHY)
-    if not failing.runs.exists():
-        start_run(failing, trigger=Run.Trigger.MANUAL, user=user, store=("pull", "script"))
+    for service in Service.objects.filter(slug__in=(FAILING, REFUSED), runs=None).order_by("-slug"):
+        start_run(service, trigger=Run.Trigger.MANUAL, user=user, store=("pull", "script"))
+    healthy = Service.objects.get(slug=HEALTHY)
     if latest_pulled_payload():
         return None
     return start_run(healthy, trigger=Run.Trigger.MANUAL, user=user, store=("pull", "script", "push"))

@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 from urllib.parse import parse_qsl, urlsplit
 
-ORDERS = [
+ORDERS: list[dict[str, Any]] = [
     {
         "id": 10_000 + number,
         "placed_at": f"2026-03-{1 + number % 28:02}T{number % 24:02}:{number % 60:02}:00Z",
@@ -35,6 +35,10 @@ INVOICES = [
     | ({} if number == 57 else {"vat": {"rate": 20}})
     for number in range(1, 121)
 ]
+
+# Orders to confirm by mail; the address of order 10045 is entered once its mail was refused.
+CONFIRMATIONS = 60
+_is_address_entered = threading.Event()
 
 READINGS_PAUSE = 2.0  # Seconds per page of readings.
 BUSY_PAGE = 12
@@ -73,16 +77,20 @@ def _one_record_a_line(document: dict[str, Any]) -> str:
 
 
 class SourceHandler(_Handler):
-    """Source: orders by page, meter readings by cursor, invoices by offset."""
+    """Source: orders and confirmations by page, meter readings by cursor, invoices by offset."""
 
     def do_GET(self) -> None:
         address = urlsplit(self.path)
         routes: dict[str, Callable[[dict[str, str]], HttpResponse]] = {
             "/orders": _orders,
+            "/confirmations": _confirmations,
             "/readings": _readings,
             "/invoices": _invoices,
         }
-        if route := routes.get(address.path):
+        folder, _slash, name = address.path[1:].partition("/")
+        if folder == "confirmations" and name:
+            self.respond(*_confirmation(name))
+        elif route := routes.get(address.path):
             try:
                 self.respond(*route(dict(parse_qsl(address.query))))
             except ValueError:
@@ -96,9 +104,9 @@ class SourceHandler(_Handler):
 
 
 class DestinationHandler(_Handler):
-    """Destination for shipments, billing items and bookings; refuses everything but lists of objects."""
+    """Destination for shipments, mails, billing items and bookings; refuses mails without an address."""
 
-    PATHS: ClassVar = ("/shipments", "/billing", "/bookings")
+    PATHS: ClassVar = ("/shipments", "/mails", "/billing", "/bookings")
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -111,7 +119,10 @@ class DestinationHandler(_Handler):
             self.respond(HTTPStatus.BAD_REQUEST, {"error": "The body is not JSON."}, {})
             return
         items = items if isinstance(items, list) else [items]
-        if all(isinstance(item, dict) for item in items):
+        if self.path == "/mails" and any(isinstance(item, dict) and not item.get("email") for item in items):
+            _is_address_entered.set()
+            self.respond(HTTPStatus.UNPROCESSABLE_ENTITY, {"error": "No e-mail address."}, {})
+        elif all(isinstance(item, dict) for item in items):
             self.respond(HTTPStatus.CREATED, {"accepted": len(items)}, {})
         else:
             self.respond(HTTPStatus.UNPROCESSABLE_ENTITY, {"error": "Each item must be an object."}, {})
@@ -121,6 +132,25 @@ def _orders(query: dict[str, str]) -> HttpResponse:
     page, size = int(query.get("page", 1)), int(query.get("size", 100))
     start = (page - 1) * size
     return HTTPStatus.OK, {"total": len(ORDERS), "orders": ORDERS[start : start + size]}, {}
+
+
+def _confirmations(query: dict[str, str]) -> HttpResponse:
+    page, size = int(query.get("page", 1)), int(query.get("size", 20))
+    orders = [_with_address(order) for order in ORDERS[:CONFIRMATIONS]]
+    return HTTPStatus.OK, {"orders": orders[(page - 1) * size : page * size]}, {}
+
+
+def _confirmation(number: str) -> HttpResponse:
+    for order in ORDERS[:CONFIRMATIONS]:
+        if str(order["id"]) == number:
+            return HTTPStatus.OK, _with_address(order), {}
+    return HTTPStatus.NOT_FOUND, {"error": f"No order {number}."}, {}
+
+
+def _with_address(order: dict[str, Any]) -> dict[str, Any]:
+    if order["email"] is None and _is_address_entered.is_set():
+        return {**order, "email": "customer-45@example.com"}
+    return order
 
 
 def _invoices(query: dict[str, str]) -> HttpResponse:

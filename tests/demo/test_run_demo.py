@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.stack, pytest.mark.timeout(240)]
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN_DEMO = (sys.executable, str(ROOT / "manage.py"), "run_demo")
-SERVICES = ["demo-invoices", "demo-meter-readings", "demo-orders"]
+SERVICES = ["demo-confirmations", "demo-invoices", "demo-meter-readings", "demo-orders"]
 
 
 class Demo:

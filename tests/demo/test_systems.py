@@ -40,7 +40,19 @@ def test_source_has_one_invoice_without_vat_on_its_second_page(addresses):
     assert [invoice["number"] for invoice in invoices if "vat" not in invoice] == ["R-7057"]
 
 
-@pytest.mark.parametrize(("path", "status"), [("/orders?page=x", 400), ("/nothing", 404)])
+def test_refused_mail_is_accepted_once_the_order_is_pulled_again(addresses):
+    source, destination = addresses
+
+    def send():
+        order = requests.get(f"{source}/confirmations/10045", timeout=5).json()
+        return requests.post(f"{destination}/mails", json=order, timeout=5).status_code
+
+    assert [send(), send()] == [422, 201]
+
+
+@pytest.mark.parametrize(
+    ("path", "status"), [("/orders?page=x", 400), ("/confirmations/1", 404), ("/nothing", 404)]
+)
 def test_source_rejects_invalid_requests(addresses, path, status):
     assert requests.get(f"{addresses[0]}{path}", timeout=5).status_code == status
 
