@@ -202,7 +202,12 @@ class Service(models.Model):
         return self.name
 
     def plan_next_run(self, now: datetime) -> None:
-        """Sets `next_run_at` to the first scheduled time after `now`. The caller saves."""
+        """Sets `next_run_at` to the first scheduled time after `now`; a schedule that is on is not paused.
+
+        The caller saves.
+        """
+        if self.is_active:
+            self.paused_at = None
         self.next_run_at = (
             next_scheduled_time(self.schedule, self.timezone, after=now) if self.schedule else None
         )
@@ -210,8 +215,6 @@ class Service(models.Model):
     def set_active(self, is_active: bool, now: datetime) -> None:
         """Turns the schedule on or off. Runs that were due while it was off are not made up for."""
         self.is_active = is_active
-        if is_active:
-            self.paused_at = None
         self.plan_next_run(now)
         self.save(update_fields=["is_active", "paused_at", "next_run_at", "updated_at"])
 

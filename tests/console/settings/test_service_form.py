@@ -325,3 +325,17 @@ def test_reported_service_settings_have_no_connections(admin_client):
     assert response.status_code == 302
     service.refresh_from_db()
     assert (service.name, service.log_retention_days, service.kind) == ("Payroll", 7, "reported")
+
+
+def test_schedule_that_is_saved_as_on_is_not_paused():
+    load_services(SERVICES)
+    service = Service.objects.get(slug="by-page")
+    Service.objects.filter(pk=service.pk).update(is_active=False, paused_at="2026-01-01T00:00Z")
+    service.refresh_from_db()
+
+    form = ServiceForm(form_data_of(service) | {"is_active": "on"}, instance=service)
+
+    assert form.is_valid(), form.errors
+    saved = form.save()
+    saved.refresh_from_db()
+    assert (saved.is_active, saved.paused_at) == (True, None)

@@ -53,3 +53,13 @@ def test_reported_service_needs_no_connections():
     assert (service.kind, service.name, service.log_retention_days) == ("reported", "Payroll", 7)
     assert (service.source_connection, service.destination_connection) == (None, None)
     assert load_services(text).unchanged == ("service payroll",)
+
+
+def test_schedule_that_is_loaded_as_on_is_not_paused():
+    load_services(PLAIN)
+    Service.objects.update(is_active=False, paused_at="2026-01-01T00:00Z")
+
+    load_services(f"{PLAIN}    is_active: true\n")
+
+    service = Service.objects.get(slug="orders")
+    assert (service.is_active, service.paused_at) == (True, None)
