@@ -144,6 +144,8 @@ class Payload(models.Model):
         indexes = [
             # The log feed: WHERE run_id = … AND sequence BETWEEN … AND ….
             models.Index(fields=["run", "sequence"], name="payload_run_sequence"),
+            # The payloads of a record: WHERE run_id = … AND name >= … AND name < ….
+            models.Index(fields=["run", "name"], name="payload_run_name"),
             # The list of the API, newest first.
             models.Index(fields=["-created_at", "-id"], name="payload_latest"),
             # The same for users who see few services; migration 0005 explains how the planner chooses.
