@@ -22,7 +22,6 @@ from apps.runs.execution.interruption import (
 from apps.runs.execution.replay import Replay
 from apps.runs.log.run_log import RunLog
 from apps.runs.models import Payload, Run, Step
-from apps.runs.models import Record as RecordRow
 from apps.runs.payloads.capture import Capture
 from apps.runs.payloads.size_limit import SizeLimitedStream
 from apps.runs.payloads.storage import PayloadNotStored, store_payload
@@ -35,9 +34,6 @@ from apps.services.connectors.base import Body, ConnectorError, Delivery, Page, 
 from apps.services.sandbox import Sandbox
 
 logger = logging.getLogger(__name__)
-
-# Keys that a log line lists.
-MAX_LISTED = 20
 
 
 class Pipeline:
@@ -78,26 +74,28 @@ class Pipeline:
         with ExitStack() as stack:
             keys = key_expressions(run.service)
             tracker = self._tracker = RecordTracker(run, self._log, *keys)
-            self._selection = Selection(run, tracker.pulled_key)
-            source = stack.enter_context(_source_of(run, self._context, self._selection))
+            selection = Selection(run, tracker)
+            source = stack.enter_context(_source_of(run, self._context, selection))
             script = run.script and stack.enter_context(Sandbox(run.script.source, name=run.service.slug))
             destination = (
                 None if run.is_dry_run else stack.enter_context(open_destination(run.service, self._context))
             )
             if destination is not None and destination.skips_unchanged:
-                self._unchanged = UnchangedRecords(run, self._log.records, tracker.pushed_key)
+                self._unchanged = UnchangedRecords(run, tracker, self._log.records)
             self.check()
             self._log.step = Step.PULL
             for page in source.pages():
                 self.check()
-                records = self._pulled(tracker, page)
+                records = self._pulled(selection, page)
                 if script and records:
-                    records = self._scripted(tracker, script, page.number, records)
+                    records = self._scripted(selection, script, page.number, records)
+                records = selection.skip_accepted(records)
                 if destination is None:
                     tracker.end_dry_run_page()
                 elif records:
                     self._log.step = Step.PUSH
-                    records = self._changed(tracker, page.number, records)
+                    if self._unchanged is not None:
+                        records = self._unchanged.skip(page.number, records)
                     for delivery in destination.push(page.number, records):
                         self._pushed(tracker, delivery)
                         self.check()
@@ -107,7 +105,7 @@ class Pipeline:
                 self._log.step = Step.PUSH
                 for delivery in destination.finish():
                     self._pushed(tracker, delivery)
-            self._log_missing()
+            selection.log_missing()
 
     def finish(self, error: str) -> None:
         """Decides on the records that the run left, by `error` unless it is empty."""
@@ -145,47 +143,19 @@ class Pipeline:
         if self._is_abandoned:
             raise RunAbandoned
 
-    def _pulled(self, tracker: RecordTracker, page: Page) -> list[Record]:
+    def _pulled(self, selection: Selection, page: Page) -> list[Record]:
         self._log.pulled_count += len(page.records)
         problems = self._keep(Payload.Kind.PULL, f"page-{page.number:05d}", _bodies(body=page.body))
-        records = self._selection.choose(page.records)
-        tracker.pull(page.number, records)
+        records = selection.choose(page.number, page.records)
+        count = len(page.records)
         _log(
-            f"Pulled page {page.number}: {_records(len(page.records))} from {page.origin}", problems=problems
+            f"Pulled page {page.number}: {_records(count)}{_selected(count, records)} from {page.origin}",
+            problems=problems,
         )
-        if self._selection.keys is None:
-            return records
-        accepted = self._selection.accepted_since(records)
-        for key, run_id in accepted.items():
-            message = f"Accepted by run {run_id} in the meantime"
-            tracker.decide([key], RecordRow.Outcome.SKIPPED, message=message)
-            logger.info("Record %s is skipped: accepted by run %d in the meantime", key, run_id)
-        records = [record for record in records if tracker.pulled_key(record) not in accepted]
-        logger.info("Page %d: %s selected; the others are skipped", page.number, _records(len(records)))
         return records
 
-    def _log_missing(self) -> None:
-        missing = sorted(self._selection.missing)
-        if missing:
-            logger.warning(
-                "The source did not contain %s of the selection: %s%s",
-                _records(len(missing)),
-                ", ".join(missing[:MAX_LISTED]),
-                " …" if len(missing) > MAX_LISTED else "",
-            )
-
-    def _changed(self, tracker: RecordTracker, page: int, records: list[Record]) -> list[Record]:
-        """The records without those that the destination has accepted unchanged before."""
-        if self._unchanged is None:
-            return records
-        unchanged = self._unchanged.find(records)
-        if unchanged:
-            tracker.decide(unchanged, RecordRow.Outcome.SKIPPED)
-            logger.info("Page %d: %s skipped, because they are unchanged", page, _records(len(unchanged)))
-        return [record for record in records if tracker.pushed_key(record) not in unchanged]
-
     def _scripted(
-        self, tracker: RecordTracker, script: Sandbox, page: int, records: list[Record]
+        self, selection: Selection, script: Sandbox, page: int, records: list[Record]
     ) -> list[Record]:
         self._log.step = Step.SCRIPT
         name = f"page-{page:05d}"
@@ -196,8 +166,11 @@ class Pipeline:
         returned: list[Record] = script.transform(records, self.check)
         milliseconds = (time.monotonic() - before) * 1000
         problems = self._keep(Payload.Kind.SCRIPT, name, self._as_json("output", returned))
-        tracker.transform(returned)
-        _log(f"Script returned {_records(len(returned))} in {milliseconds:.0f} ms", problems=problems)
+        count, returned = len(returned), selection.choose_output(returned)
+        _log(
+            f"Script returned {_records(count)}{_selected(count, returned)} in {milliseconds:.0f} ms",
+            problems=problems,
+        )
         return returned
 
     def _pushed(self, tracker: RecordTracker, delivery: Delivery) -> None:
@@ -284,6 +257,10 @@ def _log(message: str, *, level: int = logging.INFO, problems: Sequence[str]) ->
     if problems:
         level = max(level, logging.WARNING)
     logger.log(level, "%s", ". ".join((message, *problems)))
+
+
+def _selected(count: int, chosen: Sequence[Record]) -> str:
+    return "" if len(chosen) == count else f", {len(chosen):,} of them selected,"
 
 
 def _records(count: int) -> str:

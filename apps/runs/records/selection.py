@@ -2,47 +2,89 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Collection
 from typing import Any
 
 from apps.runs.models import Record, RecordSelection, Run
 from apps.runs.records.keys import key_text
+from apps.runs.records.tracking import RecordTracker
+
+logger = logging.getLogger(__name__)
+
+# Keys that a log line lists.
+MAX_LISTED = 20
 
 
 class Selection:
-    """The records that a run processes: all, one (`record_id`), or those that are to be sent again."""
+    """The records that a run processes: all, one (`record_id`), or those that are sent again."""
 
-    def __init__(self, run: Run, key_of: Callable[[Any], str]) -> None:
+    def __init__(self, run: Run, tracker: RecordTracker) -> None:
         self._run = run
-        self._key_of = key_of
+        self._tracker = tracker
         # None = all.
         self.keys: frozenset[str] | None = None
+        self._is_resync = False
+        # Whether the script gets records that are not selected.
+        self._filters_output = False
         record_id = run.options.get("record_id")
         if record_id is not None:
             self.keys = frozenset([key_text(record_id)])
-        selected = RecordSelection.objects.filter(run=run).values_list("keys", flat=True).first()
-        if selected is not None:
-            self.keys = frozenset(selected)
-        # Selected keys that were not pulled yet.
-        self.missing = set(self.keys or ())
+        for keys in RecordSelection.objects.filter(run=run).values_list("keys", flat=True):
+            self.keys = frozenset(keys)
+            self._is_resync = True
+        # Selected keys that were not found yet.
+        self._missing = set(self.keys or ())
 
-    def choose(self, records: Sequence[Any]) -> list[Any]:
-        """The selected ones of the pulled records."""
+    def choose(self, page: int, records: list[Any]) -> list[Any]:
+        """The pulled records to process; tracks the selected ones."""
         if self.keys is None:
-            return list(records)
-        chosen = [(key, record) for record in records if (key := self._key_of(record)) in self.keys]
-        self.missing.difference_update(key for key, _record in chosen)
-        return [record for _key, record in chosen]
+            self._tracker.pull(page, records)
+            return records
+        keys = [self._tracker.pulled_key(record) for record in records]
+        chosen = [record for key, record in zip(keys, records, strict=True) if key in self.keys]
+        self._missing.difference_update(keys)
+        self._tracker.pull(page, chosen)
+        # The script may return a missing key for any record of the page.
+        self._filters_output = self._is_resync and self._run.script is not None and bool(self._missing)
+        return records if self._filters_output else chosen
 
-    def accepted_since(self, records: Sequence[Any]) -> dict[str, int]:
-        """Keys of the records that a run pushed since the run that is repeated, with its number."""
-        if self.keys is None or self._run.retry_of_id is None:
-            return {}
-        return dict(
+    def choose_output(self, returned: list[Any]) -> list[Any]:
+        """The selected ones of the records that the script returned; tracks them."""
+        if self.keys is not None and self._filters_output:
+            keys = [self._tracker.pushed_key(record) for record in returned]
+            self._missing.difference_update(keys)
+            returned = [record for key, record in zip(keys, returned, strict=True) if key in self.keys]
+        self._tracker.transform(returned)
+        return returned
+
+    def skip_accepted(self, records: list[Any]) -> list[Any]:
+        """The records without those that were pushed since the run that is repeated; lists them in the log."""
+        if not self._is_resync or self._run.retry_of_id is None:
+            return records
+        key_of = self._tracker.pushed_key
+        accepted = dict(
             Record.objects.filter(
-                key__in={self._key_of(record) for record in records},
+                key__in={key_of(record) for record in records},
                 run_id__gte=self._run.retry_of_id,
                 run__service=self._run.service_id,
                 outcome=Record.Outcome.PUSHED,
             ).values_list("key", "run_id")
         )
+        for key, run_id in accepted.items():
+            message = f"Accepted by run {run_id} before"
+            self._tracker.decide([key], Record.Outcome.SKIPPED, message=message)
+            logger.info("Record %s is skipped: run %d has pushed it", key, run_id)
+        return [record for record in records if key_of(record) not in accepted]
+
+    def log_missing(self) -> None:
+        if self._missing:
+            logger.warning(
+                "Records of the selection that the source did not contain: %s", listed(self._missing)
+            )
+
+
+def listed(keys: Collection[str]) -> str:
+    """Keys for a log line: the number of those beyond MAX_LISTED."""
+    more = len(keys) - MAX_LISTED
+    return ", ".join(sorted(keys)[:MAX_LISTED]) + (f" and {more:,} more" if more > 0 else "")

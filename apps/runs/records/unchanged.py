@@ -4,33 +4,43 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Sequence
 from typing import Any
 
 from apps.runs.log.record_file import RecordFile
-from apps.runs.models import AcceptedContent, Run
+from apps.runs.models import AcceptedContent, Record, Run
+from apps.runs.records.tracking import RecordTracker
+
+logger = logging.getLogger(__name__)
 
 
 class UnchangedRecords:
     """Compares what is about to be pushed with the accepted contents of the service."""
 
-    def __init__(self, run: Run, file: RecordFile, key_of: Callable[[Any], str]) -> None:
+    def __init__(self, run: Run, tracker: RecordTracker, file: RecordFile) -> None:
         self._service_id = run.service_id
+        self._tracker = tracker
         self._file = file
-        self._key_of = key_of
 
-    def find(self, records: Sequence[Any]) -> set[str]:
-        """Keys of the unchanged records."""
+    def skip(self, page: int, records: list[Any]) -> list[Any]:
+        """The records without the unchanged ones."""
         digests = self._digests(records)
         accepted = AcceptedContent.objects.filter(service_id=self._service_id, key__in=digests)
-        return {key for key, digest in accepted.values_list("key", "digest") if digests[key] == digest}
+        unchanged = {key for key, digest in accepted.values_list("key", "digest") if digests[key] == digest}
+        if unchanged:
+            self._tracker.decide(unchanged, Record.Outcome.SKIPPED)
+            logger.info(
+                "Page %d: %d of %d records are unchanged and skipped", page, len(unchanged), len(records)
+            )
+        return [record for record in records if self._tracker.pushed_key(record) not in unchanged]
 
     def accept(self, records: Sequence[Any]) -> None:
         """Remembers the contents that the destination accepted."""
         self._file.accept(self._service_id, self._digests(records).items())
 
     def _digests(self, records: Sequence[Any]) -> dict[str, str]:
-        return {key: _digest(record) for record in records if (key := self._key_of(record))}
+        return {key: _digest(record) for record in records if (key := self._tracker.pushed_key(record))}
 
 
 def _digest(record: Any) -> str:

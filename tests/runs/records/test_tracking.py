@@ -217,7 +217,7 @@ def test_unchanged_records_are_skipped(world):
     expected = {str(n): "pushed" if n in (2, 3) else "skipped" for n in range(1, 26)}
     assert outcomes(run) == expected
     assert (run.pulled_count, run.pushed_count) == (25, 2)
-    assert "Page 2: 10 records skipped, because they are unchanged" in messages(run)
+    assert "Page 2: 10 of 10 records are unchanged and skipped" in messages(run)
 
 
 def test_records_of_deleted_runs_and_old_records_are_deleted(world):
