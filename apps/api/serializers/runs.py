@@ -13,7 +13,7 @@ from rest_framework.reverse import reverse
 
 from apps.api.serializers.fields import BooleanField, SingleChoiceField, StrictSerializer, TimestampField
 from apps.runs.models import Payload, Run
-from apps.services.definition.options import MAX_PAGE_SIZE
+from apps.services.definition.option_types import MAX_PAGE_SIZE
 
 
 class RunSerializer(serializers.ModelSerializer[Run]):

@@ -19,7 +19,9 @@ from apps.services.connectors.base import Body, ConnectorError, Page, Record, Ru
 from apps.services.connectors.files.folder import translate_errors
 from apps.services.connectors.formats.documents import parse_json, records_in
 from apps.services.connectors.formats.readers import read_records
-from apps.services.definition.options import FileSource, HttpSource, read_source
+from apps.services.definition.file_options import FileSource
+from apps.services.definition.http_options import HttpSource
+from apps.services.definition.options import read_source
 from apps.services.models import Service
 
 # Names of the pages of a run; responses of failed pulls have other names.

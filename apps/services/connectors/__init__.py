@@ -13,7 +13,8 @@ from apps.services.connectors.base import ConnectorError, Destination, RunContex
 from apps.services.connectors.files.connector import FilePull, FilePush
 from apps.services.connectors.http.connector import HttpPull, HttpPush, HttpRecordPull
 from apps.services.definition.connection_url import validate_address
-from apps.services.definition.options import FileDestination, FileSource, read_destination, read_source
+from apps.services.definition.file_options import FileDestination, FileSource
+from apps.services.definition.options import read_destination, read_source
 from apps.services.models import Connection, Service
 
 __all__ = ["ConnectorError", "open_destination", "open_source"]

@@ -8,9 +8,10 @@ from annotated_types import Ge, Le
 from pydantic.fields import FieldInfo
 
 from apps.services.definition.connections import FileConnection, HttpConnection
+from apps.services.definition.file_options import FileDestination, FileSource
+from apps.services.definition.http_options import HttpDestination, HttpSource
 from apps.services.definition.option_errors import is_whole_number, union_members
 from apps.services.definition.option_types import Options
-from apps.services.definition.options import FileDestination, FileSource, HttpDestination, HttpSource
 from apps.services.definition.services import IntegrationService, ReportedService
 
 _INTRODUCTION = """\

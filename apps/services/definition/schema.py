@@ -7,8 +7,9 @@ from typing import Annotated, Any
 from pydantic import Field, create_model
 
 from apps.services.definition.connections import FileConnection, HttpConnection
+from apps.services.definition.file_options import FileDestination, FileSource
+from apps.services.definition.http_options import HttpDestination, HttpSource
 from apps.services.definition.option_types import Options, Text
-from apps.services.definition.options import FileDestination, FileSource, HttpDestination, HttpSource
 from apps.services.definition.services import IntegrationService, ReportedService
 
 

@@ -18,7 +18,7 @@ from apps.services.connectors.files.local_folder import LocalFolder
 from apps.services.connectors.files.remote_folder import RemoteFolder
 from apps.services.connectors.formats.readers import CONTENT_TYPES, read_records
 from apps.services.connectors.formats.writers import RecordWriter, record_writer
-from apps.services.definition.options import FileDestination, FileSource
+from apps.services.definition.file_options import FileDestination, FileSource
 from apps.services.models import Connection
 
 logger = logging.getLogger(__name__)

@@ -21,7 +21,7 @@ from apps.services.connectors.http.pagination import (
     with_parameters,
 )
 from apps.services.definition.connection_url import without_secrets
-from apps.services.definition.options import HttpDestination, HttpSource
+from apps.services.definition.http_options import HttpDestination, HttpSource
 from apps.services.models import Connection
 
 # Statuses for which the destination or its settings are wrong; any other 4xx refuses the records.

@@ -13,7 +13,7 @@ from requests.utils import parse_header_links
 
 from apps.services.connectors.base import ConnectorError
 from apps.services.definition.connection_url import without_secrets
-from apps.services.definition.options import Cursors, HttpSource, Links, Offsets, PageNumbers
+from apps.services.definition.http_options import Cursors, HttpSource, Links, Offsets, PageNumbers
 
 
 @dataclass(frozen=True)
