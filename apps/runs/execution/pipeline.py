@@ -75,6 +75,7 @@ class Pipeline:
             keys = key_expressions(run.service)
             tracker = self._tracker = RecordTracker(run, self._log, *keys)
             selection = Selection(run, tracker)
+            selection.log_start()
             source = stack.enter_context(_source_of(run, self._context, selection))
             script = run.script and stack.enter_context(Sandbox(run.script.source, name=run.service.slug))
             destination = (

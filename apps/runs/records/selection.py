@@ -36,6 +36,16 @@ class Selection:
         # Selected keys that were not found yet.
         self._missing = set(self.keys or ())
 
+    def log_start(self) -> None:
+        if self._is_resync and self.keys is not None:
+            count = len(self.keys)
+            logger.info(
+                "Resync of %s of run %s: %s",
+                f"{count:,} record" if count == 1 else f"{count:,} records",
+                self._run.retry_of_id,
+                listed(self.keys),
+            )
+
     def choose(self, page: int, records: list[Any]) -> list[Any]:
         """The pulled records to process; tracks the selected ones."""
         if self.keys is None:

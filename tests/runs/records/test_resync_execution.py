@@ -87,5 +87,6 @@ def test_accepted_and_missing_records_are_listed(world):
 
     assert [json.loads(body) for body in world.received] == [{"id": 7}]
     assert outcomes(resync) == {"7": "pushed", "8": "skipped"}
+    assert f"Resync of 3 records of run {original.pk}: 7, 8, 9" in messages(resync)
     assert f"Record 8 is skipped: run {between.pk} has pushed it" in messages(resync)
     assert "Records of the selection that the source did not contain: 9" in messages(resync)
