@@ -184,10 +184,12 @@ class Pipeline:
         if delivery.refused:
             outcome = f"{_records(delivery.refused)} refused: {delivery.refusal}"
         name = f"page-{delivery.page:05d}-batch-{delivery.batch:05d}"
-        problems = self._keep(Payload.Kind.PUSH, name, bodies)
+        # Before its payloads are stored, which may hang.
         tracker.deliver(delivery)
+        self._context.in_flight = ()
         if self._unchanged is not None and delivery.records and not delivery.refused:
             self._unchanged.accept(delivery.records)
+        problems = self._keep(Payload.Kind.PUSH, name, bodies)
         _log(f"{delivery.outcome}, {outcome}", level=level, problems=problems)
         if self._log.refused_count > settings.MAX_REFUSED_RECORDS:
             raise TooManyRefused(

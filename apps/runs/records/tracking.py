@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from dataclasses import replace
+from threading import Lock
 
 from apps.runs.log.record_file import Decision, UndecidedKeys
 from apps.runs.log.run_log import RunLog
@@ -38,13 +39,18 @@ class RecordTracker:
         self._pulled: list[str] = []
         # Keys of the page without an outcome.
         self._open: dict[str, None] = {}
-        # From here on the file may contain keys without an outcome.
+        # From here on the file may contain keys without an outcome, of this page or of earlier ones.
         self._open_offset = self._file.size
+        self._has_earlier_open = False
+        # An abandoned pipeline may still try to write when the run has ended.
+        self._lock = Lock()
+        self._is_finished = False
         self._keyless_count = self._keyless_output_count = 0
 
     def pull(self, page: int, records: Sequence[Content]) -> None:
         """Tracks the records of a page."""
-        if not self._open and self._page:
+        self._has_earlier_open |= bool(self._open)
+        if not self._has_earlier_open:
             self._open_offset = self._file.size
         self._page = page
         keys = [self.pulled_key(record) for record in records]
@@ -80,6 +86,7 @@ class RecordTracker:
             return
         for undecided in self._undecided():
             self.decide(undecided.keys, outcome, page=undecided.page, batch=delivery.batch, message=message)
+        self._has_earlier_open = False
 
     def decide(
         self,
@@ -96,17 +103,18 @@ class RecordTracker:
         keys = tuple(dict.fromkeys(keys))
         if not self._is_on:
             return
-        self._file.decide(
-            keys,
-            Decision(
-                outcome,
-                step,
-                self._log.next_sequence if sequence is None else sequence,
-                self._page if page is None else page,
-                batch,
-                self._shortened(message),
-            ),
+        decision = Decision(
+            outcome,
+            step,
+            self._log.next_sequence if sequence is None else sequence,
+            self._page if page is None else page,
+            batch,
+            self._shortened(message),
         )
+        with self._lock:
+            if self._is_finished:
+                return
+            self._file.decide(keys, decision)
         for key in keys:
             self._open.pop(key, None)
 
@@ -114,40 +122,28 @@ class RecordTracker:
         """Nothing more happens to the records of a page that is not pushed."""
         self.decide(tuple(self._open), Record.Outcome.PULLED, step=Step.PULL)
 
-    def finish(self, error: str, in_flight: Sequence[Content]) -> None:
+    def finish(self, error: str, in_flight: Sequence[Content] | None) -> None:
         """Decides on what is left when the run has ended, by `error` unless it is empty.
 
-        The destination may have accepted the records `in_flight`. The last line is that of the error.
+        The destination may have accepted the records `in_flight`, see RunContext. The last line is that of the error.
         """
+        if not self._is_on:
+            return
+        with self._lock:
+            self._is_finished = True
         sequence = self._log.last_sequence
-        unknown = {self.pushed_key(record) for record in in_flight}
+        outcome = Record.Outcome.FAILED if error else Record.Outcome.PULLED
+        unknown = Decision(Record.Outcome.PULLED, Step.PUSH, sequence, self._page, message=OUTCOME_UNKNOWN)
+        sent = None if in_flight is None else {self.pushed_key(record) for record in in_flight}
         for undecided in self._undecided():
-            left = [key for key in undecided.keys if key not in unknown]
-            outcome = Record.Outcome.FAILED if error else Record.Outcome.PULLED
-            self.decide(
+            unsure = [key for key in undecided.keys if sent is None or key in sent]
+            left = [key for key in undecided.keys if sent is not None and key not in sent]
+            self._file.decide(
                 left,
-                outcome,
-                step=undecided.step,
-                page=undecided.page,
-                message=error,
-                sequence=sequence,
+                Decision(outcome, undecided.step, sequence, undecided.page, message=self._shortened(error)),
             )
-            self.decide(
-                [key for key in undecided.keys if key in unknown],
-                Record.Outcome.PULLED,
-                page=undecided.page,
-                message=OUTCOME_UNKNOWN,
-                sequence=sequence,
-            )
-        with suppress(OSError):
-            self._file.flush()
-        if self._file.waiting_count:
-            logger.warning(
-                "The outcomes of %d records are lost: the record file could not be written",
-                self._file.waiting_count,
-            )
-        if self._is_on:
-            self._log_keyless()
+            self._file.decide(unsure, replace(unknown, page=undecided.page))
+        self._log_keyless()
 
     def _log_keyless(self) -> None:
         parts = [

@@ -24,8 +24,9 @@ class RunContext:
     check: Callable[[], None] = lambda: None
     # Called from another thread if the connector hangs and is abandoned: each callback wakes it up.
     on_abandon: list[Callable[[], None]] = field(default_factory=list)
-    # Records that were sent to the destination, until it responds: it may have accepted them.
-    in_flight: Sequence[Record] = ()
+    # Records that were sent to the destination, until their outcome is known: it may have accepted them. None = all
+    # that were pushed since the last delivery.
+    in_flight: Sequence[Record] | None = ()
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,8 @@ class Body:
 class ConnectorError(Exception):
     """The other system failed; the message says what, where and why.
 
-    It carries the request and the response, if there are any. `may_have_arrived` is true if there was no response to
-    a request that may have reached the other system.
+    It carries the request and the response, if there are any. `may_have_arrived` is true if the other system may
+    have accepted a request whose response is missing or incomplete.
     """
 
     may_have_arrived = False

@@ -17,7 +17,11 @@ def connection_error(shown: str, error: Exception) -> ConnectorError:
     causes = _causes_of(error)
     for cause in causes:
         if isinstance(cause, ssl.SSLError | requests.exceptions.SSLError | urllib3.exceptions.SSLError):
-            return ConnectorError(_tls_failure(shown, causes))
+            failed = ConnectorError(_tls_failure(shown, causes))
+            failed.may_have_arrived = not any(
+                isinstance(each, ssl.SSLCertVerificationError) for each in causes
+            )
+            return failed
         if isinstance(cause, urllib3.exceptions.DecodeError):
             damaged = ConnectorError(f"{shown}: the compressed response is damaged.")
             damaged.may_have_arrived = True

@@ -38,7 +38,6 @@ def with_retries[Result](attempt: Callable[[], Result], context: RunContext) -> 
 
     Raises ConnectorError with the last error, and the errors of `context.check`.
     """
-    may_have_arrived = False
     for number in range(1, context.max_attempts + 1):
         context.check()
         try:
@@ -46,14 +45,11 @@ def with_retries[Result](attempt: Callable[[], Result], context: RunContext) -> 
         except TemporaryError as error:
             # An abandoned run logs nothing.
             context.check()
-            may_have_arrived |= error.may_have_arrived
             if number == context.max_attempts:
                 tries = "1 attempt" if number == 1 else f"{number} attempts"
-                final = ConnectorError(
+                raise ConnectorError(
                     f"{error} (gave up after {tries})", request=error.request, response=error.response
-                )
-                final.may_have_arrived = may_have_arrived
-                raise final from error
+                ) from error
             pause = _pause_before(number + 1) if error.retry_after is None else error.retry_after
             logger.warning(
                 "%s (attempt %d of %d; retry in %.1f s)", error, number, context.max_attempts, pause

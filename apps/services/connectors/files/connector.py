@@ -157,6 +157,7 @@ class FilePush:
     def _complete(self, file: _OpenFile) -> Delivery:
         with translate_errors(f"{file.name} cannot be written"):
             file.writer.end()
+        self._context.in_flight = None
         file.pending.commit()
         self._open = None
         return Delivery(

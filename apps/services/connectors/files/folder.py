@@ -51,7 +51,7 @@ def is_temporary(name: str) -> bool:
 
 
 @contextmanager
-def translate_errors(what: str) -> Iterator[None]:
+def translate_errors(what: str, *, may_have_arrived: bool = False) -> Iterator[None]:
     """Turns an error of the file system into a ConnectorError that begins with `what`."""
     try:
         yield
@@ -60,4 +60,6 @@ def translate_errors(what: str) -> Iterator[None]:
     except Exception as error:
         # Each fsspec file system raises errors of its own library.
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise ConnectorError(f"{what}: {reason or type(error).__name__}.") from error
+        failure = ConnectorError(f"{what}: {reason or type(error).__name__}.")
+        failure.may_have_arrived = may_have_arrived
+        raise failure from error

@@ -57,6 +57,7 @@ class PendingLocalFile:
             os.fsync(self.stream.fileno())
             self.stream.close()
             self._temporary.replace(self._target)
+        with translate_errors(f"{self._target} cannot be written", may_have_arrived=True):
             folder = os.open(self._target.parent, os.O_RDONLY | os.O_DIRECTORY)
             try:
                 os.fsync(folder)

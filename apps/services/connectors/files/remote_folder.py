@@ -106,6 +106,7 @@ class PendingRemoteFile:
     def commit(self) -> None:
         with translate_errors(f"{self._target} cannot be written"):
             self.stream.close()
+        with translate_errors(f"{self._target} cannot be written", may_have_arrived=True):
             self._fs.mv(self._temporary, self._target)
 
     def discard(self) -> None:

@@ -32,6 +32,8 @@ _REDIRECTS = (301, 302, 303, 307, 308)
 # Statuses that keep method and body.
 _FAITHFUL_REDIRECTS = (307, 308)
 _TEMPORARY = (408, 425, 429, 502, 503, 504)
+# Statuses with which a gateway says that it received no response.
+_WITHOUT_RESPONSE = (502, 504)
 _EXTENSIONS = {
     "application/json": ".json",
     "application/problem+json": ".json",
@@ -101,6 +103,8 @@ class HttpClient:
     """Sends requests to the system of one connection for one run."""
 
     def __init__(self, connection: Connection, context: RunContext) -> None:
+        # Whether an attempt of the latest request may have been accepted, although its response is missing.
+        self.may_have_arrived = False
         self._home = connection.url
         self._timeout = (connection.connect_timeout, connection.read_timeout)
         self._credentials = credentials_of(connection)
@@ -113,13 +117,19 @@ class HttpClient:
 
     def send(self, request: HttpRequest) -> HttpResponse:
         """The response, whatever its status; temporary errors are retried. Raises ConnectorError."""
-        return with_retries(lambda: self._attempt(request), self._context)
+        self.may_have_arrived = False
+        try:
+            return with_retries(lambda: self._attempt(request), self._context)
+        except ConnectorError as error:
+            error.may_have_arrived = self.may_have_arrived
+            raise
 
     def _attempt(self, request: HttpRequest) -> HttpResponse:
         started = time.monotonic()
         try:
             return self._send_and_log(request, started)
         except ConnectorError as error:
+            self.may_have_arrived |= error.may_have_arrived
             error.request = request.as_body()
             raise
 
@@ -133,11 +143,13 @@ class HttpClient:
             time.monotonic() - started,
         )
         if response.status in _TEMPORARY:
-            raise TemporaryError(
+            error = TemporaryError(
                 _description(request, response),
                 retry_after=retry_after_in(response.headers.get("Retry-After")),
                 response=response.as_body(),
             )
+            error.may_have_arrived = response.status in _WITHOUT_RESPONSE
+            raise error
         return response
 
     def _follow(self, request: HttpRequest) -> HttpResponse:
@@ -203,10 +215,12 @@ class HttpClient:
             too_large = content.tell() > limit
             self._context.check()
         if too_large:
-            raise ConnectorError(
+            error = ConnectorError(
                 f"The response of {shown} is larger than {limit / 2**20:g} MiB, the limit in memory. Ask "
                 "for smaller pages, or raise SYNCLOG_MAX_RESPONSE_MIB."
             )
+            error.may_have_arrived = True
+            raise error
         return content.getvalue()
 
 

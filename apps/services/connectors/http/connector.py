@@ -148,10 +148,12 @@ class HttpPush:
         request = HttpRequest(self._options.method, self._url, headers, body)
         self._context.in_flight = batch
         response = self._client.send(request)
-        self._context.in_flight = ()
         is_accepted = 200 <= response.status < 300
         if not is_accepted and (not 400 <= response.status < 500 or response.status in _DESTINATION_FAULTS):
-            raise status_error(request, response)
+            error = status_error(request, response)
+            # By an earlier attempt.
+            error.may_have_arrived = self._client.may_have_arrived
+            raise error
         return Delivery(
             page=page,
             batch=number,
