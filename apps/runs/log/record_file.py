@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import batched
@@ -25,6 +26,7 @@ from apps.runs.models import Record, Step
 _KEYS_AT_ONCE = 500
 _OTHER_LINES = re.compile(rb"(?m)^[?=].*\n")
 _CONTENTS = re.compile(rb"(?m)^=(.*\n)")
+_ROWS = rb"(?:%d\t[-0-9 :.]{26}\t\d+\t\d+\t\d+\t[1-6]\t\d\t[^\t\n]+\t[^\t\n]*\n)*"
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,17 @@ class RecordChunk(NamedTuple):
     # Offset after it.
     end: int
 
+    def check(self, run_id: int) -> None:
+        """Raises ValueError unless all rows are outcomes of the run."""
+        if not re.fullmatch(_ROWS % run_id, self.rows):
+            raise ValueError("the record file is damaged")
+
+    def decisions(self) -> Iterator[tuple[str, int, int]]:
+        """Key, outcome and line of each row."""
+        for row in self.rows.decode().split("\n")[:-1]:
+            _run, _time, sequence, _page, _batch, outcome, _step, key, _message = row.split("\t")
+            yield unescape(key), int(outcome), int(sequence)
+
     def renumbered(self, since: int, moved_by: int) -> RecordChunk:
         """The chunk for a log whose lines from number `since` on were renumbered."""
         rows = []
@@ -71,29 +84,44 @@ class RecordChunk(NamedTuple):
 
 
 class RecordFile:
-    """Append-only file; the process that holds the lock of the spool is its only writer."""
+    """Append-only file; the process that holds the lock of the spool is its only writer.
 
-    def __init__(self, run_id: int, path: Path) -> None:
-        # Bytes of complete lines.
+    What the disk does not take waits in memory, is written first as soon as there is room, and is read and shipped
+    like the rest. `mark_unwritten` is called with whether something waits.
+    """
+
+    def __init__(self, run_id: int, path: Path, mark_unwritten: Callable[[bool], None]) -> None:
+        # Bytes of complete lines, on disk or waiting.
         self.size = 0
-        # Outcomes that the disk did not take yet; they are written first as soon as it does.
-        self.waiting_count = 0
         self._run_id = run_id
         self._path = path
+        self._mark_unwritten = mark_unwritten
         self._waiting: list[bytes] = []
+        self._written_size = 0
         self._descriptor: int | None = None
+        # The shipper reads in another thread.
+        self._lock = threading.Lock()
 
     def open(self, *, is_writer: bool) -> None:
         """Opens the file; its writer removes an incomplete last line. Raises OSError."""
         self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
-        self.size = sum(len(chunk) for chunk in self._chunks())
+        self._written_size = os.fstat(self._descriptor).st_size
+        self._written_size = self.size = sum(map(len, self._chunks()))
         if is_writer:
             os.ftruncate(self._descriptor, self.size)
 
     def close(self) -> None:
         if self._descriptor is not None:
+            with self._lock:
+                if self._waiting:
+                    self._write_waiting()
             os.close(self._descriptor)
             self._descriptor = None
+
+    def quarantine(self) -> None:
+        """Renames a damaged file so that it is not shipped but can be inspected."""
+        with suppress(OSError):
+            self._path.rename(self._path.with_suffix(".unreadable-records"))
 
     def note(self, page: int, step: Step, keys: Iterable[str]) -> None:
         """Writes keys whose outcome is not known yet; those of a later step replace those of an earlier one."""
@@ -108,7 +136,6 @@ class RecordFile:
     def decide(self, keys: Sequence[str], decision: Decision) -> None:
         """Writes the outcome of records."""
         if keys:
-            self.waiting_count += len(keys)
             self._append(rows_of(self._run_id, keys, decision))
 
     def accept(self, service_id: int, digests: Iterable[tuple[str, str]]) -> None:
@@ -124,14 +151,18 @@ class RecordFile:
         )
 
     def undecided(self, offset: int = 0, end: int | None = None) -> Iterator[UndecidedKeys]:
-        """Keys from `offset` to `end` whose outcome is not in that part of the file, page by page."""
+        """Keys from `offset` to `end` whose outcome is not in that part of the file, page by page.
+
+        Raises ValueError if the file is damaged.
+        """
         page, step = 0, Step.PULL
         keys: dict[str, None] = {}
         for line in self._lines(offset, self.size if end is None else end):
             if line.startswith("="):
                 continue
             if not line.startswith("?"):
-                keys.pop(unescape(line.split("\t", 8)[7]), None)
+                _run, _time, _sequence, _page, _batch, _outcome, _step, key, _message = line.split("\t", 8)
+                keys.pop(unescape(key), None)
                 continue
             of_page, of_step, rest = line[1:].split("\t", 2)
             if int(of_page) != page:
@@ -146,23 +177,43 @@ class RecordFile:
             yield UndecidedKeys(page, step, tuple(keys))
 
     def _append(self, data: bytes) -> None:
-        self._waiting.append(data)
-        with suppress(OSError):
-            self.flush()
+        with self._lock:
+            self.size += len(data)
+            if not self._waiting and self._write(data):
+                return
+            self._waiting.append(data)
+            if len(self._waiting) == 1:
+                self._mark_unwritten(True)
+            else:
+                self._write_waiting()
 
-    def flush(self) -> None:
-        """Writes what the disk did not take before. Raises OSError."""
+    def _write_waiting(self) -> None:
+        while self._waiting and self._write(self._waiting[0]):
+            del self._waiting[0]
+        if not self._waiting:
+            self._mark_unwritten(False)
+
+    def _write(self, data: bytes) -> bool:
+        """Appends all of the data to the file, or nothing."""
         if self._descriptor is None:
-            return
-        while self._waiting:
-            append_whole(self._descriptor, self._waiting[0], self.size)
-            self.size += len(self._waiting.pop(0))
-        self.waiting_count = 0
+            return False
+        try:
+            append_whole(self._descriptor, data, self._written_size)
+        except OSError:
+            return False
+        self._written_size += len(data)
+        return True
 
     def _read(self, offset: int) -> bytes:
+        """Complete lines from `offset`, about CHUNK_BYTES of them; empty at the end."""
         if self._descriptor is None:
             return b""
-        chunk = os.pread(self._descriptor, CHUNK_BYTES, offset)
+        with self._lock:
+            written = self._written_size - offset
+            if written > 0:
+                chunk = os.pread(self._descriptor, min(CHUNK_BYTES, written), offset)
+            else:
+                chunk = b"".join(self._waiting)[-written:][:CHUNK_BYTES]
         return chunk[: chunk.rfind(b"\n") + 1]
 
     def _chunks(self, offset: int = 0) -> Iterator[bytes]:

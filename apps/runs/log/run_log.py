@@ -124,8 +124,8 @@ class RunLog:
 
     @property
     def last_sequence(self) -> int:
-        """The latest line; 0 if there is none."""
-        return max(self._handler.next_sequence - 1, 0)
+        """The latest line, 0 if there is none; beyond the limit of the log, the last line of its head."""
+        return self._handler.last_sequence if self._handler.tail is None else self._handler.next_sequence
 
     @property
     def records(self) -> RecordFile:

@@ -16,6 +16,7 @@ from django.db.models.functions import Now
 
 from apps.runs.log.bulk_insert import write_lines, write_records
 from apps.runs.log.line_format import sequence_of
+from apps.runs.log.record_file import RecordChunk
 from apps.runs.log.spool import Spool
 from apps.runs.models import LogEntry, Run
 from apps.runs.models.run import LEASE
@@ -60,17 +61,24 @@ class Shipper:
     """A thread that copies the lines of one spool into the database, with its own connection.
 
     `counters` returns the counters of the run for each batch: they are written in the same transaction as the
-    lines, by the UPDATE that proves the lease.
+    lines, by the UPDATE that proves the lease. Without `with_records` only lines are shipped.
     """
 
     def __init__(
-        self, run: Run, token: uuid.UUID, spool: Spool, counters: Callable[[], dict[str, Any]]
+        self,
+        run: Run,
+        token: uuid.UUID,
+        spool: Spool,
+        counters: Callable[[], dict[str, Any]],
+        *,
+        with_records: bool = True,
     ) -> None:
         self.cancel_requested = False
         self._run = run
         self._token = token
         self._spool = spool
         self._counters = counters
+        self._with_records = with_records
         self._offset = 0
         self._record_offset = 0
         self._shipped_sequence = 0
@@ -160,7 +168,9 @@ class Shipper:
         if not self._position_known:
             self._find_position()
         chunk = self._spool.read(self._offset)
-        records = self._spool.records.read(self._record_offset)
+        records = RecordChunk(b"", b"", self._record_offset)
+        if self._with_records:
+            records = self._spool.records.read(self._record_offset)
         if not chunk and records.end == self._record_offset:
             return False
         columns: dict[str, Any] = {"record_offset": records.end}

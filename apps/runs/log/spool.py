@@ -30,13 +30,15 @@ class Spool:
 
     def __init__(self, run_id: int) -> None:
         self.path: Path = settings.SPOOL_DIR / f"run-{run_id}.spool"
-        self.records = RecordFile(run_id, self.path.with_suffix(".records"))
+        self.records = RecordFile(run_id, self.path.with_suffix(".records"), self._mark_unwritten_records)
         # Whether this process holds the lock.
         self.is_ours = False
         # Lines left out between head and tail of a log beyond its limit.
         self.omitted_count = 0
         self._descriptor: int | None = None
         self._losses: int | None = None
+        # Lines that the disk did not take, the reason, and whether it did not take outcomes of records.
+        self._lost: tuple[int, str, bool] = (0, "", False)
         # Bytes of complete lines.
         self.size = 0
 
@@ -52,7 +54,8 @@ class Spool:
         self.records.open(is_writer=True)
         self._losses = os.open(self._losses_path, os.O_RDWR | os.O_CREAT, 0o600)
         # Reserves its space now, while the disk has room.
-        self.record_losses(*(self.losses() or (0, "")))
+        self._lost = self._read_losses()
+        self._write_losses()
 
     def adopt(self) -> bool:
         """Opens the spool of another process; False if that process lives, then the spool is read-only.
@@ -104,17 +107,34 @@ class Spool:
 
     def record_losses(self, count: int, reason: str) -> None:
         """Records beside the spool how many lines the disk did not take, and why. Raises OSError."""
-        if self._losses is not None:
-            note = json.dumps([count, reason[: _LOSSES_BYTES // 8]])
-            os.pwrite(self._losses, note.ljust(_LOSSES_BYTES).encode(), 0)
+        self._lost = (count, reason[: _LOSSES_BYTES // 8], self._lost[2])
+        self._write_losses()
 
     def losses(self) -> tuple[int, str] | None:
         """The recorded number of lost lines and the reason, None if no line was lost."""
-        try:
-            count, reason = json.loads(self._losses_path.read_text())
-        except (OSError, ValueError):
-            return None
+        count, reason, _has_unwritten_records = self._read_losses()
         return (count, reason) if count else None
+
+    @property
+    def has_unwritten_records(self) -> bool:
+        """Whether the disk did not take outcomes of records until the worker ended."""
+        return self._read_losses()[2]
+
+    def _mark_unwritten_records(self, has_unwritten: bool) -> None:
+        self._lost = (*self._lost[:2], has_unwritten)
+        with suppress(OSError):
+            self._write_losses()
+
+    def _write_losses(self) -> None:
+        if self._losses is not None:
+            os.pwrite(self._losses, json.dumps(self._lost).ljust(_LOSSES_BYTES).encode(), 0)
+
+    def _read_losses(self) -> tuple[int, str, bool]:
+        try:
+            count, reason, has_unwritten_records = [*json.loads(self._losses_path.read_text()), False][:3]
+        except (OSError, ValueError):
+            return 0, "", False
+        return count, reason, has_unwritten_records
 
     def append(self, line: bytes) -> None:
         """Appends one line completely or not at all. Raises OSError."""

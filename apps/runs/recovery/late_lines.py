@@ -13,7 +13,7 @@ from apps.runs.log.bulk_insert import write_lines
 from apps.runs.log.line_format import parse_lines, renumbered, sequence_of
 from apps.runs.log.spool import Spool
 from apps.runs.log.stored_lines import append_lines, last_stored_sequence, stored_counts
-from apps.runs.models import Level, LogEntry, Run
+from apps.runs.models import Level, LogEntry, Record, Run
 from apps.runs.payloads.capture import shift_captured
 from apps.runs.records.leftovers import add_left_records
 
@@ -51,8 +51,13 @@ def add_late_lines(run_id: int, spool: Spool) -> int:
             changes = {"is_complete": True, "lost_reason": ""}
         if changes and spool.omitted_count:
             changes["omitted_line_count"] = spool.omitted_count
-        changes |= add_left_records(run, spool.records, since=first, moved_by=moved_by)
-        changes |= _recorded_outcome(run, spool)
+        last = last_stored_sequence(run)
+        columns, missing = add_left_records(run, spool, sequence=last, since=first, moved_by=moved_by)
+        # Of a line that the worker did not write any more.
+        Record.objects.filter(run=run, sequence__gt=last).update(sequence=last)
+        changes |= columns | _recorded_outcome(run, spool)
+        if missing:
+            changes |= {"is_complete": False, "lost_reason": missing}
         Run.objects.filter(pk=run.pk).update(**changes)
     if count:
         shift_captured(run_id, since=first, by=moved_by)

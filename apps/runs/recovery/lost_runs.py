@@ -121,7 +121,7 @@ def _ship(run: Run, token: uuid.UUID, spool: Spool, worker: str) -> _SpoolConten
     """Ships the spool of the run if it is on this host. Raises LeaseLost."""
     try:
         spool.adopt()
-        Shipper(run, token, spool, dict).finish()
+        Shipper(run, token, spool, dict, with_records=False).finish()
         content = _SpoolContent(checksum=spool.checksum())
     except FileNotFoundError:
         return _SpoolContent(missing=_why_missing(run, worker))
@@ -133,7 +133,8 @@ def _ship(run: Run, token: uuid.UUID, spool: Spool, worker: str) -> _SpoolConten
         logger.exception("The spool of run %d cannot be shipped and was renamed", run.pk)
         spool.quarantine()
         content = _SpoolContent(missing=f"the spool on {_host(worker)} is damaged and was renamed")
-    content.missing = _ship_records(run, token, spool, worker) or content.missing
+    missing_records = _ship_records(run, token, spool)
+    content.missing = content.missing or missing_records
     if (losses := spool.losses()) is not None:
         count, reason = losses
         run.count(token, lost_line_count=count, lost_reason=reason)
@@ -145,16 +146,13 @@ def _ship(run: Run, token: uuid.UUID, spool: Spool, worker: str) -> _SpoolConten
     return content
 
 
-def _ship_records(run: Run, token: uuid.UUID, spool: Spool, worker: str) -> str:
+def _ship_records(run: Run, token: uuid.UUID, spool: Spool) -> str:
     """Ships what the record file contains beyond the log; returns what is missing. Raises LeaseLost."""
-    try:
-        with transaction.atomic():
-            if not run.count(token, **add_left_records(run, spool.records)):
-                raise LeaseLost
-    except (OSError, ValueError, DataError, IntegrityError):
-        logger.exception("The record file of run %d cannot be shipped", run.pk)
-        return f"the record file on {_host(worker)} is damaged"
-    return ""
+    with transaction.atomic():
+        columns, missing = add_left_records(run, spool, sequence=last_stored_sequence(run) + 1)
+        if columns and not run.count(token, **columns):
+            raise LeaseLost
+    return missing
 
 
 def _why_missing(run: Run, worker: str) -> str:
