@@ -16,33 +16,21 @@ from xml.etree import ElementTree
 
 # Exit code of pytest if it collected no tests: with a selection, one of the two runs may have none.
 NO_TESTS = 5
-# Tests of code without vendor-specific SQL.
-POSTGRESQL_ONLY = (
-    "tests/test_credentials_matrix.py",
-    "tests/api/tokens",
-    "tests/api/views/test_download.py",
-    "tests/console/help",
-    "tests/console/settings",
-    "tests/demo",
-    "tests/runs/payloads/test_encoding.py",
-    "tests/services/connectors",
-    "tests/services/definition",
-    "tests/services/sandbox",
-)
-
 # The tests of a module share a worker, and so its servers and its browser; long modules come first.
 DISTRIBUTION = ("--dist=loadfile", "--no-loadscope-reorder")
 
 
 def main(arguments: list[str]) -> int:
     started = time.monotonic()
+    processors = min(os.cpu_count() or 2, 4)
     with tempfile.TemporaryDirectory(prefix="synclog-reports-") as folder:
         reports = [Path(folder) / "postgresql.xml", Path(folder) / "sqlite.xml"]
         codes = [
-            _pytest("--database=postgresql", f"--junit-xml={reports[0]}", *arguments),
+            # More workers than processors, because many tests wait for processes that they started.
+            _pytest(processors + 2, "--database=postgresql", f"--junit-xml={reports[0]}", *arguments),
             _pytest(
+                processors,
                 *("--database=sqlite", "--only-with-database", f"--junit-xml={reports[1]}"),
-                *(f"--ignore={path}" for path in POSTGRESQL_ONLY),
                 *arguments,
             ),
         ]
@@ -52,9 +40,7 @@ def main(arguments: list[str]) -> int:
     return max(ran) if ran else NO_TESTS
 
 
-def _pytest(*arguments: str) -> int:
-    # More workers than processors, because many tests wait for processes that they started.
-    workers = min(os.cpu_count() or 2, 4) + 2
+def _pytest(workers: int, *arguments: str) -> int:
     # Without stored bytecode every worker would compile all modules again.
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     return subprocess.run(

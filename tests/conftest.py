@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Generator, Iterator
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
@@ -17,6 +18,39 @@ from tests.servers import RedisServer, S3Server
 
 _MISSING = "is not installed"
 DATABASE_FIXTURES = {"db", "transactional_db", "live_server"}
+# Tests of code whose SQL, locks or transactions differ between the databases.
+DATABASE_TESTS = (
+    "api/queries",
+    "api/reports",
+    "api/views/test_health.py",
+    "api/views/test_log.py",
+    "api/views/test_metrics.py",
+    "api/views/test_start_and_cancel.py",
+    "console/home",
+    "console/log",
+    "console/runs",
+    "console/services",
+    "console/summary",
+    "console/test_visibility.py",
+    "runs/execution",
+    "runs/log",
+    "runs/monitoring",
+    "runs/payloads/test_faults.py",
+    "runs/payloads/test_hold.py",
+    "runs/payloads/test_storage.py",
+    "runs/recovery",
+    "runs/test_migrations.py",
+    "test_authentication.py",
+    "test_revoked_access.py",
+)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Ignores modules of other tests with --only-with-database; None leaves the decision to pytest."""
+    if not config.getoption("only_with_database") or collection_path.is_dir():
+        return None
+    tests = Path(__file__).parent
+    return None if any(collection_path.is_relative_to(tests / path) for path in DATABASE_TESTS) else True
 
 
 @pytest.hookimpl(trylast=True)
@@ -38,6 +72,9 @@ def _depends_on_database(item: pytest.Item) -> bool:
     if item.get_closest_marker("stack") or item.get_closest_marker("browser"):
         return False
     fixtures = getattr(item, "fixturenames", ())
+    parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
+    if "s3_server" in fixtures or "s3" in parameters:
+        return False
     return item.get_closest_marker("django_db") is not None or not DATABASE_FIXTURES.isdisjoint(fixtures)
 
 

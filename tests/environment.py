@@ -35,7 +35,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--only-with-database",
         action="store_true",
-        help="run only tests that use the database, without those that start their own servers or a browser",
+        help="run only tests of code that depends on the database, without those that start servers or a browser",
     )
 
 
