@@ -49,8 +49,7 @@ class Stack:
             text=True,
         )
         try:
-            self.manage("migrate", "--verbosity=0")
-            self.manage("collectstatic", "--no-input", "--verbosity=0")
+            self.prepare()
             self.start_all()
         except BaseException:
             self.__exit__()
@@ -69,6 +68,12 @@ class Stack:
                 os.killpg(process.pid, 9)
                 process.wait()
         self._folder.cleanup()
+
+    def prepare(self) -> None:
+        """Runs before the processes start. Without static files only the API works."""
+        # WhiteNoise warns of a missing folder.
+        (self.folder / "data" / "static").mkdir(parents=True)
+        self.manage("migrate", "--verbosity=0")
 
     def start_all(self) -> None:
         for name, command in self.commands().items():

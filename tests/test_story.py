@@ -39,6 +39,14 @@ SERVICES = """
 ENVIRONMENT = {"SHOP_TOKEN": "shop-secret-4711", "SYNCLOG_EXPIRY_INTERVAL_SECONDS": "2"}
 
 
+class StackWithPages(Stack):
+    """A stack whose pages work, because their static files are collected."""
+
+    def prepare(self) -> None:
+        super().prepare()
+        self.manage("collectstatic", "--no-input", "--verbosity=0")
+
+
 @pytest.fixture(scope="module")
 def world(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
@@ -52,7 +60,7 @@ def world(
             s3 = servers.enter_context(S3Server())
             environment |= s3.env | {"AWS_STORAGE_BUCKET_NAME": s3.create_bucket()}
         external = servers.enter_context(systems(ORDERS))
-        stack = servers.enter_context(Stack(environment))
+        stack = servers.enter_context(StackWithPages(environment))
         services = tmp_path_factory.mktemp("services") / "services.yaml"
         services.write_text(textwrap.dedent(SERVICES % {"url": external.url}))
         stack.manage("load_services", str(services))
