@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.browser]
 
 AXE = files("axe_playwright_python").joinpath("axe.min.js")
 VIOLATIONS = """
-async (options) => (await axe.run(document, options)).violations.flatMap(
+async (options) => (await axe.run(document, {resultTypes: ["violations"], ...options})).violations.flatMap(
     (rule) => rule.nodes.map((node) => `${rule.id}: ${node.target} ${node.failureSummary}`))
 """
 # Only colours differ between the light and the dark theme.
@@ -45,14 +45,15 @@ CUT_FIELDS = """
 """
 
 
-def violations(page: Page) -> list[str]:
+def violations(page: Page, *, themes: tuple[str, ...] = ("light", "dark")) -> list[str]:
     """Returns the violations that axe-core finds in the light theme, and colour violations in the dark one.
 
     The script is evaluated, because the CSP forbids loading it.
     """
     page.evaluate(AXE.read_text())
     found: list[str] = []
-    for scheme, options in (("light", {}), ("dark", COLOURS)):
+    for scheme in themes:
+        options = COLOURS if scheme == "dark" else {}
         # Disables colour transitions.
         page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
         found += page.evaluate(VIOLATIONS, options)
@@ -66,12 +67,18 @@ def test_pages_fit_every_width_and_have_no_violations(page: Page, log_in, proble
 
     assert len(addresses) > 30
     found = []
+    statuses = set()
     for address in addresses:
-        response = page.goto(address)
-        assert (address, response.status in {200, 403}) == (address, True)
+        status = page.goto(address).status
+        assert (address, status in {200, 403}) == (address, True)
+        if status == 403 and status in statuses:
+            # The same page for every address.
+            continue
+        statuses.add(status)
         check_widths(page, address)
-        allowed = () if address in main else OF_DJANGO
-        found += [(address, text) for text in violations(page) if not text.startswith(allowed)]
+        # The components of the other pages are Django's; their colours come from the same tokens.
+        allowed, themes = ((), ("light", "dark")) if address in main else (OF_DJANGO, ("light",))
+        found += [(address, text) for text in violations(page, themes=themes) if not text.startswith(allowed)]
 
     assert found == []
     # Some pages are forbidden for every user; the browser logs these responses as errors.
