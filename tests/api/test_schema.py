@@ -35,6 +35,7 @@ def test_schema_has_every_route_with_its_authentication(schema):
         "/api/v1/payloads/",
         "/api/v1/payloads/{id}/",
         "/api/v1/payloads/{id}/download/",
+        "/api/v1/records/",
         "/api/v1/runs/",
         "/api/v1/runs/{id}/",
         "/api/v1/runs/{id}/cancel/",
@@ -66,6 +67,7 @@ def test_schema_has_named_enumerations(schema):
         "ReportedStatus": ["succeeded", "failed", "cancelled"],
         "ServiceKind": ["integration", "reported"],
         "PayloadStatus": ["stored", "expired", "deleted", "lost"],
+        "RecordOutcome": ["refused", "failed", "pushed", "dropped", "skipped", "pulled"],
         "RunStatus": ["queued", "running", "succeeded", "failed", "cancelled", "lost"],
         "RunTrigger": ["manual", "schedule", "api", "retry"],
     }

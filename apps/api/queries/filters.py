@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import UTC, datetime
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import django_filters
 from django import forms
 from django.core.exceptions import ValidationError
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django_filters.fields import IsoDateTimeField
@@ -20,8 +20,15 @@ from rest_framework.settings import api_settings
 
 from apps.api.queries.pagination import CURSOR, LIMIT
 from apps.api.serializers.fields import MAX_INTEGER, parse_choices, unknown_key_message
-from apps.runs.models import Payload, Run
+from apps.runs.models import Payload, Record, Run
+from apps.runs.models.record import RecordQuerySet
+from apps.runs.records.keys import key_pattern
 from apps.services.models import Service
+
+# Difference between the clocks of workers and database that filters by time allow for.
+_CLOCK_DIFFERENCE = timedelta(hours=1)
+# Names of the outcomes of a record, and their labels.
+OUTCOMES = [(outcome.slug, outcome.label) for outcome in Record.Outcome]
 
 
 def check_parameters(request: Request, known: Iterable[str]) -> None:
@@ -120,8 +127,7 @@ class RunFilter(FilterSet):  # type: ignore[misc]
         fields: list[str] = []
 
     def filter_service(self, runs: QuerySet[Run], name: str, slug: str) -> QuerySet[Run]:
-        """By primary key, for which the planner uses an index; with a join it does not."""
-        return runs.filter(service__in=list(Service.objects.filter(slug=slug).values_list("pk", flat=True)))
+        return _of_service(runs, slug)
 
 
 class PayloadFilter(FilterSet):  # type: ignore[misc]
@@ -134,3 +140,77 @@ class PayloadFilter(FilterSet):  # type: ignore[misc]
     class Meta:
         model = Payload
         fields: list[str] = []
+
+
+class _KeyField(forms.CharField):
+    """A key as it was typed: with spaces, and characters that databases cannot store."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options, strip=False)
+        self.validators = []
+
+    def to_python(self, value: Any) -> str:
+        return key_pattern(value) if value else ""
+
+
+class KeyFilter(django_filters.CharFilter):  # type: ignore[misc]
+    """The key of a record, or its beginning and `*`."""
+
+    field_class = _KeyField
+
+
+class RecordFilter(FilterSet):  # type: ignore[misc]
+    """Filters of records by key, service, run, outcome and time."""
+
+    key = KeyFilter(
+        method="filter_key", help_text=_("The key, or its beginning and `*`: `10045` finds one, `100*` many.")
+    )
+    service = django_filters.CharFilter(method="filter_nothing", help_text=_("Slug of a service."))
+    run = RunNumberFilter(
+        field_name="run_id", min_value=0, max_value=MAX_INTEGER, help_text=_("Number of a run.")
+    )
+    outcome = MultipleChoiceFilter(
+        choices=OUTCOMES,
+        method="filter_outcome",
+        help_text=_("Several values: repeat the parameter or separate them by commas."),
+    )
+    recorded_after = TimestampFilter(
+        field_name="recorded_at", lookup_expr="gte", help_text=_("Recorded at this time or later (ISO 8601).")
+    )
+    recorded_before = TimestampFilter(
+        field_name="recorded_at", lookup_expr="lt", help_text=_("Recorded before this time (ISO 8601).")
+    )
+
+    class Meta:
+        model = Record
+        fields: list[str] = []
+
+    def filter_key(self, records: RecordQuerySet, name: str, key: str) -> RecordQuerySet:
+        return records.with_key(key)
+
+    def filter_outcome(self, records: RecordQuerySet, name: str, slugs: list[str]) -> RecordQuerySet:
+        return records.filter(outcome__in=[Record.Outcome[slug.upper()] for slug in slugs])
+
+    def filter_nothing(self, records: RecordQuerySet, name: str, slug: str) -> RecordQuerySet:
+        """Records have no service: see `filter_runs`."""
+        return records
+
+    @classmethod
+    def filter_runs(cls, runs: QuerySet[Run], query: Mapping[str, Any]) -> QuerySet[Run]:
+        """The runs whose records may match the valid query."""
+        form = cls(query).form
+        form.is_valid()
+        data = form.cleaned_data
+        if data["service"]:
+            runs = _of_service(runs, data["service"])
+        if data["recorded_after"]:
+            since = data["recorded_after"] - _CLOCK_DIFFERENCE
+            runs = runs.filter(Q(finished_at=None) | Q(finished_at__gte=since))
+        if data["recorded_before"]:
+            runs = runs.filter(started_at__lt=data["recorded_before"] + _CLOCK_DIFFERENCE)
+        return runs
+
+
+def _of_service(runs: QuerySet[Run], slug: str) -> QuerySet[Run]:
+    """By primary key, for which the planner uses an index; with a join it does not."""
+    return runs.filter(service__in=list(Service.objects.filter(slug=slug).values_list("pk", flat=True)))

@@ -8,6 +8,7 @@ whole rows, so that every page is a range of an index.
 from __future__ import annotations
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,7 +32,7 @@ _MAX_LIMIT = 500
 
 @dataclass(frozen=True)
 class Cursor:
-    """Primary key of the row next to which a page begins, and the direction."""
+    """The row next to which a page begins, usually its primary key, and the direction."""
 
     key: str
     is_backward: bool
@@ -58,13 +59,13 @@ class ListPagination(BasePagination):
 
     def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
         limit = _limit(request)
-        cursor = _cursor(request, queryset)
+        cursor = self._cursor(request, queryset)
         is_backward = cursor is not None and cursor.is_backward
         ordering = self.get_ordering(request)
         if is_backward:
             ordering = _reverse(ordering)
-        rows = queryset.filter(_is_after(queryset, ordering, cursor.key)) if cursor else queryset
-        found = list(rows.order_by(*ordering)[: limit + 1])
+        rows = queryset.filter(self.is_after(queryset, ordering, cursor.key)) if cursor else queryset
+        found = self.read(rows.order_by(*ordering), limit + 1, cursor, view)
         has_more = len(found) > limit
         page = found[:limit]
         if is_backward:
@@ -73,6 +74,34 @@ class ListPagination(BasePagination):
         self.last_row = page[-1] if page and (has_more or is_backward) else None
         self.first_row = page[0] if page and (has_more if is_backward else cursor) else None
         return page
+
+    def key_of(self, row: Any) -> str:
+        """Text of a cursor for this row."""
+        return str(row.pk)
+
+    def check_key(self, queryset: QuerySet[Any], key: str) -> None:
+        """Raises ValueError or ValidationError for an invalid text of a cursor."""
+        queryset.model._meta.pk.to_python(key)
+        if not queryset.filter(pk=key).exists():
+            raise ValueError(key)
+
+    def is_after(
+        self, queryset: QuerySet[Any], ordering: tuple[str, ...], key: str
+    ) -> LessThan | GreaterThan:
+        """Condition for the rows after the one of the cursor."""
+        row = queryset.filter(pk=key)
+        fields = [field.removeprefix("-") for field in ordering]
+        return row_comparison(
+            ordering,
+            [
+                Value(key, queryset.model._meta.pk) if field == "pk" else Subquery(row.values(field)[:1])
+                for field in fields
+            ],
+        )
+
+    def read(self, rows: QuerySet[Any], count: int, cursor: Cursor | None, view: Any) -> list[Any]:
+        """The first `count` of the rows after the cursor."""
+        return list(rows[:count])
 
     def get_paginated_response(self, data: Any) -> Response:
         return Response(
@@ -84,7 +113,24 @@ class ListPagination(BasePagination):
         )
 
     def _link(self, row: Any, *, is_backward: bool) -> str | None:
-        return row and str(replace_query_param(self.url, CURSOR, Cursor(str(row.pk), is_backward).encode()))
+        if row is None:
+            return None
+        cursor = Cursor(self.key_of(row), is_backward)
+        return str(replace_query_param(self.url, CURSOR, cursor.encode()))
+
+    def _cursor(self, request: Request, queryset: QuerySet[Any]) -> Cursor | None:
+        """The cursor of the request. Raises ValidationError if it is invalid, or its row is not in the queryset."""
+        text = request.query_params.get(CURSOR)
+        if not text:
+            return None
+        try:
+            cursor = Cursor.decode(text)
+            self.check_key(queryset, cursor.key)
+        except (ValueError, DjangoValidationError):
+            raise ValidationError(
+                {CURSOR: [_("Invalid cursor; use `next` or `previous` unchanged.")]}
+            ) from None
+        return cursor
 
     def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
         link = {"type": ["string", "null"], "format": "uri"}
@@ -151,35 +197,14 @@ def _limit(request: Request) -> int:
         raise ValidationError({LIMIT: error.detail}) from None
 
 
-def _cursor(request: Request, queryset: QuerySet[Any]) -> Cursor | None:
-    """The cursor of the request. Raises ValidationError unless its row is in the queryset."""
-    text = request.query_params.get(CURSOR)
-    if not text:
-        return None
-    try:
-        cursor = Cursor.decode(text)
-        queryset.model._meta.pk.to_python(cursor.key)
-        if queryset.filter(pk=cursor.key).exists():
-            return cursor
-    except (ValueError, DjangoValidationError):
-        pass
-    raise ValidationError({CURSOR: [_("Invalid cursor; use `next` or `previous` unchanged.")]})
-
-
 def _reverse(ordering: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(field[1:] if field.startswith("-") else f"-{field}" for field in ordering)
 
 
-def _is_after(queryset: QuerySet[Any], ordering: tuple[str, ...], key: str) -> LessThan | GreaterThan:
-    """Condition for the rows after the one with this primary key."""
-    fields = [field.removeprefix("-") for field in ordering]
-    row = queryset.filter(pk=key)
-    position = [
-        Value(key, queryset.model._meta.pk) if field == "pk" else Subquery(row.values(field)[:1])
-        for field in fields
-    ]
+def row_comparison(ordering: tuple[str, ...], position: Sequence[Any]) -> LessThan | GreaterThan:
+    """Condition for the rows after this position."""
     comparison = LessThan if ordering[0].startswith("-") else GreaterThan
-    return comparison(_Row(*fields), _Row(*position))
+    return comparison(_Row(*(field.removeprefix("-") for field in ordering)), _Row(*position))
 
 
 class _Row(Func):

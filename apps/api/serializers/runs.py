@@ -46,6 +46,7 @@ class RunSerializer(serializers.ModelSerializer[Run]):
             "finished_at",
             "pulled_count",
             "pushed_count",
+            "refused_count",
             "warning_count",
             "error_count",
             "line_count",

@@ -37,16 +37,6 @@ class RecordQuerySet(models.QuerySet["Record"]):
     def recorded_since(self, cutoff: datetime) -> Self:
         return self.filter(recorded_at__gte=cutoff)
 
-    def with_service(self) -> Self:
-        """Loads the run and its service with the columns that lists and `payloads_of` need."""
-        service = "run__service"
-        sides = (f"{service}__source_connection", f"{service}__destination_connection")
-        return self.select_related(*sides).only(
-            *("run", "recorded_at", "sequence", "page", "batch", "outcome", "step", "key", "message"),
-            *("run__script", "run__status", f"{service}__slug", f"{service}__name", f"{service}__kind"),
-            *(f"{side}__kind" for side in sides),
-        )
-
     def with_resolution(self) -> Self:
         """Adds `resolved_by`: the first later run of the same service that pushed a record which this run did not
         push; null if there is none.

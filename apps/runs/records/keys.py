@@ -57,9 +57,17 @@ def key_text(value: Any) -> str:
         return str(value)
     if kind is not str:
         return str(value) if isinstance(value, float | Decimal) else ""
-    if not value.isprintable():
-        value = clean_message(value).translate(_LINE_BREAKS)
+    value = _on_one_line(value)
     if len(value) > MAX_LENGTH:
         digest = hashlib.sha256(value.encode()).hexdigest()[:32]
         value = f"{value[: MAX_LENGTH - 33]}…{digest}"
     return str(value)
+
+
+def key_pattern(text: str) -> str:
+    """What was typed, for `with_key`: a key as it is stored, or its beginning and `*`."""
+    return f"{_on_one_line(text[:-1])}*" if text.endswith("*") else key_text(text)
+
+
+def _on_one_line(value: str) -> str:
+    return value if value.isprintable() else clean_message(value).translate(_LINE_BREAKS)

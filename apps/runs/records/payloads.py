@@ -6,12 +6,12 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.db import connection
 from django.db.models.expressions import RawSQL
 
-from apps.runs.models import Payload, Record
+from apps.runs.models import Payload, Record, Run
 from apps.services.models import Connection
 
 _NAME = re.compile(r"(pull|script|push)-page-(\d+)(?:-batch-(\d+))?(?:-(input|output|request|response))?\.")
@@ -42,8 +42,8 @@ class _Place(NamedTuple):
 def payloads_of(records: Sequence[Record]) -> dict[tuple[str, int], list[Payload]]:
     """The payloads that contain each of these records, by its primary key, with their `state`; takes one query.
 
-    The records carry their runs and services, see `with_service`. Reporters name their files as they like, so records
-    of reported runs have no payloads here.
+    The runs of the records must be loaded, see `load_runs`. Reporters name their files as they like, so records of
+    reported runs have no payloads here.
     """
     ranges = set(chain.from_iterable(map(_ranges, records)))
     if not ranges:
@@ -54,6 +54,20 @@ def payloads_of(records: Sequence[Record]) -> dict[tuple[str, int], list[Payload
             kind, page, batch, role = match.groups(default="")
             by_run[payload.run_id][_Place(kind, int(page), int(batch or 0), role)] = payload
     return {record.pk: list(_chosen(record, by_run[record.run_id])) for record in records}
+
+
+def load_runs(records: Iterable[Record]) -> list[Record]:
+    """The records with their runs, services and connections; those of a run that was just deleted are left out.
+
+    A join would lead the planner away from the index of the records.
+    """
+    found = list(records)
+    runs = Run.objects.select_related("service__source_connection", "service__destination_connection")
+    by_id: dict[Any, Run] = runs.in_bulk({record.run_id for record in found})
+    for record in found:
+        if record.run_id in by_id:
+            record.run = by_id[record.run_id]
+    return [record for record in found if record.run_id in by_id]
 
 
 def _ranges(record: Record) -> Iterator[tuple[int, str, str]]:

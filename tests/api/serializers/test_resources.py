@@ -15,7 +15,12 @@ TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 
 def test_run_has_the_fields_of_the_contract(client, service):
     run = make_run(
-        service, started_by=make_user("ann"), pulled_count=3, pushed_count=2, error="The shop is closed."
+        service,
+        started_by=make_user("ann"),
+        pulled_count=3,
+        pushed_count=2,
+        refused_count=1,
+        error="The shop is closed.",
     )
     make_log_entries(run, 2)
 
@@ -31,6 +36,7 @@ def test_run_has_the_fields_of_the_contract(client, service):
         "started_by": "ann",
         "pulled_count": 3,
         "pushed_count": 2,
+        "refused_count": 1,
         "warning_count": 0,
         "error_count": 0,
         "line_count": 2,

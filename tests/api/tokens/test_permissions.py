@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from apps.api.models import ApiToken, new_secret
 from apps.api.tokens.permissions import TokenHasScope
+from apps.runs.models import Record
 from tests.api.conftest import body_of, client_of
 from tests.factories import make_payload, make_run, make_service, make_token, make_user
 
@@ -35,6 +36,7 @@ ROUTES = {
     "log": ("get", "/api/v1/runs/{run}/log/", "run:read", None),
     "log.txt": ("get", "/api/v1/runs/{run}/log.txt", "run:read", None),
     "log.ndjson": ("get", "/api/v1/runs/{run}/log.ndjson", "run:read", None),
+    "records": ("get", "/api/v1/records/", "run:read", None),
     "payloads": ("get", "/api/v1/payloads/", "payload:read", "runs.view_payload"),
     "payload": ("get", "/api/v1/payloads/{payload}/", "payload:read", "runs.view_payload"),
     "report lines": ("post", "/api/v1/runs/{reported}/log/", "run:report", "runs.start_run"),
@@ -44,11 +46,11 @@ ROUTES = {
     "download": ("get", "/api/v1/payloads/{payload}/download/", "payload:read", "runs.download_payload"),
     "metrics": ("get", "/api/v1/metrics/", "metrics:read", "runs.view_run"),
 }
-LISTS = ("services", "runs", "payloads")
+LISTS = ("services", "runs", "records", "payloads")
 # Covers all services together.
 OVERALL = ("metrics",)
 # Number of rows that `places` creates.
-OTHERS = {"services": 2, "runs": 2, "payloads": 1}
+OTHERS = {"services": 2, "runs": 2, "records": 1, "payloads": 1}
 
 
 @pytest.fixture
@@ -60,7 +62,10 @@ def team():
 def places(team, member):
     """Values of the placeholders in the paths: running runs of services that only the team may see."""
     service = make_service(groups=[team])
-    run = make_run(service, status="running", store_pull=True)
+    run = make_run(service, status="running", store_pull=True, has_records=True)
+    Record.objects.create(
+        run=run, key="10045", outcome=1, step=4, sequence=1, page=1, batch=1, recorded_at=run.started_at
+    )
     elsewhere = make_service(kind="reported", groups=[team])
     reported = make_run(elsewhere, status="running", started_by=member, worker="reporter test")
     return {

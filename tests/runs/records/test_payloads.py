@@ -8,7 +8,7 @@ from apps.runs.execution.executor import execute_run
 from apps.runs.execution.queue import queue_run
 from apps.runs.models import Record, Run
 from apps.runs.payloads.reading import open_payload
-from apps.runs.records.payloads import payloads_of
+from apps.runs.records.payloads import load_runs, payloads_of
 from tests.factories import make_connection
 from tests.systems import service_between, systems
 
@@ -29,7 +29,7 @@ def execute(service, **arguments):
 
 
 def records_of(*runs):
-    return list(Record.objects.filter(run__in=runs).with_service())
+    return load_runs(Record.objects.filter(run__in=runs))
 
 
 def names_by_key(run):

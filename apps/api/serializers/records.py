@@ -1,0 +1,70 @@
+"""Records in responses, and the request that sends records again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+from rest_framework.reverse import reverse
+
+from apps.api.serializers.fields import TimestampField
+from apps.api.serializers.log import STEP_NAMES
+from apps.api.serializers.payloads import LinePayloadSerializer
+from apps.runs.models import Record, Step
+
+OUTCOMES = {outcome.slug: outcome for outcome in Record.Outcome}
+OUTCOME_NAMES = tuple(OUTCOMES)
+
+
+class RecordSerializer(serializers.ModelSerializer[Record]):
+    """What became of a record in a run. The context has the `payloads` by record."""
+
+    service = serializers.SlugField(source="run.service.slug")
+    run = serializers.IntegerField(source="run_id", help_text="Number of the run.")
+    outcome = serializers.SerializerMethodField()
+    step = serializers.SerializerMethodField()
+    message = serializers.CharField(help_text="Reason of a refusal or failure.")
+    sequence = serializers.IntegerField(help_text="Log line of the decision.")
+    recorded_at = TimestampField()
+    resolved_by = serializers.IntegerField(
+        allow_null=True, help_text="Number of the later run that pushed the record; null = none."
+    )
+    log_url = serializers.SerializerMethodField(help_text="The log line.")
+    payloads = serializers.SerializerMethodField(help_text="The payloads that contain the record.")
+
+    class Meta:
+        model = Record
+        fields = (
+            "key",
+            "service",
+            "run",
+            "outcome",
+            "step",
+            "message",
+            "sequence",
+            "recorded_at",
+            "resolved_by",
+            "log_url",
+            "payloads",
+        )
+        read_only_fields = fields
+
+    @extend_schema_field(serializers.ChoiceField(OUTCOME_NAMES))
+    def get_outcome(self, record: Record) -> str:
+        return Record.Outcome(record.outcome).slug
+
+    @extend_schema_field(serializers.ChoiceField(STEP_NAMES))
+    def get_step(self, record: Record) -> str:
+        return Step(record.step).slug
+
+    @extend_schema_field(OpenApiTypes.URI)
+    def get_log_url(self, record: Record) -> str:
+        log = reverse("api:run-log", (record.run_id,), request=self.context["request"])
+        return f"{log}?after={max(record.sequence - 1, 0)}&limit=1"
+
+    @extend_schema_field(LinePayloadSerializer(many=True))
+    def get_payloads(self, record: Record) -> Any:
+        payloads = self.context["payloads"].get(record.pk, ())
+        return LinePayloadSerializer(payloads, many=True, context=self.context).data
