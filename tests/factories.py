@@ -14,7 +14,7 @@ from django.core.files.storage import storages
 from django.utils import timezone
 
 from apps.api.models import ApiToken
-from apps.runs.models import Level, LogEntry, Payload, Run, Step
+from apps.runs.models import Level, LogEntry, Payload, Record, Run, Step
 from apps.services.models import Connection, Service
 
 _numbers = itertools.count(1)
@@ -112,6 +112,24 @@ def make_log_entries(
     run.error_count += len(entries) * (level == Level.ERROR)
     run.save(update_fields=["line_count", "warning_count", "error_count"])
     return entries
+
+
+def make_record(run: Run | None = None, **fields: Any) -> Record:
+    """Creates a pushed record of the first batch of a run, which is then known to have records."""
+    run = run or make_run()
+    defaults = {
+        "key": str(next(_numbers)),
+        "outcome": Record.Outcome.PUSHED,
+        "step": Step.PUSH,
+        "sequence": 1,
+        "page": 1,
+        "batch": 1,
+        "recorded_at": run.finished_at or timezone.now(),
+    }
+    if not run.has_records:
+        run.has_records = True
+        run.save(update_fields=["has_records"])
+    return Record.objects.create(run=run, **defaults | fields)
 
 
 def make_payload(run: Run | None = None, body: bytes | None = b'[{"id": 1}]', **fields: Any) -> Payload:

@@ -155,6 +155,7 @@ def fill() -> tuple[dict[str, str], Any]:
     failed.error_sequence = line.sequence
     failed.save(update_fields=["error_sequence"])
     factories.make_payload(failed, sequence=3, name="page-2.json")
+    refusing = make_records(services[0])
     for job in ("queue_due_runs", "close_lost_runs", "delete_expired_payloads", "prune_logs"):
         HousekeepingJob.record_run(job)
     first = services[0].pk
@@ -167,6 +168,14 @@ def fill() -> tuple[dict[str, str], Any]:
         "log-running": f"/admin/runs/run/{busy.pk}/log/",
         "log-failed": f"/admin/runs/run/{failed.pk}/log/",
         "runs": "/admin/runs/run/",
+        "records": "/admin/records/",
+        "records-of-run": f"/admin/records/?run={refusing.pk}&outcome=refused",
+        "records-nothing": "/admin/records/?key=4711*&outcome=refused",
+        "records-wrong-filter": "/admin/records/?outcome=lost&run=abc",
+        "record-history": "/admin/records/?key=10045",
+        "preview-record": f"/admin/runs/run/{refusing.pk}/payloads/{refusing.payloads.get().pk}/preview/"
+        "?record=10045#record",
+        "resync": f"/admin/records/resync/?run={refusing.pk}&outcome=refused",
         "connections": "/admin/services/connection/",
         "nothing-ran": f"/admin/services/service/{services[7].pk}/runs/?period=1h",
         "users": "/admin/auth/user/",
@@ -174,6 +183,53 @@ def fill() -> tuple[dict[str, str], Any]:
         "help-search": "/admin/help/?q=payload",
     }
     return pages, ada
+
+
+def make_records(service: Any) -> Any:
+    """Creates records of the last runs of the service, some refused and later resolved; returns a run that refused."""
+    from apps.runs.models import Payload, Record, Step
+    from tests import factories
+
+    outcomes = (
+        {"outcome": Record.Outcome.PUSHED, "step": Step.PUSH, "batch": 1, "sequence": 12},
+        {"outcome": Record.Outcome.DROPPED, "step": Step.SCRIPT, "batch": 0, "sequence": 9},
+        {"outcome": Record.Outcome.SKIPPED, "step": Step.PUSH, "batch": 0, "sequence": 10},
+        {
+            "outcome": Record.Outcome.REFUSED,
+            "step": Step.PUSH,
+            "batch": 2,
+            "sequence": 14,
+            "message": "422 unknown sku “BX-20 / 1l”: create the article in the warehouse first",
+        },
+        {
+            "outcome": Record.Outcome.FAILED,
+            "step": Step.PUSH,
+            "batch": 3,
+            "sequence": 15,
+            "message": "The destination did not respond within 30 s",
+        },
+    )
+    *_others, refusing, latest = service.runs.filter(status="succeeded").order_by("id")[:700]
+    keys = [*range(10030, 10060), "A-3/2026", "éclair – 12", "a-rather-long-key-of-a-record-" * 4]
+    for run, places in ((refusing, (0, 0, 0, 1, 2, 3, 3, 4)), (latest, (0,))):
+        for index, key in enumerate(keys[:18] if run == latest else keys):
+            place = 3 if key == 10045 and run == refusing else places[index % len(places)]
+            factories.make_record(run, key=str(key), page=index // 10 + 1, **outcomes[place])
+        run.refused_count = run.records.filter(outcome=Record.Outcome.REFUSED).count()
+        run.pulled_count, run.pushed_count = (
+            len(keys),
+            run.records.filter(outcome=Record.Outcome.PUSHED).count(),
+        )
+        run.store_pull = True
+        run.save()
+        factories.make_payload(
+            run,
+            b'[{"id": 10044, "quantity": 1}, {"id": 10045, "quantity": 2, "sku": "BX-20"}, {"id": 10046}]',
+            kind=Payload.Kind.PULL,
+            name="pull-page-00002.json",
+            sequence=2,
+        )
+    return refusing
 
 
 def make_history(service: Any, number: int, user: Any, now: Any) -> None:

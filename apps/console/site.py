@@ -11,6 +11,8 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.console.help.page import help_page
 from apps.console.home.page import home_context
+from apps.console.records.page import records_csv, records_page
+from apps.console.records.resync import resync_page
 from apps.console.ui.help_links import help_url
 from apps.console.ui.lookups import with_guarded_lookups
 from apps.console.ui.navigation import navigation
@@ -46,5 +48,8 @@ class SynclogAdminSite(AdminSite):
         return [
             path("help/", help_view, name="help"),
             path("help/<slug:slug>/", help_view, name="help_topic"),
+            path("records/", self.admin_view(partial(records_page, site=self)), name="records"),
+            path("records/csv/", self.admin_view(records_csv), name="records_csv"),
+            path("records/resync/", self.admin_view(partial(resync_page, site=self)), name="records_resync"),
             *super().get_urls(),
         ]

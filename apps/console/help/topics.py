@@ -22,6 +22,7 @@ TOPICS = (
     ("console", "overview"),
     ("runs", "logs"),
     ("runs", "running-a-service"),
+    ("runs", "records"),
     ("services", "services"),
     ("services", "options"),
     ("services", "connections"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from html import escape
 from typing import Any
+from urllib.parse import urlencode
 
 from django.conf import settings
 from django.urls import reverse
@@ -41,6 +42,12 @@ def payload_chip(payload: Any, now: datetime, origin: str, *, may_download: bool
         f'<span class="payload-expiry">{size} · <span{expires}>{escape(text)}</span></span>'
         f"{_menu(payload, origin, may_download=may_download)}</span>"
     )
+
+
+def preview_url(payload: Any, *, record: str) -> str:
+    """The preview at the record with this key."""
+    url = reverse("admin:runs_run_preview", args=[payload.run_id, payload.pk])
+    return f"{url}?{urlencode({'record': record})}#record"
 
 
 def _menu(payload: Any, origin: str, *, may_download: bool) -> str:

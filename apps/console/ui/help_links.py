@@ -12,6 +12,7 @@ _TOPICS = (
     ("services_service_run", "running-a-service"),
     ("services_service", "services"),
     ("services_connection", "connections"),
+    ("records", "records"),
     ("runs_run", "logs"),
     ("runs_payload", "payloads"),
     ("api_apitoken", "api"),

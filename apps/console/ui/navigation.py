@@ -49,9 +49,15 @@ def navigation(site: AdminSite, request: HttpRequest) -> list[NavigationGroup]:
     reference = NavigationItem(_("API reference"), reverse("api:docs"), "link", is_current=False)
     help_page = reverse("admin:help")
     handbook = NavigationItem(_("Help"), help_page, "help", request.path.startswith(help_page))
+    operations = [at_home, *_items(_OPERATIONS, visible, request)]
+    if request.user.has_perm("services.view_service"):
+        records = reverse("admin:records")
+        item = NavigationItem(_("Records"), records, "records", request.path.startswith(records))
+        # After the runs.
+        operations.insert(3, item)
     others = dict.fromkeys(sorted(set(visible) - set(_OPERATIONS) - set(_ACCESS)), "file")
     groups = [
-        NavigationGroup(_("Operations"), (at_home, *_items(_OPERATIONS, visible, request))),
+        NavigationGroup(_("Operations"), tuple(operations)),
         NavigationGroup(_("Access"), _items(_ACCESS, visible, request)),
         NavigationGroup(_("More"), (*_items(others, visible, request), reference, handbook)),
     ]

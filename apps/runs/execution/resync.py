@@ -66,33 +66,40 @@ def queue_resync(
     return run
 
 
-def can_replay(original: Run) -> bool:
-    """Whether the records of a run can come from stored pull payloads."""
+def refusal_of_stored(original: Run) -> str | None:
+    """Why the records of a run cannot come from stored pull payloads; None if they can."""
     try:
-        return _stored_run(original, None) is not None
-    except ValidationError:
-        return False
+        _find_stored(original)
+    except ValidationError as error:
+        return " ".join(error.messages)
+    return None
 
 
 def _stored_run(original: Run, origin: Origin | None) -> Run | None:
     """The run whose stored pull payloads contain the records, None to pull them again."""
     if origin == "source":
         return None
+    try:
+        return _find_stored(original)
+    except ValidationError as error:
+        if origin is None:
+            return None
+        text = _("%(reason)s Pull the records again (“source”).") % {"reason": " ".join(error.messages)}
+        raise ValidationError({"from": text}) from None
+
+
+def _find_stored(original: Run) -> Run:
+    """Raises ValidationError."""
+    try:
+        check_replay(original.service, original)
+    except ValidationError:
+        if original.replay_of is None:
+            raise
+    else:
+        return original
     # A run from stored payloads may have stored none of its own.
-    for run in (original, original.replay_of):
-        if run is None:
-            continue
-        try:
-            check_replay(original.service, run)
-        except ValidationError as error:
-            reason = " ".join(error.messages)
-        else:
-            return run
-    if origin == "stored":
-        raise ValidationError(
-            {"from": _("%(reason)s Pull the records again (“source”).") % {"reason": reason}}
-        )
-    return None
+    check_replay(original.service, original.replay_of)
+    return original.replay_of
 
 
 def _keys_with(original: Run, outcome: Record.Outcome) -> list[str]:

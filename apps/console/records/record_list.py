@@ -1,0 +1,59 @@
+"""One page of records, newest first: index ranges, no OFFSET."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from apps.console.records.query import Position
+from apps.runs.models import Payload, Record, Run
+from apps.runs.models.record import RecordQuerySet
+from apps.runs.records.payloads import payloads_of
+
+PAGE_SIZE = 50
+
+
+@dataclass(frozen=True)
+class RecordPage:
+    """Records of one page, with their runs and services."""
+
+    records: list[Record]
+    # Place of the last record; None = last page.
+    next_before: Position | None
+    payloads: dict[tuple[str, int], list[Payload]] = field(default_factory=dict)
+
+
+def list_records(records: RecordQuerySet, before: Position | None, *, has_payloads: bool) -> RecordPage:
+    """The page after the position; `records` are those of `RecordQuery.records`."""
+    found: list[Record] = []
+    for part in _parts(records.with_resolution(), before):
+        found += part[: PAGE_SIZE + 1 - len(found)]
+        if len(found) > PAGE_SIZE:
+            break
+    has_more, found = len(found) > PAGE_SIZE, found[:PAGE_SIZE]
+    _add_runs(found)
+    payloads = payloads_of(found) if has_payloads else {}
+    return RecordPage(found, Position.of(found[-1]) if has_more else None, payloads)
+
+
+def _parts(records: RecordQuerySet, before: Position | None) -> Iterator[RecordQuerySet]:
+    """The rest of the log line, of the run, and the earlier runs: one condition for all would read a run from its
+    end.
+    """
+    if before is None:
+        yield records
+        return
+    of_run = records.filter(run_id=before.run_id)
+    yield of_run.filter(sequence=before.sequence, key__gt=before.key)
+    yield of_run.filter(sequence__lt=before.sequence)
+    yield records.filter(run_id__lt=before.run_id)
+
+
+def _add_runs(records: Sequence[Record]) -> None:
+    """Reads the runs on their own: a join would lead the planner away from the index of the order."""
+    runs: dict[Any, Run] = Run.objects.select_related(
+        "service__source_connection", "service__destination_connection"
+    ).in_bulk({record.run_id for record in records})
+    for record in records:
+        record.run = runs[record.run_id]
