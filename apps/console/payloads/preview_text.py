@@ -35,8 +35,10 @@ class Preview:
     notes: list[str] = field(default_factory=list)
 
 
-def make_preview(data: bytes, *, content_type: str, name: str, is_whole: bool) -> Preview:
-    """Preview of a file that begins with `data`; every content has a readable form."""
+def make_preview(data: bytes, *, content_type: str, name: str, is_whole: bool, key: str = "") -> Preview:
+    """Preview of a file that begins with `data`; every content has a readable form. A table shows the row that
+    contains `key`.
+    """
     if not data:
         return Preview("empty")
     text = _decoded(data, is_whole=is_whole)
@@ -48,7 +50,7 @@ def make_preview(data: bytes, *, content_type: str, name: str, is_whole: bool) -
     if kind == "json":
         return _json(text, is_whole=is_whole)
     if kind == "csv":
-        return _table(text)
+        return _table(text, key)
     return Preview("text", text)
 
 
@@ -126,7 +128,7 @@ def _new_line(depth: int) -> str:
     return "\n" + "  " * min(depth, _MAX_INDENT)
 
 
-def _table(text: str) -> Preview:
+def _table(text: str, key: str) -> Preview:
     try:
         rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text)))
     except csv.Error as error:
@@ -138,10 +140,12 @@ def _table(text: str) -> Preview:
             _("At most %(rows)s rows and %(columns)s columns are shown.")
             % {"rows": _MAX_ROWS, "columns": _MAX_COLUMNS}
         )
-    shown = [row[:_MAX_COLUMNS] for row in rows[: _MAX_ROWS + 1] if row]
+    shown = [row[:_MAX_COLUMNS] for row in rows if row]
     if not shown:
         return Preview("text", text)
-    return Preview("table", head=shown[0], rows=shown[1:], notes=notes)
+    place = next((index for index, row in enumerate(shown) if key in row), 0) if key else 0
+    first = max(1, place - _MAX_ROWS // 2)
+    return Preview("table", head=shown[0], rows=shown[first : first + _MAX_ROWS], notes=notes)
 
 
 def _delimiter(text: str) -> str:

@@ -4,6 +4,7 @@ import codecs
 import csv
 import json
 from datetime import timedelta
+from html import unescape
 
 import pytest
 from django.test import Client
@@ -194,3 +195,58 @@ def test_preview_under_another_run_is_not_found(staff: Client) -> None:
     payload, other = make_payload(), make_run()
 
     assert staff.get(f"/admin/runs/run/{other.pk}/payloads/{payload.pk}/preview/").status_code == 404
+
+
+# --- At a record ---
+
+
+def marked(html: str) -> str:
+    return html.partition('id="record">')[2].partition("</mark>")[0]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("body", "name", "expected"),
+    [
+        (b'[{"n": 7, "id": 6}, {"id": 7, "at": {"x": 1}}]', "a.json", '  {\n    "id": 7,'),
+        (b'[{"id": "7.5"}, {"id": "7"}]', "a.json", '  {\n    "id": "7"\n  }'),
+        (b'{"n": 7}\n{"sku": "x-7"}\n', "a.ndjson", '{\n  "n": 7\n}'),
+        (b"<o><id>6</id></o>\n<o><id>7</id></o>\n", "a.xml", "<o><id>7</id></o>"),
+    ],
+)
+def test_preview_marks_the_record(staff: Client, body: bytes, name: str, expected: str) -> None:
+    payload = make_payload(body=body, name=name, content_type="")
+
+    html = unescape(staff.get(address(payload), {"record": "7"}).content.decode())
+
+    assert marked(html).startswith(expected)
+    assert "was not found" not in html
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("kind", ["json", "csv"])
+def test_preview_shows_the_part_around_a_record_beyond_the_beginning(staff: Client, kind: str) -> None:
+    ids = range(100_000)
+    body = json.dumps([{"id": number} for number in ids]).encode()
+    if kind == "csv":
+        body = "\n".join(["id,name", *(f"{number},x" for number in ids)]).encode()
+    payload = make_payload(body=body, name=f"a.{kind}", content_type="")
+
+    html = unescape(staff.get(address(payload), {"record": "77777"}).content.decode())
+
+    assert "This is the part around the record, from byte " in html
+    if kind == "csv":
+        assert '<th scope="col">name</th>' in html
+        assert '<tr class="preview-record" id="record"><td>77777</td>' in html
+    else:
+        assert marked(html).split() == ["{", '"id":', "77777", "},"]
+
+
+@pytest.mark.django_db
+def test_preview_says_that_a_record_was_not_found(staff: Client) -> None:
+    payload = make_payload(body=b'[{"id": 70}, {"n": -7}, {"x": "7-1"}]')
+
+    html = staff.get(address(payload), {"record": "7"}).content.decode()
+
+    assert "The record 7 was not found here." in html
+    assert 'id="record"' not in html
