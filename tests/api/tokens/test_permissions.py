@@ -125,7 +125,7 @@ def test_missing_token_is_401(route, places):
     assert "Authorization: Bearer synclog_" in response.json()["detail"]
 
 
-@pytest.mark.parametrize("route", ROUTES)
+@pytest.mark.parametrize("route", ["runs", "download"])
 @pytest.mark.parametrize("kind", ["unknown", "expired", "revoked", "of an inactive user"])
 def test_unusable_token_is_401(route, kind, places, member):
     token, secret = make_token(member)
