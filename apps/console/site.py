@@ -8,11 +8,13 @@ from django.http import HttpRequest
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver, path
 from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_safe
 
 from apps.console.help.page import help_page
 from apps.console.home.page import home_context
 from apps.console.records.page import records_csv, records_page
 from apps.console.records.resync import resync_page
+from apps.console.search.page import search_page
 from apps.console.ui.help_links import help_url
 from apps.console.ui.lookups import with_guarded_lookups
 from apps.console.ui.navigation import navigation
@@ -51,5 +53,6 @@ class SynclogAdminSite(AdminSite):
             path("records/", self.admin_view(partial(records_page, site=self)), name="records"),
             path("records/csv/", self.admin_view(records_csv), name="records_csv"),
             path("records/resync/", self.admin_view(partial(resync_page, site=self)), name="records_resync"),
+            path("search/", self.admin_view(require_safe(partial(search_page, site=self))), name="search"),
             *super().get_urls(),
         ]

@@ -13,6 +13,7 @@ from tests.factories import (
     make_connection,
     make_log_entries,
     make_payload,
+    make_record,
     make_run,
     make_service,
     make_token,
@@ -33,6 +34,8 @@ def create_data() -> Service:
     make_log_entries(failed, ["word " * 60, "x" * 900, "\x1b[31mred\x1b[0m"])
     make_log_entries(failed, ["It failed"], level=Level.ERROR)
     make_payload(failed, sequence=2, name="a-rather-long-name-of-a-file-that-was-pulled-page-1.json")
+    for key in ("10045", "k" * 190):
+        make_record(failed, key=key, outcome=1, message="unknown sku " * 30)
     make_run(service, started_at=now - timedelta(days=3), warning_count=2, pulled_count=120, pushed_count=118)
     make_log_entries(make_run(service, status=Run.Status.RUNNING, pulled_count=1200), 5)
     make_run(make_service(name="Broken"), status=Run.Status.LOST, error="Its worker died")
@@ -66,6 +69,7 @@ def all_pages(service: Service) -> list[str]:
         f"/admin/services/service/{service.pk}/runs/?period=custom&days=90",
         f"/admin/services/service/{unused.pk}/delete/",
         f"/admin/runs/run/{service.runs.get(status=Run.Status.RUNNING).pk}/log/",
+        *(f"/admin/search/?q={text}" for text in ("", "nothing", "a*", "k*", "connection", "x" * 1001)),
         "/admin/password_change/",
         "/admin/services/",
     ]

@@ -116,3 +116,37 @@ def test_sidebar_opens_on_a_phone(new_page, log_in) -> None:
     page.get_by_role("link", name="Services", exact=True).first.click()
 
     expect(page.get_by_role("heading", name="Services", exact=True)).to_be_visible()
+
+
+def test_slash_moves_the_focus_into_the_search_box_and_escape_back(page: Page, log_in) -> None:
+    service = make_service(name="Orders to warehouse", slug="orders")
+    log_in(page, make_user(is_superuser=True))
+    page.goto("/admin/services/service/")
+    box = page.get_by_role("searchbox", name="Search for a record, run, service, connection or payload")
+    link = page.get_by_role("link", name="Orders to warehouse")
+    link.focus()
+
+    # The key moves the focus and is not typed; within a field it is typed.
+    page.keyboard.press("/")
+    expect(box).to_be_focused()
+    page.keyboard.type("a/b")
+    expect(box).to_have_value("a/b")
+    page.keyboard.press("Escape")
+    expect(link).to_be_focused()
+    page.locator("#searchbar").focus()
+    page.keyboard.type("/")
+    expect(page.locator("#searchbar")).to_have_value("/")
+
+    # The text in the box is selected, so that typing replaces it.
+    link.focus()
+    page.keyboard.press("/")
+    page.keyboard.type("orders")
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**/service/{service.pk}/runs/")
+
+    page.goto(f"/admin/runs/run/{make_run(service).pk}/log/")
+    page.keyboard.press("/")
+    expect(box).to_be_focused()
+    page.keyboard.press("Escape")
+    page.keyboard.press("s")
+    expect(page.get_by_label("Find in the whole log")).to_be_focused()

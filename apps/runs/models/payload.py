@@ -150,6 +150,9 @@ class Payload(models.Model):
             models.Index(fields=["-created_at", "-id"], name="payload_latest"),
             # The same for users who see few services; migration 0005 explains how the planner chooses.
             models.Index(fields=["service", "-created_at", "-id"], name="payload_service_latest"),
+            # The search: WHERE sha256 BETWEEN … AND … ORDER BY sha256, created_at DESC. Not partial: almost every
+            # payload has a digest, and SQLite would not use the index for a parameter.
+            models.Index(fields=["sha256", "-created_at"], name="payload_sha256"),
             # The clean-up: WHERE status IN (…) AND expires_at <= now ORDER BY expires_at LIMIT 1000.
             models.Index(
                 fields=["expires_at"], name="payload_expiry", condition=Q(status__in=["stored", "deleting"])

@@ -61,7 +61,7 @@ async function moveFocusToEnd(isDown) {
 const letterActions = {
   j: () => moveFocus(true),
   k: () => moveFocus(false),
-  "/": () => document.getElementById("find").select(),
+  s: () => document.getElementById("find").select(),
   n: () => findMatch(true),
   p: () => findMatch(false),
   e: () => findError(true),
