@@ -53,6 +53,13 @@ OVERALL = ("metrics",)
 OTHERS = {"services": 2, "runs": 2, "records": 1, "payloads": 1}
 
 
+def add_record(run):
+    Record.objects.create(
+        run=run, key="10045", outcome=1, step=4, sequence=1, page=1, batch=1, recorded_at=run.started_at
+    )
+    type(run).objects.filter(pk=run.pk).update(has_records=True)
+
+
 @pytest.fixture
 def team():
     return Group.objects.create(name="team")
@@ -62,10 +69,8 @@ def team():
 def places(team, member):
     """Values of the placeholders in the paths: running runs of services that only the team may see."""
     service = make_service(groups=[team])
-    run = make_run(service, status="running", store_pull=True, has_records=True)
-    Record.objects.create(
-        run=run, key="10045", outcome=1, step=4, sequence=1, page=1, batch=1, recorded_at=run.started_at
-    )
+    run = make_run(service, status="running", store_pull=True)
+    add_record(run)
     elsewhere = make_service(kind="reported", groups=[team])
     reported = make_run(elsewhere, status="running", started_by=member, worker="reporter test")
     return {
@@ -201,7 +206,9 @@ def test_invisible_row_is_404(route, kind, places, team):
 @pytest.mark.parametrize("route", LISTS)
 def test_lists_contain_visible_rows_only(route, places):
     own = make_service()
-    make_payload(make_run(own, store_pull=True))
+    run = make_run(own, store_pull=True)
+    make_payload(run)
+    add_record(run)
     unlimited = client_of(make_token()[1])
     limited = client_of(make_token(services=[own])[1])
     stranger = client_of(make_token(make_user(permissions=EVERY_PERMISSION[1:]))[1])
