@@ -215,6 +215,7 @@ SPECTACULAR_SETTINGS = {
         "PayloadStatus": "apps.api.serializers.payloads.PAYLOAD_STATES",
         "ReportedStatus": "apps.api.serializers.reports.FINAL_STATUSES",
         "RecordOutcome": "apps.api.serializers.records.OUTCOME_NAMES",
+        "ResyncOrigin": "apps.api.serializers.records.ORIGINS",
         "ServiceKind": "apps.services.models.Service.Kind",
         "LogLevel": "apps.api.serializers.log.LEVEL_NAMES",
         "LogStep": "apps.api.serializers.log.STEP_NAMES",

@@ -13,6 +13,7 @@ from apps.api.views.metrics import MetricsView
 from apps.api.views.payloads import PayloadViewSet
 from apps.api.views.records import RecordViewSet
 from apps.api.views.reports import FinishView, ReportedPayloadView, RunLogView
+from apps.api.views.resync import ResyncView
 from apps.api.views.runs import RunViewSet
 from apps.api.views.services import ServiceViewSet
 
@@ -28,6 +29,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("v1/runs/", RunViewSet.as_view({"get": "list"}), name="run-list"),
     path("v1/runs/<int:pk>/", RunViewSet.as_view({"get": "retrieve"}), name="run-detail"),
     path("v1/runs/<int:pk>/cancel/", RunViewSet.as_view({"post": "cancel"}), name="run-cancel"),
+    path("v1/runs/<int:pk>/resync/", ResyncView.as_view(), name="run-resync"),
     path("v1/runs/<int:pk>/log/", RunLogView.as_view(), name="run-log"),
     path("v1/runs/<int:pk>/log.txt", LogTextView.as_view(), name="run-log-txt"),
     path("v1/runs/<int:pk>/log.ndjson", LogNdjsonView.as_view(), name="run-log-ndjson"),

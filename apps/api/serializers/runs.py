@@ -26,6 +26,9 @@ class RunSerializer(serializers.ModelSerializer[Run]):
         allow_null=True,
         help_text="User name; null = the schedule.",
     )
+    retry_of = serializers.IntegerField(
+        source="retry_of_id", allow_null=True, help_text="Number of the run that this one repeats."
+    )
     queued_at = TimestampField()
     started_at = TimestampField(allow_null=True)
     finished_at = TimestampField(allow_null=True)
@@ -40,6 +43,7 @@ class RunSerializer(serializers.ModelSerializer[Run]):
             "service",
             "status",
             "trigger",
+            "retry_of",
             "started_by",
             "queued_at",
             "started_at",

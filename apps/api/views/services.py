@@ -16,7 +16,6 @@ from rest_framework.response import Response
 from rest_framework.reverse import reverse
 from rest_framework.viewsets import GenericViewSet
 
-from apps.api.http.problems import IdempotencyKeyReused
 from apps.api.models import ApiToken
 from apps.api.queries.pagination import ServicePagination
 from apps.api.queries.visibility import visible_services
@@ -25,14 +24,12 @@ from apps.api.serializers.runs import RunSerializer, StartSerializer
 from apps.api.serializers.services import ServiceSerializer
 from apps.api.tokens.permissions import Requires
 from apps.api.views.base import ApiView
+from apps.api.views.idempotency import IDEMPOTENCY_PARAMETER, idempotency_key, key_reused
 from apps.runs.models import Run
 from apps.runs.reported.reporting import open_reported_run
 from apps.runs.tasks import start_run
 from apps.services.definition.options import read_run_options
 from apps.services.models import Service
-
-IDEMPOTENCY_HEADER = "Idempotency-Key"
-_MAX_KEY_LENGTH = 200
 
 
 @extend_schema_view(
@@ -76,12 +73,7 @@ class ServiceViewSet(ApiView, ListModelMixin, RetrieveModelMixin, GenericViewSet
         ),
         request=StartSerializer,
         parameters=[
-            OpenApiParameter(
-                IDEMPOTENCY_HEADER,
-                {"type": "string", "minLength": 1, "maxLength": _MAX_KEY_LENGTH},
-                OpenApiParameter.HEADER,
-                description="Any unique value such as a UUID; printable ASCII.",
-            ),
+            IDEMPOTENCY_PARAMETER,
             OpenApiParameter(
                 "Location",
                 {"type": "string", "format": "uri"},
@@ -122,10 +114,10 @@ def _open_reported(service: Service, request: Request, data: dict[str, Any]) -> 
         user=request.user,
         reporter=token.name,
         is_dry_run=data["dry_run"],
-        idempotency_key=_idempotency_key(request),
+        idempotency_key=idempotency_key(request),
     )
     if run.is_dry_run != data["dry_run"]:
-        raise _key_reused(run)
+        raise key_reused(run)
     return run
 
 
@@ -142,26 +134,9 @@ def _start(service: Service, request: Request, data: dict[str, Any]) -> Run:
         store=data["store"],
         is_dry_run=data["dry_run"],
         options=options,
-        idempotency_key=_idempotency_key(request),
+        idempotency_key=idempotency_key(request),
     )
-    if (set(run.stores), run.is_dry_run, run.options) != (set(data["store"]), data["dry_run"], options):
-        raise _key_reused(run)
+    wanted = (Run.Trigger.API, set(data["store"]), data["dry_run"], options)
+    if (run.trigger, set(run.stores), run.is_dry_run, run.options) != wanted:
+        raise key_reused(run)
     return run
-
-
-def _key_reused(run: Run) -> IdempotencyKeyReused:
-    return IdempotencyKeyReused(
-        _("Run %(number)d was started with this key and another body; use a new key.") % {"number": run.pk}
-    )
-
-
-def _idempotency_key(request: Request) -> str | None:
-    """Value of the header, None if it is missing. Raises ValidationError if it is invalid."""
-    key = request.headers.get(IDEMPOTENCY_HEADER)
-    if key is None:
-        return None
-    key = key.strip()
-    if not (1 <= len(key) <= _MAX_KEY_LENGTH and key.isascii() and key.isprintable()):
-        message = _("Write 1 to %(most)d printable ASCII characters.") % {"most": _MAX_KEY_LENGTH}
-        raise serializers.ValidationError({IDEMPOTENCY_HEADER: [message]})
-    return key

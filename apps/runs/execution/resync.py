@@ -14,12 +14,21 @@ from apps.runs.execution.queue import queue_run
 from apps.runs.execution.replay import check_replay
 from apps.runs.models import Record, RecordSelection, Run
 from apps.runs.records.keys import key_text
+from apps.services.models import Service
 
 MAX_KEYS = 10_000
 # Keys that an error lists.
 _MAX_LISTED = 10
 
 type Origin = Literal["stored", "source"]
+
+
+class IdempotencyKeyConflict(Exception):
+    """The idempotency key belongs to `run`, which another request started."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(run.pk)
+        self.run = run
 
 
 def queue_resync(
@@ -35,22 +44,34 @@ def queue_resync(
     """Queues a run for the records of `original` with these keys, or with this outcome.
 
     They come from the stored pull payloads (`origin` "stored", the default where they can be read) or are pulled
-    again ("source"). While such a run is open, a repeated call returns it. Raises ValidationError with the invalid
-    fields: `run`, `keys`, `outcome`, `from`, `service`.
+    again ("source"). While such a run is open, a repeated call returns it. A call with the idempotency key of an
+    earlier one returns its run. Raises ValidationError with the invalid fields (`run`, `keys`, `outcome`, `from`,
+    `service`), and IdempotencyKeyConflict.
     """
+    if original.service.kind == Service.Kind.REPORTED:
+        raise ValidationError({"service": _("The service runs elsewhere; send the records again there.")})
     if original.is_open:
         raise ValidationError(
             {"run": _("Run %(run)s is still open; wait until it has ended.") % {"run": original.pk}}
         )
-    chosen = _keys_with(original, outcome) if outcome is not None else _checked_keys(original, keys)
-    replay_of = _stored_run(original, origin)
     with transaction.atomic():
         # One after the other: the second of two clicks finds the run of the first.
         Run.objects.select_for_update().get(pk=original.pk)
+        if idempotency_key is not None:
+            mine = Run.objects.filter(
+                service=original.service_id, started_by=user, idempotency_key=idempotency_key
+            )
+            for earlier in mine:
+                # Before the checks: since then, payloads may have expired.
+                if earlier.is_dry_run == is_dry_run and _equals(earlier, original, keys, outcome, origin):
+                    return earlier
+                raise IdempotencyKeyConflict(earlier)
+        chosen = _keys_with(original, outcome) if outcome is not None else _checked_keys(original, keys)
+        replay_of = _stored_run(original, origin)
         same = Run.objects.open().filter(
             retry_of=original, replay_of=replay_of, is_dry_run=is_dry_run, due_at=None, selection__keys=chosen
         )
-        if idempotency_key is None and (existing := same.first()) is not None:
+        if (existing := same.first()) is not None:
             return existing
         run = queue_run(
             original.service,
@@ -62,7 +83,10 @@ def queue_resync(
             retry_of=original,
             replay_of=replay_of,
         )
-        RecordSelection.objects.get_or_create(run=run, defaults={"keys": chosen})
+        if run.retry_of_id != original.pk:
+            # Started by another route at the same time.
+            raise IdempotencyKeyConflict(run)
+        RecordSelection.objects.create(run=run, keys=chosen)
     return run
 
 
@@ -73,6 +97,22 @@ def refusal_of_stored(original: Run) -> str | None:
     except ValidationError as error:
         return " ".join(error.messages)
     return None
+
+
+def _equals(
+    run: Run, original: Run, keys: Iterable[object], outcome: Record.Outcome | None, origin: Origin | None
+) -> bool:
+    """Whether a request for these records of `original` has started the run."""
+    selected = RecordSelection.objects.filter(run=run).values_list("keys", flat=True).first()
+    if selected is None or run.retry_of_id != original.pk:
+        return False
+    if origin is not None and (origin == "stored") != (run.replay_of_id is not None):
+        return False
+    if outcome is None:
+        return {key_text(key) for key in keys} - {""} == set(selected)
+    records = Record.objects.filter(run=original, outcome=outcome)
+    # Empty once they are deleted.
+    return set(records.values_list("key", flat=True)[: MAX_KEYS + 1]) in (set(), set(selected))
 
 
 def _stored_run(original: Run, origin: Origin | None) -> Run | None:

@@ -70,13 +70,13 @@ class Selection:
 
     def skip_accepted(self, records: list[Any]) -> list[Any]:
         """The records without those that were pushed since the run that is repeated; lists them in the log."""
-        if not self._is_resync or self._run.retry_of_id is None:
+        if not self._is_resync or (repeated := self._repeated_run_id()) is None:
             return records
         key_of = self._tracker.pushed_key
         accepted = dict(
             Record.objects.filter(
                 key__in={key_of(record) for record in records},
-                run_id__gte=self._run.retry_of_id,
+                run_id__gte=repeated,
                 run__service=self._run.service_id,
                 outcome=Record.Outcome.PUSHED,
             ).values_list("key", "run_id")
@@ -86,6 +86,13 @@ class Selection:
             self._tracker.decide([key], Record.Outcome.SKIPPED, message=message)
             logger.info("Record %s is skipped: run %d has pushed it", key, run_id)
         return [record for record in records if key_of(record) not in accepted]
+
+    def _repeated_run_id(self) -> int | None:
+        """The run whose records are sent again; an automatic retry repeats what its run repeats."""
+        run = self._run
+        while run.is_automatic and run.retry_of is not None:
+            run = run.retry_of
+        return run.retry_of_id
 
     def log_missing(self) -> None:
         if self._missing:

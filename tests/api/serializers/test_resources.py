@@ -33,6 +33,7 @@ def test_run_has_the_fields_of_the_contract(client, service):
         "service": "orders",
         "status": "succeeded",
         "trigger": "manual",
+        "retry_of": None,
         "started_by": "ann",
         "pulled_count": 3,
         "pushed_count": 2,

@@ -33,6 +33,7 @@ ROUTES = {
     "runs": ("get", "/api/v1/runs/", "run:read", None),
     "run": ("get", "/api/v1/runs/{run}/", "run:read", None),
     "cancel": ("post", "/api/v1/runs/{run}/cancel/", "run:start", "runs.cancel_run"),
+    "resync": ("post", "/api/v1/runs/{ended}/resync/", "run:start", "runs.start_run"),
     "log": ("get", "/api/v1/runs/{run}/log/", "run:read", None),
     "log.txt": ("get", "/api/v1/runs/{run}/log.txt", "run:read", None),
     "log.ndjson": ("get", "/api/v1/runs/{run}/log.ndjson", "run:read", None),
@@ -50,7 +51,7 @@ LISTS = ("services", "runs", "records", "payloads")
 # Covers all services together.
 OVERALL = ("metrics",)
 # Number of rows that `places` creates.
-OTHERS = {"services": 2, "runs": 2, "records": 1, "payloads": 1}
+OTHERS = {"services": 2, "runs": 3, "records": 1, "payloads": 1}
 
 
 def add_record(run):
@@ -70,12 +71,14 @@ def places(team, member):
     """Values of the placeholders in the paths: running runs of services that only the team may see."""
     service = make_service(groups=[team])
     run = make_run(service, status="running", store_pull=True)
-    add_record(run)
+    ended = make_run(service)
+    add_record(ended)
     elsewhere = make_service(kind="reported", groups=[team])
     reported = make_run(elsewhere, status="running", started_by=member, worker="reporter test")
     return {
         "slug": service.slug,
         "run": run.pk,
+        "ended": ended.pk,
         "payload": make_payload(run).pk,
         "reported_slug": elsewhere.slug,
         "reported": reported.pk,
@@ -89,7 +92,12 @@ def member(team):
 
 def call(client: Client, route: str, places: dict[str, object]):
     method, path, _scope, _permission = ROUTES[route]
-    body = {"finish": {"status": "succeeded"}, "report lines": {"lines": []}}.get(route, {})
+    bodies = {
+        "finish": {"status": "succeeded"},
+        "report lines": {"lines": []},
+        "resync": {"keys": ["10045"]},
+    }
+    body = bodies.get(route, {})
     response = getattr(client, method)(path.format(**places), body, content_type="application/json")
     body_of(response)
     return response
@@ -102,7 +110,7 @@ def test_matrix_covers_every_route():
         if pattern.name and pattern.name not in ("schema", "docs")
     }
 
-    places = {"slug": "a", "run": 1, "payload": uuid.uuid4(), "reported": 1, "reported_slug": "a"}
+    places = {"slug": "a", "run": 1, "ended": 1, "payload": uuid.uuid4(), "reported": 1, "reported_slug": "a"}
 
     covered = {
         resolve(path.format(**places)).url_name for _method, path, _scope, _permission in ROUTES.values()
