@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 
 from django.utils.translation import gettext as _
 
+from apps.services.connectors.formats.documents import charset_of
+
 # Bytes that are read.
 MAX_BYTES = 256 * 1024
 # Characters that are shown, so that the browser stays fast.
@@ -41,7 +43,7 @@ def make_preview(data: bytes, *, content_type: str, name: str, is_whole: bool, k
     """
     if not data:
         return Preview("empty")
-    text = _decoded(data, is_whole=is_whole)
+    text = _decoded(data, charset_of(content_type), is_whole=is_whole)
     if text is None:
         return Preview("hex", _hex(data[:_HEX_BYTES]), notes=[_binary_words(data)])
     kind = _kind(content_type, name, text)
@@ -65,16 +67,18 @@ def _kind(content_type: str, name: str, text: str) -> str:
     return "json" if text.lstrip()[:1] in {"{", "["} else "text"
 
 
-def _decoded(data: bytes, *, is_whole: bool) -> str | None:
+def _decoded(data: bytes, charset: str, *, is_whole: bool) -> str | None:
     """The text without an incomplete last character; None if it is not text."""
-    encoding = "utf-8-sig"
+    encoding = "utf-8-sig" if charset.lower() in {"", "utf-8"} else charset
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         encoding = "utf-16"
     elif b"\x00" in data:
         return None
     try:
+        # Raises LookupError for codecs that are no charsets, such as hex.
+        " ".encode(encoding)
         return codecs.getincrementaldecoder(encoding)().decode(data, final=is_whole)
-    except UnicodeDecodeError:
+    except (UnicodeDecodeError, LookupError):
         return None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Sequence
@@ -31,6 +30,7 @@ from apps.runs.records.tracking import RecordTracker
 from apps.runs.records.unchanged import UnchangedRecords
 from apps.services.connectors import open_destination, open_source
 from apps.services.connectors.base import Body, ConnectorError, Delivery, Page, Record, RunContext, Source
+from apps.services.connectors.formats.documents import encode_json
 from apps.services.sandbox import Sandbox
 
 logger = logging.getLogger(__name__)
@@ -200,7 +200,7 @@ class Pipeline:
     def _as_json(self, role: str, records: list[Record]) -> list[tuple[str, Body]]:
         if not self._stores(Payload.Kind.SCRIPT):
             return []
-        data = json.dumps(records, ensure_ascii=False, indent=1).encode()
+        data = b"[\n" + b",\n".join(map(encode_json, records)) + b"\n]\n"
         return [(role, Body.of_bytes(data, "application/json", ".json"))]
 
     def _keep(self, kind: Payload.Kind, name: str, bodies: Sequence[tuple[str, Body]]) -> list[str]:

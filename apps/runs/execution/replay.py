@@ -17,11 +17,17 @@ from apps.runs.models.payload import PayloadQuerySet
 from apps.runs.payloads.reading import open_payload
 from apps.services.connectors.base import Body, ConnectorError, Page, Record, RunContext
 from apps.services.connectors.files.folder import translate_errors
-from apps.services.connectors.formats.documents import parse_json, records_in
+from apps.services.connectors.formats.documents import (
+    charset_of,
+    log_repeated_keys,
+    parse_json,
+    records_in,
+)
 from apps.services.connectors.formats.readers import read_records
 from apps.services.definition.file_options import FileSource
 from apps.services.definition.http_options import HttpSource
 from apps.services.definition.options import read_source
+from apps.services.exact_json import Parser
 from apps.services.models import Service
 
 # Names of the pages of a run; responses of failed pulls have other names.
@@ -51,6 +57,7 @@ class Replay:
         self._original = original
         self._context = context
         self._options = _options_of(service)
+        self._parser = Parser()
 
     def __enter__(self) -> Self:
         return self
@@ -68,15 +75,17 @@ class Replay:
             body: Body | None = _body_of(payload)
             origin = f"{payload.name}, stored by run {self._original.pk}"
             with closing(_opened(payload)) as stream:
-                for records in self._batches(stream, origin):
+                charset = charset_of(payload.content_type)
+                for records in self._batches(stream, origin, charset):
+                    log_repeated_keys(self._parser, origin)
                     yield Page(next(numbers), records, origin, body)
                     body = None
 
-    def _batches(self, stream: BinaryIO, origin: str) -> Iterator[list[Record]]:
+    def _batches(self, stream: BinaryIO, origin: str, charset: str) -> Iterator[list[Record]]:
         options = self._options
         if isinstance(options, FileSource):
             size = self._context.page_size or options.page_size
-            records = read_records(stream, options.format, options.records, origin)
+            records = read_records(stream, options.format, options.records, origin, self._parser)
             is_empty = True
             for batch in batched(records, size):
                 is_empty = False
@@ -87,7 +96,7 @@ class Replay:
         with translate_errors(f"{origin} cannot be read"):
             data = stream.read()
         try:
-            document = parse_json(data)
+            document = parse_json(data, self._parser, charset)
         except ValueError as error:
             raise ConnectorError(f"{origin} is not JSON: {error}.") from None
         yield records_in(document, options.records, origin=origin)

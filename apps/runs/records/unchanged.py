@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 from collections.abc import Sequence
 from typing import Any
@@ -11,8 +10,12 @@ from typing import Any
 from apps.runs.log.record_file import RecordFile
 from apps.runs.models import AcceptedContent, Record, Run
 from apps.runs.records.tracking import RecordTracker
+from apps.services.connectors.formats.documents import encode_json
+from apps.services.exact_json import Encoder
 
 logger = logging.getLogger(__name__)
+
+_encoder = Encoder(sort_keys=True)
 
 
 class UnchangedRecords:
@@ -45,5 +48,4 @@ class UnchangedRecords:
 
 def _digest(record: Any) -> str:
     """Digest of the content; the order of members makes no difference."""
-    text = json.dumps(record, sort_keys=True, ensure_ascii=False, default=str)
-    return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=16).hexdigest()
+    return hashlib.blake2b(encode_json(record, _encoder), digest_size=16).hexdigest()

@@ -1,6 +1,6 @@
 """Sandbox for custom scripts: Starlark in a child process with limits, without files, network and secrets.
 
-May import nothing of the other packages.
+May import `exact_json`, and nothing of the other packages.
 """
 
 from apps.services.sandbox.limits import Limits, ScriptError

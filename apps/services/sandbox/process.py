@@ -16,9 +16,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self, cast
 
+from apps.services.exact_json import Encoder, ExactNumber
 from apps.services.sandbox.error_messages import with_headline
 from apps.services.sandbox.limits import MIB, OUT_OF_MEMORY, Limits, ScriptError, too_large
 from apps.services.sandbox.protocol import Kind, Unpacker, pack
+from apps.services.sandbox.spellings import Spellings
 
 # Logger of log(), so that a line shows that it comes from the script.
 script_logger = logging.getLogger("apps.services.script")
@@ -31,6 +33,11 @@ _START_SECONDS = 60
 # Time after which a child that has not stopped the script itself is killed, in seconds.
 _GRACE_SECONDS = 2
 _CHECK_SECONDS = 1.0
+# Numbers that a warning lists.
+_MAX_LISTED = 10
+# The halves of surrogate pairs by the private characters that stand for them in a script.
+_FIRST_PRIVATE = 0x10F000
+_SURROGATES = {_FIRST_PRIVATE + number: 0xD800 + number for number in range(0x800)}
 
 
 class Sandbox:
@@ -61,15 +68,48 @@ class Sandbox:
         `check` is called about every second; if it raises, the script is ended and the error is raised. Raises
         ScriptError with the traceback of the script or the reason.
         """
-        message = pack(Kind.CALL, _encoded(records))
+        spellings = Spellings()
+        result = self._call(_encoded(records, spellings.float_of), check)
+        try:
+            if spellings.are_ambiguous:
+                return self._resolved(records, spellings, result, check)
+            return _list(spellings.restore(result))
+        except ValueError as error:
+            raise ScriptError(f"The result of the script cannot be read: {error}.") from None
+
+    def _resolved(
+        self, records: list[Any], spellings: Spellings, result: str, check: Callable[[], None]
+    ) -> list[Any]:
+        """The result, with spellings that a second call shows."""
+        spellings.choose_neighbours()
+        try:
+            second = self._call(_encoded(records, spellings.neighbour_of), check, is_quiet=True)
+        except ScriptError:
+            second = "[]"
+        returned, unknown = spellings.restore_by(result, second)
+        if unknown:
+            script_logger.warning(
+                "Some numbers have several spellings in the records, and it is unknown which of them the script "
+                "returns; they get the first one: %s",
+                ", ".join(unknown[:_MAX_LISTED]),
+            )
+        return _list(returned)
+
+    def _call(self, records: str, check: Callable[[], None], *, is_quiet: bool = False) -> str:
+        try:
+            body, has_surrogates = records.encode(), False
+        except UnicodeEncodeError:
+            body, has_surrogates = _with_private_characters(records).encode(), True
         try:
             if self._child is None:
                 self._child = self._load(check)
-            return _decoded(self._child.request(message, Kind.RESULT, check))
+            self._child.is_quiet = is_quiet
+            result = self._child.request(pack(Kind.CALL, body), Kind.RESULT, check).decode()
         except BaseException:
             # The child may be busy, and a failed run does not call again.
             self.close()
             raise
+        return result.translate(_SURROGATES) if has_surrogates else result
 
     def check(self) -> None:
         """Raises ScriptError unless the script is valid and has a `transform` that takes one list."""
@@ -104,7 +144,7 @@ class Child:
 
     def __init__(self, limits: Limits, *, is_quiet: bool) -> None:
         self._limits = limits
-        self._is_quiet = is_quiet
+        self.is_quiet = is_quiet
         self._process = subprocess.Popen(  # noqa: S603 - our own program
             [sys.executable, "-I", "-c", _PROGRAM, str(_ROOT), str(os.getpid())],
             stdin=subprocess.PIPE,
@@ -197,7 +237,7 @@ class Child:
             raise ScriptError(
                 f"The script logged more than {self._limits.log_bytes / MIB:g} MiB and was stopped."
             )
-        if not self._is_quiet:
+        if not self.is_quiet:
             script_logger.log(_LEVELS[line["level"]], "%s", line["message"])
 
     def _timeout_message(self, expected: Kind) -> str:
@@ -220,23 +260,24 @@ class Child:
         return f"The script's process ended without an error message (exit code {code})."
 
 
-def _encoded(records: list[Any]) -> bytes:
+def _encoded(records: list[Any], float_of: Callable[[ExactNumber], str]) -> str:
     try:
-        text = json.dumps(records, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        return Encoder(float_of).encode(records)
     except (TypeError, ValueError, RecursionError) as error:
         raise ScriptError(f"The records cannot be handed to the script as JSON: {error}.") from None
-    try:
-        return text.encode()
-    except UnicodeEncodeError:
-        # Half of a surrogate pair, which is not a character.
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
 
 
-def _decoded(body: bytes) -> list[Any]:
-    try:
-        records = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise ScriptError(f"The result of the script cannot be read: {error}.") from None
-    if not isinstance(records, list):
+def _with_private_characters(text: str) -> str:
+    """`text` with private characters instead of halves of surrogate pairs, which are not characters."""
+    if any(character in _SURROGATES for character in map(ord, text)):
+        raise ScriptError(
+            "The records cannot be handed to the script: they contain halves of surrogate pairs and private "
+            f"characters from U+{_FIRST_PRIVATE:X}, which stand for them."
+        )
+    return text.translate({half: private for private, half in _SURROGATES.items()})
+
+
+def _list(returned: Any) -> list[Any]:
+    if not isinstance(returned, list):
         raise ScriptError("The script did not return a list.")
-    return records
+    return returned

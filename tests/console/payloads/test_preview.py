@@ -41,6 +41,13 @@ def test_json_is_indented_with_numbers_order_and_duplicates_unchanged() -> None:
     assert json.loads(shown) == json.loads(text)
 
 
+def test_text_is_decoded_in_the_charset_of_its_content_type() -> None:
+    data = '["Käse"]'.encode("latin-1")
+
+    assert preview(data, "application/json; charset=iso-8859-1").text == '[\n  "Käse"\n]'
+    assert preview(data, "application/json; charset=hex").shape == "hex"
+
+
 def test_truncated_json_is_indented() -> None:
     shown = preview(b'[{"id":1},{"id":2,"na', "application/json", is_whole=False)
 

@@ -102,8 +102,11 @@ def test_invalid_row_error_names_file_and_line(root, content, reason):
     ("name", "content", "reason"),
     [
         ("bad.json", b'[{"id": 1}, {"id": ', r"bad\.json is not JSON"),
-        ("bad.json", b"[1, 2] 3", r"bad\.json is not JSON"),
-        ("bad.json", b'["\xff"]', r"bad\.json is not JSON: lexical error"),
+        ("bad.json", b"[1, 2] 3", r"bad\.json is not JSON: 3 follows its end at character 8"),
+        ("bad.json", b"[1, 2", r"bad\.json is not JSON: the end instead of \] at character 6"),
+        ("bad.json", b"[1 2]", r"bad\.json is not JSON: 2 instead of \] at character 4"),
+        ("bad.json", b"[1, NaN]", r"bad\.json is not JSON: NaN is not JSON"),
+        ("bad.json", b'["\xff"]', r"bad\.json is not JSON: it contains bytes that are not valid utf-8"),
         ("bad.json", b"", r"bad\.json is not JSON"),
         (
             "bad.json",

@@ -91,7 +91,7 @@ def test_transform_can_be_called_for_several_pages():
 def test_values_are_returned_unchanged(value):
     [returned] = transform("def transform(records):\n    return records\n", [value])
 
-    assert (returned, type(returned)) == (value, type(value))
+    assert (returned, type(returned).__name__) == (value, type(value).__name__)
 
 
 def test_deeply_nested_values_are_returned_unchanged():
@@ -102,8 +102,15 @@ def test_deeply_nested_values_are_returned_unchanged():
     assert transform("def transform(records):\n    return records\n", value) == value
 
 
-def test_lone_surrogate_becomes_replacement_character():
-    assert transform("def transform(records):\n    return records\n", ["a\ud800b"]) == ["a\ufffdb"]
+def test_lone_surrogates_are_returned_unchanged():
+    source = "def transform(records):\n    return [r + '!' for r in records if len(r) == 3]\n"
+
+    assert transform(source, ["a\ud800b", "\udfff", "äöü"]) == ["a\ud800b!", "äöü!"]
+
+
+def test_lone_surrogates_beside_the_characters_that_stand_for_them_are_an_error():
+    with pytest.raises(ScriptError, match=r"private characters from U\+10F000"):
+        transform("def transform(records):\n    return records\n", ["\ud800", "\U0010f000"])
 
 
 def test_record_without_json_form_is_an_error():

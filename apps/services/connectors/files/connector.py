@@ -16,9 +16,11 @@ from apps.services.connectors.base import Body, ConnectorError, Delivery, Page, 
 from apps.services.connectors.files.folder import Folder, PendingFile, translate_errors
 from apps.services.connectors.files.local_folder import LocalFolder
 from apps.services.connectors.files.remote_folder import RemoteFolder
+from apps.services.connectors.formats.documents import log_repeated_keys
 from apps.services.connectors.formats.readers import CONTENT_TYPES, read_records
 from apps.services.connectors.formats.writers import RecordWriter, record_writer
 from apps.services.definition.file_options import FileDestination, FileSource
+from apps.services.exact_json import Parser
 from apps.services.models import Connection
 
 logger = logging.getLogger(__name__)
@@ -40,6 +42,7 @@ class FilePull:
         self._place = connection.url
         self._options = options
         self._context = context
+        self._parser = Parser()
 
     def __enter__(self) -> Self:
         return self
@@ -68,10 +71,12 @@ class FilePull:
         body: Body | None = self._body(name)
         last = 0
         with self._folder.open(name) as stream:
-            records = read_records(stream, self._options.format, self._options.records, name)
+            records = read_records(stream, self._options.format, self._options.records, name, self._parser)
             for batch in self._batches(records, size, name):
                 first, last = last + 1, last + len(batch)
-                yield Page(next(numbers), list(batch), f"{name}, records {first}–{last}", body)
+                origin = f"{name}, records {first}–{last}"
+                log_repeated_keys(self._parser, origin)
+                yield Page(next(numbers), list(batch), origin, body)
                 body = None
                 self._context.check()
         if body:

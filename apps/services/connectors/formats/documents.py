@@ -2,36 +2,52 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any, NoReturn
+import logging
+from email.message import Message
+from typing import Any
 
 from jmespath.exceptions import JMESPathError
 
+from apps.services import exact_json
 from apps.services.connectors.base import ConnectorError, Record
 from apps.services.definition.option_types import Expression
 
+logger = logging.getLogger(__name__)
 
-def parse_json(data: bytes) -> Any:
+# Keys that a log line lists.
+_MAX_LISTED = 20
+_default_encoder = exact_json.Encoder()
+
+
+def parse_json(data: bytes, parser: exact_json.Parser, charset: str = "") -> Any:
     """Parses `data`. Raises ValueError with the reason if it is not JSON."""
-    try:
-        return json.loads(data, parse_constant=_refuse_constant)
-    except UnicodeDecodeError as error:
-        raise ValueError(f"byte {error.start} is not valid {error.encoding}") from None
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
+    return parser.parse(exact_json.decode(data, charset))
 
 
-def encode_json(value: Any) -> bytes:
+def charset_of(content_type: str) -> str:
+    """The charset of a Content-Type header; empty if it has none."""
+    header = Message()
+    header["Content-Type"] = content_type
+    return str(header.get_param("charset", ""))
+
+
+def log_repeated_keys(parser: exact_json.Parser, origin: str) -> None:
+    """Logs a warning if objects repeated keys since the last call."""
+    if keys := parser.take_repeated_keys():
+        more = f" and {len(keys) - _MAX_LISTED:,} more" if len(keys) > _MAX_LISTED else ""
+        logger.warning(
+            "%s: objects contain keys more than once, of which the last counts: %s",
+            origin,
+            ", ".join(key[:100] for key in keys[:_MAX_LISTED]) + more,
+        )
+
+
+def encode_json(value: Any, encoder: exact_json.Encoder = _default_encoder) -> bytes:
     """`value` as UTF-8 JSON on one line. Raises ConnectorError if JSON cannot represent it."""
     try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+        return exact_json.to_bytes(encoder.encode(value))
     except (ValueError, TypeError, RecursionError) as error:
         raise ConnectorError(f"A record cannot be written as JSON: {error}.") from None
-    try:
-        return text.encode()
-    except UnicodeEncodeError:
-        # Half of a surrogate pair, which only an escape can contain.
-        return json.dumps(value).encode()
 
 
 def records_in(document: Any, expression: Expression, *, origin: str) -> list[Record]:
@@ -55,10 +71,6 @@ def excerpt(data: bytes, length: int = 300) -> str:
     """The beginning of `data` on one line, for an error message."""
     text = " ".join(data[: length * 4].decode("utf-8", "replace").split())
     return text if len(text) <= length else f"{text[:length]}…"
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
 
 
 def _described(value: Any) -> str:

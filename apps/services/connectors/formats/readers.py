@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 from collections.abc import Iterator
+from itertools import chain
+from json import detect_encoding
 from typing import BinaryIO
 
-import ijson
 from django.conf import settings
 
 from apps.services.connectors.base import ConnectorError, Record
 from apps.services.connectors.formats.documents import parse_json, records_in
+from apps.services.connectors.formats.json_array import read_array
 from apps.services.definition.option_types import Expression
+from apps.services.exact_json import Parser
 
 CONTENT_TYPES = {"json": "application/json", "ndjson": "application/x-ndjson", "csv": "text/csv"}
 _CHUNK = 64 * 1024
@@ -21,69 +25,81 @@ _BOM = b"\xef\xbb\xbf"
 csv.field_size_limit(16 * 1024 * 1024)
 
 
-def read_records(stream: BinaryIO, format_: str, expression: Expression, name: str) -> Iterator[Record]:
+def read_records(
+    stream: BinaryIO, format_: str, expression: Expression, name: str, parser: Parser
+) -> Iterator[Record]:
     """Yields the records in `stream`. Raises ConnectorError with the file `name` and the position."""
     if format_ == "csv":
         return _read_csv(stream, name)
     if format_ == "ndjson":
-        return _read_ndjson(stream, name)
-    return _read_json(stream, expression, name)
+        return _read_ndjson(stream, name, parser)
+    return _read_json(stream, expression, name, parser)
 
 
 class _RecordSizeLimit:
     """Stream that limits the size of a single record."""
 
-    def __init__(self, head: bytes, stream: BinaryIO, name: str) -> None:
-        self._head = head
+    def __init__(self, stream: BinaryIO, name: str) -> None:
         self._stream = stream
         self._name = name
         self.since_record = 0
 
-    def read(self, size: int) -> bytes:
-        if size == 0:
-            # ijson reads zero bytes to find out whether the stream is binary.
-            return b""
-        data = self._head[:size] or self._stream.read(size)
-        self._head = self._head[size:]
+    def read(self) -> bytes:
+        data = self._stream.read(_CHUNK)
         self.since_record += len(data)
         if self.since_record > settings.MAX_RESPONSE_BYTES + _CHUNK:
             raise _too_large(self._name, "one record")
         return data
 
 
-def _read_json(stream: BinaryIO, expression: Expression, name: str) -> Iterator[Record]:
-    head = stream.read(_CHUNK).removeprefix(_BOM).lstrip()
-    if expression.text == "@" and head.startswith(b"["):
-        yield from _stream_json(_RecordSizeLimit(head, stream, name), name)
-        return
-    data = head + stream.read(max(settings.MAX_RESPONSE_BYTES + 1 - len(head), 0))
-    if len(data) > settings.MAX_RESPONSE_BYTES:
-        raise _too_large(name, "a document that is not read record by record")
+def _read_json(stream: BinaryIO, expression: Expression, name: str, parser: Parser) -> Iterator[Record]:
+    head = stream.read(_CHUNK)
     try:
-        document = parse_json(data)
+        if expression.text == "@" and _begins_with_array(head):
+            yield from _stream_json(head, _RecordSizeLimit(stream, name), parser)
+            return
+        data = head + stream.read(max(settings.MAX_RESPONSE_BYTES + 1 - len(head), 0))
+        if len(data) > settings.MAX_RESPONSE_BYTES:
+            raise _too_large(name, "a document that is not read record by record")
+        document = parse_json(data, parser)
     except ValueError as error:
         raise ConnectorError(f"{name} is not JSON: {error}.") from None
     yield from records_in(document, expression, origin=name)
 
 
-def _stream_json(stream: _RecordSizeLimit, name: str) -> Iterator[Record]:
+def _begins_with_array(head: bytes) -> bool:
+    return (
+        codecs.getincrementaldecoder(detect_encoding(head))("replace").decode(head).lstrip().startswith("[")
+    )
+
+
+def _stream_json(head: bytes, stream: _RecordSizeLimit, parser: Parser) -> Iterator[Record]:
+    decoder = codecs.getincrementaldecoder(detect_encoding(head))("surrogatepass")
+    blocks = chain([head], iter(stream.read, b""), [b""])
+
+    def read(size: int) -> str:
+        """At least `size` characters, or what is left."""
+        pieces: list[str] = []
+        for block in blocks:
+            pieces.append(decoder.decode(block, final=not block))
+            size -= len(pieces[-1])
+            if size < 0:
+                break
+        return "".join(pieces)
+
     try:
-        for record in ijson.items(stream, "item", use_float=True, buf_size=_CHUNK):
+        for record in read_array(read, parser):
             stream.since_record = 0
             yield record
-    except (ijson.JSONError, UnicodeDecodeError) as error:
-        # The C backend of ijson reports invalid UTF-8 as bytes.
-        cause = error.args[0] if error.args else error
-        text = cause.decode(errors="replace") if isinstance(cause, bytes) else str(error)
-        reason = " ".join(text.split())[:200]
-        raise ConnectorError(f"{name} is not JSON: {reason}.") from None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"it contains bytes that are not valid {error.encoding}") from None
 
 
-def _read_ndjson(stream: BinaryIO, name: str) -> Iterator[Record]:
+def _read_ndjson(stream: BinaryIO, name: str, parser: Parser) -> Iterator[Record]:
     for number, line in _lines(stream, name):
         if line.strip():
             try:
-                yield parse_json(line)
+                yield parse_json(line, parser)
             except ValueError as error:
                 raise ConnectorError(f"{name}, line {number} is not JSON: {error}.") from None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from base64 import b64encode
 from collections.abc import Mapping
@@ -17,7 +18,7 @@ from django.conf import settings
 
 from apps.services.connectors.address_guard import GuardedAdapter, trusted_certificates
 from apps.services.connectors.base import Body, ConnectorError, RunContext
-from apps.services.connectors.formats.documents import excerpt
+from apps.services.connectors.formats.documents import charset_of, excerpt
 from apps.services.connectors.network_errors import connection_error
 from apps.services.connectors.retry import TemporaryError, retry_after_in, with_retries
 from apps.services.definition.connection_url import HTTP_SCHEMES, without_secrets
@@ -43,6 +44,8 @@ _EXTENSIONS = {
     "text/plain": ".txt",
     "text/xml": ".xml",
 }
+_CHARSET = re.compile(r"[0-9a-z_.-]{1,40}")
+_DEFAULT_CHARSETS = ("utf-8", "utf8")
 _BASE_HEADERS = {
     "Accept": "application/json, */*;q=0.5",
     "Accept-Encoding": "gzip, deflate",
@@ -93,9 +96,16 @@ class HttpResponse:
     def content_type(self) -> str:
         return self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
 
+    @property
+    def charset(self) -> str:
+        return charset_of(self.headers.get("Content-Type", ""))
+
     def as_body(self) -> Body:
         content_type = self.content_type or "application/octet-stream"
         extension = _EXTENSIONS.get(content_type, ".json" if content_type.endswith("+json") else ".bin")
+        charset = self.charset.lower()
+        if _CHARSET.fullmatch(charset) and charset not in _DEFAULT_CHARSETS:
+            content_type += f"; charset={charset}"
         return Body.of_bytes(self.content, content_type, extension)
 
 

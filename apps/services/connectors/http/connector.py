@@ -11,7 +11,13 @@ from urllib.parse import quote
 from django.conf import settings
 
 from apps.services.connectors.base import ConnectorError, Delivery, Page, Record, RunContext
-from apps.services.connectors.formats.documents import encode_json, excerpt, parse_json, records_in
+from apps.services.connectors.formats.documents import (
+    encode_json,
+    excerpt,
+    log_repeated_keys,
+    parse_json,
+    records_in,
+)
 from apps.services.connectors.http.client import HttpClient, HttpRequest, HttpResponse, status_error
 from apps.services.connectors.http.pagination import (
     PageRequest,
@@ -22,6 +28,7 @@ from apps.services.connectors.http.pagination import (
 )
 from apps.services.definition.connection_url import without_secrets
 from apps.services.definition.http_options import HttpDestination, HttpSource
+from apps.services.exact_json import Parser
 from apps.services.models import Connection
 
 # Statuses for which the destination or its settings are wrong; any other 4xx refuses the records.
@@ -36,6 +43,7 @@ class HttpPull:
         self._options = options
         self._context = context
         self._client = HttpClient(connection, context)
+        self._parser = Parser()
         self._pagination = Pagination(
             options, join(connection.url, options.path), context.page_size or options.page_size
         )
@@ -73,7 +81,7 @@ class HttpPull:
         response = self._client.send(request)
         if not 200 <= response.status < 300:
             raise status_error(request, response)
-        document = _parsed(request, response)
+        document = self._parsed(request, response)
         try:
             records = records_in(document, self._options.records, origin=f"the response of {request}")
         except ConnectorError as error:
@@ -84,6 +92,22 @@ class HttpPull:
             page_request, PageResponse(response.url, len(records), document, response.headers)
         )
         return Page(number, records, without_secrets(page_request.url), response.as_body()), following
+
+    def _parsed(self, request: HttpRequest, response: HttpResponse) -> Any:
+        try:
+            document = parse_json(response.content, self._parser, response.charset)
+        except ValueError as error:
+            if not response.content.strip():
+                raise ConnectorError(
+                    f"{request}: {response.status_line}, but the response is empty."
+                ) from None
+            raise ConnectorError(
+                f"{request}: the response ({response.content_type or 'without a content type'}) is not JSON: "
+                f"{error}. It begins: {excerpt(response.content)}",
+                response=response.as_body(),
+            ) from None
+        log_repeated_keys(self._parser, str(request))
+        return document
 
 
 class HttpRecordPull(HttpPull):
@@ -107,7 +131,7 @@ class HttpRecordPull(HttpPull):
                 continue
             if not 200 <= response.status < 300:
                 raise status_error(request, response)
-            document = _parsed(request, response)
+            document = self._parsed(request, response)
             records = document if isinstance(document, list) else [document]
             yield Page(number, records, without_secrets(url), response.as_body())
 
@@ -174,16 +198,3 @@ def join(base: str, path: str) -> str:
     if path.startswith("?"):
         return f"{base}{path}"
     return f"{base.rstrip('/')}/{path.lstrip('/')}"
-
-
-def _parsed(request: HttpRequest, response: HttpResponse) -> Any:
-    try:
-        return parse_json(response.content)
-    except ValueError as error:
-        if not response.content.strip():
-            raise ConnectorError(f"{request}: {response.status_line}, but the response is empty.") from None
-        raise ConnectorError(
-            f"{request}: the response ({response.content_type or 'without a content type'}) is not JSON: "
-            f"{error}. It begins: {excerpt(response.content)}",
-            response=response.as_body(),
-        ) from None
