@@ -13,6 +13,7 @@ FIGURES = {
     "download_s3_mb_per_s",
     "expiry_objects_per_s",
     "home_500_services_ms",
+    "http_pull_records_per_s",
     "idle_poll_per_s",
     "ingest_http_lines_per_s",
     "jump_in_1m_lines_ms",

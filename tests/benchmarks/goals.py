@@ -59,6 +59,7 @@ GOALS = {
     "download_memory_mib": Goal(max_value=20),
     "expiry_objects_per_s": Goal(min_ratio=0.85),
     "ingest_http_lines_per_s": Goal(min_value=20_000),
+    "http_pull_records_per_s": Goal(min_ratio=0.5),
 }
 
 _HEAD = ("figure", "database", "value", "unit", "reference", "ratio", "goal", "")
