@@ -12,7 +12,7 @@ from apps.api.views.log import LogNdjsonView, LogTextView
 from apps.api.views.metrics import MetricsView
 from apps.api.views.payloads import PayloadViewSet
 from apps.api.views.records import RecordViewSet
-from apps.api.views.reports import FinishView, ReportedPayloadView, RunLogView
+from apps.api.views.reports import FinishView, ReportedPayloadView, RunLogView, RunRecordsView
 from apps.api.views.resync import ResyncView
 from apps.api.views.runs import RunViewSet
 from apps.api.views.services import ServiceViewSet
@@ -38,6 +38,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
         ReportedPayloadView.as_view(),
         name="run-payload",
     ),
+    path("v1/runs/<int:pk>/records/", RunRecordsView.as_view(), name="run-records"),
     path("v1/runs/<int:pk>/finish/", FinishView.as_view(), name="run-finish"),
     path("v1/records/", RecordViewSet.as_view({"get": "list"}), name="record-list"),
     path("v1/payloads/", PayloadViewSet.as_view({"get": "list"}), name="payload-list"),

@@ -32,7 +32,7 @@ class Sender:
         self.cancel_requested = False
         self._api = api
         self._run_id: int | None = None
-        self._offset = self._sent = self._payloads = 0
+        self._offset = self._sent = self._payloads = self._records_offset = 0
         self._last_request_at = 0.0
 
     def send(self) -> bool:
@@ -60,6 +60,8 @@ class Sender:
         path = f"services/{urllib.parse.quote(description['service'], safe='')}/runs/"
         run, _headers = self._api.call("POST", path, body, headers)
         self._run_id, self._offset, self._sent, self._payloads = run["id"], 0, 0, 0
+        # Repeated records are harmless.
+        self._records_offset = 0
         self._skip(run["line_count"])
 
     def _send(self) -> bool:
@@ -67,7 +69,7 @@ class Sender:
         end = self.spool.read("end")
         while lines := self.spool.batch(self._offset):
             try:
-                self._post(b"".join(lines))
+                self._post("log", b"".join(lines))
             except ReportRejected as error:
                 if error.kind != "lines-missing":
                     raise
@@ -78,17 +80,28 @@ class Sender:
             self._sent += len(lines)
             self._send_payloads()
         self._send_payloads()
+        self._send_records()
         if end is None:
             if time.monotonic() - self._last_request_at > _HEARTBEAT_INTERVAL:
-                self._post(b"")
+                self._post("log", b"")
             return False
         headers = {"Content-Type": "application/json"}
         self._api.call("POST", f"runs/{self._run_id}/finish/", json.dumps(end).encode(), headers)
         return True
 
-    def _post(self, body: bytes) -> None:
+    def _send_records(self) -> None:
+        while records := self.spool.batch(self._records_offset, "records"):
+            try:
+                self._post("records", b"".join(records))
+            except ReportRejected as error:
+                if error.kind != "invalid":
+                    raise
+                logger.warning("%d records are not stored: %s", len(records), error)
+            self._records_offset += sum(map(len, records))
+
+    def _post(self, route: str, body: bytes) -> None:
         headers = {"Content-Type": "application/x-ndjson"}
-        _response, response_headers = self._api.call("POST", f"runs/{self._run_id}/log/", body, headers)
+        _response, response_headers = self._api.call("POST", f"runs/{self._run_id}/{route}/", body, headers)
         self.cancel_requested = "Synclog-Cancel-Requested" in response_headers
         self._last_request_at = time.monotonic()
 

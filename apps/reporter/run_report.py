@@ -3,6 +3,7 @@
     with report("orders", url="https://synclog.example", token=token) as run:
         run.log.info("got %d orders", 250)
         run.payload("pull", "orders.json")
+        run.record("10045", "refused", "unknown sku")
         run.pulled(250)
 
 Reports are written to a folder first, where they survive this process, and a thread sends them to the server. The
@@ -30,6 +31,7 @@ from .spool import Spool, abandoned_spools
 
 # A longer message is cut, so that a batch stays within the limit of the server.
 _CHARACTERS = 32_000
+OUTCOMES = ("refused", "failed", "pushed", "dropped", "skipped", "pulled")
 
 
 class Report:
@@ -77,6 +79,21 @@ class Report:
             description = {"kind": kind, "name": name or target.name, "content_type": content_type}
             self._spool.write(target.name, description | {"sequence": self._sequence})
             self._payloads += 1
+
+    def record(self, key: str | float, outcome: str, message: str = "") -> None:
+        """Reports what became of a record, at the latest line; of several outcomes the worst counts.
+
+        A record whose key is no text or number, or is empty, is not reported. Raises ValueError for an unknown outcome.
+        """
+        if outcome not in OUTCOMES:
+            raise ValueError(f"Unknown outcome {outcome!r}. Allowed: {', '.join(OUTCOMES)}.")
+        if isinstance(key, bool) or not isinstance(key, str | int | float) or key == "":
+            logger.warning("A record without a valid key is not reported: %.100r", key)
+            return
+        document = {"key": str(key)[:_CHARACTERS], "outcome": outcome, "message": message[:_CHARACTERS]}
+        with self._mutex, _ignoring_disk_errors("A record"):
+            line = {"sequence": self._sequence} if self._sequence else {}
+            self._spool.append(document | line, "records")
 
     def write(self, created: float, level: str, message: str) -> None:
         if len(message) > _CHARACTERS:

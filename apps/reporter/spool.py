@@ -14,19 +14,21 @@ _LINES, _BYTES = 5000, 2 * 1024 * 1024
 
 
 class Spool:
-    """Folder of one run: its description, lines, files and result."""
+    """Folder of one run: its description, lines, records, files and result."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._lock: IO[str] | None = None
-        self._lines = -1
-        self._size = 0
+        # Descriptors and sizes of the files of lines and records.
+        self._open: dict[str, int] = {}
+        self._sizes = {"lines": 0, "records": 0}
 
     def create(self, description: dict[str, Any]) -> None:
         self.folder.mkdir(parents=True, mode=0o700)
         self.lock()
         self.write("run", description)
-        self._lines = os.open(self.folder / "lines", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        self._open = {name: os.open(self.folder / name, flags, 0o600) for name in self._sizes}
 
     def lock(self) -> bool:
         """Locks the folder until this process ends; False if another process has it."""
@@ -39,23 +41,22 @@ class Spool:
         return True
 
     def release(self) -> None:
-        if self._lines >= 0:
-            os.close(self._lines)
-            self._lines = -1
+        while self._open:
+            os.close(self._open.popitem()[1])
         if self._lock is not None:
             self._lock.close()
 
-    def append(self, line: dict[str, Any]) -> None:
-        """Appends one line completely or not at all. Raises OSError."""
-        data = json.dumps(line).encode() + b"\n"
+    def append(self, document: dict[str, Any], name: str = "lines") -> None:
+        """Appends a line or a record, completely or not at all. Raises OSError."""
+        data = json.dumps(document).encode() + b"\n"
         try:
-            written = os.write(self._lines, data)
+            written = os.write(self._open[name], data)
             if written < len(data):
-                os.write(self._lines, data[written:])
+                os.write(self._open[name], data[written:])
         except OSError:
-            os.ftruncate(self._lines, self._size)
+            os.ftruncate(self._open[name], self._sizes[name])
             raise
-        self._size += len(data)
+        self._sizes[name] += len(data)
 
     def write(self, name: str, document: dict[str, Any]) -> None:
         new = self.folder / f"{name}.new"
@@ -69,10 +70,10 @@ class Spool:
             return None
         return document
 
-    def batch(self, offset: int) -> list[bytes]:
-        """Complete lines from `offset`, at most one batch."""
+    def batch(self, offset: int, name: str = "lines") -> list[bytes]:
+        """Complete lines or records from `offset`, at most one batch."""
         try:
-            with (self.folder / "lines").open("rb") as file:
+            with (self.folder / name).open("rb") as file:
                 file.seek(offset)
                 data = file.read(_BYTES)
         except FileNotFoundError:

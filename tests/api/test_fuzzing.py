@@ -49,4 +49,4 @@ def test_every_response_is_documented_and_none_is_5xx(live_server, settings, tmp
     )
 
     assert process.returncode == 0, process.stdout[-20_000:] + process.stderr
-    assert "Tested: 18" in process.stdout
+    assert "Tested: 19" in process.stdout

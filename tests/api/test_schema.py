@@ -44,6 +44,7 @@ def test_schema_has_every_route_with_its_authentication(schema):
         "/api/v1/runs/{id}/log.txt",
         "/api/v1/runs/{id}/log/",
         "/api/v1/runs/{id}/payloads/{kind}/{name}",
+        "/api/v1/runs/{id}/records/",
         "/api/v1/runs/{id}/resync/",
         "/api/v1/services/",
         "/api/v1/services/{slug}/",

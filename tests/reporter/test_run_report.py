@@ -20,7 +20,7 @@ from django.utils import timezone
 
 from apps.reporter import delivery, report
 from apps.reporter.api_client import ApiClient, ServerUnreachable
-from apps.runs.models import LogEntry, Payload, Run
+from apps.runs.models import LogEntry, Payload, Record, Run
 from apps.runs.recovery.lost_runs import close_lost_runs
 from tests.factories import make_service, make_token
 from tests.servers.base import free_ports
@@ -103,6 +103,40 @@ def test_run_is_reported_with_lines_payloads_and_counts(arguments, tmp_path):
     assert payloads["orders.json"].content_type == "application/json"
     assert payloads["orders.json"].expires_at is not None
     assert storages["payloads"].exists(payloads["orders.json"].key)
+    assert list(arguments["spool"].iterdir()) == []
+
+
+def outcomes(run: Run) -> dict[str, tuple[str, str, int]]:
+    return {
+        row.key: (Record.Outcome(row.outcome).slug, row.message, row.sequence)
+        for row in Record.objects.filter(run=run)
+    }
+
+
+def test_records_survive_an_outage_and_invalid_ones_do_not_stop_the_report(arguments, web, caplog):
+    with report("nightly", **arguments) as run:
+        run.record("early", "pushed")
+        run.log.info("first")
+        wait_until(Record.objects.exists)
+        web.stop()
+        run.record("10045", "refused", "unknown sku")
+        run.record(7, "pushed", "half \ud800")
+        for number in range(6000):
+            run.record(f"k{number}", "skipped")
+        run.record("x" * 40_000, "pushed", "m" * 40_000)
+        for key in ("", None, True, [1]):
+            run.record(key, "pushed")
+        with pytest.raises(ValueError, match="Unknown outcome 'lost'"):
+            run.record("1", "lost")
+        web.start()
+
+    ended = Run.objects.get()
+    found = outcomes(ended)
+    assert (ended.status, ended.refused_count, len(found)) == ("succeeded", 1, 6004)
+    assert found["10045"] == ("refused", "unknown sku", 1)
+    assert found["7"] == ("pushed", "half \\ud800", 1)
+    assert found["early"][:2] == ("pushed", "")
+    assert caplog.text.count("without a valid key") == 4
     assert list(arguments["spool"].iterdir()) == []
 
 
@@ -203,6 +237,7 @@ def test_unreachable_server_does_not_block_and_next_start_sends_the_report(argum
 def _report_and_die(arguments: dict[str, str | Path]) -> None:
     with report("nightly", **arguments) as run:
         run.log.info("last line")
+        run.record("last", "failed")
         os.kill(os.getpid(), 9)
 
 
@@ -216,6 +251,7 @@ def test_run_of_killed_process_is_reported_by_the_next(arguments):
 
     killed = Run.objects.get(status="failed")
     assert stored(killed) == [(1, "last line")]
+    assert outcomes(killed) == {"last": ("failed", "", 1)}
     assert killed.error == "The reporting process ended before the run did."
     assert Run.objects.filter(status="succeeded").count() == 1
 
@@ -224,6 +260,7 @@ def test_lost_run_is_reported_again_as_a_new_run(arguments):
     with report("nightly", **arguments) as run:
         run.log.info("before")
         run.payload("pull", b"bytes", name="file")
+        run.record("1", "refused")
         wait_until(lambda: Payload.objects.filter(status="stored").exists())
         # Repeated, because the request that uploaded the file may still renew the lease.
         assert (
@@ -238,6 +275,7 @@ def test_lost_run_is_reported_again_as_a_new_run(arguments):
     assert (lost.status, whole.status) == ("lost", "succeeded")
     assert stored(whole) == [(1, "before"), (2, "after")]
     assert Payload.objects.filter(run=whole).count() == 1
+    assert outcomes(whole) == {"1": ("refused", "", 1)}
 
 
 def test_client_sees_the_cancel_request(arguments):

@@ -40,7 +40,7 @@ class LimitedJSONParser(BaseParser):
 
 
 class LinesJSONParser(LimitedJSONParser):
-    """Log lines in one JSON document."""
+    """Log lines, records or keys in one JSON document."""
 
     max_bytes = 8 * _MIB
 
@@ -49,6 +49,8 @@ class NdjsonParser(BaseParser):
     """Log lines as NDJSON. Invalid UTF-8 becomes lone surrogates, which the log shows escaped."""
 
     media_type = NDJSON
+    # Name of the list.
+    name = "lines"
 
     def parse(
         self,
@@ -66,7 +68,13 @@ class NdjsonParser(BaseParser):
             except (ValueError, RecursionError):
                 message = _("Line %(number)d is not JSON; write one object per line.") % {"number": number}
                 raise ParseError(message) from None
-        return {"lines": lines}
+        return {self.name: lines}
+
+
+class RecordsNdjsonParser(NdjsonParser):
+    """Records as NDJSON."""
+
+    name = "records"
 
 
 class StreamParser(BaseParser):

@@ -10,11 +10,9 @@ from rest_framework.request import Request
 
 from apps.api.queries.pagination import Cursor, ListPagination, row_comparison
 from apps.api.serializers.fields import MAX_INTEGER
+from apps.api.serializers.records import MAX_SEQUENCE
 from apps.runs.models import Record
 from apps.runs.records.payloads import load_runs
-
-# Line numbers are PositiveIntegerField.
-_MAX_SEQUENCE = 2**31 - 1
 
 
 class RecordPagination(ListPagination):
@@ -57,6 +55,6 @@ def _position(key: str) -> tuple[int, int, str]:
     """Run, log line and key of a record. Raises ValueError."""
     run_id, sequence, rest = key.split(".", 2)
     position = int(run_id), int(sequence), rest
-    if not (0 <= position[0] <= MAX_INTEGER and 0 <= position[1] <= _MAX_SEQUENCE) or "\x00" in rest:
+    if not (0 <= position[0] <= MAX_INTEGER and 0 <= position[1] <= MAX_SEQUENCE) or "\x00" in rest:
         raise ValueError(key)
     return position

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
@@ -19,6 +20,9 @@ from apps.runs.records.keys import key_text
 
 OUTCOMES = {outcome.slug: outcome for outcome in Record.Outcome}
 OUTCOME_NAMES = tuple(OUTCOMES)
+# Of the model's PositiveIntegerField.
+MAX_SEQUENCE = 2**31 - 1
+KEY_REQUIRED = gettext_lazy("Write the key as text or as a number; it must not be empty.")
 ORIGINS = ("stored", "source")
 
 
@@ -85,8 +89,7 @@ class KeysField(serializers.Field[list[str], Any, Any, Any]):
             raise serializers.ValidationError([_("Write a list of keys.")])
         keys = [key_text(key) for key in data]
         if "" in keys:
-            message = _("Write the key as text or as a number; it must not be empty.")
-            raise serializers.ValidationError({str(keys.index("")): [message]})
+            raise serializers.ValidationError({str(keys.index("")): [KEY_REQUIRED]})
         return keys
 
 

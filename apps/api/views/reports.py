@@ -1,4 +1,4 @@
-"""Reports of runs that happen elsewhere: lines, files and the result."""
+"""Reports of runs that happen elsewhere: lines, records, files and the result."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.api.http.file_names import check_name, media_type
-from apps.api.http.parsers import NDJSON, LinesJSONParser, NdjsonParser, StreamParser
+from apps.api.http.parsers import NDJSON, LinesJSONParser, NdjsonParser, RecordsNdjsonParser, StreamParser
 from apps.api.http.problems import (
     LengthRequired,
     LinesMissing,
@@ -36,10 +36,14 @@ from apps.api.serializers.fields import WholeNumberField
 from apps.api.serializers.payloads import PayloadSerializer
 from apps.api.serializers.reports import (
     FinishSerializer,
+    RecordedSerializer,
     ReportedLineSerializer,
     ReportedLinesSerializer,
+    ReportedRecordSerializer,
+    ReportedRecordsSerializer,
     ReportedSerializer,
     parse_lines,
+    parse_records,
 )
 from apps.api.serializers.runs import RunSerializer
 from apps.api.tokens.permissions import Requires
@@ -48,19 +52,24 @@ from apps.api.views.log import LogView
 from apps.runs.models import Payload, Run
 from apps.runs.payloads.storage import PayloadNotStored
 from apps.runs.reported import reporting
+from apps.runs.reported.records import append_records
 from apps.services.definition.option_errors import choice_message
 
 SEQUENCE_HEADER = "X-Log-Sequence"
 # Response header once a person has asked to cancel the run.
 CANCEL_HEADER = "Synclog-Cancel-Requested"
+_CANCEL_PARAMETER = OpenApiParameter(
+    CANCEL_HEADER,
+    {"type": "string", "enum": ["true"]},
+    OpenApiParameter.HEADER,
+    response=[200],
+    description="A person has asked to cancel the run; stop, and finish it as cancelled.",
+)
 _REPORT = Requires(ApiToken.Scope.RUN_REPORT, ("runs.start_run",))
 
 
 class _ReportView(ApiView, GenericAPIView[Run]):
     queryset = Run.objects.none()
-
-    def get_run(self) -> Run:
-        return _get_reported_run(self)
 
 
 class RunLogView(LogView):
@@ -79,33 +88,46 @@ class RunLogView(LogView):
             "send an empty batch if there is nothing to report."
         ),
         request={"application/json": ReportedLinesSerializer, NDJSON: ReportedLineSerializer},
-        parameters=[
-            OpenApiParameter(
-                CANCEL_HEADER,
-                {"type": "string", "enum": ["true"]},
-                OpenApiParameter.HEADER,
-                response=[200],
-                description="A person has asked to cancel the run; stop, and finish it as cancelled.",
-            )
-        ],
+        parameters=[_CANCEL_PARAMETER],
         responses={200: ReportedSerializer} | problem_responses(400, 404, 409, 411, 413, 415),
     )
     def post(self, request: Request, pk: int) -> Response:
         run = _get_reported_run(self)
-        # DRF parses no empty body. As NDJSON it has no lines and only renews the lease.
-        is_empty = not request.data and request.content_type.startswith(NDJSON)
-        lines = [] if is_empty else parse_lines(request.data)
+        lines = [] if _is_empty(request) else parse_lines(request.data)
         with _errors_as_problems():
             current = reporting.append_lines(run, request.user, lines)
-        headers = {CANCEL_HEADER: "true"} if current.cancel_requested_at else None
-        return Response({"last_sequence": current.line_count}, headers=headers)
+        return Response({"last_sequence": current.line_count}, headers=_cancel_header(current))
+
+
+class RunRecordsView(_ReportView):
+    """Records of a reported run."""
+
+    required = {"post": _REPORT}
+    parser_classes = (RecordsNdjsonParser, LinesJSONParser)  # type: ignore[assignment]
+
+    @extend_schema(
+        operation_id="runs_records_report",
+        summary="Report what became of records",
+        description=(
+            "Up to 10,000 records and 8 MiB per request. Of several outcomes of a record the worst counts, so "
+            "that repeated records change nothing. Renews the lease."
+        ),
+        request={"application/json": ReportedRecordsSerializer, NDJSON: ReportedRecordSerializer},
+        parameters=[_CANCEL_PARAMETER],
+        responses={200: RecordedSerializer} | problem_responses(400, 404, 409, 411, 413, 415),
+    )
+    def post(self, request: Request, pk: int) -> Response:
+        run = _get_reported_run(self)
+        records = [] if _is_empty(request) else parse_records(request.data)
+        with _errors_as_problems():
+            current = append_records(run, request.user, records)
+        return Response({"record_count": len(records)}, headers=_cancel_header(current))
 
 
 class FinishView(_ReportView):
     """Result of a reported run."""
 
     required = {"post": _REPORT}
-    serializer_class = FinishSerializer
 
     @extend_schema(
         operation_id="runs_finish",
@@ -116,13 +138,13 @@ class FinishView(_ReportView):
         responses={200: RunSerializer} | problem_responses(400, 404, 409, 411, 413, 415),
     )
     def post(self, request: Request, pk: int) -> Response:
-        run = self.get_run()
+        run = _get_reported_run(self)
         serializer = FinishSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         outcome = serializer.validated_data | {"error": serializer.validated_data["error"] or ""}
         with _errors_as_problems():
             reporting.finish_reported_run(run, request.user, **outcome)
-        return Response(RunSerializer(self.get_run(), context=self.get_serializer_context()).data)
+        return Response(RunSerializer(_get_reported_run(self), context=self.get_serializer_context()).data)
 
 
 class ReportedPayloadView(_ReportView):
@@ -164,7 +186,7 @@ class ReportedPayloadView(_ReportView):
         | problem_responses(400, 404, 409, 411, 413, 503),
     )
     def put(self, request: Request, pk: int, kind: str, name: str) -> Response:
-        run = self.get_run()
+        run = _get_reported_run(self)
         with _errors_as_problems():
             payload, is_new = reporting.store_reported_payload(
                 run,
@@ -201,6 +223,15 @@ class _BodyStream:
             if self._remaining > 0 and (not data or size < 0):
                 raise OSError(None, _("the body is incomplete"))
         return data
+
+
+def _is_empty(request: Request) -> bool:
+    """DRF parses no empty body. As NDJSON it is an empty batch, which only renews the lease."""
+    return not request.data and request.content_type.startswith(NDJSON)
+
+
+def _cancel_header(run: Run) -> dict[str, str] | None:
+    return {CANCEL_HEADER: "true"} if run.cancel_requested_at else None
 
 
 def _get_reported_run(view: GenericAPIView[Run]) -> Run:

@@ -169,5 +169,10 @@ class RecordTracker:
         self._open_offset = end
 
     def _shortened(self, message: str) -> str:
-        line = self._log.cleaned(message).partition("\n")[0]
-        return line if len(line) <= MAX_MESSAGE_LENGTH else f"{line[: MAX_MESSAGE_LENGTH - 1]}…"
+        return short_message(self._log.cleaned(message))
+
+
+def short_message(message: str) -> str:
+    """The first line of a clean message, shortened."""
+    line = message.partition("\n")[0]
+    return line if len(line) <= MAX_MESSAGE_LENGTH else f"{line[: MAX_MESSAGE_LENGTH - 1]}…"

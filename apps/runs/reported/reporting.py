@@ -116,17 +116,16 @@ def append_lines(run: Run, user: Any, lines: Sequence[ReportedLine]) -> Run:
     Existing lines are skipped, so that a batch can be repeated. Raises LogGap if a line before them is missing, and
     ReportEnded; then nothing is written.
     """
-    _check_reporter(run, user)
+    check_reporter(run, user)
     with transaction.atomic():
-        current = _locked(run)
+        current = locked_run(run)
         fresh = [line for line in lines if line.sequence > current.line_count]
-        if current.status == Run.Status.LOST or (current.is_open and not _is_reporters(current)):
-            raise ReportEnded(Run.Status.LOST)
+        check_not_lost(current)
         if fresh:
-            _check_open(current)
+            check_open(current)
             _write(current, fresh)
         elif current.is_open:
-            _renew(current)
+            renew(current)
     return current
 
 
@@ -137,12 +136,12 @@ def store_reported_payload(
 
     The same bytes again change nothing. Raises PayloadExists, PayloadTooLarge, ReportEnded, and PayloadNotStored.
     """
-    _check_reporter(run, user)
+    check_reporter(run, user)
     with transaction.atomic():
-        current = _locked(run)
-        _check_open(current)
+        current = locked_run(run)
+        check_open(current)
         # The log looks for payloads only in runs that store some.
-        _renew(current, **{f"store_{kind}": True})
+        renew(current, **{f"store_{kind}": True})
     namesakes = run.payloads.filter(kind=kind, name=name, status=Payload.Status.STORED)
     read_limited = SizeLimitedStream(
         cast("BinaryIO", _RenewingStream(stream, run)), settings.MAX_PAYLOAD_BYTES
@@ -159,12 +158,12 @@ def store_reported_payload(
             raise PayloadTooLarge from None
         raise
     with transaction.atomic():
-        current = _locked(run)
+        current = locked_run(run)
         first = namesakes.order_by("created_at", "pk")[0]
         if not current.is_open:
             set_expiry(current, settings.PAYLOAD_RETENTION)
-        elif _is_reporters(current):
-            _renew(current)
+        elif is_reporters(current):
+            renew(current)
         if first.pk != payload.pk:
             # Of two simultaneous uploads of one name the later one is deleted by the next clean-up.
             Payload.objects.filter(pk=payload.pk).update(expires_at=Now())
@@ -178,14 +177,14 @@ def finish_reported_run(
 
     Raises ReportEnded if the run ended with another status.
     """
-    _check_reporter(run, user)
+    check_reporter(run, user)
     error = clean_message(error).partition("\n")[0][:500]
     with transaction.atomic():
-        current = _locked(run)
+        current = locked_run(run)
         outcome = (current.status, current.pulled_count, current.pushed_count)
         if outcome == (status, pulled_count, pushed_count) and error in ("", current.error):
             return current
-        _check_open(current)
+        check_open(current)
         Run.objects.filter(pk=current.pk).update(
             status=status,
             finished_at=Now(),
@@ -202,31 +201,37 @@ def finish_reported_run(
     return current
 
 
-def _check_reporter(run: Run, user: Any) -> None:
+def check_reporter(run: Run, user: Any) -> None:
     if run.service.kind != Service.Kind.REPORTED:
         raise NotReported
     if run.started_by_id != user.pk:
         raise WrongReporter
 
 
-def _locked(run: Run) -> Run:
+def locked_run(run: Run) -> Run:
     """The run, locked until the transaction ends."""
     return Run.objects.select_for_update().get(pk=run.pk)
 
 
-def _is_reporters(run: Run) -> bool:
+def is_reporters(run: Run) -> bool:
     return run.worker.startswith(_REPORTER)
 
 
-def _check_open(run: Run) -> None:
+def check_not_lost(run: Run) -> None:
+    """A lost run is reported again as a whole."""
+    if run.status == Run.Status.LOST or (run.is_open and not is_reporters(run)):
+        raise ReportEnded(Run.Status.LOST)
+
+
+def check_open(run: Run) -> None:
     if run.status != Run.Status.RUNNING:
         raise ReportEnded(run.status)
-    if not _is_reporters(run):
+    if not is_reporters(run):
         # The run is about to be closed as lost.
         raise ReportEnded(Run.Status.LOST)
 
 
-def _renew(run: Run, **columns: Any) -> None:
+def renew(run: Run, **columns: Any) -> None:
     Run.objects.filter(pk=run.pk).update(lease_until=Now() + REPORT_LEASE, **columns)
 
 
@@ -253,7 +258,7 @@ def _write(run: Run, lines: Sequence[ReportedLine]) -> None:
     chunk = "".join(rows).encode()
     write_lines(chunk)
     run.line_count = expected - 1
-    _renew(
+    renew(
         run,
         line_count=run.line_count,
         warning_count=run.warning_count + warnings,

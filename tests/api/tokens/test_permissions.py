@@ -41,6 +41,7 @@ ROUTES = {
     "payloads": ("get", "/api/v1/payloads/", "payload:read", "runs.view_payload"),
     "payload": ("get", "/api/v1/payloads/{payload}/", "payload:read", "runs.view_payload"),
     "report lines": ("post", "/api/v1/runs/{reported}/log/", "run:report", "runs.start_run"),
+    "report records": ("post", "/api/v1/runs/{reported}/records/", "run:report", "runs.start_run"),
     "report a file": ("put", "/api/v1/runs/{reported}/payloads/pull/a", "run:report", "runs.start_run"),
     "finish": ("post", "/api/v1/runs/{reported}/finish/", "run:report", "runs.start_run"),
     "open": ("post", "/api/v1/services/{reported_slug}/runs/", "run:report", "runs.start_run"),
@@ -95,6 +96,7 @@ def call(client: Client, route: str, places: dict[str, object]):
     bodies = {
         "finish": {"status": "succeeded"},
         "report lines": {"lines": []},
+        "report records": {"records": []},
         "resync": {"keys": ["10045"]},
     }
     body = bodies.get(route, {})
