@@ -32,7 +32,7 @@ SERVICES = """
           def transform(records):
               log("got %%d" %% len(records))
               return [{"sku": r["id"], "qty": r["quantity"]} for r in records]
-        destination: {connection: warehouse, method: POST, path: /stock, batch_size: 5}
+        destination: {connection: warehouse, method: POST, path: /stock, batch_size: 5, id_field: sku}
         schedule: "0 3 * * *"
         timezone: Europe/London
 """
@@ -78,9 +78,12 @@ class Staff:
         self.post("/admin/login/", username=username, password=password, next="/admin/")
 
     def open(self, path: str) -> str:
+        return self.get(path).text
+
+    def get(self, path: str) -> requests.Response:
         response = self._session.get(self._url(path), timeout=60)
         assert response.status_code == 200, f"{path}: {response.status_code}"
-        return response.text
+        return response
 
     def post(self, path: str, **fields: str) -> requests.Response:
         url = self._url(path)
@@ -134,6 +137,18 @@ def switch(page: str, label: str) -> tuple[str, bool]:
     return name.group(1), "checked" in control.group()
 
 
+def hidden_fields(page: str) -> dict[str, str]:
+    """Returns the hidden fields of the form that resyncs records."""
+    return dict(re.findall(r'<input type="hidden" name="(record|run|key)" value="([^"]*)">', page))
+
+
+def run_number(response: requests.Response) -> str:
+    """Returns the number of the run to whose log the response belongs."""
+    found = re.search(r"/admin/runs/run/(\d+)/", response.url)
+    assert found, response.url
+    return found.group(1)
+
+
 def read_log(stack: Stack, token: str, run_id: str) -> list[dict[str, Any]]:
     """Reads all lines of the run page by page until it has ended."""
     lines: list[dict[str, Any]] = []
@@ -170,9 +185,7 @@ def test_manual_run_from_start_to_payload_expiry(world: tuple[Stack, Systems]) -
     log_response = ada.post(run_path, **{switches[label][0]: "on" for label in labels[:2]})
 
     # She is redirected to the live log of the run.
-    run_id = re.search(r"/admin/runs/run/(\d+)/", log_response.url)
-    assert run_id, log_response.url
-    number = run_id.group(1)
+    number = run_number(log_response)
     assert "Auto-refresh is on" in log_response.text
     token = stack.create_token("ada")
     wait_until(lambda: stack.get(f"runs/{number}/", token).json()["status"] == "running", stack.output_tail)
@@ -257,6 +270,52 @@ def test_manual_run_from_start_to_payload_expiry(world: tuple[Stack, Systems]) -
 
     # No process failed to write its own log.
     assert "Logging error" not in "".join(path.read_text() for path in stack.folder.glob("*.log"))
+
+
+@pytest.mark.parametrize("world", ["embedded", "real"], indirect=True, scope="module")
+def test_refused_record_is_found_sent_again_and_resolved(world: tuple[Stack, Systems]) -> None:
+    stack, external = world
+    eve = Staff(stack, "eve")
+    token = stack.create_token("eve")
+
+    # The destination refuses a batch, and with it order 10013.
+    external.refused = [b'"sku": 10013']
+    run_path = link(eve.open("/admin/services/service/"), "Run service")
+    name, _is_on = switch(eve.open(run_path), "Store pull payloads")
+    first = run_number(eve.post(run_path, **{name: "on"}))
+    read_log(stack, token, first)
+    run = stack.get(f"runs/{first}/", token).json()
+    assert (run["status"], run["pushed_count"], run["refused_count"]) == ("succeeded", 20, 5)
+
+    # Eve searches for the order and reads what became of it.
+    history = eve.get("/admin/search/?q=10013")
+    assert "/admin/records/?key=10013" in history.url
+    assert "unknown sku" in history.text
+    payload = link(history.text, "pull-page-00002.json")
+    assert "10013" in eve.open(payload)
+
+    # She sends it again, only this record and the same bytes.
+    external.refused = []
+    external.received.clear()
+    resync_page = eve.open(link(history.text, "Resync"))
+    resync = run_number(
+        eve.post("/admin/records/resync/", **hidden_fields(resync_page), origin="stored", confirm="1")
+    )
+    read_log(stack, token, resync)
+    assert external.received == [b'[{"sku": 10013, "qty": 13}]']
+
+    # The history of the order shows that it is resolved.
+    text = re.sub(r"<[^>]+>", "", eve.open(history.url))
+    assert f"resolved by run {resync}" in " ".join(text.split()).lower()
+    [pushed, refused] = stack.get(
+        "records/", token, params={"key": "10013", "service": run["service"]}
+    ).json()["results"][:2]
+    assert (pushed["run"], pushed["outcome"]) == (int(resync), "pushed")
+    assert (refused["run"], refused["outcome"], refused["resolved_by"]) == (
+        int(first),
+        "refused",
+        int(resync),
+    )
 
 
 @pytest.mark.parametrize("world", ["real"], indirect=True, scope="module")
