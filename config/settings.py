@@ -60,6 +60,8 @@ PAYLOAD_DOWNLOAD = read_choice("PAYLOAD_DOWNLOAD", "stream", ("stream", "redirec
 
 # Maximum bytes of a response or JSON document in memory.
 MAX_RESPONSE_BYTES = read_whole_number("SYNCLOG_MAX_RESPONSE_MIB", 64, minimum=1, maximum=4096) * 1024 * 1024
+# Maximum bytes of a compressed file or archive after decompression.
+MAX_FILE_BYTES = read_whole_number("SYNCLOG_MAX_FILE_MIB", 4096, minimum=1, maximum=10**6) * 1024 * 1024
 # Refused records after which a run stops.
 MAX_REFUSED_RECORDS = read_whole_number("SYNCLOG_MAX_REFUSED_RECORDS", 100, minimum=0, maximum=10**9)
 # Maximum number of pages of one run.

@@ -27,6 +27,7 @@ TOPICS = (
     ("services", "options"),
     ("services", "connections"),
     ("services", "pagination"),
+    ("services", "files"),
     ("services", "scripts"),
     ("services", "schedules"),
     ("runs", "payloads"),

@@ -15,7 +15,11 @@ SERVICE_FIELDSETS = (
             "fields": (
                 "source_connection",
                 "source_path",
-                "source_format",
+                ("source_format", "source_compression"),
+                ("source_csv_delimiter", "source_csv_encoding"),
+                ("source_csv_skip_rows", "source_csv_names"),
+                ("source_xml_record", "source_xml_lists"),
+                ("source_sheet", "source_header_row"),
                 "source_records",
                 ("source_page_size", "source_id_field"),
                 "source_record_path",
@@ -35,7 +39,9 @@ SERVICE_FIELDSETS = (
             "fields": (
                 "destination_connection",
                 ("destination_method", "destination_path"),
-                "destination_format",
+                ("destination_format", "destination_compression"),
+                ("destination_csv_delimiter", "destination_csv_encoding"),
+                "destination_csv_names",
                 ("destination_batch_size", "destination_id_field"),
                 "destination_skip_unchanged",
                 ("destination_params", "destination_headers"),

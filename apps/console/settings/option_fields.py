@@ -10,22 +10,31 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 from pydantic.fields import FieldInfo
 
-from apps.services.definition.option_errors import is_whole_number, union_members
+from apps.services.definition.option_errors import is_whole_number, nested_model, union_members
 from apps.services.definition.option_types import Options
 from apps.services.definition.options import DESTINATIONS, SOURCES
 
-# Labels of choices, which are names of formats and types.
-_CHOICES = {
-    "": _("By the suffix of the path"),
+# Labels of the types of a union.
+_TYPES = {
     "none": _("None, one request"),
     "page": _("Page numbers"),
     "offset": _("Offset"),
     "cursor": _("Cursor in the response"),
     "link": _("Link header, rel=next"),
+}
+# Labels of other choices.
+_CHOICES = {
+    "": _("By the suffix of the path"),
+    "auto": _("By the suffix of the path"),
+    "none": _("None"),
     "json": "JSON",
     "ndjson": "NDJSON",
     "csv": "CSV",
+    "xml": "XML",
+    "xlsx": "Excel (xlsx)",
 }
+# The format of files for which an option applies.
+_FORMATS = {"csv": "csv", "xml": "xml", "sheet": "xlsx", "header_row": "xlsx"}
 
 # Values of other fields for which a field applies.
 type Condition = Mapping[str, tuple[str, ...]]
@@ -65,6 +74,16 @@ class PairsField(forms.CharField):
         return super().has_changed(self.prepare_value(initial), data)
 
 
+class NamesField(forms.CharField):
+    """Names, separated by commas."""
+
+    def prepare_value(self, value: Any) -> Any:
+        return ", ".join(map(str, value)) if isinstance(value, list) else value
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return super().has_changed(self.prepare_value(initial), data)
+
+
 class SideFields:
     """Fields of one side: `source_path` is `path`, `source_pagination_type` is `pagination.type`."""
 
@@ -81,12 +100,15 @@ class SideFields:
 
     def initial(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """Initial values of the fields for stored options."""
+        paths = {
+            path for model in self._models.values() for _name, path, _info in _flat_fields(self.side, model)
+        }
         values: dict[str, Any] = {}
         for key, value in options.items():
-            if key == "pagination":
-                values |= {f"{self.side}_pagination_{name}": part for name, part in (value or {}).items()}
-            else:
+            if (key,) in paths:
                 values[f"{self.side}_{key}"] = value
+            else:
+                values |= {f"{self.side}_{key}_{name}": part for name, part in (value or {}).items()}
         return values
 
     def read(self, kind: str, cleaned: Mapping[str, Any]) -> dict[str, Any]:
@@ -106,21 +128,33 @@ class SideFields:
         return options
 
     def field_of(self, key: str) -> tuple[str, str]:
-        """Field of the option `key`, and the rest of the key: `headers.X-A` is in the field of `headers`."""
-        head, _dot, rest = key.partition(".")
-        if head == "pagination" and rest:
-            return f"{self.side}_pagination_{rest}", ""
-        return f"{self.side}_{head}", rest
+        """Field of the option `key`, and the rest of the key: `headers.X-A` is in the field of `headers`.
+
+        An option that has several fields is in the first one.
+        """
+        parts = tuple(key.split("."))
+        names = [
+            (name, path)
+            for model in self._models.values()
+            for name, path, _info in _flat_fields(self.side, model)
+        ]
+        for name, path in names:
+            if path == parts[: len(path)]:
+                return name, ".".join(parts[len(path) :])
+        return next((name for name, path in names if path[0] == parts[0]), f"{self.side}_{parts[0]}"), ""
 
     def conditions(self) -> dict[str, Condition]:
-        """For each field, the kinds of connection and the types of pagination for which it applies."""
+        """For each field, the kinds of connection, the types of pagination and the format for which it applies."""
         kinds: dict[str, list[str]] = {}
         types: dict[str, list[str]] = {}
+        formats: dict[str, str] = {}
         for kind, model in self._models.items():
-            for name, _path, _field_info in _flat_fields(self.side, model):
+            for name, path, _field_info in _flat_fields(self.side, model):
                 kinds.setdefault(name, [])
                 if kind not in kinds[name]:
                     kinds[name].append(kind)
+                if path[0] in _FORMATS:
+                    formats[name] = _FORMATS[path[0]]
             if pagination := model.model_fields.get("pagination"):
                 for type_name, member in union_members(pagination).items():
                     for key in member.model_fields.keys() - {"type"}:
@@ -130,13 +164,20 @@ class SideFields:
             condition = {f"{self.side}_connection": tuple(of_kinds)}
             if name in types:
                 condition[f"{self.side}_pagination_type"] = tuple(types[name])
+            if name in formats:
+                # Without a choice, the suffix of the path is not known here.
+                condition[f"{self.side}_format"] = ("", formats[name])
             conditions[name] = condition
         return conditions
 
     def unused(self, kind: str, values: Mapping[str, Any]) -> list[str]:
-        """Fields that do not apply for a connection of `kind` and the chosen pagination."""
-        chooser = f"{self.side}_pagination_type"
-        chosen = {f"{self.side}_connection": kind, chooser: values.get(chooser) or "none"}
+        """Fields that do not apply for a connection of `kind`, the chosen pagination and the chosen format."""
+        chooser, format_field = f"{self.side}_pagination_type", f"{self.side}_format"
+        chosen = {
+            f"{self.side}_connection": kind,
+            chooser: values.get(chooser) or "none",
+            format_field: values.get(format_field) or "",
+        }
         return [
             name
             for name, condition in self.conditions().items()
@@ -145,8 +186,13 @@ class SideFields:
 
 
 def _flat_fields(side: str, model: type[Options]) -> Iterator[tuple[str, tuple[str, ...], FieldInfo]]:
-    """Form field name, path of the option and definition; a union gives its discriminator and all other options."""
+    """Form field name, path of the option and definition; an option that consists of
+    others gives those, a union its discriminator and all other options."""
     for key, field_info in model.model_fields.items():
+        if (model_of_parts := nested_model(field_info)) is not None:
+            for name, info in model_of_parts.model_fields.items():
+                yield f"{side}_{key}_{name}", (key, name), info
+            continue
         if not field_info.discriminator:
             yield f"{side}_{key}", (key,), field_info
             continue
@@ -169,7 +215,7 @@ def _form_field(field_info: FieldInfo) -> forms.Field:
     attrs = {"placeholder": _placeholder(field_info), "spellcheck": "false"}
     if field_info.discriminator:
         names = list(union_members(field_info))
-        return forms.ChoiceField(choices=[(name, _CHOICES[name]) for name in names], **shared)
+        return forms.ChoiceField(choices=[(name, _TYPES[name]) for name in names], **shared)
     values = get_args(getattr(annotation, "__value__", annotation))
     if values and all(isinstance(value, str) for value in values):
         names = ["", *values] if field_info.is_required() else list(values)
@@ -181,6 +227,8 @@ def _form_field(field_info: FieldInfo) -> forms.Field:
     if isinstance(field_info.default, dict):
         shared["help_text"] = _("One pair a line: name, colon, value.")
         return PairsField(widget=forms.Textarea({"rows": 2, **attrs}), **shared)
+    if isinstance(field_info.default, tuple):
+        return NamesField(widget=forms.TextInput({"class": "vTextField", **attrs}), **shared)
     return forms.CharField(widget=forms.TextInput({"class": "vTextField", **attrs}), **shared)
 
 

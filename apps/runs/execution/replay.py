@@ -17,13 +17,14 @@ from apps.runs.models.payload import PayloadQuerySet
 from apps.runs.payloads.reading import open_payload
 from apps.services.connectors.base import Body, ConnectorError, Page, Record, RunContext
 from apps.services.connectors.files.folder import translate_errors
+from apps.services.connectors.formats.compression import compression_of
 from apps.services.connectors.formats.documents import (
     charset_of,
     log_repeated_keys,
     parse_json,
     records_in,
 )
-from apps.services.connectors.formats.readers import read_records
+from apps.services.connectors.formats.file_formats import read_files
 from apps.services.definition.file_options import FileSource
 from apps.services.definition.http_options import HttpSource
 from apps.services.definition.options import read_source
@@ -75,28 +76,28 @@ class Replay:
             body: Body | None = _body_of(payload)
             origin = f"{payload.name}, stored by run {self._original.pk}"
             with closing(_opened(payload)) as stream:
-                charset = charset_of(payload.content_type)
-                for records in self._batches(stream, origin, charset):
+                for records in self._batches(stream, payload, origin):
                     log_repeated_keys(self._parser, origin)
                     yield Page(next(numbers), records, origin, body)
                     body = None
 
-    def _batches(self, stream: BinaryIO, origin: str, charset: str) -> Iterator[list[Record]]:
+    def _batches(self, stream: BinaryIO, payload: Payload, origin: str) -> Iterator[list[Record]]:
         options = self._options
         if isinstance(options, FileSource):
             size = self._context.page_size or options.page_size
-            records = read_records(stream, options.format, options.records, origin, self._parser)
+            compressed = compression_of(payload.name)
             is_empty = True
-            for batch in batched(records, size):
-                is_empty = False
-                yield list(batch)
+            for _member, records in read_files(stream, options, compressed, origin, self._parser):
+                for batch in batched(records, size):
+                    is_empty = False
+                    yield list(batch)
             if is_empty:
                 yield []
             return
         with translate_errors(f"{origin} cannot be read"):
             data = stream.read()
         try:
-            document = parse_json(data, self._parser, charset)
+            document = parse_json(data, self._parser, charset_of(payload.content_type))
         except ValueError as error:
             raise ConnectorError(f"{origin} is not JSON: {error}.") from None
         yield records_in(document, options.records, origin=origin)
@@ -118,7 +119,8 @@ def _options_of(service: Service) -> HttpSource | FileSource:
 
 
 def _body_of(payload: Payload) -> Body:
-    extension = PurePosixPath(payload.name).suffix
+    # All suffixes, as in .csv.gz.
+    extension = "".join(PurePosixPath(payload.name).suffixes)
     return Body(payload.content_type, extension, lambda: _opened(payload))
 
 

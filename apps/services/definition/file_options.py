@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Mapping
 from pathlib import PurePosixPath
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from django.utils.translation import gettext
 from django.utils.translation import gettext_noop as _
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    StrictStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from apps.services.definition.option_types import (
     MAX_PAGE_SIZE,
@@ -17,16 +26,124 @@ from apps.services.definition.option_types import (
     JMESPath,
     Options,
     SourceFile,
+    Text,
     WholeNumber,
 )
 
-type Format = Literal["json", "ndjson", "csv"]
+type Format = Literal["json", "ndjson", "csv", "xml", "xlsx"]
+type OutputFormat = Literal["json", "ndjson", "csv"]
+type Compression = Literal["auto", "none", "gzip", "zip", "zstd"]
 _FORMAT_BY_SUFFIX: dict[str, Format] = {
     ".json": "json",
     ".ndjson": "ndjson",
     ".jsonl": "ndjson",
     ".csv": "csv",
+    ".tsv": "csv",
+    ".xml": "xml",
+    ".xlsx": "xlsx",
+    ".xlsm": "xlsx",
 }
+_FORMAT_OF_OPTION: dict[str, Format] = {"csv": "csv", "xml": "xml", "sheet": "xlsx", "header_row": "xlsx"}
+COMPRESSION_BY_SUFFIX: dict[str, Literal["gzip", "zip", "zstd"]] = {
+    ".gz": "gzip",
+    ".gzip": "gzip",
+    ".zip": "zip",
+    ".zst": "zstd",
+    ".zstd": "zstd",
+}
+
+
+def _check_delimiter(value: str) -> str:
+    if value in ("auto", "tab", "\t", "\\t"):
+        return "auto" if value == "auto" else "\t"
+    if len(value) != 1 or not value.isprintable() or value.isalnum() or value in "\"'":
+        raise ValueError(
+            gettext("“%(value)s” is not a delimiter; write one character, tab or auto.") % {"value": value}
+        )
+    return value
+
+
+def _check_encoding(value: str) -> str:
+    if value == "auto":
+        return value
+    try:
+        # Fails for encodings that are not for text, such as base64, or that cannot be read in blocks.
+        is_for_text = "a,b\n".encode(value).decode(value) == "a,b\n"
+        codecs.getincrementaldecoder(value)
+    except (LookupError, UnicodeError, TypeError):
+        is_for_text = False
+    if not is_for_text:
+        raise ValueError(
+            gettext("Unknown encoding “%(value)s”; write one such as cp1252, latin-1 or utf-16.")
+            % {"value": value}
+        )
+    return value
+
+
+def _split_names(value: Any) -> Any:
+    """Names as a list; forms give them as text with commas."""
+    return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+
+
+def _check_names(value: tuple[str, ...]) -> tuple[str, ...]:
+    if not all(name.strip() for name in value) or len(set(value)) < len(value):
+        raise ValueError(gettext("Every name must be set and unique."))
+    return value
+
+
+type Delimiter = Annotated[StrictStr, AfterValidator(_check_delimiter)]
+type Encoding = Annotated[Text, AfterValidator(_check_encoding)]
+type Names = Annotated[
+    tuple[Text, ...],
+    BeforeValidator(_split_names, json_schema_input_type=list[str] | str),
+    AfterValidator(_check_names),
+]
+
+
+class CsvDialect(Options):
+    """How the rows of a CSV file are written."""
+
+    delimiter: Delimiter = Field(
+        "auto",
+        title=_("Delimiter"),
+        description=_(
+            "Character between columns, or tab. auto: comma, semicolon, tab or pipe, as in the header; a comma in "
+            "files to write, a tab in .tsv."
+        ),
+    )
+    encoding: Encoding = Field(
+        "auto",
+        title=_("Encoding"),
+        description=_("Such as cp1252. auto: by the byte order mark, otherwise UTF-8."),
+    )
+    names: Names = Field(
+        (),
+        title=_("Names of the columns"),
+        description=_(
+            "Names of the columns of a file without header, such as id, sku. Empty: there is a header."
+        ),
+    )
+
+
+class CsvSource(CsvDialect):
+    """How the rows of a CSV file are read."""
+
+    skip_rows: WholeNumber = Field(
+        0, ge=0, le=10**6, title=_("Rows to skip"), description=_("Lines before the header.")
+    )
+
+
+class XmlSource(Options):
+    """Which elements of an XML file are records."""
+
+    record: Text = Field(
+        title=_("Record element"), description=_("Name of the element of each record, such as order.")
+    )
+    lists: Names = Field(
+        (),
+        title=_("Lists"),
+        description=_("Elements that are a list even if a record has only one, such as item."),
+    )
 
 
 class FileSource(Options):
@@ -51,6 +168,29 @@ class FileSource(Options):
         title=_("Key"),
         description=_("JMESPath to the key of a record, such as id or order.number."),
     )
+    csv: CsvSource = Field(
+        default_factory=lambda: CsvSource.model_validate({}), title="CSV", description=_("Form of CSV files.")
+    )
+    xml: XmlSource | None = Field(
+        None, validate_default=True, title="XML", description=_("Records in XML files.")
+    )
+    sheet: Text = Field(
+        "",
+        title=_("Sheet"),
+        description=_("Name of the sheet in Excel files. Empty: the first one."),
+    )
+    header_row: WholeNumber = Field(
+        1,
+        ge=1,
+        le=10**6,
+        title=_("Header row"),
+        description=_("Row of an Excel sheet with the names of the columns."),
+    )
+    compression: Compression = Field(
+        "auto",
+        title=_("Compression"),
+        description=_("auto: by the suffix .gz, .zip or .zst. Each file in a zip archive is read."),
+    )
     page_size: WholeNumber = Field(
         1000, ge=1, le=MAX_PAGE_SIZE, title=_("Page size"), description=_("Records in a page.")
     )
@@ -64,8 +204,13 @@ class FileSource(Options):
     @classmethod
     def _only_in_json(cls, value: Expression, info: ValidationInfo) -> Expression:
         if info.data.get("format", "json") != "json" and value.text != "@":
-            raise ValueError(gettext("Each line of NDJSON and CSV is a record; remove this option."))
+            raise ValueError(gettext("Only JSON files have a path to their records; remove this option."))
         return value
+
+    @field_validator("csv", "xml", "sheet", "header_row", mode="before")
+    @classmethod
+    def _only_in_its_format(cls, value: Any, info: ValidationInfo) -> Any:
+        return _checked_format(value, info)
 
 
 class FileDestination(Options):
@@ -77,8 +222,18 @@ class FileDestination(Options):
             "File below the connection's folder, such as out/{run}-{page}.ndjson, with {run} and {page}."
         ),
     )
-    format: Format = Field(
+    format: OutputFormat = Field(
         title=_("Format"), description=_("Format of the file. Default: the suffix of the path.")
+    )
+    csv: CsvDialect = Field(
+        default_factory=lambda: CsvDialect.model_validate({}),
+        title="CSV",
+        description=_("Form of CSV files."),
+    )
+    compression: Compression = Field(
+        "auto",
+        title=_("Compression"),
+        description=_("auto: by the suffix .gz, .zip or .zst."),
     )
     id_field: JMESPath | None = Field(
         None,
@@ -91,10 +246,28 @@ class FileDestination(Options):
     def _format_of_suffix(cls, data: Any) -> Any:
         return _with_format(data)
 
+    @field_validator("csv", mode="before")
+    @classmethod
+    def _only_in_its_format(cls, value: Any, info: ValidationInfo) -> Any:
+        return _checked_format(value, info)
+
 
 def _with_format(data: Any) -> Any:
     """`data` with the format of the path's suffix, unless it names one."""
     if not isinstance(data, Mapping) or data.get("format") or not isinstance(data.get("path"), str):
         return data
-    by_suffix = _FORMAT_BY_SUFFIX.get(PurePosixPath(data["path"]).suffix.lower())
+    path = PurePosixPath(data["path"])
+    if path.suffix.lower() in COMPRESSION_BY_SUFFIX:
+        path = path.with_suffix("")
+    by_suffix = _FORMAT_BY_SUFFIX.get(path.suffix.lower())
     return data if by_suffix is None else {**data, "format": by_suffix}
+
+
+def _checked_format(value: Any, info: ValidationInfo) -> Any:
+    """Refuses an option of another format; the element of a record in XML is required."""
+    wanted = _FORMAT_OF_OPTION[str(info.field_name)]
+    if "format" in info.data and info.data["format"] != wanted and value is not None:
+        raise ValueError(
+            gettext("Only the format %(format)s has this option; remove it.") % {"format": wanted}
+        )
+    return {} if wanted == "xml" and info.data.get("format") == "xml" and value is None else value

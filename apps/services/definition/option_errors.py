@@ -46,6 +46,16 @@ def union_members(field_info: FieldInfo) -> dict[str, type[Options]]:
     return {get_args(member.model_fields[name].annotation)[0]: member for member in get_args(annotation)}
 
 
+def nested_model(field_info: FieldInfo | None) -> type[Options] | None:
+    """The model of an option that consists of other options; None for a single value and for a union."""
+    if field_info is None or field_info.discriminator:
+        return None
+    for annotation in (field_info.annotation, *get_args(field_info.annotation)):
+        if isinstance(annotation, type) and issubclass(annotation, Options):
+            return annotation
+    return None
+
+
 def is_whole_number(field_info: FieldInfo) -> bool:
     return int in (field_info.annotation, *map(_bare_type, get_args(field_info.annotation)))
 
@@ -69,6 +79,8 @@ def _locate(model: type[Options], detail: Any) -> tuple[str, FieldInfo | None]:
                 return f"{'.'.join(keys)}.{field_info.discriminator}", field_info
             if (tag := next(location, None)) is not None:
                 model = union_members(field_info)[str(tag)]
+        elif (nested := nested_model(field_info)) is not None:
+            model = nested
     return ".".join(keys), field_info
 
 
@@ -118,4 +130,6 @@ def _allowed_keys(model: type[Options], location: tuple[str | int, ...]) -> Iter
         field_info = model.model_fields.get(str(part))
         if field_info is not None and field_info.discriminator:
             model = union_members(field_info)[str(tag)]
+        elif (nested := nested_model(field_info)) is not None:
+            model = nested
     return model.model_fields

@@ -10,7 +10,7 @@ from pydantic.fields import FieldInfo
 from apps.services.definition.connections import FileConnection, HttpConnection
 from apps.services.definition.file_options import FileDestination, FileSource
 from apps.services.definition.http_options import HttpDestination, HttpSource
-from apps.services.definition.option_errors import is_whole_number, union_members
+from apps.services.definition.option_errors import is_whole_number, nested_model, union_members
 from apps.services.definition.option_types import Options
 from apps.services.definition.services import IntegrationService, ReportedService
 
@@ -42,7 +42,9 @@ def option_reference() -> str:
 
 
 def _rows(name: str, info: FieldInfo) -> list[str]:
-    """The row of an option; for a union a row for each option of each member."""
+    """The row of an option; rows for the options that it consists of, for a union those of each member."""
+    if (nested := nested_model(info)) is not None:
+        return [_row(f"{name}.{key}", part) for key, part in nested.model_fields.items()]
     if not info.discriminator:
         return [_row(name, info)]
     members = union_members(info)
@@ -70,7 +72,7 @@ def _row(name: str, info: FieldInfo, suffix: str = "") -> str:
 def _default(value: Any) -> str:
     if isinstance(value, bool):
         value = str(value).lower()
-    return f"`{value}`" if value not in (None, "", {}) else "empty"
+    return f"`{value}`" if value not in (None, "", {}, ()) else "empty"
 
 
 def _value(info: FieldInfo) -> str:
@@ -88,6 +90,8 @@ def _value(info: FieldInfo) -> str:
         return f"{kind} from {min(bounds):g} to {max(bounds):.0f}" if len(bounds) > 1 else kind
     if isinstance(info.default, dict) or "dict" in str(annotation):
         return "names and values"
+    if isinstance(info.default, tuple):
+        return "list of names"
     if "Flag" in str(info.annotation):
         return "true or false"
     return "JMESPath" if "JMESPath" in str(info.annotation) else "text"

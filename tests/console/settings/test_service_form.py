@@ -208,6 +208,74 @@ def test_options_of_other_kinds_are_ignored(form_data):
     assert service.destination_options == {"path": "out/{run}.csv"}
 
 
+def test_options_of_a_file_format_are_saved_and_shown(form_data):
+    drop = Connection.objects.create(name="drop", kind="file", url="s3://drop")
+    files = {
+        "source_connection": drop.pk,
+        "source_path": "in/*.csv.gz",
+        "source_csv_delimiter": ";",
+        "source_csv_skip_rows": "1",
+        "source_csv_names": "id, sku",
+        "destination_connection": drop.pk,
+        "destination_path": "out/{run}.csv",
+        "destination_compression": "gzip",
+        "destination_csv_encoding": "cp1252",
+    }
+
+    form = ServiceForm(form_data | files)
+    assert form.errors == {}
+    form.save()
+
+    service = Service.objects.get()
+    assert service.source_options == {
+        "path": "in/*.csv.gz",
+        "csv": {"delimiter": ";", "names": "id, sku", "skip_rows": 1},
+    }
+    assert service.destination_options == {
+        "path": "out/{run}.csv",
+        "csv": {"encoding": "cp1252"},
+        "compression": "gzip",
+    }
+    service.source_options["csv"]["names"] = ["id", "sku"]
+    shown = ServiceForm(instance=service)
+    assert shown["source_csv_skip_rows"].value() == 1
+    assert 'value="id, sku"' in str(shown["source_csv_names"])
+    assert 'data-shown-for="source_connection=file source_format=,csv"' in str(shown["source_csv_names"])
+
+
+@pytest.mark.parametrize(
+    ("values", "field"),
+    [
+        ({"source_path": "a.csv", "source_csv_delimiter": "ab"}, "source_csv_delimiter"),
+        ({"source_path": "a.json", "source_csv_delimiter": ";"}, "source_csv_delimiter"),
+        ({"source_path": "a.xml"}, "source_xml_record"),
+        ({"source_path": "a.csv", "source_sheet": "Orders"}, "source_sheet"),
+    ],
+)
+def test_invalid_option_of_a_file_format_is_shown_at_its_field(form_data, values, field):
+    drop = Connection.objects.create(name="drop", kind="file", url="s3://drop")
+
+    form = ServiceForm(form_data | {"source_connection": drop.pk} | values)
+
+    assert list(form.errors) == [field]
+
+
+def test_options_of_another_file_format_are_ignored(form_data):
+    drop = Connection.objects.create(name="drop", kind="file", url="s3://drop")
+    values = {
+        "source_path": "a.json",
+        "source_format": "json",
+        "source_csv_delimiter": ";;",
+        "source_sheet": "x",
+    }
+
+    form = ServiceForm(form_data | {"source_connection": drop.pk} | values)
+    assert form.errors == {}
+    form.save()
+
+    assert Service.objects.get().source_options == {"path": "a.json", "format": "json"}
+
+
 def test_schedule_description_names_the_next_run():
     now = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
 

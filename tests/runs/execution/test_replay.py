@@ -1,9 +1,14 @@
 """Replays: runs that read the stored pull payloads of an earlier run instead of the source."""
 
+import gzip
+import hashlib
 import json
+import zipfile
 from datetime import timedelta
+from io import BytesIO
 
 import pytest
+import zstandard
 from django.core.exceptions import ValidationError
 from django.db.models.functions import Now
 
@@ -12,6 +17,7 @@ from apps.runs.execution.queue import queue_run
 from apps.runs.models import LogEntry, Payload, Run
 from tests.factories import make_connection, make_payload, make_run
 from tests.systems import service_between, systems
+from tests.workbooks import row, workbook
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("own_folders")]
 ORDERS = [{"id": number} for number in range(1, 26)]
@@ -26,6 +32,14 @@ def world():
 @pytest.fixture
 def service(world):
     return service_between(world)
+
+
+def zipped(*members):
+    file = BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, content in members:
+            archive.writestr(name, content)
+    return file.getvalue()
 
 
 def execute(service, **arguments):
@@ -80,6 +94,39 @@ def test_replay_reads_files_with_current_options(service, settings, tmp_path):
     assert (original.status, original.pulled_count) == ("succeeded", 6)
     assert (replay.status, replay.pulled_count, replay.pushed_count) == ("succeeded", 6, 6)
     assert len([message for message in messages(replay) if message.startswith("Pulled")]) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "options"),
+    [
+        ("a.csv", "sku;id\nÄ;1\nB;2\n".encode("cp1252"), {"csv": {"encoding": "cp1252"}}),
+        ("a.tsv.gz", gzip.compress(b"sku\tid\nA\t1\nB\t2\n"), {}),
+        ("a.csv.zip", zipped(("a.csv", b"id\n1\n"), ("b.csv", b"id\n2\n")), {}),
+        ("a.dat", zstandard.compress(b'[{"id": 1}, {"id": 2}]'), {"format": "json", "compression": "zstd"}),
+        ("a.xml", b"<x><order><id>1</id></order><order><id>2</id></order></x>", {"xml": {"record": "order"}}),
+        ("a.xlsx", workbook({"Orders": [row(1, "id"), row(2, 1), row(3, 2)]}), {}),
+        ("a.xlsx.gz", gzip.compress(workbook({"Orders": [row(1, "id"), row(2, 1), row(3, 2)]})), {}),
+    ],
+    ids=["cp1252", "gzip", "zip", "zstd", "xml", "xlsx", "xlsx in gzip"],
+)
+def test_replay_reads_files_of_every_format(service, settings, tmp_path, name, content, options):
+    settings.FILE_ROOTS = [tmp_path]
+    (tmp_path / name).write_bytes(content)
+    service.source_connection = make_connection(kind="file", url=f"file://{tmp_path}")
+    service.source_options = {"path": name, **options}
+    service.save()
+    original = execute(service, store=["pull", "script"])
+    (tmp_path / name).unlink()
+
+    replay = execute(service, replay_of=original, store=["pull", "script"])
+
+    assert (original.status, original.pulled_count) == ("succeeded", 2)
+    assert (replay.status, replay.pulled_count, replay.pushed_count) == ("succeeded", 2, 2)
+    first, second = (run.payloads.filter(kind="pull").order_by("name") for run in (original, replay))
+    assert [(p.name, p.content_type, p.sha256) for p in first] == [
+        (p.name, p.content_type, p.sha256) for p in second
+    ]
+    assert first[0].sha256 == hashlib.sha256(content).hexdigest()
 
 
 def test_replay_fails_if_current_options_match_no_list(service):

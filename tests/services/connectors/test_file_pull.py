@@ -86,7 +86,7 @@ def test_csv_supports_quotes_line_breaks_and_byte_order_mark(root):
         (b'a,b\n1,2\n3,"4', r"bad\.csv, line 3 is invalid CSV: unexpected end of data"),
         (b'a,b\n1,"2"x\n', r"bad\.csv, line 2 is invalid CSV: ',' expected after '\"'"),
         (b"a,b\n1,\x002\n", r"bad\.csv, line 2 is invalid CSV: it contains a NUL"),
-        (b"a,b\n1,2\n1,\xff\n", r"bad\.csv, line 3 is invalid CSV: byte 3 is not UTF-8"),
+        (b"a,b\n1,2\n1,\xff\n", r"bad\.csv, line 3 is invalid CSV: byte 0xff is not UTF-8"),
         (b"a,a\n1,2\n", r"bad\.csv, line 1 is invalid CSV: a is repeated"),
         (b"a,,b\n1,2,3\n", r"bad\.csv, line 1 is invalid CSV: every column must have a name"),
     ],

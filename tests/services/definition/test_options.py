@@ -65,13 +65,36 @@ def test_destinations_and_files_have_defaults():
         "format": "ndjson",
         "records": "@",
         "id_field": "id",
+        "csv": {"delimiter": "auto", "encoding": "auto", "names": (), "skip_rows": 0},
+        "xml": None,
+        "sheet": "",
+        "header_row": 1,
+        "compression": "auto",
         "page_size": 1000,
     }
     assert read_destination("file", {"path": "out/{run}-{page}.csv"}).model_dump() == {
         "path": "out/{run}-{page}.csv",
         "format": "csv",
+        "csv": {"delimiter": "auto", "encoding": "auto", "names": ()},
+        "compression": "auto",
         "id_field": None,
     }
+
+
+@pytest.mark.parametrize(
+    ("path", "format_"),
+    [
+        ("in/*.CSV.gz", "csv"),
+        ("a.tsv", "csv"),
+        ("a.xml.zip", "xml"),
+        ("a.xlsx", "xlsx"),
+        ("a.jsonl.zst", "ndjson"),
+    ],
+)
+def test_suffix_before_that_of_the_compression_gives_the_format(path, format_):
+    xml = {"xml": {"record": "order"}} if format_ == "xml" else {}
+
+    assert read_source("file", {"path": path, **xml}).format == format_
 
 
 @pytest.mark.parametrize("empty", [None, ""])
@@ -182,8 +205,20 @@ def test_invalid_option_of_an_http_destination_is_reported_by_key(key, read, dat
         ("path", read_source, {"path": "../x.csv"}),
         ("path", read_source, {"path": "/x.csv"}),
         ("path", read_source, {"path": "a::b.csv"}),
-        ("format", read_source, {"path": "x.xlsx"}),
-        ("format", read_source, {"path": "x.csv", "format": "xlsx"}),
+        ("format", read_source, {"path": "x.pdf"}),
+        ("format", read_source, {"path": "x.csv", "format": "pdf"}),
+        ("csv", read_source, {"path": "x.json", "csv": {"delimiter": ";"}}),
+        ("csv.delimiter", read_source, {"path": "x.csv", "csv": {"delimiter": "ab"}}),
+        ("csv.quote", read_source, {"path": "x.csv", "csv": {"quote": "'"}}),
+        ("xml.record", read_source, {"path": "x.xml"}),
+        ("xml.record", read_source, {"path": "x.xml", "xml": {"lists": ["item"]}}),
+        ("xml", read_source, {"path": "x.csv", "xml": {"record": "order"}}),
+        ("sheet", read_source, {"path": "x.csv", "sheet": "Orders"}),
+        ("header_row", read_source, {"path": "x.xlsx", "header_row": 0}),
+        ("compression", read_source, {"path": "x.csv", "compression": "rar"}),
+        ("format", read_source, {"path": "x.zip"}),
+        ("format", read_destination, {"path": "x.xml"}),
+        ("csv.skip_rows", read_destination, {"path": "x.csv", "csv": {"skip_rows": 1}}),
         ("records", read_source, {"path": "x.csv", "records": "a"}),
         ("path", read_destination, {"path": "{date}.csv"}),
         ("path", read_destination, {"path": "{run}/"} | {"format": "csv"}),

@@ -16,9 +16,15 @@ from apps.services.connectors.base import Body, ConnectorError, Delivery, Page, 
 from apps.services.connectors.files.folder import Folder, PendingFile, translate_errors
 from apps.services.connectors.files.local_folder import LocalFolder
 from apps.services.connectors.files.remote_folder import RemoteFolder
+from apps.services.connectors.formats.compression import Known, compression_of
 from apps.services.connectors.formats.documents import log_repeated_keys
-from apps.services.connectors.formats.readers import CONTENT_TYPES, read_records
-from apps.services.connectors.formats.writers import RecordWriter, record_writer
+from apps.services.connectors.formats.file_formats import (
+    RecordWriter,
+    content_type,
+    extension,
+    read_files,
+    record_writer,
+)
 from apps.services.definition.file_options import FileDestination, FileSource
 from apps.services.exact_json import Parser
 from apps.services.models import Connection
@@ -68,34 +74,21 @@ class FilePull:
 
     def _pages_of(self, name: str, numbers: Iterator[int]) -> Iterator[Page]:
         size = self._context.page_size or self._options.page_size
-        body: Body | None = self._body(name)
-        last = 0
+        compressed = compression_of(name, self._options.compression)
+        body: Body | None = _body(self._folder, name, self._options.format, compressed)
         with self._folder.open(name) as stream:
-            records = read_records(stream, self._options.format, self._options.records, name, self._parser)
-            for batch in self._batches(records, size, name):
-                first, last = last + 1, last + len(batch)
-                origin = f"{name}, records {first}–{last}"
-                log_repeated_keys(self._parser, origin)
-                yield Page(next(numbers), list(batch), origin, body)
-                body = None
-                self._context.check()
+            files = read_files(stream, self._options, compressed, name, self._parser)
+            for member, records in _reading(files, name):
+                last = 0
+                for batch in _reading(batched(records, size), name):
+                    first, last = last + 1, last + len(batch)
+                    origin = f"{member}, records {first}–{last}"
+                    log_repeated_keys(self._parser, origin)
+                    yield Page(next(numbers), list(batch), origin, body)
+                    body = None
+                    self._context.check()
         if body:
             yield Page(next(numbers), [], f"{name}, no records", body)
-
-    def _batches(self, records: Iterator[Record], size: int, name: str) -> Iterator[tuple[Record, ...]]:
-        batches = batched(records, size)
-        while True:
-            # Reading only: errors in the processing of the page are not errors of the file.
-            with translate_errors(f"{name} cannot be read"):
-                batch = next(batches, None)
-            if batch is None:
-                return
-            yield batch
-
-    def _body(self, name: str) -> Body:
-        return Body(
-            CONTENT_TYPES[self._options.format], f".{self._options.format}", lambda: self._folder.open(name)
-        )
 
 
 @dataclass
@@ -118,6 +111,7 @@ class FilePush:
         self._folder = folder_of(connection)
         self._options = options
         self._context = context
+        self._compressed = compression_of(options.path, options.compression)
         self._open: _OpenFile | None = None
         self._last_page = 0
 
@@ -128,8 +122,9 @@ class FilePush:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._open:
-            pending, self._open = self._open.pending, None
+            pending, writer, self._open = self._open.pending, self._open.writer, None
             try:
+                writer.discard()
                 pending.discard()
             except ConnectorError as failure:
                 # Only a warning, so that it does not hide why the run stopped.
@@ -157,7 +152,8 @@ class FilePush:
     def _create(self, page: int) -> _OpenFile:
         name = self._options.path.replace("{run}", str(self._context.run_id)).replace("{page}", str(page))
         pending = self._folder.create(name)
-        return _OpenFile(name, pending, record_writer(pending.stream, self._options.format, name))
+        writer = record_writer(pending.stream, self._options, self._compressed, name)
+        return _OpenFile(name, pending, writer)
 
     def _complete(self, file: _OpenFile) -> Delivery:
         with translate_errors(f"{file.name} cannot be written"):
@@ -171,9 +167,20 @@ class FilePush:
             accepted=file.record_count,
             refused=0,
             outcome=f"{file.name} written",
-            request=Body(
-                CONTENT_TYPES[self._options.format],
-                f".{self._options.format}",
-                lambda: self._folder.open(file.name),
-            ),
+            request=_body(self._folder, file.name, self._options.format, self._compressed),
         )
+
+
+def _body(folder: Folder, name: str, format_: str, compressed: Known) -> Body:
+    """The file as it is, also if it is compressed."""
+    return Body(content_type(format_, compressed), extension(format_, compressed), lambda: folder.open(name))
+
+
+def _reading[Item](items: Iterator[Item], name: str) -> Iterator[Item]:
+    """`items`, with translated errors: those in the processing of an item are not errors of the file."""
+    while True:
+        with translate_errors(f"{name} cannot be read"):
+            item = next(items, None)
+        if item is None:
+            return
+        yield item
