@@ -27,7 +27,7 @@ SECONDS = 20
 LINES = LINES_PER_SECOND * SECONDS
 RUNS = WORKERS * RUNS_PER_WORKER
 
-logger = logging.getLogger("apps.services.connectors.http.connector")
+logger = logging.getLogger("apps.services.connectors.http.pull")
 
 
 @benchmark("many_runs_late_s", "s", databases=["postgresql"], also={"many_runs_memory_mib": "MiB"})

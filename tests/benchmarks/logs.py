@@ -26,7 +26,7 @@ BATCH_LINES = 1_000
 ROUNDS = 5
 SECRET = "a secret that is looked for"
 
-logger = logging.getLogger("apps.services.connectors.http.connector")
+logger = logging.getLogger("apps.services.connectors.http.pull")
 _free_runs = count(1_000_000)
 
 

@@ -29,7 +29,7 @@ SECONDS = 10
 # Length of the log that is polled.
 LOG_LINES = 1_000
 
-logger = logging.getLogger("apps.services.connectors.http.connector")
+logger = logging.getLogger("apps.services.connectors.http.pull")
 
 
 @benchmark("visible_delay_p99_s", "s")

@@ -78,7 +78,7 @@ def serving(respond: Callable[[Request], Reply], *, certificate: Path | None = N
                 # The client closed the connection.
                 self.close_connection = True
 
-        do_GET = do_POST = do_PUT = do_PATCH = _handle  # noqa: N815 - the names are http.server's.
+        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _handle  # noqa: N815 - the names are http.server's.
 
         def log_message(self, *args: object) -> None:
             pass

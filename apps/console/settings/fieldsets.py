@@ -43,6 +43,9 @@ SERVICE_FIELDSETS = (
                 ("destination_csv_delimiter", "destination_csv_encoding"),
                 "destination_csv_names",
                 ("destination_batch_size", "destination_id_field"),
+                ("destination_wrap", "destination_accept_status"),
+                ("destination_results_path", "destination_results_accepted_if"),
+                "destination_results_reason",
                 "destination_skip_unchanged",
                 ("destination_params", "destination_headers"),
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import Any, BinaryIO, cast
 
@@ -25,7 +25,7 @@ from apps.runs.payloads.capture import Capture
 from apps.runs.payloads.size_limit import SizeLimitedStream
 from apps.runs.payloads.storage import PayloadNotStored, store_payload
 from apps.runs.records.keys import key_expressions
-from apps.runs.records.selection import Selection
+from apps.runs.records.selection import MAX_LISTED, Selection, listed
 from apps.runs.records.tracking import RecordTracker
 from apps.runs.records.unchanged import UnchangedRecords
 from apps.services.connectors import open_destination, open_source
@@ -180,15 +180,13 @@ class Pipeline:
         self._log.refused_count += delivery.refused
         bodies = _bodies(request=delivery.request, response=delivery.response)
         level = logging.ERROR if delivery.refused else logging.INFO
-        outcome = f"{_records(delivery.accepted)} accepted"
-        if delivery.refused:
-            outcome = f"{_records(delivery.refused)} refused: {delivery.refusal}"
+        outcome = _outcome(delivery, tracker.pushed_key)
         name = f"page-{delivery.page:05d}-batch-{delivery.batch:05d}"
         # Before its payloads are stored, which may hang.
         tracker.deliver(delivery)
         self._context.in_flight = ()
-        if self._unchanged is not None and delivery.records and not delivery.refused:
-            self._unchanged.accept(delivery.records)
+        if self._unchanged is not None and (accepted := delivery.accepted_records):
+            self._unchanged.accept(accepted)
         problems = self._keep(Payload.Kind.PUSH, name, bodies)
         _log(f"{delivery.outcome}, {outcome}", level=level, problems=problems)
         if self._log.refused_count > settings.MAX_REFUSED_RECORDS:
@@ -268,3 +266,17 @@ def _selected(count: int, chosen: Sequence[Record]) -> str:
 
 def _records(count: int) -> str:
     return f"{count:,} record" if count == 1 else f"{count:,} records"
+
+
+def _outcome(delivery: Delivery, key_of: Callable[[Record], str]) -> str:
+    """`2 records accepted, 3 records refused: unknown sku (10045, 10046); no price (10047)`."""
+    if not delivery.refused:
+        return f"{_records(delivery.accepted)} accepted"
+    accepted = f"{_records(delivery.accepted)} accepted, " if delivery.accepted else ""
+    reasons = [
+        f"{reason} ({listed(keys)})" if (keys := [*filter(None, map(key_of, records))]) else reason
+        for reason, records in delivery.refused_by_reason().items()
+    ]
+    if len(reasons) > MAX_LISTED:
+        reasons[MAX_LISTED:] = [f"and {len(reasons) - MAX_LISTED:,} more reasons"]
+    return f"{accepted}{_records(delivery.refused)} refused: {'; '.join(reasons)}"

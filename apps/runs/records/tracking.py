@@ -76,17 +76,17 @@ class RecordTracker:
 
     def deliver(self, delivery: Delivery) -> None:
         """Records the response of the destination."""
-        if delivery.refused:
-            outcome, message = Record.Outcome.REFUSED, delivery.refusal
-        else:
-            outcome, message = Record.Outcome.PUSHED, ""
-        if delivery.records is not None:
-            keys = filter(None, map(self.pushed_key, delivery.records))
-            self.decide(keys, outcome, batch=delivery.batch, message=message)
+        if delivery.records is None:
+            for undecided in self._undecided():
+                self.decide(undecided.keys, Record.Outcome.PUSHED, page=undecided.page, batch=delivery.batch)
             return
-        for undecided in self._undecided():
-            self.decide(undecided.keys, outcome, page=undecided.page, batch=delivery.batch, message=message)
-        self._has_earlier_open = False
+        self.decide(self._pushed_keys(delivery.accepted_records), Record.Outcome.PUSHED, batch=delivery.batch)
+        for reason, records in delivery.refused_by_reason().items():
+            keys = self._pushed_keys(records)
+            self.decide(keys, Record.Outcome.REFUSED, batch=delivery.batch, message=reason)
+
+    def _pushed_keys(self, records: Iterable[Content]) -> Iterator[str]:
+        return filter(None, map(self.pushed_key, records))
 
     def decide(
         self,

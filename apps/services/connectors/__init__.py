@@ -11,7 +11,8 @@ from django.core.exceptions import ValidationError
 
 from apps.services.connectors.base import ConnectorError, Destination, RunContext, Source
 from apps.services.connectors.files.connector import FilePull, FilePush
-from apps.services.connectors.http.connector import HttpPull, HttpPush, HttpRecordPull
+from apps.services.connectors.http.pull import HttpPull, HttpRecordPull
+from apps.services.connectors.http.push import HttpPush
 from apps.services.definition.connection_url import validate_address
 from apps.services.definition.file_options import FileDestination, FileSource
 from apps.services.definition.options import read_destination, read_source

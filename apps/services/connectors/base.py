@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from types import TracebackType
@@ -77,17 +77,29 @@ class Delivery:
 
     page: int
     batch: int
-    # Records that the destination accepted and refused (4xx).
+    # Numbers of records that the destination accepted and refused.
     accepted: int
     refused: int
     # For the log: "POST https://warehouse/stock: 201", "out/7-1.ndjson written".
     outcome: str
     request: Body | None = None
     response: Body | None = None
-    # Reason of a refusal as given by the destination, shortened.
-    refusal: str = ""
     # The records of the request; None = all that were pushed since the last delivery.
     records: Sequence[Record] | None = None
+    # Reason of each refused record by its position in `records`, shortened.
+    refusals: Mapping[int, str] = field(default_factory=dict)
+
+    @property
+    def accepted_records(self) -> list[Record]:
+        return [record for position, record in enumerate(self.records or ()) if position not in self.refusals]
+
+    def refused_by_reason(self) -> dict[str, list[Record]]:
+        """The refused records by reason."""
+        by_reason: dict[str, list[Record]] = {}
+        for position, record in enumerate(self.records or ()):
+            if position in self.refusals:
+                by_reason.setdefault(self.refusals[position], []).append(record)
+        return by_reason
 
 
 class Source(Protocol):
@@ -117,7 +129,7 @@ class Destination(Protocol):
     def push(self, page: int, records: list[Record]) -> Iterator[Delivery]:
         """Pushes the records of one page in batches and yields a delivery for each.
 
-        A refused batch (4xx) is a delivery as well. Raises ConnectorError if the destination fails.
+        A batch with refused records is a delivery as well. Raises ConnectorError if the destination fails.
         """
         ...
 

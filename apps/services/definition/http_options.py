@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from django.utils.translation import gettext
 from django.utils.translation import gettext_noop as _
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from apps.services.definition.option_types import (
     MAX_PAGE_SIZE,
+    FieldsPath,
     Flag,
     Headers,
     HttpPath,
@@ -17,8 +19,10 @@ from apps.services.definition.option_types import (
     Options,
     Parameters,
     RecordPath,
+    Statuses,
     Text,
     WholeNumber,
+    fields_in,
 )
 
 
@@ -129,14 +133,44 @@ class HttpSource(Options):
         return {"type": "none", **value} if isinstance(value, Mapping) else value
 
 
+class Results(Options):
+    """The results of single records in the response to a batch, one for each record, in the same order."""
+
+    path: JMESPath = Field(
+        "@",
+        validate_default=True,
+        title=_("Results"),
+        description=_("JMESPath to the list of results in a response, one for each record, in order."),
+    )
+    accepted_if: JMESPath = Field(
+        title=_("Accepted if"),
+        description=_("JMESPath on a result that is true for an accepted record, such as status < `300`."),
+    )
+    reason: JMESPath | None = Field(
+        None,
+        title=_("Reason"),
+        description=_(
+            "JMESPath on a result to the reason of a refusal, such as error.message. Empty: the result."
+        ),
+    )
+
+
 class HttpDestination(Options):
     """Destination of an HTTP connection."""
 
-    path: HttpPath = Field(
-        "", title=_("Path"), description=_("Path below the connection's address, such as /stock.")
+    path: FieldsPath = Field(
+        "",
+        title=_("Path"),
+        description=_(
+            "Path below the connection's address, such as /stock, or with fields of the record, such as /items/{id}."
+        ),
     )
-    method: Literal["POST", "PUT", "PATCH"] = Field(
-        "POST", title=_("Method"), description=_("Method of each request.")
+    method: Literal["POST", "PUT", "PATCH", "DELETE"] = Field(
+        "POST",
+        title=_("Method"),
+        description=_(
+            "Method of each request. DELETE sends no body if the path contains fields of the record."
+        ),
     )
     batch_size: WholeNumber = Field(
         100,
@@ -144,6 +178,17 @@ class HttpDestination(Options):
         le=MAX_PAGE_SIZE,
         title=_("Batch size"),
         description=_("Records in a request. 1 sends a single record, more send a list."),
+    )
+    wrap: Text = Field(
+        "",
+        title=_("Wrap"),
+        description=_('Key of an object around the list of records: items sends {"items": [ … ]}.'),
+    )
+    results: Results | None = Field(None, title=_("Results"))
+    accept_status: Statuses = Field(
+        (),
+        title=_("Accepted statuses"),
+        description=_("Statuses that count as accepted besides 2xx, such as 409."),
     )
     id_field: JMESPath | None = Field(
         None,
@@ -157,3 +202,17 @@ class HttpDestination(Options):
     )
     params: Parameters = Field({}, title=_("Parameters"), description=_("Query parameters of each request."))
     headers: Headers = Field({}, title=_("Headers"), description=_("Headers of each request."))
+
+    @model_validator(mode="before")
+    @classmethod
+    def _single_records(cls, data: Any) -> Any:
+        if isinstance(data, Mapping) and not data.get("batch_size") and "{" in str(data.get("path")):
+            return {**data, "batch_size": 1}
+        return data
+
+    @field_validator("batch_size")
+    @classmethod
+    def _one_for_fields(cls, value: int, info: ValidationInfo) -> int:
+        if value > 1 and fields_in(info.data.get("path", "")):
+            raise ValueError(gettext("The path contains a field of the record; write 1."))
+        return value

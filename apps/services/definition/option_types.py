@@ -30,6 +30,8 @@ MAX_PAGE_SIZE = 100_000
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_FIELD_PLACEHOLDER = re.compile(r"\{[\w.:@$-]+\}")
+_STATUS = re.compile(r"[345][0-9]{2}", re.ASCII)
 _PLACEHOLDER = re.compile(r"\{[^{}]*\}?|\}")
 # Headers that the connector sets itself, or that carry credentials.
 _RESERVED_HEADERS = {
@@ -135,6 +137,37 @@ def _check_record_path(value: str) -> str:
     return _check_placeholders(_check_url_path(value), ("{key}",))
 
 
+def _check_fields_path(value: str) -> str:
+    for placeholder in _PLACEHOLDER.findall(_check_url_path(value)):
+        if not _FIELD_PLACEHOLDER.fullmatch(placeholder):
+            raise ValueError(
+                _(
+                    "Invalid placeholder “%(name)s”; write the name of a field of the record, as in /items/{id}."
+                )
+                % {"name": placeholder}
+            )
+    return value
+
+
+def fields_in(path: str) -> list[str]:
+    """The names of the fields in the placeholders of `path`."""
+    return [placeholder[1:-1] for placeholder in dict.fromkeys(_PLACEHOLDER.findall(path))]
+
+
+def _parse_statuses(value: Any) -> tuple[int, ...]:
+    """A list of statuses; forms give them as text with commas."""
+    parts = (
+        value.split(",") if isinstance(value, str) else value if isinstance(value, list | tuple) else [value]
+    )
+    texts = [str(part).strip() for part in parts]
+    if not all(_STATUS.fullmatch(text) for text in texts):
+        raise ValueError(
+            _("“%(value)s” is not valid; write HTTP statuses from 300 to 599, such as 409.")
+            % {"value": shorten(value)}
+        )
+    return tuple(map(int, texts))
+
+
 def _check_file_path(value: str) -> str:
     if value.startswith(("/", "~")):
         raise ValueError(_("A leading / or ~ is not allowed; write the path below the connection's folder."))
@@ -223,6 +256,10 @@ type JMESPath = Annotated[
     WithJsonSchema({"type": "string"}),
 ]
 type HttpPath = Annotated[Text, AfterValidator(_check_path), AfterValidator(_check_http_path)]
+type FieldsPath = Annotated[Text, AfterValidator(_check_path), AfterValidator(_check_fields_path)]
+type Statuses = Annotated[
+    tuple[int, ...], BeforeValidator(_parse_statuses, json_schema_input_type=list[int] | int | str)
+]
 type RecordPath = Annotated[Text, AfterValidator(_check_path), AfterValidator(_check_record_path)]
 type _FilePath = Annotated[Text, AfterValidator(_check_path), AfterValidator(_check_file_path)]
 type SourceFile = Annotated[_FilePath, AfterValidator(_check_source_file)]

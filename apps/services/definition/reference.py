@@ -91,7 +91,7 @@ def _value(info: FieldInfo) -> str:
     if isinstance(info.default, dict) or "dict" in str(annotation):
         return "names and values"
     if isinstance(info.default, tuple):
-        return "list of names"
+        return "list"
     if "Flag" in str(info.annotation):
         return "true or false"
     return "JMESPath" if "JMESPath" in str(info.annotation) else "text"

@@ -42,7 +42,13 @@ services:
     destination: {connection: warehouse, path: /stock}
   by-cursor:
     source: {connection: shop, path: /orders, pagination: {type: cursor, cursor: meta.next, param: after}}
-    destination: {connection: warehouse, path: /stock, params: {mode: upsert}}
+    destination:
+      connection: warehouse
+      path: "/items/{sku}"
+      params: {mode: upsert}
+      wrap: items
+      results: {path: items, accepted_if: "status < `300`", reason: error.message}
+      accept_status: [409, 410]
   by-link:
     source: {connection: shop, path: /orders, pagination: {type: link}}
     destination: {connection: warehouse, path: /stock}
@@ -169,6 +175,9 @@ def test_changed_schedule_updates_next_run(form_data):
         ({"source_params": "status"}, "source_params", "Line 1 is not a pair"),
         ({"source_headers": "Authorization: x"}, "source_headers", "Authorization: Synclog sets this header"),
         ({"source_headers": "X Y: 1"}, "source_headers", "X Y: Invalid header name"),
+        ({"destination_results_path": "items"}, "destination_results_accepted_if", "Required."),
+        ({"destination_accept_status": "409, x"}, "destination_accept_status", "write HTTP statuses"),
+        ({"destination_path": "/{id}", "destination_batch_size": "2"}, "destination_batch_size", "write 1"),
         ({"destination_method": "GET"}, "destination_method", "GET is not one of the available choices"),
         ({"destination_batch_size": "0"}, "destination_batch_size", "write a whole number from 1"),
         ({"destination_headers": "Host: x"}, "destination_headers", "Host: Synclog sets this header"),

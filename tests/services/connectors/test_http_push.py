@@ -56,7 +56,7 @@ def test_push_continues_after_rejected_batch(status):
         deliveries = push(connection_to(web.url), {"batch_size": 3}, [RECORDS])
 
     assert [(delivery.accepted, delivery.refused) for delivery in deliveries] == [(0, 3), (2, 0)]
-    assert deliveries[0].refusal == '{"detail": "no such SKU"}'
+    assert deliveries[0].refusals == dict.fromkeys(range(3), '{"detail": "no such SKU"}')
 
 
 @pytest.mark.parametrize("status", [304, 401, 403, 404, 405, 407, 500, 501])
@@ -123,3 +123,26 @@ def test_lone_surrogate_is_sent_as_an_escape():
         push(connection_to(web.url), {}, [["\ud800"]])
 
     assert web.requests[0].body == b'["\\ud800"]'
+
+
+@pytest.mark.parametrize("status", [409, 404, 503])
+def test_accepted_status_counts_as_accepted(status):
+    with serving(lambda request: reply_json({"detail": "exists"}, status)) as web:
+        deliveries = push(connection_to(web.url), {"accept_status": [409, 404, 503]}, [RECORDS])
+
+    assert [(delivery.accepted, delivery.refused) for delivery in deliveries] == [(5, 0)]
+
+
+@pytest.mark.parametrize(("batch_size", "count"), [(2, 2), (1, 1)])
+def test_wrap_sends_the_list_in_an_object(batch_size, count):
+    with serving(lambda request: reply_json({})) as web:
+        push(connection_to(web.url), {"batch_size": batch_size, "wrap": "items"}, [RECORDS[:count]])
+
+    assert json.loads(web.requests[0].body) == {"items": RECORDS[:count]}
+
+
+def test_delete_without_fields_in_its_path_sends_the_records():
+    with serving(lambda request: Reply(204)) as web:
+        push(connection_to(web.url), {"method": "DELETE"}, [RECORDS])
+
+    assert (web.requests[0].method, json.loads(web.requests[0].body)) == ("DELETE", RECORDS)

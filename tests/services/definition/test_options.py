@@ -55,6 +55,9 @@ def test_destinations_and_files_have_defaults():
         "path": "",
         "method": "POST",
         "batch_size": 100,
+        "wrap": "",
+        "results": None,
+        "accept_status": (),
         "id_field": None,
         "skip_unchanged": False,
         "params": {},
@@ -102,10 +105,23 @@ def test_empty_value_selects_the_default(empty):
     assert read_source("http", {"page_size": empty, "records": empty, "pagination": empty}) == HttpSource()
 
 
+@pytest.mark.parametrize("statuses", [[409, "404"], "409, 404", (409, 404)])
+def test_accepted_statuses_are_a_list_or_text(statuses):
+    assert read_destination("http", {"accept_status": statuses}).accept_status == (409, 404)
+
+
+@pytest.mark.parametrize("batch_size", [None, "", 1])
+def test_fields_in_the_path_make_batches_of_one_record(batch_size):
+    options = read_destination("http", {"path": "/items/{id}", "batch_size": batch_size})
+
+    assert options.batch_size == 1
+
+
 def test_unknown_key_error_lists_known_keys():
     assert errors_of(read_destination, "http", {"pth": "/x"}) == {
         "pth": [
-            "Unknown option. Allowed: batch_size, headers, id_field, method, params, path, skip_unchanged."
+            "Unknown option. Allowed: accept_status, batch_size, headers, id_field, method, params, path, results, "
+            "skip_unchanged, wrap."
         ]
     }
     assert errors_of(read_source, "http", {"pagination": {"type": "offset", "cursor": "x"}}) == {
@@ -124,7 +140,7 @@ def test_unknown_connection_kind_error_lists_known_kinds():
     ("data", "key", "message"),
     [
         ({"page_size": 0}, "page_size", "“0” is not valid; write a whole number from 1 to 100000."),
-        ({"method": "GET"}, "method", "“GET” is not valid. Allowed: POST, PUT, PATCH."),
+        ({"method": "GET"}, "method", "“GET” is not valid. Allowed: POST, PUT, PATCH, DELETE."),
         ({"path": 7}, "path", "Write text, not 7."),
         ({"params": ["a"]}, "params", "Write names with their values, not ['a']."),
         (
@@ -192,6 +208,18 @@ def test_invalid_option_of_an_http_source_is_reported_by_key(key, data):
     [
         ("method", read_destination, {"method": "GET", "path": "x"}),
         ("batch_size", read_destination, {"batch_size": -1}),
+        ("batch_size", read_destination, {"batch_size": 2, "path": "/items/{id}"}),
+        ("path", read_destination, {"path": "/items/{}"}),
+        ("path", read_destination, {"path": "/items/{a|b}"}),
+        ("path", read_destination, {"path": "/items/{id"}),
+        ("path", read_destination, {"path": "/../{id}"}),
+        ("accept_status", read_destination, {"accept_status": [200]}),
+        ("accept_status", read_destination, {"accept_status": "409, x"}),
+        ("accept_status", read_destination, {"accept_status": {"a": 1}}),
+        ("results", read_destination, {"results": "items"}),
+        ("results.accepted_if", read_destination, {"results": {"path": "items"}}),
+        ("results.path", read_destination, {"results": {"path": "a[", "accepted_if": "ok"}}),
+        ("results.status", read_destination, {"results": {"status": "a", "accepted_if": "ok"}}),
     ],
 )
 def test_invalid_option_of_an_http_destination_is_reported_by_key(key, read, data):

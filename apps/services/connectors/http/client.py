@@ -6,7 +6,7 @@ import logging
 import re
 import time
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from io import BytesIO
 from typing import cast
@@ -70,6 +70,8 @@ class HttpRequest:
     url: str
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes | None = None
+    # Statuses that are not retried.
+    final_statuses: Collection[int] = ()
 
     def __str__(self) -> str:
         return f"{self.method} {without_secrets(self.url)}"
@@ -152,7 +154,7 @@ class HttpClient:
             len(response.content),
             time.monotonic() - started,
         )
-        if response.status in _TEMPORARY:
+        if response.status in _TEMPORARY and response.status not in request.final_statuses:
             error = TemporaryError(
                 _description(request, response),
                 retry_after=retry_after_in(response.headers.get("Retry-After")),

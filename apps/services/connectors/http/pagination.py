@@ -148,6 +148,15 @@ class RepetitionGuard:
             self._next_milestone *= 2
 
 
+def join(base: str, path: str) -> str:
+    """`path` appended to `base`, always with a slash, so that a path never becomes part of a host name."""
+    if not path:
+        return base
+    if path.startswith("?"):
+        return f"{base}{path}"
+    return f"{base.rstrip('/')}/{path.lstrip('/')}"
+
+
 def with_parameters(url: str, parameters: Mapping[str, str]) -> str:
     if not parameters:
         return url

@@ -1,18 +1,17 @@
-"""HTTP connector: pull pages from a REST API, push batches to one."""
+"""Pull of pages from a REST API."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from itertools import batched, count
+from itertools import count
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
 
 from django.conf import settings
 
-from apps.services.connectors.base import ConnectorError, Delivery, Page, Record, RunContext
+from apps.services.connectors.base import ConnectorError, Page, RunContext
 from apps.services.connectors.formats.documents import (
-    encode_json,
     excerpt,
     log_repeated_keys,
     parse_json,
@@ -24,15 +23,14 @@ from apps.services.connectors.http.pagination import (
     PageResponse,
     Pagination,
     RepetitionGuard,
+    join,
     with_parameters,
 )
 from apps.services.definition.connection_url import without_secrets
-from apps.services.definition.http_options import HttpDestination, HttpSource
+from apps.services.definition.http_options import HttpSource
 from apps.services.exact_json import Parser
 from apps.services.models import Connection
 
-# Statuses for which the destination or its settings are wrong; any other 4xx refuses the records.
-_DESTINATION_FAULTS = {401, 403, 404, 405, 407}
 _NOT_FOUND = {404, 410}
 
 
@@ -134,67 +132,3 @@ class HttpRecordPull(HttpPull):
             document = self._parsed(request, response)
             records = document if isinstance(document, list) else [document]
             yield Page(number, records, without_secrets(url), response.as_body())
-
-
-class HttpPush:
-    """Pushes records to one path in batches."""
-
-    def __init__(self, connection: Connection, options: HttpDestination, context: RunContext) -> None:
-        self._options = options
-        self._context = context
-        self._client = HttpClient(connection, context)
-        self.skips_unchanged = options.skip_unchanged
-        self._url = with_parameters(join(connection.url, options.path), options.params)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._client.close()
-
-    def push(self, page: int, records: list[Record]) -> Iterator[Delivery]:
-        for number, batch in enumerate(batched(records, self._options.batch_size), start=1):
-            self._context.check()
-            yield self._deliver(page, number, batch)
-
-    def finish(self) -> Iterator[Delivery]:
-        yield from ()
-
-    def _deliver(self, page: int, number: int, batch: tuple[Record, ...]) -> Delivery:
-        body = encode_json(batch[0] if self._options.batch_size == 1 else list(batch))
-        headers = {
-            "Content-Type": "application/json",
-            **self._options.headers,
-            "Idempotency-Key": f"synclog-{self._context.run_id}-{page}-{number}",
-        }
-        request = HttpRequest(self._options.method, self._url, headers, body)
-        self._context.in_flight = batch
-        response = self._client.send(request)
-        is_accepted = 200 <= response.status < 300
-        if not is_accepted and (not 400 <= response.status < 500 or response.status in _DESTINATION_FAULTS):
-            error = status_error(request, response)
-            # By an earlier attempt.
-            error.may_have_arrived = self._client.may_have_arrived
-            raise error
-        return Delivery(
-            page=page,
-            batch=number,
-            accepted=len(batch) if is_accepted else 0,
-            refused=0 if is_accepted else len(batch),
-            outcome=f"{request}: {response.status_line}",
-            request=request.as_body(),
-            response=response.as_body(),
-            refusal="" if is_accepted else excerpt(response.content) or response.status_line,
-            records=batch,
-        )
-
-
-def join(base: str, path: str) -> str:
-    """`path` appended to `base`, always with a slash, so that a path never becomes part of a host name."""
-    if not path:
-        return base
-    if path.startswith("?"):
-        return f"{base}{path}"
-    return f"{base.rstrip('/')}/{path.lstrip('/')}"

@@ -1,0 +1,112 @@
+"""Push of batches to a REST API."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import batched
+from types import TracebackType
+from typing import Any, Self
+
+from apps.services.connectors.base import Delivery, Record, RunContext
+from apps.services.connectors.formats.documents import encode_json, excerpt
+from apps.services.connectors.http.client import HttpClient, HttpRequest, HttpResponse, status_error
+from apps.services.connectors.http.pagination import join, with_parameters
+from apps.services.connectors.http.record_path import RecordPath, RecordRefused
+from apps.services.connectors.http.results import refusals_in
+from apps.services.definition.connection_url import without_secrets
+from apps.services.definition.http_options import HttpDestination
+from apps.services.models import Connection
+
+# Statuses for which the destination or its settings are wrong; any other 4xx refuses the records.
+_DESTINATION_FAULTS = {401, 403, 404, 405, 407}
+_NOT_FOUND = 404
+
+
+class HttpPush:
+    """Pushes records in batches: to one path, or each record to a path of its own."""
+
+    def __init__(self, connection: Connection, options: HttpDestination, context: RunContext) -> None:
+        self._options = options
+        self._context = context
+        self._client = HttpClient(connection, context)
+        self.skips_unchanged = options.skip_unchanged
+        self._path = RecordPath(with_parameters(join(connection.url, options.path), options.params))
+        # The path of a single record may be missing without any fault of the destination.
+        self._faults = _DESTINATION_FAULTS - ({_NOT_FOUND} if self._path.fields else set())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._client.close()
+
+    def push(self, page: int, records: list[Record]) -> Iterator[Delivery]:
+        for number, batch in enumerate(batched(records, self._options.batch_size), start=1):
+            self._context.check()
+            try:
+                url = self._path.url_for(batch[0])
+            except RecordRefused as error:
+                not_sent = f"{self._options.method} {without_secrets(self._path.url)}: not sent"
+                yield _delivery(page, number, batch, {0: str(error)}, outcome=not_sent)
+            else:
+                yield self._deliver(page, number, batch, url)
+
+    def finish(self) -> Iterator[Delivery]:
+        yield from ()
+
+    def _deliver(self, page: int, number: int, batch: tuple[Record, ...], url: str) -> Delivery:
+        headers = {
+            **self._options.headers,
+            "Idempotency-Key": f"synclog-{self._context.run_id}-{page}-{number}",
+        }
+        body = self._body(batch)
+        if body is not None:
+            headers = {"Content-Type": "application/json", **headers}
+        request = HttpRequest(
+            self._options.method, url, headers, body, final_statuses=self._options.accept_status
+        )
+        self._context.in_flight = batch
+        response = self._client.send(request)
+        refusals = self._refusals(request, response, batch)
+        return _delivery(
+            page,
+            number,
+            batch,
+            refusals,
+            outcome=f"{request}: {response.status_line}",
+            request=request.as_body(),
+            response=response.as_body(),
+        )
+
+    def _body(self, batch: tuple[Record, ...]) -> bytes | None:
+        options = self._options
+        if options.method == "DELETE" and self._path.fields:
+            return None
+        if options.wrap:
+            return encode_json({options.wrap: list(batch)})
+        return encode_json(batch[0] if options.batch_size == 1 else list(batch))
+
+    def _refusals(
+        self, request: HttpRequest, response: HttpResponse, batch: tuple[Record, ...]
+    ) -> Mapping[int, str]:
+        """Reasons by position. Raises ConnectorError if the destination failed or its results are unclear."""
+        if response.status in self._options.accept_status:
+            return {}
+        if 200 <= response.status < 300:
+            results = self._options.results
+            return {} if results is None else refusals_in(results, request, response, len(batch))
+        if not 400 <= response.status < 500 or response.status in self._faults:
+            error = status_error(request, response)
+            # By an earlier attempt.
+            error.may_have_arrived = self._client.may_have_arrived
+            raise error
+        return dict.fromkeys(range(len(batch)), excerpt(response.content) or response.status_line)
+
+
+def _delivery(
+    page: int, number: int, batch: tuple[Record, ...], refusals: Mapping[int, str], **other: Any
+) -> Delivery:
+    accepted = len(batch) - len(refusals)
+    return Delivery(page, number, accepted, len(refusals), records=batch, refusals=refusals, **other)

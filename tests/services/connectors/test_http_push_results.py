@@ -1,0 +1,84 @@
+"""Results of single records in the response to a batch."""
+
+import pytest
+
+from apps.services.connectors import ConnectorError
+from tests.services.transfers import bytes_of, connection_to, make_context, push
+from tests.services.web import Reply, reply_json, serving
+
+RECORDS = [{"id": number} for number in range(1, 4)]
+OPTIONS = {"results": {"path": "items", "accepted_if": "status < `300`", "reason": "error.message"}}
+
+
+def pushed(body, status=200, options=OPTIONS, context=None):
+    with serving(lambda request: body if isinstance(body, Reply) else reply_json(body, status)) as web:
+        return push(connection_to(web.url), options, [RECORDS], context)
+
+
+@pytest.mark.parametrize("status", [200, 207])
+def test_errors_inside_a_response_are_refused_records(status):
+    [delivery] = pushed(
+        {
+            "items": [
+                {"status": 201},
+                {"status": 422, "error": {"message": "unknown sku"}},
+                {"status": 409, "error": {"message": {"code": 7, "price": 19.5}}},
+            ]
+        },
+        status,
+    )
+
+    assert (delivery.accepted, delivery.refused) == (1, 2)
+    assert delivery.refusals == {1: "unknown sku", 2: '{"code": 7, "price": 19.5}'}
+    assert delivery.accepted_records == [{"id": 1}]
+    assert delivery.refused_by_reason() == {
+        "unknown sku": [{"id": 2}],
+        '{"code": 7, "price": 19.5}': [{"id": 3}],
+    }
+
+
+def test_result_is_the_reason_if_there_is_no_other():
+    options = {"results": {"accepted_if": "ok"}}
+
+    [delivery] = pushed([{"ok": True}, {"ok": 0}, {"ok": None, "why": "x" * 1000}], options=options)
+
+    assert delivery.refusals.keys() == {2}
+    assert delivery.refusals[2].startswith('{"ok": null, "why": "xxx')
+    assert len(delivery.refusals[2]) < 320
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ({"items": [{"status": 201}] * 2}, "the list at “items” has the length 2, the batch 3"),
+        ({"items": [{"status": 201}] * 4}, "the list at “items” has the length 4, the batch 3"),
+        ({"items": []}, "the list at “items” has the length 0, the batch 3"),
+        ({"data": []}, "the response has no list at “items”"),
+        (Reply(200, b"<html>"), "Expecting value"),
+        (Reply(204), "Expecting value"),
+    ],
+)
+def test_unclear_results_end_the_push(body, reason):
+    context = make_context()
+
+    with pytest.raises(ConnectorError, match="it is unknown which records were accepted") as caught:
+        pushed(body, context=context)
+
+    assert reason in str(caught.value)
+    assert "Check “results” of the destination" in str(caught.value)
+    assert caught.value.may_have_arrived
+    assert list(context.in_flight) == RECORDS
+    assert bytes_of(caught.value.request) == b'[{"id": 1}, {"id": 2}, {"id": 3}]'
+
+
+def test_refused_batch_needs_no_results():
+    [delivery] = pushed({"detail": "no"}, 422)
+
+    assert delivery.refusals == dict.fromkeys(range(3), '{"detail": "no"}')
+
+
+def test_expression_that_fails_on_a_result_ends_the_push():
+    options = {"results": {"accepted_if": "length(status) == `3`"}}
+
+    with pytest.raises(ConnectorError, match="Check “results”"):
+        pushed([{"status": 200}] * 3, options=options)
