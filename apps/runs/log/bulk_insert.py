@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import batched
+
 from django.db import IntegrityError, connection, transaction
 from django.db.models import Model
 
@@ -9,6 +11,8 @@ from apps.runs.log.line_format import parse_lines, unescape
 from apps.runs.log.record_file import RecordChunk
 from apps.runs.models import AcceptedContent, LogEntry, Record
 
+# Rows in one statement on SQLite, which has at most 32,766 parameters.
+_ROWS_AT_ONCE = 250
 _LINE_COLUMNS = "run_id, sequence, logged_at, level, step, message"
 _CONTENT_COLUMNS = "service_id, key, digest"
 _RECORD_COLUMNS = "run_id, recorded_at, sequence, page, batch, outcome, step, key, message"
@@ -70,14 +74,10 @@ def _upsert(model: type[Model], columns: str, unique: str, rows: bytes, update: 
     """
     table = _table(model)
     conflict = f"ON CONFLICT ({unique}) DO UPDATE SET {update.format(table=table)}"
+    if connection.vendor != "postgresql":
+        _insert_many(f"INSERT INTO {table} ({columns}) VALUES", columns.count(",") + 1, conflict, rows)
+        return
     with connection.cursor() as cursor:
-        if connection.vendor != "postgresql":
-            marks = ", ".join(["%s"] * len(columns.split(",")))
-            cursor.executemany(
-                f"INSERT INTO {table} ({columns}) VALUES ({marks}) {conflict}",  # noqa: S608 - our own names
-                [[unescape(value) for value in row.split("\t")] for row in rows.decode().split("\n")[:-1]],
-            )
-            return
         cursor.execute(f"CREATE TEMPORARY TABLE chunk (LIKE {table}) ON COMMIT DROP")
         _copy("chunk", columns, rows)
         cursor.execute(
@@ -85,6 +85,23 @@ def _upsert(model: type[Model], columns: str, unique: str, rows: bytes, update: 
             f"ORDER BY {unique}, {first} {conflict}"
         )
         cursor.execute("DROP TABLE chunk")
+
+
+def _insert_many(insert: str, width: int, conflict: str, rows: bytes) -> None:
+    """Inserts rows in the format of COPY on SQLite, many per statement.
+
+    With `executemany`, SQLite would wait for the interpreter after each row while another thread is busy.
+    """
+    values = rows[:-1].replace(b"\n", b"\t").decode().split("\t")
+    if b"\\" in rows:
+        values = list(map(unescape, values))
+    marks = f"({', '.join('?' * width)})"
+    with connection.wrap_database_errors:
+        for part in batched(values, _ROWS_AT_ONCE * width):
+            # Not by a cursor of Django, which would translate thousands of placeholders.
+            connection.connection.execute(
+                f"{insert} {', '.join([marks] * (len(part) // width))} {conflict}", part
+            )
 
 
 def _table(model: type[Model]) -> str:
