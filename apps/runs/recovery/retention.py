@@ -14,7 +14,7 @@ from django.db.models.functions import Now
 
 from apps.runs.models import LogEntry, Payload, Run
 from apps.runs.models.run_queryset import RunQuerySet
-from apps.runs.recovery.record_retention import delete_some_records
+from apps.runs.recovery.record_retention import delete_records
 from apps.runs.recovery.retention_period import ended_before
 from apps.services.models import Service
 
@@ -51,7 +51,7 @@ def prune_logs(retention: timedelta, *, max_seconds: float = 600, dry_run: bool 
     until = time.monotonic() + max_seconds
     for batch in _batches(old):
         pruning.lines += _delete_lines(batch, old)
-        while delete_some_records(old.filter(pk__in=batch, has_records=True)):
+        for _deleted in delete_records(old.filter(pk__in=batch)):
             pass
         pruning.runs += _delete_runs(batch, old)
         if time.monotonic() > until:

@@ -6,10 +6,11 @@ import pytest
 from django.core.management import call_command
 from django.utils import timezone
 
-from apps.runs.models import LogEntry, Payload, Run
-from apps.runs.recovery import retention
+from apps.runs.models import LogEntry, Payload, Record, Run
+from apps.runs.recovery import record_retention, retention
+from apps.runs.recovery.record_retention import delete_records
 from apps.runs.recovery.retention import prune_logs
-from tests.factories import make_log_entries, make_payload, make_run, make_service
+from tests.factories import make_log_entries, make_payload, make_record, make_run, make_service
 
 pytestmark = pytest.mark.django_db
 MONTH = timedelta(days=30)
@@ -132,3 +133,22 @@ def test_pruning_continues_with_the_next_task(old):
     assert prune_logs(MONTH, max_seconds=-1).runs == 1
     assert prune_logs(MONTH, max_seconds=-1).runs == 1
     assert not Run.objects.exists()
+
+
+@pytest.mark.parametrize("at_once", [1, 3, 4, 100])
+def test_records_are_deleted_in_parts(monkeypatch, at_once):
+    """Also those of a line that has more records than are deleted at once."""
+    monkeypatch.setattr(record_retention, "RECORDS_AT_ONCE", at_once)
+    lines = ([1, 1, 2], [1, *[2] * 7, 3], [], [5])
+    runs = [make_run(has_records=True) for _lines in lines]
+    for run, numbers in zip(runs, lines, strict=True):
+        for number in numbers:
+            make_record(run, sequence=number)
+    kept = make_record()
+
+    deleted = list(delete_records(Run.objects.filter(pk__in=[run.pk for run in runs])))
+
+    assert [sum(part.runs for part in deleted), sum(part.records for part in deleted)] == [4, 13]
+    assert max(part.records for part in deleted) <= at_once
+    assert list(Record.objects.all()) == [kept]
+    assert list(Run.objects.filter(has_records=True)) == [kept.run]
