@@ -60,6 +60,11 @@ GOALS = {
     "expiry_objects_per_s": Goal(min_ratio=0.85),
     "ingest_http_lines_per_s": Goal(min_value=20_000),
     "http_pull_records_per_s": Goal(min_ratio=0.5),
+    "record_cost_us": Goal(max_ratio=1.25),
+    "record_pipeline_us": Goal(max_value=4),
+    "record_bytes postgresql": Goal(max_value=120),
+    "record_search_ms": Goal(max_value=20),
+    "record_retention_rows_per_s": Goal(min_ratio=0.8),
 }
 
 _HEAD = ("figure", "database", "value", "unit", "reference", "ratio", "goal", "")
