@@ -15,6 +15,7 @@ from tests.factories import (
     make_connection,
     make_log_entries,
     make_payload,
+    make_record,
     make_run,
     make_service,
     make_token,
@@ -103,6 +104,7 @@ def concealed() -> Service:
     make_run(service, pk=NUMBER, status=Run.Status.RUNNING, **counts)
     failed = make_run(service, status=Run.Status.FAILED, error="Concealed error", store_pull=True, **counts)
     make_log_entries(failed, ["Concealed line"])
+    make_record(failed, key="concealed-1", message="Concealed refusal")
     make_payload(failed, sequence=1, name="concealed.json")
     make_service(name="Concealed pause", groups=[finance], is_active=False, paused_at=timezone.now())
     return service
@@ -141,6 +143,7 @@ def test_no_page_shows_data_of_another_groups_service(limited: Client, concealed
         limited,
         "/admin/",
         *(f"/admin/{name}/?q={words}" for name in lists for words in ("concealed", NUMBER)),
+        *(f"/admin/search/?q={text}" for text in ("concealed*", "concealed", NUMBER)),
         *(f"/admin/services/service/{own.service_id}/run/?{name}={NUMBER}" for name in ("retry_of", "like")),
         "/admin/runs/run/?period=any",
     )

@@ -20,7 +20,7 @@ from apps.services.models import Connection, Service
 # Rows of each group.
 MAX_ROWS = 10
 # Payloads that are read; some of them may be hidden from the user.
-_MAX_PAYLOADS_READ = 1000
+_MAX_PAYLOADS_READ = 200
 
 
 @dataclass

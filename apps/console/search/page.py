@@ -31,8 +31,7 @@ def search_page(request: HttpRequest, site: AdminSite) -> HttpResponse:
     _add_texts(matches)
     context = {
         **site.each_context(request),
-        "title": _("Search"),
-        "subtitle": query.text,
+        "title": _("Search for “%(text)s”") % {"text": query.text} if query.text else _("Search"),
         # Shown in the box.
         "search_text": query.text,
         "query": query,
