@@ -10,6 +10,7 @@ from apps.services.exact_json import Parser, skip_space
 
 # An error this close to the end of the text may be due to a value that continues, such as tru|e or \u00|e4.
 _LONGEST_TOKEN = 12
+_SPACE = " \t\n\r"
 
 
 def read_array(read: Callable[[int], str], parser: Parser) -> Iterator[Any]:
@@ -22,7 +23,7 @@ def read_array(read: Callable[[int], str], parser: Parser) -> Iterator[Any]:
     if text.next_character() != "]":
         yield text.parse_value(parser)
         while text.next_character() == ",":
-            text.expect(",")
+            text.skip_character()
             yield text.parse_value(parser)
     text.expect("]")
     if character := text.next_character():
@@ -46,9 +47,15 @@ class _Text:
     def next_character(self) -> str:
         """The next character that is not white space; empty at the end."""
         while True:
+            character = self._text[self._start : self._start + 1]
+            if character and character not in _SPACE:
+                return character
             self._start = skip_space(self._text, self._start)
-            if self._start < len(self._text) or not self._extend():
-                return self._text[self._start : self._start + 1]
+            if self._start == len(self._text) and not self._extend():
+                return ""
+
+    def skip_character(self) -> None:
+        self._start += 1
 
     def expect(self, character: str) -> None:
         if (found := self.next_character()) != character:
