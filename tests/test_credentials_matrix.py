@@ -26,6 +26,7 @@ OPEN_TO_STAFF = (
     "/admin/password_change/",
     "/admin/password_change/done/",
     "/admin/help/",
+    "/admin/search/",
     "/admin/logout/",
     "/admin/jsi18n/",
 )

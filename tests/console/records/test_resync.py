@@ -110,7 +110,7 @@ def test_errors_are_shown_and_nothing_starts(staff: Client, run: Run) -> None:
     without_origin = confirm(staff, record=values((run, "1")), origin="").content.decode()
 
     assert f"Run {run.pk} has no record 99." in unknown
-    assert "The service runs elsewhere; start it there." in reported
+    assert "The service runs elsewhere; send the records again there." in reported
     assert "This field is required." in without_origin
     assert new_runs() == []
     assert not RecordSelection.objects.exists()
