@@ -46,7 +46,7 @@ def main(arguments: list[str]) -> int:
         print(report.table())
         if report.total.broken:
             print(world.stack.output_tail(), file=sys.stderr)
-    print(f"SEED={seed}, {time.monotonic() - began:.0f} s, {len(report.total.broken)} promises broken")
+    print(f"SEED={seed}, {time.monotonic() - began:.0f} s; {report.summary()}")
     return 1 if report.total.broken else 0
 
 

@@ -5,7 +5,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from datetime import timedelta
 
 from tests.faults.faults import FAULTS, Scene
@@ -13,7 +13,13 @@ from tests.faults.load import Load
 from tests.faults.verdict import Verdict, judge_run
 from tests.faults.world import GRACE, World
 
-_HEAD = ("fault", "times", "witnessed", "stored", "duplicates", "lost", "open")
+_HEAD = (
+    "fault",
+    "times",
+    *("lines", "stored", "doubled", "lost"),
+    *("records", "stored", "doubled", "lost"),
+    "open",
+)
 
 # Seconds until a resumed worker notices that its lease has expired.
 LEASE_CHECK_WITHIN = 2.0
@@ -56,9 +62,12 @@ class Report:
         summary = f"{self.kill_count} kills; runs: {ended}; {self.retry_count} of them retries"
         return "\n".join([*lines, summary, *self.total.broken])
 
+    def summary(self) -> str:
+        return f"lines: {self.total.lines}; records: {self.total.records}; {len(self.total.broken)} promises broken"
+
     def _row(self, name: str, verdict: Verdict) -> tuple[str, ...]:
         times = self.times[name] if name in self.times else self.times.total()
-        counts = (times, verdict.witnessed, verdict.stored, verdict.duplicates, verdict.lost, verdict.open)
+        counts = (times, *astuple(verdict.lines), *astuple(verdict.records), verdict.open)
         return (name, *(f"{count:,}" for count in counts))
 
 
@@ -118,7 +127,7 @@ def _broken_rules(world: World, load: Load, verdicts: Mapping[int, Verdict]) -> 
     """Yields violations that concern more than the lines of one run."""
     statuses = dict(world.query("SELECT id, status FROM runs_run"))
     for run_id in load.runs:
-        if verdicts[run_id].lost and run_id not in load.may_lose:
+        if verdicts[run_id].lines.lost and run_id not in load.may_lose:
             yield f"Run {run_id} lost lines although its disk was not full"
     for run_id in load.must_succeed - load.may_fail:
         if statuses[run_id] != "succeeded":

@@ -64,7 +64,7 @@ def test_run_beyond_grace_period_is_lost_and_retried(world: World) -> None:
         f"{GRACE} s (SYNCLOG_GRACE_SECONDS)",
     )
     verdict = judge_run(world, run_id)
-    assert (verdict.lost, verdict.broken) == (0, [])
+    assert (verdict.lines.lost, verdict.broken) == (0, [])
     [(retry, due)] = world.query("SELECT id, due_at > now() FROM runs_run WHERE retry_of_id = %s", run_id)
     assert due
     world.query("UPDATE runs_run SET due_at = now() WHERE id = %s", retry)

@@ -1,19 +1,42 @@
-"""Compares a run with the pushes that the witness received."""
+"""Compares the lines and records of a run with the pushes that the witness received."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from enum import IntEnum
+from itertools import count, islice
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tests.faults.witness import EXCHANGED, PUSHED, SCRIPTED, Push, pushed_numbers, scripted_numbers
+from tests.faults.witness import (
+    EXCHANGED,
+    PUSHED,
+    SCRIPTED,
+    Push,
+    is_dropped,
+    is_refused,
+    pushed_numbers,
+    scripted_numbers,
+)
 
 if TYPE_CHECKING:
     from tests.faults.world import World
 
 _OPEN = ("queued", "running")
+# Reason of a run whose record file could not be written.
+UNWRITTEN_RECORDS = "the disk did not take the outcomes of all records"
+
+
+class Outcome(IntEnum):
+    """Outcomes as they are stored."""
+
+    REFUSED = 1
+    FAILED = 2
+    PUSHED = 3
+    DROPPED = 4
+    PULLED = 6
 
 
 @dataclass(frozen=True)
@@ -25,24 +48,49 @@ class Ended:
     is_complete: bool
     lost_line_count: int
     pushed_count: int
+    lost_reason: str = ""
+
+
+class StoredRecord(NamedTuple):
+    """A record in the database: its number and outcome, and the line of the decision."""
+
+    number: int
+    outcome: int
+    message: str
+    sequence: int
+
+
+@dataclass
+class Counts:
+    """Counts of the lines, or of the records."""
+
+    witnessed: int = 0
+    stored: int = 0
+    duplicates: int = 0
+    lost: int = 0
+
+    def add(self, other: Counts) -> None:
+        self.witnessed += other.witnessed
+        self.stored += other.stored
+        self.duplicates += other.duplicates
+        self.lost += other.lost
+
+    def __str__(self) -> str:
+        return f"{self.witnessed:,} witnessed, {self.stored:,} stored, {self.duplicates:,} doubled, {self.lost:,} lost"
 
 
 @dataclass
 class Verdict:
     """Counts of one run, or the sums of several; `broken` holds a message for each broken promise."""
 
-    witnessed: int = 0
-    stored: int = 0
-    duplicates: int = 0
-    lost: int = 0
+    lines: Counts = field(default_factory=Counts)
+    records: Counts = field(default_factory=Counts)
     open: int = 0
     broken: list[str] = field(default_factory=list)
 
     def add(self, other: Verdict) -> None:
-        self.witnessed += other.witnessed
-        self.stored += other.stored
-        self.duplicates += other.duplicates
-        self.lost += other.lost
+        self.lines.add(other.lines)
+        self.records.add(other.records)
         self.open += other.open
         self.broken += other.broken
 
@@ -52,7 +100,7 @@ def judge(run_id: int, ended: Ended, lines: list[tuple[int, str]], pushes: list[
 
     A line is lost if it is witnessed but not stored.
     """
-    verdict = Verdict(stored=len(lines), open=int(ended.status in _OPEN))
+    verdict = Verdict(Counts(stored=len(lines)), open=int(ended.status in _OPEN))
     broken: list[str] = []
     if verdict.open:
         broken.append(f"is still {ended.status}")
@@ -67,10 +115,11 @@ def judge(run_id: int, ended: Ended, lines: list[tuple[int, str]], pushes: list[
         (PUSHED, pushed),
     ):
         _compare(verdict, broken, list(_numbers(pattern, lines)), witnessed)
-    if not verdict.open and ended.is_complete != (ended.lost_line_count == 0):
+    is_incomplete = ended.lost_line_count > 0 or ended.lost_reason == UNWRITTEN_RECORDS
+    if not verdict.open and ended.is_complete == is_incomplete:
         broken.append(f"lost {ended.lost_line_count} lines and reports complete: {ended.is_complete}")
-    if verdict.lost > ended.lost_line_count:
-        broken.append(f"lost {verdict.lost} witnessed lines and reports {ended.lost_line_count}")
+    if verdict.lines.lost > ended.lost_line_count:
+        broken.append(f"lost {verdict.lines.lost} witnessed lines and reports {ended.lost_line_count}")
     broken += _broken_deliveries(ended, pushes)
     verdict.broken = [f"Run {run_id} {each}" for each in broken]
     return verdict
@@ -78,9 +127,9 @@ def judge(run_id: int, ended: Ended, lines: list[tuple[int, str]], pushes: list[
 
 def _compare(verdict: Verdict, broken: list[str], stored: list[int], witnessed: set[int]) -> None:
     repeated = sum(count - 1 for count in Counter(stored).values())
-    verdict.witnessed += len(witnessed)
-    verdict.duplicates += repeated
-    verdict.lost += len(witnessed - set(stored))
+    verdict.lines.witnessed += len(witnessed)
+    verdict.lines.duplicates += repeated
+    verdict.lines.lost += len(witnessed - set(stored))
     if repeated:
         broken.append(f"holds {repeated} lines twice")
     if stored != sorted(stored):
@@ -96,23 +145,84 @@ def _broken_deliveries(ended: Ended, pushes: list[Push]) -> list[str]:
     broken = []
     numbers = [push.number for push in pushes]
     once = [number for number, before in zip(numbers, [0, *numbers], strict=False) if number != before]
-    if once != list(range(1, len(once) + 1)):
+    if once != list(islice((number for number in count(1) if not is_dropped(number)), len(once))):
         broken.append("pushed records out of order, as two workers would")
     if len({(push.number, push.key) for push in pushes}) != len(once):
         broken.append("pushed a record under two keys")
-    if ended.status == "succeeded" and ended.pushed_count != len(once):
-        broken.append(f"succeeded with {ended.pushed_count} records pushed, and {len(once)} arrived")
+    accepted = [number for number in once if not is_refused(number)]
+    if ended.status == "succeeded" and ended.pushed_count != len(accepted):
+        broken.append(f"succeeded with {ended.pushed_count} records pushed, and {len(accepted)} arrived")
     return broken
 
 
+def judge_records(
+    run_id: int,
+    ended: Ended,
+    records: list[StoredRecord],
+    lines: list[tuple[int, str]],
+    pushes: list[Push],
+    *,
+    later: Sequence[Push] = (),
+) -> Verdict:
+    """Compares the stored records with the pushes; `later` are those that the run may not show yet.
+
+    A record is lost if its page was processed and it is not stored.
+    """
+    outcomes = {record.number: record for record in records}
+    witnessed = scripted_numbers(pushes)
+    missing = witnessed - set(outcomes)
+    counts = Counts(len(witnessed), len(records), len(records) - len(outcomes), len(missing))
+    broken = []
+    if counts.duplicates:
+        broken.append(f"holds {counts.duplicates} records twice")
+    if missing and ended.is_complete:
+        broken.append(f"lost the records {sorted(missing)} and reports none")
+    arrived = {push.number for push in [*pushes, *later]}
+    last = {push.number for push in pushes[-1:]}
+    texts = dict(lines)
+    for record in records:
+        number = record.number
+        # What was decided before a push is written before it.
+        is_known = number in witnessed and (number in pushed_numbers(pushes) or is_dropped(number))
+        allowed = {_true_outcome(number, arrived, witnessed)}
+        if not (ended.status == "succeeded" or (is_known and number not in last and ended.is_complete)):
+            allowed.add(Outcome.PULLED)
+        if record.outcome not in allowed:
+            broken.append(f"shows record {number} as {Outcome(record.outcome).name}: {record.message}")
+        line = texts.get(record.sequence, "")
+        found = PUSHED.match(line)
+        is_wrong = found and int(found.group(1)) != number
+        if (is_wrong or not line) and not ended.lost_line_count:
+            broken.append(f"shows record {number} at line {record.sequence}: {line}")
+    return Verdict(records=counts, broken=[f"Run {run_id} {each}" for each in broken])
+
+
+def _true_outcome(number: int, arrived: set[int], witnessed: set[int]) -> Outcome:
+    if number in arrived:
+        return Outcome.REFUSED if is_refused(number) else Outcome.PUSHED
+    return Outcome.DROPPED if is_dropped(number) and number in witnessed else Outcome.FAILED
+
+
 def judge_run(world: World, run_id: int, *, until: float | None = None) -> Verdict:
-    """Compares the run in the database with its pushes before `until`."""
+    """Compares the run in the database with its pushes; what came after `until` may not be shown yet."""
     [row] = world.query(
-        "SELECT status, line_count, is_complete, lost_line_count, pushed_count FROM runs_run WHERE id = %s",
+        "SELECT status, line_count, is_complete, lost_line_count, pushed_count, lost_reason FROM runs_run"
+        " WHERE id = %s",
         run_id,
     )
     lines: list[Any] = world.query(
         "SELECT sequence, message FROM runs_logentry WHERE run_id = %s ORDER BY sequence", run_id
     )
-    pushes = [push for push in world.witness.pushes(run_id) if until is None or push.at < until]
-    return judge(run_id, Ended(*row), lines, pushes)
+    records = world.query(
+        "SELECT key::int, outcome, message, sequence FROM runs_record WHERE run_id = %s", run_id
+    )
+    pushes = world.witness.pushes(run_id)
+    later = [push for push in pushes if until is not None and push.at >= until]
+    pushes = pushes[: len(pushes) - len(later)]
+    verdict = judge(run_id, Ended(*row), lines, pushes)
+    verdict.add(
+        judge_records(
+            run_id, Ended(*row), [StoredRecord(*each) for each in records], lines, pushes, later=later
+        )
+    )
+    return verdict

@@ -1,7 +1,8 @@
 """Source and destination of the services under test; they know which lines the log must contain.
 
-Each record has a number. The script logs it, and the connector's lines about its push contain it, because the
-destination responds with `201 Record 17`. A push that arrives proves that all earlier logging calls have returned.
+Each record has a number. The script logs it, and drops some records. The connector's lines about a push contain the
+number, because the destination responds with `201 Record 15`, or refuses the record with `422 Record 17`. A push that
+arrives proves that all earlier logging calls have returned.
 """
 
 import json
@@ -17,8 +18,8 @@ from urllib.parse import parse_qs, urlsplit
 PAGE_SIZE = 10
 # Line of the script, and the two lines of the connector about a push: debug line and result.
 SCRIPTED = re.compile(r"record (\d+)")
-EXCHANGED = re.compile(r"POST \S+: 201 Record (\d+), \d+ bytes in ")
-PUSHED = re.compile(r"POST \S+: 201 Record (\d+), 1 record accepted")
+EXCHANGED = re.compile(r"POST \S+: \d+ Record (\d+), \d+ bytes in ")
+PUSHED = re.compile(r"POST \S+: \d+ Record (\d+), 1 record (?:accepted|refused)")
 _KEY = re.compile(r"synclog-(\d+)-(\d+)-(\d+)")
 
 
@@ -29,6 +30,16 @@ class Push:
     number: int
     key: str
     at: float
+
+
+def is_dropped(number: int) -> bool:
+    """Whether the script drops the record."""
+    return number % 10 == 3
+
+
+def is_refused(number: int) -> bool:
+    """Whether the destination refuses the record."""
+    return number % 10 == 7
 
 
 class Witness:
@@ -92,7 +103,10 @@ def witness(pace: float) -> Iterator[Witness]:
             number = json.loads(body)["n"]
             served.record(self.headers["Idempotency-Key"], number)
             time.sleep(served.pace)
-            self._respond(201, f"Record {number}", b'{"ok": true}')
+            if is_refused(number):
+                self._respond(422, f"Record {number}", b"unknown sku")
+            else:
+                self._respond(201, f"Record {number}", b'{"ok": true}')
 
         def _respond(self, status: int, reason: str, body: bytes) -> None:
             self.send_response(status, reason)

@@ -28,7 +28,7 @@ SCRIPT = """
 def transform(records):
     for record in records:
         log("record %d" % record["n"])
-    return records
+    return [record for record in records if record["n"] % 10 != 3]
 """
 
 
@@ -37,7 +37,12 @@ def service_definitions(url: str) -> str:
 
     def service(record_count: int, **more: object) -> dict[str, object]:
         paging = {"type": "page", "page_param": "page"}
-        source = {"connection": "witness", "path": f"/source/{record_count}", "pagination": paging}
+        source = {
+            "connection": "witness",
+            "path": f"/source/{record_count}",
+            "pagination": paging,
+            "id_field": "n",
+        }
         destination = {"connection": "witness", "method": "POST", "path": "/destination", "batch_size": 1}
         return {"source": source, "script": SCRIPT, "destination": destination, **more}
 
