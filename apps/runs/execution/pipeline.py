@@ -74,7 +74,7 @@ class Pipeline:
         with ExitStack() as stack:
             keys = key_expressions(run.service)
             tracker = self._tracker = RecordTracker(run, self._log, *keys)
-            selection = Selection(run, tracker)
+            selection = Selection(run, tracker, self._log)
             selection.log_start()
             source = stack.enter_context(_source_of(run, self._context, selection))
             script = run.script and stack.enter_context(Sandbox(run.script.source, name=run.service.slug))
@@ -82,7 +82,7 @@ class Pipeline:
                 None if run.is_dry_run else stack.enter_context(open_destination(run.service, self._context))
             )
             if destination is not None and destination.skips_unchanged:
-                self._unchanged = UnchangedRecords(run, tracker, self._log.records)
+                self._unchanged = UnchangedRecords(run, tracker, self._log)
             self.check()
             self._log.step = Step.PULL
             for page in source.pages():

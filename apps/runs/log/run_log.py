@@ -5,16 +5,18 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
+from django.db import InterfaceError, OperationalError, connection
+
 from apps.runs.log.context import LogBinding, bind_thread, unbind
 from apps.runs.log.handler import Echo, RunLogHandler
 from apps.runs.log.record_file import RecordFile
-from apps.runs.log.shipper import LeaseLost, Shipper
+from apps.runs.log.shipper import RETRY_INTERVAL, LeaseLost, Shipper
 from apps.runs.log.spool import Spool
 from apps.runs.log.stored_lines import last_stored_sequence
 from apps.runs.models import LogEntry, Run, Step
@@ -144,6 +146,17 @@ class RunLog:
     def check_lease(self) -> None:
         """Raises LeaseLost if the run no longer belongs to this worker."""
         self._shipper.check()
+
+    def read_from_database[Result](self, read: Callable[[], Result]) -> Result:
+        """The result of `read`, which is repeated while the database is unreachable. Raises LeaseLost."""
+        while True:
+            try:
+                return read()
+            except (OperationalError, InterfaceError) as error:
+                logger.warning("The run waits for the database: %s", type(error).__name__)
+                connection.close()
+                self.check_lease()
+                time.sleep(RETRY_INTERVAL)
 
     def counters(self) -> dict[str, Any]:
         """Columns of Run that change while the run is open."""

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Collection
 from typing import Any
 
+from apps.runs.log.run_log import RunLog
 from apps.runs.models import Record, RecordSelection, Run
 from apps.runs.records.keys import key_text
 from apps.runs.records.tracking import RecordTracker
@@ -19,8 +20,9 @@ MAX_LISTED = 20
 class Selection:
     """The records that a run processes: all, one (`record_id`), or those that are sent again."""
 
-    def __init__(self, run: Run, tracker: RecordTracker) -> None:
+    def __init__(self, run: Run, tracker: RecordTracker, log: RunLog) -> None:
         self._run = run
+        self._log = log
         self._tracker = tracker
         # None = all.
         self.keys: frozenset[str] | None = None
@@ -30,7 +32,8 @@ class Selection:
         record_id = run.options.get("record_id")
         if record_id is not None:
             self.keys = frozenset([key_text(record_id)])
-        for keys in RecordSelection.objects.filter(run=run).values_list("keys", flat=True):
+        selections = RecordSelection.objects.filter(run=run).values_list("keys", flat=True)
+        for keys in log.read_from_database(lambda: list(selections)):
             self.keys = frozenset(keys)
             self._is_resync = True
         # Selected keys that were not found yet.
@@ -70,22 +73,29 @@ class Selection:
 
     def skip_accepted(self, records: list[Any]) -> list[Any]:
         """The records without those that were pushed since the run that is repeated; lists them in the log."""
-        if not self._is_resync or (repeated := self._repeated_run_id()) is None:
+        if not self._is_resync:
             return records
         key_of = self._tracker.pushed_key
-        accepted = dict(
-            Record.objects.filter(
-                key__in={key_of(record) for record in records},
-                run_id__gte=repeated,
-                run__service=self._run.service_id,
-                outcome=Record.Outcome.PUSHED,
-            ).values_list("key", "run_id")
-        )
+        keys = {key_of(record) for record in records}
+        accepted = self._log.read_from_database(lambda: self._accepted(keys))
         for key, run_id in accepted.items():
             message = f"Accepted by run {run_id} before"
             self._tracker.decide([key], Record.Outcome.SKIPPED, message=message)
             logger.info("Record %s is skipped: run %d has pushed it", key, run_id)
         return [record for record in records if key_of(record) not in accepted]
+
+    def _accepted(self, keys: Collection[str]) -> dict[str, int]:
+        """Those of the keys that were pushed since the run that is repeated, with the number of the run."""
+        repeated = self._repeated_run_id()
+        if repeated is None:
+            return {}
+        accepted = Record.objects.filter(
+            key__in=keys,
+            run_id__gte=repeated,
+            run__service=self._run.service_id,
+            outcome=Record.Outcome.PUSHED,
+        )
+        return dict(accepted.values_list("key", "run_id"))
 
     def _repeated_run_id(self) -> int | None:
         """The run whose records are sent again; an automatic retry repeats what its run repeats."""

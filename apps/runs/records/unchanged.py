@@ -7,7 +7,7 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from apps.runs.log.record_file import RecordFile
+from apps.runs.log.run_log import RunLog
 from apps.runs.models import AcceptedContent, Record, Run
 from apps.runs.records.tracking import RecordTracker
 from apps.services.connectors.formats.documents import encode_json
@@ -21,16 +21,17 @@ _encoder = Encoder(sort_keys=True)
 class UnchangedRecords:
     """Compares what is about to be pushed with the accepted contents of the service."""
 
-    def __init__(self, run: Run, tracker: RecordTracker, file: RecordFile) -> None:
+    def __init__(self, run: Run, tracker: RecordTracker, log: RunLog) -> None:
         self._service_id = run.service_id
         self._tracker = tracker
-        self._file = file
+        self._log = log
 
     def skip(self, page: int, records: list[Any]) -> list[Any]:
         """The records without the unchanged ones."""
         digests = self._digests(records)
-        accepted = AcceptedContent.objects.filter(service_id=self._service_id, key__in=digests)
-        unchanged = {key for key, digest in accepted.values_list("key", "digest") if digests[key] == digest}
+        contents = AcceptedContent.objects.filter(service_id=self._service_id, key__in=digests)
+        accepted = self._log.read_from_database(lambda: list(contents.values_list("key", "digest")))
+        unchanged = {key for key, digest in accepted if digests[key] == digest}
         if unchanged:
             self._tracker.decide(unchanged, Record.Outcome.SKIPPED)
             logger.info(
@@ -40,7 +41,7 @@ class UnchangedRecords:
 
     def accept(self, records: Sequence[Any]) -> None:
         """Remembers the contents that the destination accepted."""
-        self._file.accept(self._service_id, self._digests(records).items())
+        self._log.records.accept(self._service_id, self._digests(records).items())
 
     def _digests(self, records: Sequence[Any]) -> dict[str, str]:
         return {key: _digest(record) for record in records if (key := self._tracker.pushed_key(record))}

@@ -15,7 +15,7 @@ from django.db.models.functions import Now
 from apps.runs.execution import pipeline
 from apps.runs.execution.executor import execute_run
 from apps.runs.execution.queue import queue_run
-from apps.runs.log import record_file, shipper
+from apps.runs.log import record_file, run_log, shipper
 from apps.runs.log.spool import Spool, spooled_runs
 from apps.runs.models import LogEntry, Record, Run
 from apps.runs.records.tracking import OUTCOME_UNKNOWN, RecordTracker
@@ -178,6 +178,31 @@ def test_repeated_shipping_after_an_outage_doubles_nothing(world, monkeypatch, i
     assert failures == 3
     assert outcomes(run) == {"pushed": numbers(1, 25)}
     assert (run.status, run.is_complete) == ("succeeded", True)
+
+
+def test_run_waits_for_the_database_that_it_reads_from(world, monkeypatch):
+    skips = {"path": "/stock", "batch_size": 4, "skip_unchanged": True}
+    service = make_service(world, destination_options=skips)
+    execute(service)
+    monkeypatch.setattr(run_log, "RETRY_INTERVAL", 0.05)
+    read_from_database = run_log.RunLog.read_from_database
+    failures = []
+
+    def read_and_fail(self, read):
+        def attempt():
+            if len(failures) < 3:
+                failures.append(read)
+                raise OperationalError("connection lost")
+            return read()
+
+        return read_from_database(self, attempt)
+
+    monkeypatch.setattr(run_log.RunLog, "read_from_database", read_and_fail)
+
+    run = execute(service)
+
+    assert len(failures) == 3
+    assert (run.status, outcomes(run)) == ("succeeded", {"skipped": numbers(1, 25)})
 
 
 def test_records_that_arrive_late_name_the_renumbered_lines(world, monkeypatch):
