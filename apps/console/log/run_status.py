@@ -14,12 +14,21 @@ from apps.console.log.timeline import timeline_html
 from apps.console.ui.ansi import message_html
 from apps.console.ui.badges import icon, status_badge
 from apps.console.ui.formatting import count_text, duration_text, moment_html, number_text
+from apps.console.ui.links import pulled_html, pushed_html, refused_html
 from apps.runs.models import Run
 
 # Columns that `live_status` shows.
 _SEEN = (
     *("status", "started_at", "cancel_requested_at"),
-    *("pulled_count", "pushed_count", "warning_count", "error_count", "error"),
+    *(
+        "pulled_count",
+        "pushed_count",
+        "refused_count",
+        "has_records",
+        "warning_count",
+        "error_count",
+        "error",
+    ),
     *("is_complete", "line_count", "lost_line_count", "omitted_line_count", "step_seconds"),
 )
 # All columns that the feed reads.
@@ -41,8 +50,9 @@ def live_status(run: Run, now: datetime) -> dict[str, SafeString]:
         "status": _status(run),
         "started": _started(run, now),
         "duration": _duration(run, now),
-        "pulled": _number(run.pulled_count),
-        "pushed": _number(run.pushed_count),
+        "pulled": pulled_html(run),
+        "pushed": pushed_html(run),
+        "refused": _with_class(refused_html(run), "has-errors" if run.refused_count else ""),
         "warnings": _number(run.warning_count, "has-warnings"),
         "errors": _number(run.error_count, "has-errors"),
         "steps": timeline_html(run, now),
@@ -112,8 +122,12 @@ def _duration(run: Run, now: datetime) -> SafeString:
     return SafeString(duration_text(run.duration))
 
 
-def _number(count: int, css_class: str = "") -> SafeString:
-    return format_html('<span class="{}">{}</span>', css_class if count else "", count_text(count))
+def _number(count: int, css_class: str) -> SafeString:
+    return _with_class(count_text(count), css_class if count else "")
+
+
+def _with_class(text: str, css_class: str) -> SafeString:
+    return format_html('<span class="{}">{}</span>', css_class, text)
 
 
 def _error(run: Run) -> SafeString:

@@ -30,6 +30,7 @@ from apps.console.summary.page import duration_so_far, run_menu
 from apps.console.ui.badges import status_badge, trigger_text
 from apps.console.ui.filters import PeriodFilter
 from apps.console.ui.formatting import count_text, duration_text, moment_html
+from apps.console.ui.links import pulled_html, pushed_html, refused_note
 from apps.console.ui.menus import menu_heading, row_menu
 from apps.console.ui.paging import CappedPaginator
 from apps.runs.models import Payload, Run
@@ -128,11 +129,11 @@ class RunAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # It takes no parame
 
     @admin.display(description=gettext_lazy("pulled"))
     def pulled(self, run: Run) -> SafeString:
-        return _with_label(_("pulled"), count_text(run.pulled_count))
+        return _with_label(_("pulled"), pulled_html(run))
 
     @admin.display(description=gettext_lazy("pushed"))
     def pushed(self, run: Run) -> SafeString:
-        return _with_label(_("pushed"), count_text(run.pushed_count))
+        return _with_label(_("pushed"), format_html("{}{}", pushed_html(run), refused_note(run)))
 
     @admin.display(description=gettext_lazy("warnings"))
     def warnings(self, run: Run) -> SafeString:

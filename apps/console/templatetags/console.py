@@ -8,7 +8,7 @@ from django import template
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
-from apps.console.ui import badges, formatting
+from apps.console.ui import badges, formatting, links
 
 register = template.Library()
 
@@ -18,6 +18,9 @@ register.filter("trigger", badges.trigger_text)
 register.filter("duration", formatting.duration_text)
 register.filter("count", formatting.count_text)
 register.filter("number", formatting.number_text)
+register.filter("pulled", links.pulled_html)
+register.filter("pushed", links.pushed_html)
+register.filter("refused_note", links.refused_note)
 register.filter("schedule", formatting.schedule_text)
 
 

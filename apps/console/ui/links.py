@@ -8,6 +8,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
 
 from apps.console.ui.formatting import count_text
 from apps.runs.models import Run
@@ -24,9 +25,30 @@ def records_url(**filters: Any) -> str:
     return f"{reverse('admin:records')}?{urlencode(filters)}"
 
 
-def count_html(run: Run, count: int, **filters: str) -> SafeString:
-    """A count of records of a run, as a link to these records if they were tracked."""
-    text = count_text(count)
+def pulled_html(run: Run) -> SafeString:
+    """The pulled count of a run, a link to its records if they were tracked."""
+    return _count(run, count_text(run.pulled_count), run.pulled_count)
+
+
+def pushed_html(run: Run) -> SafeString:
+    return _count(run, count_text(run.pushed_count), run.pushed_count, outcome="pushed")
+
+
+def refused_html(run: Run) -> SafeString:
+    return _count(run, count_text(run.refused_count), run.refused_count, outcome="refused")
+
+
+def refused_note(run: Run) -> SafeString:
+    """ "3 refused" below the pushed count; empty if none was refused."""
+    if not run.refused_count:
+        return SafeString("")
+    text = _("%(count)s refused") % {"count": count_text(run.refused_count)}
+    return format_html(
+        '<span class="subtext has-errors">{}</span>', _count(run, text, run.refused_count, outcome="refused")
+    )
+
+
+def _count(run: Run, text: str, count: int, **filters: str) -> SafeString:
     if not count or not run.has_records:
         return SafeString(text)
     return format_html('<a href="{}">{}</a>', records_url(run=run.pk, **filters), text)

@@ -318,3 +318,20 @@ def test_waiting_retry_shows_attempt_and_due_time(staff: Client) -> None:
 
     assert "Attempt 2" in row
     assert '<span class="muted">due <time' in row
+
+
+def test_counts_lead_to_the_records_of_a_run(staff: Client) -> None:
+    service = make_service(slug="orders")
+    run = make_run(service, pulled_count=25, pushed_count=24, refused_count=1, has_records=True)
+    untracked = make_run(service, pulled_count=31, pushed_count=31)
+
+    rows = page(staff, service).split("<tbody>")[-1]
+    log = staff.get(reverse("admin:runs_run_log", args=[run.pk])).content.decode()
+    listed = staff.get(reverse("admin:runs_run_changelist")).content.decode()
+
+    for html in (rows, log, listed):
+        for query, text in (("", "25"), ("&outcome=pushed", "24"), ("&outcome=refused", "1")):
+            assert f'href="/admin/records/?run={run.pk}{query}">{text}' in html.replace("&amp;", "&")
+    assert f"run={untracked.pk}" not in rows
+    assert "Pulled and pushed differ" in page(staff, service)
+    assert "Resync all refused records" in log
