@@ -6,7 +6,7 @@ Plain string formatting: a page has 500 lines, and a template takes four times a
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
 from html import escape
@@ -14,8 +14,8 @@ from html import escape
 from django.utils import timezone
 from django.utils.translation import get_language
 
+from apps.console.log.record_links import RecordLinks
 from apps.console.payloads.links import payload_chip
-from apps.console.ui.ansi import message_html
 from apps.runs.log.reading import Line
 from apps.runs.models import Level, Step
 
@@ -30,6 +30,7 @@ class LineContext:
     may_download: bool
     # The line that the URL names.
     target: int | None = None
+    records: RecordLinks = field(default_factory=RecordLinks)
 
 
 def render_lines(lines: Iterable[Line], context: LineContext) -> str:
@@ -47,7 +48,8 @@ def render_lines(lines: Iterable[Line], context: LineContext) -> str:
             f'<time class="line-time" datetime="{line.logged_at.isoformat()}"'
             f' title="{local:%Y-%m-%d %H:%M:%S.%f %Z}">{local:%H:%M:%S}.{local.microsecond // 1000:03}</time>'
             f'<span class="line-level">{labels[line.level]}</span><span class="line-step">{labels[line.step]}</span>'
-            f'<span class="line-message">{message_html(line.message)}</span>{_payloads(line, context)}</li>\n'
+            f'<span class="line-message">{context.records.message_html(line)}</span>'
+            f"{context.records.decided_html(line)}{_payloads(line, context)}</li>\n"
         )
     return "".join(parts)
 

@@ -12,6 +12,7 @@ from django.utils import timezone
 from django.utils.safestring import SafeString
 
 from apps.console.log.lines import LineContext, render_lines
+from apps.console.log.record_links import RecordLinks
 from apps.console.log.run_status import live_status, status_version
 from apps.console.log.script_texts import script_texts
 from apps.console.log.search import Search
@@ -43,7 +44,7 @@ def log_page(request: HttpRequest, site: AdminSite, run: Run) -> HttpResponse:
         "version": status_version(run),
         "query": query,
         "window": window,
-        "lines": SafeString(render_lines(window.lines, _line_context(request, query))),
+        "lines": SafeString(render_lines(window.lines, _line_context(request, query, run, window))),
         "earlier": query.link(before=window.first) if window.has_earlier else "",
         "later": query.link(after=window.last) if window.has_later else "",
         "first_link": query.link(after=0),
@@ -73,7 +74,7 @@ def log_feed(request: HttpRequest, run: Run) -> JsonResponse:
     else:
         window = read_window(run, query)
     response: dict[str, Any] = {
-        "html": render_lines(window.lines, _line_context(request, query)),
+        "html": render_lines(window.lines, _line_context(request, query, run, window)),
         "count": len(window.lines),
         "first": window.first,
         "cursor": window.last,
@@ -127,10 +128,11 @@ def _json_response(response: dict[str, object]) -> JsonResponse:
     return JsonResponse(response, headers={"Cache-Control": "no-store"})
 
 
-def _line_context(request: HttpRequest, query: LogQuery) -> LineContext:
+def _line_context(request: HttpRequest, query: LogQuery, run: Run, window: LogWindow) -> LineContext:
     return LineContext(
         now=timezone.now(),
         origin=f"{request.scheme}://{request.get_host()}",
         may_download=request.user.has_perm("runs.download_payload"),
         target=query.line,
+        records=RecordLinks.of(run, window.lines),
     )
