@@ -147,7 +147,7 @@ class RecordQuery:
         elif self.key.strip():
             records = records.with_key(key_text(self.key[:-1]) + "*")
         if (service_id := self.service_id) is not None:
-            records = records.filter(run__service_id=service_id)
+            records = _of_service(records, service_id)
         if self.run is not None:
             records = records.filter(run_id=self.run.pk)
         if self.outcome:
@@ -184,6 +184,15 @@ def _choices(name: str, value: str, allowed: Any) -> str:
         "value": value,
         "choices": ", ".join(allowed),
     }
+
+
+def _of_service(records: RecordQuerySet, service_id: int) -> RecordQuerySet:
+    """Records of a service. The number of its latest run is where the database begins to read."""
+    runs = Run.objects.filter(service_id=service_id, has_records=True).order_by("-pk")
+    latest = runs.values_list("pk", flat=True).first()
+    if latest is None:
+        return records.none()
+    return records.filter(run__service_id=service_id, run_id__lte=latest)
 
 
 def _since(records: RecordQuerySet, cutoff: datetime) -> RecordQuerySet:
