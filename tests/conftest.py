@@ -193,3 +193,15 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 def reset_request_counts() -> None:
     """Clears the request counts of the rate limits, which earlier tests of this process stored in the cache."""
     cache.clear()
+
+
+@pytest.fixture
+def own_folders(settings: Settings, tmp_path: Path) -> None:
+    """Stores the spool and the payloads in folders of this test."""
+    settings.SPOOL_DIR = tmp_path / "spool"
+    settings.STORAGES = settings.STORAGES | {
+        "payloads": {
+            "BACKEND": "django.core.files.storage.FileSystemStorage",
+            "OPTIONS": {"location": tmp_path / "payloads"},
+        }
+    }

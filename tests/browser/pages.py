@@ -7,7 +7,7 @@ from django.contrib.auth.models import Group
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 
-from apps.runs.models import Level, Run
+from apps.runs.models import Level, Payload, Record, Run
 from apps.services.models import Service
 from tests.factories import (
     make_connection,
@@ -41,11 +41,24 @@ def create_data() -> Service:
     make_run(make_service(name="Broken"), status=Run.Status.LOST, error="Its worker died")
     make_service(name="Paused", is_active=False, paused_at=now, pause_after_failures=3)
     make_service(name="Payroll", kind="reported", source_connection=None, destination_connection=None)
+    make_records(failed)
     for number in range(8):
         make_run(make_service(name=f"Service {number}"), status=Run.Status.QUEUED)
     Group.objects.create(name="Support")
     make_token()
     return service
+
+
+def make_records(run: Run) -> None:
+    """Creates a record with each outcome, one of them with a long key and a long reason, and a payload with them."""
+    long_key = "a-rather-long-key-of-a-record-without-spaces-" * 4
+    for number, outcome in enumerate(Record.Outcome):
+        make_record(run, key=f"2004{number}", outcome=outcome, sequence=number + 1)
+    make_record(run, key=long_key, outcome=Record.Outcome.REFUSED, message="unknown-sku" * 40)
+    make_record(key="20040")
+    make_payload(run, b'[{"id": 20040, "note": "x"}]', name="pull-page-00001.json", sequence=1)
+    run.refused_count = 2
+    run.save(update_fields=["refused_count"])
 
 
 def main_pages(service: Service) -> dict[str, str]:
@@ -57,7 +70,15 @@ def main_pages(service: Service) -> dict[str, str]:
         "summary": f"/admin/services/service/{service.pk}/runs/",
         "log": f"/admin/runs/run/{failed.pk}/log/",
         "run service": f"/admin/services/service/{service.pk}/run/",
+        "records": "/admin/records/",
+        "history of a record": "/admin/records/?key=20040",
+        "resync": f"/admin/records/resync/?run={failed.pk}&outcome=refused",
     }
+
+
+def preview_at_record(service: Service) -> str:
+    payload = Payload.objects.get(run__service=service, name="pull-page-00001.json")
+    return f"/admin/runs/run/{payload.run_id}/payloads/{payload.pk}/preview/?record=20040#record"
 
 
 def all_pages(service: Service) -> list[str]:
@@ -70,6 +91,11 @@ def all_pages(service: Service) -> list[str]:
         f"/admin/services/service/{unused.pk}/delete/",
         f"/admin/runs/run/{service.runs.get(status=Run.Status.RUNNING).pk}/log/",
         *(f"/admin/search/?q={text}" for text in ("", "nothing", "a*", "k*", "connection", "x" * 1001)),
+        "/admin/records/?key=20040*&outcome=refused&period=any",
+        "/admin/records/?outcome=lost&run=x",
+        "/admin/records/?key=nothing",
+        "/admin/records/resync/",
+        preview_at_record(service),
         "/admin/password_change/",
         "/admin/services/",
     ]

@@ -17,15 +17,3 @@ def service(db):
 @pytest.fixture
 def run(service):
     return Run.objects.create(service=service, trigger=Run.Trigger.MANUAL)
-
-
-@pytest.fixture
-def own_folders(settings, tmp_path):
-    """Stores the spool and the payloads in folders of this test."""
-    settings.SPOOL_DIR = tmp_path / "spool"
-    settings.STORAGES = settings.STORAGES | {
-        "payloads": {
-            "BACKEND": "django.core.files.storage.FileSystemStorage",
-            "OPTIONS": {"location": tmp_path / "payloads"},
-        }
-    }
