@@ -65,6 +65,9 @@ GOALS = {
     "record_bytes postgresql": Goal(max_value=120),
     "record_search_ms": Goal(max_value=20),
     "record_retention_rows_per_s": Goal(min_ratio=0.8),
+    "csv_pull_records_per_s": Goal(min_ratio=0.5),
+    "csv_pull_memory_mib": Goal(max_value=50),
+    "xlsx_pull_s": Goal(max_ratio=2),
 }
 
 _HEAD = ("figure", "database", "value", "unit", "reference", "ratio", "goal", "")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date, datetime, time, timedelta
 from io import BytesIO
 from typing import Any, BinaryIO
@@ -31,6 +31,8 @@ _OVERLAP_BYTES = 1024
 # A cell takes up to 32 bytes in memory, and the XML of all sheets is larger than the file.
 _BYTES_PER_CELL = 8
 _MAX_EXPANSION = 8
+# Excel stores 15 digits of a number.
+_EXACT = 10**15
 _ROW = re.compile(rb'row (?:[^>]*? )?r="(\d{1,7})"')
 _FORMULA_WITHOUT_VALUE = re.compile(
     rb'<(?:\w+:)?c r="([A-Z]+\d+)"(?![^>]* t="str")[^>]*>\s*<(?:\w+:)?f(?:[^>]*/>|[^>]*>[^<]*</(?:\w+:)?f>)'
@@ -47,20 +49,30 @@ def read_xlsx(stream: BinaryIO, sheet_name: str, header_row: int, name: str) -> 
     sheet = _load(stream, sheet_name, name)
     place = f"{name}, sheet {sheet.name}"
     columns: list[str] = []
+    width = 0
     # Rows above the first cell with content are included.
     for number, row in enumerate(sheet.iter_rows(), start=1):
         if number < header_row:
             continue
         if not columns:
             columns = _checked_header(row, f"{place}, row {number}")
+            width = len(columns)
             continue
-        values = [None if cell == "" else _value(cell) for cell in row]
-        if any(value is not None for value in values[len(columns) :]):
+        if len(row) > width and any(cell != "" for cell in row[width:]):
             raise ConnectorError(
-                f"{place}, row {number} has a value in column {_letters(len(columns) + 1)} or beyond, where the "
+                f"{place}, row {number} has a value in column {_letters(width + 1)} or beyond, where the "
                 "header has no name. Name the column, or set “header_row”."
             )
-        if any(value is not None for value in values):
+        # Inlined for texts and numbers, which are most frequent. Excel does not distinguish 1 from 1.0.
+        values = [
+            cell or None
+            if (kind := type(cell)) is str
+            else (int(cell) if cell.is_integer() and -_EXACT < cell < _EXACT else cell)
+            if kind is float
+            else _CONVERSIONS[kind](cell)
+            for cell in row
+        ]
+        if values.count(None) < len(values):
             yield dict(zip(columns, values, strict=False))
     if not columns:
         raise ConnectorError(f"{place} has no header in row {header_row}. Set “sheet” or “header_row”.")
@@ -136,9 +148,11 @@ def _check_sheet(stream: Any, name: str) -> None:
     last_row, rest, first_error = 0, b"", b""
     while block := stream.read(_SCAN_BYTES):
         text = rest + block
+        # Rows are in order; the last one may be incomplete.
+        start = text.rfind(b"<row ", 0, text.rfind(b"<row "))
+        numbers = _ROW.findall(text, max(start, 0))
         # Numbers of rows are optional.
-        last_row += text.count(b"<row") + text.count(b":row")
-        last_row = max([last_row, *map(int, _ROW.findall(text))])
+        last_row = max(last_row, *map(int, numbers)) if numbers else last_row + text.count(b"row>")
         columns.update(_columns_up_to(last_row).findall(text))
         if b'"e"' in text and not first_error and (match := _ERROR.search(text)):
             first_error = match[1]
@@ -181,7 +195,7 @@ def _letters(column: int) -> str:
 
 
 def _checked_header(row: list[Any], place: str) -> list[str]:
-    columns = ["" if cell == "" else str(_value(cell)).strip() for cell in row]
+    columns = [_name(cell) for cell in row]
     while columns and not columns[-1]:
         columns.pop()
     for number, column in enumerate(columns, start=1):
@@ -194,20 +208,11 @@ def _checked_header(row: list[Any], place: str) -> list[str]:
     return columns
 
 
-def _value(cell: Any) -> Any:
-    """The value of a cell as JSON has it."""
-    match cell:
-        case float():
-            # Excel stores all numbers with 15 digits, and does not distinguish 1 from 1.0.
-            return int(cell) if cell.is_integer() and abs(cell) < 10**15 else cell
-        case str() | bool():
-            return cell
-        case datetime() | date() | time():
-            return cell.isoformat()
-        case timedelta():
-            return _duration(cell)
-        case _:
-            return cell
+def _name(cell: Any) -> str:
+    """The name of a column; a year is a number."""
+    if isinstance(cell, str):
+        return cell.strip()
+    return f"{cell:.15g}" if isinstance(cell, float) else str(_CONVERSIONS[type(cell)](cell))
 
 
 def _duration(value: timedelta) -> str:
@@ -222,6 +227,17 @@ def _duration(value: timedelta) -> str:
         f"{seconds:g}S" if seconds else "",
     )
     return f"{sign}PT{''.join(parts) or '0S'}"
+
+
+_CONVERSIONS: dict[type, Callable[[Any], Any]] = {
+    bool: bool,
+    int: int,
+    float: float,
+    date: date.isoformat,
+    datetime: datetime.isoformat,
+    time: time.isoformat,
+    timedelta: _duration,
+}
 
 
 def _protected(name: str) -> ConnectorError:
