@@ -8,6 +8,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 FIGURES = {
+    "csv_pull_memory_mib",
+    "csv_pull_records_per_s",
     "download_file_mb_per_s",
     "download_memory_mib",
     "download_s3_mb_per_s",
@@ -27,6 +29,11 @@ FIGURES = {
     "cost_of_spool_us",
     "many_runs_late_s",
     "many_runs_memory_mib",
+    "record_bytes",
+    "record_cost_us",
+    "record_pipeline_us",
+    "record_retention_rows_per_s",
+    "record_search_ms",
     "retention_rows_per_s",
     "retention_shipper_delay_s",
     "retention_transaction_s",
@@ -37,6 +44,7 @@ FIGURES = {
     "summary_page_kb",
     "viewers_1000_p99_s",
     "visible_delay_p99_s",
+    "xlsx_pull_s",
 }
 
 
