@@ -51,7 +51,8 @@ def read_xlsx(stream: BinaryIO, sheet_name: str, header_row: int, name: str) -> 
     columns: list[str] = []
     width = 0
     # Rows above the first cell with content are included.
-    for number, row in enumerate(sheet.iter_rows(), start=1):
+    rows: Iterator[list[Any]] = sheet.iter_rows()
+    for number, row in enumerate(rows, start=1):
         if number < header_row:
             continue
         if not columns:
