@@ -15,6 +15,8 @@ from apps.services.connectors.retry import TemporaryError
 def connection_error(shown: str, error: Exception) -> ConnectorError:
     """The error for a request without a complete response; a TemporaryError if a retry may help."""
     causes = _causes_of(error)
+    if any(isinstance(cause, ssl.SSLEOFError | ssl.SSLZeroReturnError) for cause in causes):
+        return _without_response(f"{shown}: connection failed (the server closed it)")
     for cause in causes:
         if isinstance(cause, ssl.SSLError | requests.exceptions.SSLError | urllib3.exceptions.SSLError):
             failed = ConnectorError(_tls_failure(shown, causes))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+import re
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -18,9 +19,11 @@ logger = logging.getLogger(__name__)
 FIRST_PAUSE = 0.5
 MAX_PAUSE = 30.0
 MAX_RETRY_AFTER = 120.0
-SLICE = 0.25
+SLICE = 0.2
 
 _random = random.SystemRandom()
+# Some servers send decimals.
+_SECONDS = re.compile(r"[0-9]+(\.[0-9]+)?")
 
 
 class TemporaryError(ConnectorError):
@@ -71,11 +74,15 @@ def retry_after_in(header: str | None, *, now: datetime | None = None) -> float 
     if not header:
         return None
     try:
-        seconds = (
-            float(header) if header.strip().isdigit() else _seconds_until(header, now or datetime.now(UTC))
-        )
+        is_number = _SECONDS.fullmatch(header.strip())
+        seconds = float(header) if is_number else _seconds_until(header, now or datetime.now(UTC))
     except (ValueError, OverflowError):
         return None
+    return limited_pause(seconds)
+
+
+def limited_pause(seconds: float) -> float:
+    """`seconds` from 0 to MAX_RETRY_AFTER."""
     return min(max(seconds, 0.0), MAX_RETRY_AFTER)
 
 

@@ -121,6 +121,7 @@ def test_retry_after_is_respected_and_logged(caplog):
     ("header", "seconds"),
     [
         ("7", 7),
+        ("1.5", 1.5),
         ("Sun, 06 Nov 1994 08:49:40 GMT", 3),
         ("Sun, 06 Nov 1994 08:49:00 GMT", 0),
         ("99999999999", MAX_RETRY_AFTER),

@@ -19,8 +19,9 @@ from django.conf import settings
 from apps.services.connectors.address_guard import GuardedAdapter, trusted_certificates
 from apps.services.connectors.base import Body, ConnectorError, RunContext
 from apps.services.connectors.formats.documents import charset_of, excerpt
+from apps.services.connectors.http import retry_rules
 from apps.services.connectors.network_errors import connection_error
-from apps.services.connectors.retry import TemporaryError, retry_after_in, with_retries
+from apps.services.connectors.retry import TemporaryError, with_retries
 from apps.services.definition.connection_url import HTTP_SCHEMES, without_secrets
 from apps.services.models import Connection
 from apps.services.secrets import SecretUnavailable
@@ -32,9 +33,6 @@ _CHUNK = 64 * 1024
 _REDIRECTS = (301, 302, 303, 307, 308)
 # Statuses that keep method and body.
 _FAITHFUL_REDIRECTS = (307, 308)
-_TEMPORARY = (408, 425, 429, 502, 503, 504)
-# Statuses with which a gateway says that it received no response.
-_WITHOUT_RESPONSE = (502, 504)
 _EXTENSIONS = {
     "application/json": ".json",
     "application/problem+json": ".json",
@@ -154,13 +152,15 @@ class HttpClient:
             len(response.content),
             time.monotonic() - started,
         )
-        if response.status in _TEMPORARY and response.status not in request.final_statuses:
+        if response.status not in request.final_statuses and retry_rules.is_temporary(
+            response.status, response.headers
+        ):
             error = TemporaryError(
                 _description(request, response),
-                retry_after=retry_after_in(response.headers.get("Retry-After")),
+                retry_after=retry_rules.pause_in(response.status, response.headers),
                 response=response.as_body(),
             )
-            error.may_have_arrived = response.status in _WITHOUT_RESPONSE
+            error.may_have_arrived = retry_rules.may_have_arrived(response.status)
             raise error
         return response
 

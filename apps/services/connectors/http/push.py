@@ -102,7 +102,10 @@ class HttpPush:
             # By an earlier attempt.
             error.may_have_arrived = self._client.may_have_arrived
             raise error
-        return dict.fromkeys(range(len(batch)), excerpt(response.content) or response.status_line)
+        reason = excerpt(response.content) or response.status_line
+        if self._client.may_have_arrived:
+            reason += " (an earlier attempt, whose response is missing, may have been accepted)"
+        return dict.fromkeys(range(len(batch)), reason)
 
 
 def _delivery(
