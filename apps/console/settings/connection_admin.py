@@ -44,7 +44,18 @@ class ConnectionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # It takes n
         secret = ("secret",) if may_write else ()
         removal = ("remove_secret",) if may_write and obj and obj.secret_encrypted else ()
         return (
-            (None, {"fields": ("name", "kind", "url", ("connect_timeout", "read_timeout"))}),
+            (
+                None,
+                {
+                    "fields": (
+                        "name",
+                        "kind",
+                        "url",
+                        ("connect_timeout", "read_timeout"),
+                        "requests_per_minute",
+                    )
+                },
+            ),
             (
                 _("Authentication"),
                 {"fields": ("auth", "auth_username", "auth_header", *secret, *removal, "secret_env")},

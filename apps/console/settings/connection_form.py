@@ -47,6 +47,7 @@ class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]  # It takes no 
             "url",
             "connect_timeout",
             "read_timeout",
+            "requests_per_minute",
             "auth",
             "auth_username",
             "auth_header",
@@ -68,6 +69,7 @@ class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]  # It takes no 
         if not self._has_stored_secret:
             del self.fields["remove_secret"]
         for name, condition in (
+            ("requests_per_minute", "kind=http"),
             ("auth_username", "auth=basic"),
             ("auth_header", "auth=header"),
             ("secret", "auth=bearer,basic,header"),
@@ -114,6 +116,8 @@ class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]  # It takes no 
             "read_timeout": cleaned.get("read_timeout"),
             "auth": auth,
         }
+        if cleaned["kind"] == Connection.Kind.HTTP:
+            data["requests_per_minute"] = cleaned.get("requests_per_minute")
         try:
             read_connection(data, has_stored_secret=has_stored_secret)
         except ValidationError as error:

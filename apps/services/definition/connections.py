@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from apps.services.definition.connection_url import validate_address
 from apps.services.definition.option_errors import choice_message, read_options
-from apps.services.definition.option_types import HeaderName, Number, Options, Text, VariableName
+from apps.services.definition.option_types import HeaderName, Number, Options, Text, VariableName, WholeNumber
 from apps.services.definition.rows import Outcome, assign, column, outcome_of, validate
 from apps.services.models import Connection
 from apps.services.secrets import SecretUnavailable, decrypt, encrypt
@@ -123,6 +123,7 @@ class HttpConnection(_ConnectionDescription):
         title=_("Base URL"),
         description=_("Address that paths are appended to, such as https://shop.example/api."),
     )
+    requests_per_minute: WholeNumber | None = column(Connection, "requests_per_minute")
     auth: NoAuth | BearerAuth | BasicAuth | HeaderAuth = Field(
         NoAuth(), discriminator="type", title=_("Authentication")
     )
@@ -153,6 +154,7 @@ def load_connection(name: str, data: Mapping[str, Any]) -> Outcome:
         "url": description.base_url if isinstance(description, HttpConnection) else description.url,
         "connect_timeout": description.connect_timeout,
         "read_timeout": description.read_timeout,
+        "requests_per_minute": getattr(description, "requests_per_minute", None),
         "auth": auth.type,
         "auth_username": getattr(auth, "username", ""),
         "auth_header": getattr(auth, "header", ""),

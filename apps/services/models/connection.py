@@ -59,6 +59,13 @@ class Connection(models.Model):
         validators=[MinValueValidator(0.1), MaxValueValidator(3600)],
         help_text=_("Time to wait for the next part of a response."),
     )
+    requests_per_minute = models.PositiveIntegerField(
+        _("requests per minute"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(60_000)],
+        help_text=_("Limit for all runs together. Empty: no limit."),
+    )
 
     auth = models.CharField(_("authentication"), max_length=10, choices=Auth, default=Auth.NONE)
     auth_username = models.CharField(_("user name"), max_length=200, blank=True)
@@ -85,6 +92,10 @@ class Connection(models.Model):
         verbose_name = _("connection")
         verbose_name_plural = _("connections")
         constraints = [
+            models.CheckConstraint(
+                condition=Q(requests_per_minute__isnull=True) | Q(requests_per_minute__gte=1),
+                name="connection_requests_per_minute_positive",
+            ),
             models.CheckConstraint(condition=Q(kind__in=["http", "file"]), name="connection_kind_known"),
             models.CheckConstraint(
                 condition=Q(auth__in=["none", "bearer", "basic", "header"]), name="connection_auth_known"

@@ -41,6 +41,14 @@ def test_saved_connection_has_an_encrypted_secret():
     assert "s3cret" not in connection.secret_encrypted
 
 
+def test_limit_of_requests_is_saved_and_removed():
+    connection = save(FILLED | {"requests_per_minute": "120"})
+    assert Connection.objects.get().requests_per_minute == 120
+
+    save(FILLED, connection)
+    assert Connection.objects.get().requests_per_minute is None
+
+
 def test_empty_secret_keeps_stored_secret_and_checkbox_removes_it():
     connection = make_connection(name="shop", auth="bearer", secret="old")
 
@@ -116,6 +124,11 @@ def test_empty_secret_keeps_stored_secret_and_checkbox_removes_it():
             {"connect_timeout": "0"},
             "connect_timeout",
             "“0.0” is not valid; write a number from 0.1 to 120.",
+        ),
+        (
+            {"requests_per_minute": "0"},
+            "requests_per_minute",
+            "“0” is not valid; write a whole number from 1 to 60000.",
         ),
     ],
 )

@@ -156,6 +156,8 @@ def test_services_can_use_existing_connections():
         ("bearer", "basic", 2, "connections.shop.auth.username", "Required."),
         ("bearer", "header, header: X Y", 2, "connections.shop.auth.header", "Invalid header name"),
         ("SHOP_TOKEN", "SHOP-TOKEN", 2, "connections.shop.auth.secret_env", "Invalid variable name"),
+        ("3001\"", "1\", requests_per_minute: 0", 3, "connections.warehouse.requests_per_minute", "from 1 to 60000"),
+        ("3001\"", "1\", requests_per_minute: -5", 3, "connections.warehouse.requests_per_minute", "from 1 to 60000"),
         ("http://127.0.0.1:3001", "ftp://127.0.0.1", 3, "connections.warehouse.base_url", "has no valid scheme"),
         ("file:///srv/drop", "simplecache::file:///srv", 4, "connections.drop.url", "has no valid scheme"),
         ("file:///srv/drop", "file:///srv/../etc", 4, "connections.drop.url", "“..” is not allowed"),

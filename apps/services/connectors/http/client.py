@@ -20,6 +20,7 @@ from apps.services.connectors.address_guard import GuardedAdapter, trusted_certi
 from apps.services.connectors.base import Body, ConnectorError, RunContext
 from apps.services.connectors.formats.documents import charset_of, excerpt
 from apps.services.connectors.http import retry_rules
+from apps.services.connectors.http.rate_limit import RateLimit
 from apps.services.connectors.network_errors import connection_error
 from apps.services.connectors.retry import TemporaryError, with_retries
 from apps.services.definition.connection_url import HTTP_SCHEMES, without_secrets
@@ -119,6 +120,7 @@ class HttpClient:
         self._timeout = (connection.connect_timeout, connection.read_timeout)
         self._credentials = credentials_of(connection)
         self._context = context
+        self._rate_limit = RateLimit(connection, context)
         self._adapter = GuardedAdapter()
         context.on_abandon.append(self._adapter.shut_down)
 
@@ -135,6 +137,8 @@ class HttpClient:
             raise
 
     def _attempt(self, request: HttpRequest) -> HttpResponse:
+        if is_same_system(self._home, request.url):
+            self._rate_limit.wait()
         started = time.monotonic()
         try:
             return self._send_and_log(request, started)
@@ -167,9 +171,11 @@ class HttpClient:
     def _follow(self, request: HttpRequest) -> HttpResponse:
         """Sends the request and follows redirects; after a redirect to another system no credentials are sent."""
         url, trusted = request.url, True
-        for _hop in range(MAX_REDIRECTS + 1):
+        for hop in range(MAX_REDIRECTS + 1):
             self._context.check()
             trusted = trusted and is_same_system(self._home, url)
+            if trusted and hop:
+                self._rate_limit.wait()
             response = self._send_once(request, url, trusted=trusted)
             location = response.headers.get("Location")
             if response.status not in _REDIRECTS or not location:
