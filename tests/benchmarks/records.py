@@ -17,12 +17,14 @@ from urllib.parse import parse_qs, urlsplit
 from django.conf import settings
 from django.core.management import call_command
 from django.db import connection
+from django.urls import reverse
 from django.utils import timezone
 
 from apps.runs.execution.executor import execute_run
 from apps.runs.execution.queue import queue_run
 from apps.runs.log.run_log import RunLog
 from apps.runs.models import Record, Run
+from apps.runs.records.export import csv_chunks
 from apps.runs.records.keys import key_expressions
 from apps.runs.records.tracking import RecordTracker
 from apps.runs.recovery.record_retention import RECORDS_AT_ONCE
@@ -31,7 +33,9 @@ from apps.services.models import Service
 from tests import factories
 from tests.benchmarks.harness import Figure, benchmark, compare
 from tests.benchmarks.logs import claimed_run
+from tests.benchmarks.pages import against_raw_sql, superuser_client
 from tests.benchmarks.rows import insert_records, insert_records_of_runs, vacuum
+from tests.memory import peak_mib, resident_mib
 
 # Records of one run; BENCHMARK_RECORDS=1000000 measures more.
 RECORDS = int(os.environ.get("BENCHMARK_RECORDS", "100000"))
@@ -42,6 +46,7 @@ BATCH_SIZE = 100
 # Runs that contain the key that is searched.
 RUNS = 100
 SEARCHES = 200
+LARGE_RUN = 1_000_000
 # Enough that the fixed cost of a call does not matter.
 DELETED_RECORDS = 500_000
 
@@ -77,6 +82,35 @@ def record_search() -> Figure:
         assert len(records) == 50, (key, len(records))
     print(f"p95 {statistics.quantiles(times, n=20)[-1]:.1f} ms", file=sys.stderr)
     return Figure(statistics.median(times))
+
+
+@benchmark("records_page_ms", "ms", also={"search_page_ms": "ms"})
+def pages() -> dict[str, Figure]:
+    """The records page of a run with 1,000,000 records, and a search for all its keys, each against its SQL."""
+    run = _make_large_run()
+    client = superuser_client()
+    return {
+        "records_page_ms": against_raw_sql(client, f"{reverse('admin:records')}?run={run.pk}"),
+        "search_page_ms": against_raw_sql(client, f"{reverse('admin:search')}?q=1*"),
+    }
+
+
+@benchmark("record_csv_rows_per_s", "rows/s", also={"record_csv_memory_mib": "MiB"})
+def record_csv() -> dict[str, Figure]:
+    """The CSV of a run with 1,000,000 records, and how much this process grows meanwhile after the first rows."""
+    records = Record.objects.filter(run=_make_large_run()).latest_first()
+    chunks = csv_chunks(records)
+    before = time.perf_counter()
+    rows = next(chunks).count(b"\n") + next(chunks).count(b"\n") - 1
+    grown_from = resident_mib(os.getpid())
+    with peak_mib(os.getpid()) as peak:
+        rows += sum(chunk.count(b"\n") for chunk in chunks)
+    seconds = time.perf_counter() - before
+    assert rows == LARGE_RUN, rows
+    return {
+        "record_csv_rows_per_s": Figure(rows / seconds),
+        "record_csv_memory_mib": Figure(peak[0] - grown_from),
+    }
 
 
 @benchmark("record_retention_rows_per_s", "rows/s")
@@ -197,6 +231,13 @@ def _bytes() -> float:
                 " (SELECT name FROM sqlite_master WHERE tbl_name = 'runs_record')"
             )
         return float(cursor.fetchone()[0] / count)
+
+
+def _make_large_run() -> Run:
+    run = factories.make_run(has_records=True)
+    insert_records(run, LARGE_RUN)
+    vacuum("runs_record")
+    return run
 
 
 def _make_old_run() -> Run:
