@@ -5,12 +5,12 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator
-from datetime import datetime
-from functools import lru_cache
 from itertools import batched
 from typing import Any
 
 from django.db import transaction
+from django.db.models import TextField
+from django.db.models.functions import Cast
 
 from apps.runs.models import Record, Step
 from apps.runs.models.record import RecordQuerySet
@@ -21,9 +21,11 @@ HEADER = (
 )
 _COLUMNS = (
     *("key", "outcome", "run__service__slug", "run_id", "step", "page", "batch", "message"),
-    *("sequence", "recorded_at", "resolved_by"),
+    *("sequence", "moment", "resolved_by"),
 )
 _ROWS_AT_ONCE = 5000
+# Length of a time without fractions of a second.
+_SECONDS = len("2026-01-31 09:05:00")
 _OUTCOMES = {outcome.value: outcome.slug for outcome in Record.Outcome}
 _STEPS = {step.value: step.slug for step in Step}
 # A spreadsheet would run a cell that begins with one of these as a formula; so says OWASP, “CSV Injection”.
@@ -39,7 +41,9 @@ def csv_chunks(records: RecordQuerySet) -> Iterator[bytes]:
     writer = csv.writer(buffer)
     writer.writerow(HEADER)
     yield b"\xef\xbb\xbf" + _taken(buffer)
-    rows = records.with_resolution().values_list(*_COLUMNS)
+    # As text: the database formats a time in a fraction of the time that it takes to parse one.
+    moment = Cast("recorded_at", TextField())
+    rows = records.with_resolution().annotate(moment=moment).values_list(*_COLUMNS)
     with transaction.atomic():
         for some in batched(rows.iterator(chunk_size=_ROWS_AT_ONCE), _ROWS_AT_ONCE):
             writer.writerows(map(_cells, some))
@@ -54,7 +58,7 @@ def _taken(buffer: io.StringIO) -> bytes:
 
 
 def _cells(row: tuple[Any, ...]) -> tuple[Any, ...]:
-    key, outcome, service, run, step, page, batch, message, sequence, recorded_at, resolved_by = row
+    key, outcome, service, run, step, page, batch, message, sequence, moment, resolved_by = row
     return (
         f"'{key}" if key[:1] in _FORMULA_STARTS else key,
         _OUTCOMES[outcome],
@@ -65,12 +69,6 @@ def _cells(row: tuple[Any, ...]) -> tuple[Any, ...]:
         batch or "",
         f"'{message}" if message[:1] in _FORMULA_STARTS else message,
         sequence or "",
-        _moment(recorded_at),
+        moment[:_SECONDS],
         resolved_by,
     )
-
-
-# The records of a batch have the same time.
-@lru_cache(maxsize=4096)
-def _moment(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M:%S}"
