@@ -27,7 +27,9 @@ SERVICE_FIELDSETS = (
                 ("source_pagination_page_param", "source_pagination_first"),
                 "source_pagination_offset_param",
                 ("source_pagination_cursor", "source_pagination_param"),
-                "source_pagination_size_param",
+                ("source_pagination_cursor_header", "source_pagination_next_url"),
+                ("source_pagination_has_more", "source_pagination_total_pages"),
+                ("source_pagination_size_param", "source_pagination_end_status"),
                 ("source_params", "source_headers"),
             )
         },

@@ -21,6 +21,7 @@ _TYPES = {
     "offset": _("Offset"),
     "cursor": _("Cursor in the response"),
     "link": _("Link header, rel=next"),
+    "next_url": _("URL in the response"),
 }
 # Labels of other choices.
 _CHOICES = {

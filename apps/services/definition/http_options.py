@@ -19,77 +19,14 @@ from apps.services.definition.option_types import (
     Options,
     Parameters,
     RecordPath,
+    SourceHeaders,
+    SourceParameters,
     Statuses,
     Text,
     WholeNumber,
     fields_in,
 )
-
-
-class SinglePage(Options):
-    """One request fetches everything."""
-
-    type: Literal["none"] = "none"
-
-
-class PageNumbers(Options):
-    """`?page=1`, `?page=2` … up to an empty or short page."""
-
-    type: Literal["page"] = "page"
-    page_param: Text = Field(
-        "page", title=_("Page parameter"), description=_("Parameter with the page number.")
-    )
-    size_param: Text = Field(
-        "",
-        title=_("Size parameter"),
-        description=_("Parameter with the page size. Empty: the size is not sent."),
-    )
-    first: WholeNumber = Field(
-        1, ge=0, le=10**9, title=_("First page"), description=_("Number of the first page.")
-    )
-
-
-class Offsets(Options):
-    """`?offset=0`, `?offset=100` … up to an empty or short page."""
-
-    type: Literal["offset"] = "offset"
-    offset_param: Text = Field(
-        "offset", title=_("Offset parameter"), description=_("Parameter with the offset.")
-    )
-    size_param: Text = Field(
-        "limit",
-        title=_("Size parameter"),
-        description=_("Parameter with the page size. Empty: the size is not sent."),
-    )
-
-
-class Cursors(Options):
-    """Each response contains the cursor of the next page; a missing or empty one ends the pull."""
-
-    type: Literal["cursor"] = "cursor"
-    cursor: JMESPath = Field(
-        title=_("Cursor"), description=_("JMESPath to the cursor of the next page, such as meta.next.")
-    )
-    param: Text = Field("cursor", title=_("Cursor parameter"), description=_("Parameter with the cursor."))
-    size_param: Text = Field(
-        "",
-        title=_("Size parameter"),
-        description=_("Parameter with the page size. Empty: the size is not sent."),
-    )
-
-
-class Links(Options):
-    """The Link header of each response names the next page as rel=next."""
-
-    type: Literal["link"] = "link"
-    size_param: Text = Field(
-        "",
-        title=_("Size parameter"),
-        description=_("Parameter with the page size. Empty: the size is not sent."),
-    )
-
-
-type Pagination = SinglePage | PageNumbers | Offsets | Cursors | Links
+from apps.services.definition.pagination_options import Pagination, SinglePage
 
 
 class HttpSource(Options):
@@ -113,10 +50,12 @@ class HttpSource(Options):
     page_size: WholeNumber = Field(
         100, ge=1, le=MAX_PAGE_SIZE, title=_("Page size"), description=_("Records in a page.")
     )
-    params: Parameters = Field({}, title=_("Parameters"), description=_("Query parameters of each request."))
-    headers: Headers = Field({}, title=_("Headers"), description=_("Headers of each request."))
+    params: SourceParameters = Field(
+        {}, title=_("Parameters"), description=_("Query parameters of each request.")
+    )
+    headers: SourceHeaders = Field({}, title=_("Headers"), description=_("Headers of each request."))
     pagination: Pagination = Field(
-        SinglePage(),
+        SinglePage(end_status=()),
         discriminator="type",
         title=_("Pagination"),
         description=_("How to request the next page."),

@@ -25,6 +25,9 @@ from pydantic import (
     model_validator,
 )
 
+from apps.services.definition import placeholders
+from apps.services.definition.placeholders import check_placeholders
+
 MAX_TEXT_LENGTH = 2000
 MAX_PAGE_SIZE = 100_000
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -120,7 +123,7 @@ def _check_path(value: str) -> str:
 
 
 def _check_http_path(value: str) -> str:
-    return _check_placeholders(_check_url_path(value), ())
+    return _check_placeholders(_check_url_path(value), tuple(f"{{{name}}}" for name in placeholders.NAMES))
 
 
 def _check_url_path(value: str) -> str:
@@ -275,5 +278,23 @@ type Headers = dict[
         str,
         BeforeValidator(_parameter_text, json_schema_input_type=str | float | bool),
         AfterValidator(_check_header_value),
+    ],
+]
+# Those of a source may contain placeholders.
+type SourceParameters = dict[
+    str,
+    Annotated[
+        str,
+        BeforeValidator(_parameter_text, json_schema_input_type=str | float | bool),
+        AfterValidator(check_placeholders),
+    ],
+]
+type SourceHeaders = dict[
+    Annotated[str, AfterValidator(_check_own_header)],
+    Annotated[
+        str,
+        BeforeValidator(_parameter_text, json_schema_input_type=str | float | bool),
+        AfterValidator(_check_header_value),
+        AfterValidator(check_placeholders),
     ],
 ]

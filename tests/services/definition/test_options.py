@@ -5,9 +5,10 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import override
 
 from apps.services.definition.connection_url import validate_address, without_secrets
-from apps.services.definition.http_options import Cursors, HttpSource, PageNumbers, SinglePage
+from apps.services.definition.http_options import HttpSource
 from apps.services.definition.option_types import Expression
 from apps.services.definition.options import read_destination, read_run_options, read_source
+from apps.services.definition.pagination_options import Cursors, PageNumbers, SinglePage
 
 
 def errors_of(read, *arguments, **named) -> dict[str, list[str]]:
@@ -125,7 +126,9 @@ def test_unknown_key_error_lists_known_keys():
         ]
     }
     assert errors_of(read_source, "http", {"pagination": {"type": "offset", "cursor": "x"}}) == {
-        "pagination.cursor": ["Unknown option. Allowed: offset_param, size_param, type."]
+        "pagination.cursor": [
+            "Unknown option. Allowed: end_status, has_more, offset_param, size_param, type."
+        ]
     }
 
 
@@ -146,7 +149,7 @@ def test_unknown_connection_kind_error_lists_known_kinds():
         (
             {"path": "/items/{id}"},
             "path",
-            "“{id}” is not allowed; write %7B and %7D for braces.",
+            "Unknown placeholder “{id}”. Allowed: {cursor}, {page}, {offset}, {size}, {run}.",
         ),
     ],
 )

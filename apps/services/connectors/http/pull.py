@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Iterator
 from itertools import count
 from types import TracebackType
@@ -23,15 +24,18 @@ from apps.services.connectors.http.pagination import (
     PageResponse,
     Pagination,
     RepetitionGuard,
-    join,
-    with_parameters,
 )
+from apps.services.connectors.http.request_template import RequestTemplate, Values, join, with_parameters
 from apps.services.definition.connection_url import without_secrets
 from apps.services.definition.http_options import HttpSource
 from apps.services.exact_json import Parser
 from apps.services.models import Connection
 
+logger = logging.getLogger(__name__)
+
+_NO_CONTENT = 204
 _NOT_FOUND = {404, 410}
+_MAX_ORIGIN_LENGTH = 2000
 
 
 class HttpPull:
@@ -42,8 +46,15 @@ class HttpPull:
         self._context = context
         self._client = HttpClient(connection, context)
         self._parser = Parser()
+        # Of the placeholders that are the same in all requests.
+        self._values: Values = {"run": context.run_id}
+        self._template = RequestTemplate(connection.url, options)
         self._pagination = Pagination(
-            options, join(connection.url, options.path), context.page_size or options.page_size
+            options.pagination,
+            self._template,
+            home=connection.url,
+            page_size=context.page_size or options.page_size,
+            values=self._values,
         )
 
     def __enter__(self) -> Self:
@@ -68,15 +79,19 @@ class HttpPull:
             guard.check_position(request)
             self._context.check()
             page, request = self._pull(number, request, guard)
-            yield page
+            if page is not None:
+                yield page
             # Frees the page before the next one is pulled.
             del page
 
     def _pull(
         self, number: int, page_request: PageRequest, guard: RepetitionGuard
-    ) -> tuple[Page, PageRequest | None]:
-        request = HttpRequest("GET", page_request.url, self._options.headers)
+    ) -> tuple[Page | None, PageRequest | None]:
+        """The page, None if the response ends the pull; and the request for the next page."""
+        request = page_request.request
         response = self._client.send(request)
+        if self._is_end(number, request, response):
+            return None, None
         if not 200 <= response.status < 300:
             raise status_error(request, response)
         document = self._parsed(request, response)
@@ -86,10 +101,25 @@ class HttpPull:
             error.response = response.as_body()
             raise
         guard.check_body(response.content, len(records), str(request))
-        following = self._pagination.after(
-            page_request, PageResponse(response.url, len(records), document, response.headers)
+        pulled = PageResponse(str(request), response.url, len(records), document, response.headers)
+        following = self._pagination.after(page_request, pulled)
+        return Page(number, records, _origin(request), response.as_body()), following
+
+    def _is_end(self, number: int, request: HttpRequest, response: HttpResponse) -> bool:
+        """Whether the status ends the pull. Logs so; a warning if there was no page at all."""
+        if response.status == _NO_CONTENT:
+            logger.info("%s: %s, the pull ends", request, response.status_line)
+            return True
+        if response.status not in self._options.pagination.end_status:
+            return False
+        logger.log(
+            logging.WARNING if number == 1 else logging.INFO,
+            "%s: %s, the pull ends because of “end_status”%s",
+            request,
+            response.status_line,
+            " without any page" if number == 1 else "",
         )
-        return Page(number, records, without_secrets(page_request.url), response.as_body()), following
+        return True
 
     def _parsed(self, request: HttpRequest, response: HttpResponse) -> Any:
         try:
@@ -122,8 +152,9 @@ class HttpRecordPull(HttpPull):
     def pages(self) -> Iterator[Page]:
         for number, key in enumerate(self._keys, 1):
             self._context.check()
-            url = with_parameters(self._url.replace("{key}", quote(key, safe="")), self._options.params)
-            request = HttpRequest("GET", url, self._options.headers)
+            url = self._url.replace("{key}", quote(key, safe=""))
+            url = with_parameters(url, self._template.parameters(self._values))
+            request = self._template.request_to(url, self._values)
             response = self._client.send(request)
             if response.status in _NOT_FOUND:
                 continue
@@ -131,4 +162,10 @@ class HttpRecordPull(HttpPull):
                 raise status_error(request, response)
             document = self._parsed(request, response)
             records = document if isinstance(document, list) else [document]
-            yield Page(number, records, without_secrets(url), response.as_body())
+            yield Page(number, records, _origin(request), response.as_body())
+
+
+def _origin(request: HttpRequest) -> str:
+    """The URL for the log, shortened."""
+    url = without_secrets(request.url)
+    return url if len(url) <= _MAX_ORIGIN_LENGTH else f"{url[:_MAX_ORIGIN_LENGTH]}…"

@@ -10,8 +10,8 @@ from typing import Any, Self
 from apps.services.connectors.base import Delivery, Record, RunContext
 from apps.services.connectors.formats.documents import encode_json, excerpt
 from apps.services.connectors.http.client import HttpClient, HttpRequest, HttpResponse, status_error
-from apps.services.connectors.http.pagination import join, with_parameters
 from apps.services.connectors.http.record_path import RecordPath, RecordRefused
+from apps.services.connectors.http.request_template import join, with_parameters
 from apps.services.connectors.http.results import refusals_in
 from apps.services.definition.connection_url import without_secrets
 from apps.services.definition.http_options import HttpDestination
