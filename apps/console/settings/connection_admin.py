@@ -58,7 +58,17 @@ class ConnectionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # It takes n
             ),
             (
                 _("Authentication"),
-                {"fields": ("auth", "auth_username", "auth_header", *secret, *removal, "secret_env")},
+                {
+                    "fields": (
+                        "auth",
+                        "auth_username",
+                        "auth_header",
+                        "auth_query",
+                        *secret,
+                        *removal,
+                        "secret_env",
+                    )
+                },
             ),
         )
 

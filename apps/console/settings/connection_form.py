@@ -21,11 +21,16 @@ _FIELD_OF_KEY = {
     "auth.type": "auth",
     "auth.username": "auth_username",
     "auth.header": "auth_header",
+    "auth.query": "auth_query",
     "auth.secret": "secret",
     "auth.secret_env": "secret_env",
 }
 # Fields of each kind of authentication, beside the secret.
-_AUTH_FIELDS = {"basic": {"username": "auth_username"}, "header": {"header": "auth_header"}}
+_AUTH_FIELDS = {
+    "basic": {"username": "auth_username"},
+    "header": {"header": "auth_header"},
+    "query": {"query": "auth_query"},
+}
 
 
 class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]  # It takes no parameter at run time.
@@ -51,6 +56,7 @@ class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]  # It takes no 
             "auth",
             "auth_username",
             "auth_header",
+            "auth_query",
             "secret_env",
         )
 
@@ -72,8 +78,9 @@ class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]  # It takes no 
             ("requests_per_minute", "kind=http"),
             ("auth_username", "auth=basic"),
             ("auth_header", "auth=header"),
-            ("secret", "auth=bearer,basic,header"),
-            ("secret_env", "auth=bearer,basic,header"),
+            ("auth_query", "auth=query"),
+            ("secret", "auth=bearer,basic,header,query"),
+            ("secret_env", "auth=bearer,basic,header,query"),
         ):
             # The form has no fields for users who may only view it.
             if name in self.fields:

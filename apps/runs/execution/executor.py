@@ -5,9 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from base64 import b64encode
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -25,7 +23,6 @@ from apps.runs.log.shipper import LeaseLost
 from apps.runs.models import Level, Run, Step
 from apps.runs.payloads.capture import discard_captured, is_clean, store_captured
 from apps.services.connectors.base import ConnectorError
-from apps.services.models import Connection
 from apps.services.sandbox import ScriptError
 from apps.services.secrets import SecretUnavailable
 
@@ -199,11 +196,7 @@ def _log_end(log: RunLog, status: Run.Status) -> None:
 
 
 def _secrets_of(run: Run) -> Iterable[str]:
-    """Secrets to mask in the log. A secret that is not available cannot appear there."""
+    """Secrets to mask in the log."""
     for system in (run.service.source_connection, run.service.destination_connection):
-        with suppress(SecretUnavailable):
-            if system is not None and (secret := system.get_secret()):
-                yield secret
-                if system.auth == Connection.Auth.BASIC:
-                    # As in the header, RFC 7617.
-                    yield b64encode(f"{system.auth_username}:{secret}".encode()).decode()
+        if system is not None:
+            yield from system.secrets()

@@ -22,6 +22,7 @@ _KEY_OF_FIELD = {
     "auth": "auth.type",
     "auth_username": "auth.username",
     "auth_header": "auth.header",
+    "auth_query": "auth.query",
     "secret_env": "auth.secret_env",
     "url": "base_url",
 }
@@ -30,6 +31,14 @@ _KEY_OF_FIELD = {
 def _check_username(value: str) -> str:
     if ":" in value or not value.isprintable():
         raise ValueError(gettext("Colons and control characters are not allowed; remove them."))
+    return value
+
+
+def _check_parameter(value: str) -> str:
+    if any(character in value for character in "&=#? "):
+        raise ValueError(
+            gettext("Invalid parameter name; write one without spaces and & = # ?, as in api_key.")
+        )
     return value
 
 
@@ -87,6 +96,15 @@ class HeaderAuth(_SecretAuth):
     header: HeaderName = Field(title=_("Header name"), description=_("Such as X-Api-Key."))
 
 
+class QueryAuth(_SecretAuth):
+    """Authentication with a query parameter that contains the secret."""
+
+    type: Literal["query"] = "query"
+    query: Annotated[Text, AfterValidator(_check_parameter)] = Field(
+        title=_("Parameter name"), description=_("Such as api_key.")
+    )
+
+
 class _ConnectionDescription(Options):
     connect_timeout: Number = column(Connection, "connect_timeout")
     read_timeout: Number = column(Connection, "read_timeout")
@@ -124,7 +142,7 @@ class HttpConnection(_ConnectionDescription):
         description=_("Address that paths are appended to, such as https://shop.example/api."),
     )
     requests_per_minute: WholeNumber | None = column(Connection, "requests_per_minute")
-    auth: NoAuth | BearerAuth | BasicAuth | HeaderAuth = Field(
+    auth: NoAuth | BearerAuth | BasicAuth | HeaderAuth | QueryAuth = Field(
         NoAuth(), discriminator="type", title=_("Authentication")
     )
 
@@ -158,6 +176,7 @@ def load_connection(name: str, data: Mapping[str, Any]) -> Outcome:
         "auth": auth.type,
         "auth_username": getattr(auth, "username", ""),
         "auth_header": getattr(auth, "header", ""),
+        "auth_query": getattr(auth, "query", ""),
         "secret_env": getattr(auth, "secret_env", ""),
         "secret_encrypted": "" if isinstance(auth, NoAuth) else _encrypted(connection, auth),
     }

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, Self
 
 from django.core.validators import MaxValueValidator, MinValueValidator
@@ -10,7 +13,7 @@ from django.db.models import Exists, OuterRef, Q
 from django.utils.translation import gettext_lazy as _
 
 from apps.services.models.service import Service
-from apps.services.secrets import decrypt, encrypt, secret_from_environment
+from apps.services.secrets import SecretUnavailable, decrypt, encrypt, secret_from_environment
 
 
 class ConnectionQuerySet(models.QuerySet["Connection"]):
@@ -34,6 +37,7 @@ class Connection(models.Model):
         BEARER = "bearer", _("Bearer token")  # Authorization: Bearer <secret>
         BASIC = "basic", _("User name and password")  # The secret is the password.
         HEADER = "header", _("Custom header")  # <auth_header>: <secret>
+        QUERY = "query", _("Query parameter")  # ?<auth_query>=<secret>
 
     name = models.SlugField(
         _("name"), max_length=100, unique=True, help_text=_("Name in services and YAML files.")
@@ -72,6 +76,9 @@ class Connection(models.Model):
     auth_header = models.CharField(
         _("header name"), max_length=100, blank=True, help_text=_("Such as X-Api-Key.")
     )
+    auth_query = models.CharField(
+        _("parameter name"), max_length=100, blank=True, help_text=_("Such as api_key.")
+    )
     secret_env = models.CharField(
         _("secret from environment variable"),
         max_length=100,
@@ -98,7 +105,8 @@ class Connection(models.Model):
             ),
             models.CheckConstraint(condition=Q(kind__in=["http", "file"]), name="connection_kind_known"),
             models.CheckConstraint(
-                condition=Q(auth__in=["none", "bearer", "basic", "header"]), name="connection_auth_known"
+                condition=Q(auth__in=["none", "bearer", "basic", "header", "query"]),
+                name="connection_auth_known",
             ),
         ]
 
@@ -117,6 +125,15 @@ class Connection(models.Model):
         if self.secret_env:
             return secret_from_environment(self.secret_env)
         return decrypt(self.secret_encrypted) if self.secret_encrypted else ""
+
+    def secrets(self) -> Iterator[str]:
+        """Secrets to mask in a log. One that is not available cannot appear there."""
+        with suppress(SecretUnavailable):
+            if secret := self.get_secret():
+                yield secret
+                if self.auth == self.Auth.BASIC:
+                    # As in the header, RFC 7617.
+                    yield b64encode(f"{self.auth_username}:{secret}".encode()).decode()
 
     @property
     def has_secret(self) -> bool:

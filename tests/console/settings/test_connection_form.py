@@ -116,6 +116,16 @@ def test_empty_secret_keeps_stored_secret_and_checkbox_removes_it():
             "Invalid header name; use letters, digits and hyphens, as in X-Api-Key.",
         ),
         (
+            {"auth": "query", "secret": "x"},
+            "auth_query",
+            "Required.",
+        ),
+        (
+            {"auth": "query", "secret": "x", "auth_query": "a&b"},
+            "auth_query",
+            "Invalid parameter name; write one without spaces and & = # ?, as in api_key.",
+        ),
+        (
             {"kind": "file", "url": "s3://drop", "auth": "bearer", "secret": "x"},
             "auth",
             "“bearer” is not valid. Allowed: none, basic.",

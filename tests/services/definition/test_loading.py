@@ -151,10 +151,12 @@ def test_services_can_use_existing_connections():
     [
         ("kind: file", "kind: carrier-pigeon", 4, "connections.drop.kind", "Allowed: http, file."),
         ("secret_env: SHOP_TOKEN", "secrets: x", 2, "connections.shop.auth.secrets", "Allowed: secret, secret_env"),
-        ("type: bearer", "type: oauth", 2, "connections.shop.auth.type", "Allowed: none, bearer, basic, header"),
+        ("type: bearer", "type: oauth", 2, "connections.shop.auth.type", "Allowed: none, bearer, basic, header, query"),
         (", secret_env: SHOP_TOKEN", "", 2, "connections.shop.auth.secret", "Required; enter the secret"),
         ("bearer", "basic", 2, "connections.shop.auth.username", "Required."),
         ("bearer", "header, header: X Y", 2, "connections.shop.auth.header", "Invalid header name"),
+        ("bearer", "query", 2, "connections.shop.auth.query", "Required."),
+        ("bearer", "query, query: 'a=b'", 2, "connections.shop.auth.query", "Invalid parameter name"),
         ("SHOP_TOKEN", "SHOP-TOKEN", 2, "connections.shop.auth.secret_env", "Invalid variable name"),
         ("3001\"", "1\", requests_per_minute: 0", 3, "connections.warehouse.requests_per_minute", "from 1 to 60000"),
         ("3001\"", "1\", requests_per_minute: -5", 3, "connections.warehouse.requests_per_minute", "from 1 to 60000"),

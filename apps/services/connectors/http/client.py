@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import logging
-import re
 import time
-from base64 import b64encode
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
 from io import BytesIO
 from typing import cast
 from urllib.parse import urljoin, urlsplit
@@ -17,15 +13,18 @@ import urllib3
 from django.conf import settings
 
 from apps.services.connectors.address_guard import GuardedAdapter, trusted_certificates
-from apps.services.connectors.base import Body, ConnectorError, RunContext
-from apps.services.connectors.formats.documents import charset_of, excerpt
+from apps.services.connectors.base import ConnectorError, RunContext
+from apps.services.connectors.formats.documents import excerpt
 from apps.services.connectors.http import retry_rules
+from apps.services.connectors.http.authentication import authentication_of
+from apps.services.connectors.http.messages import HttpRequest, HttpResponse
 from apps.services.connectors.http.rate_limit import RateLimit
 from apps.services.connectors.network_errors import connection_error
 from apps.services.connectors.retry import TemporaryError, with_retries
 from apps.services.definition.connection_url import HTTP_SCHEMES, without_secrets
 from apps.services.models import Connection
-from apps.services.secrets import SecretUnavailable
+
+__all__ = ["HttpClient", "HttpRequest", "HttpResponse", "is_same_system", "status_error"]
 
 logger = logging.getLogger(__name__)
 
@@ -34,17 +33,6 @@ _CHUNK = 64 * 1024
 _REDIRECTS = (301, 302, 303, 307, 308)
 # Statuses that keep method and body.
 _FAITHFUL_REDIRECTS = (307, 308)
-_EXTENSIONS = {
-    "application/json": ".json",
-    "application/problem+json": ".json",
-    "application/xml": ".xml",
-    "text/csv": ".csv",
-    "text/html": ".html",
-    "text/plain": ".txt",
-    "text/xml": ".xml",
-}
-_CHARSET = re.compile(r"[0-9a-z_.-]{1,40}")
-_DEFAULT_CHARSETS = ("utf-8", "utf8")
 _BASE_HEADERS = {
     "Accept": "application/json, */*;q=0.5",
     "Accept-Encoding": "gzip, deflate",
@@ -61,55 +49,6 @@ _HARMLESS_HEADERS = {
 }
 
 
-@dataclass(frozen=True)
-class HttpRequest:
-    """A request."""
-
-    method: str
-    url: str
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes | None = None
-    # Statuses that are not retried.
-    final_statuses: Collection[int] = ()
-
-    def __str__(self) -> str:
-        return f"{self.method} {without_secrets(self.url)}"
-
-    def as_body(self) -> Body | None:
-        return None if self.body is None else Body.of_bytes(self.body, "application/json", ".json")
-
-
-@dataclass(frozen=True)
-class HttpResponse:
-    """A response, decompressed; `url` is the address after redirects."""
-
-    url: str
-    status: int
-    reason: str
-    headers: Mapping[str, str]
-    content: bytes
-
-    @property
-    def status_line(self) -> str:
-        return f"{self.status} {self.reason}".rstrip()
-
-    @property
-    def content_type(self) -> str:
-        return self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-
-    @property
-    def charset(self) -> str:
-        return charset_of(self.headers.get("Content-Type", ""))
-
-    def as_body(self) -> Body:
-        content_type = self.content_type or "application/octet-stream"
-        extension = _EXTENSIONS.get(content_type, ".json" if content_type.endswith("+json") else ".bin")
-        charset = self.charset.lower()
-        if _CHARSET.fullmatch(charset) and charset not in _DEFAULT_CHARSETS:
-            content_type += f"; charset={charset}"
-        return Body.of_bytes(self.content, content_type, extension)
-
-
 class HttpClient:
     """Sends requests to the system of one connection for one run."""
 
@@ -118,7 +57,7 @@ class HttpClient:
         self.may_have_arrived = False
         self._home = connection.url
         self._timeout = (connection.connect_timeout, connection.read_timeout)
-        self._credentials = credentials_of(connection)
+        self._authentication = authentication_of(connection)
         self._context = context
         self._rate_limit = RateLimit(connection, context)
         self._adapter = GuardedAdapter()
@@ -206,6 +145,8 @@ class HttpClient:
             prepared = requests.Request(
                 request.method, url, headers=self._headers(request, trusted=trusted), data=request.body
             ).prepare()
+            # Last, so that no error contains it.
+            prepared.url = self._authentication.url(str(prepared.url), is_trusted=trusted)
             with self._adapter.send(
                 prepared, stream=True, timeout=self._timeout, verify=trusted_certificates(), proxies={}
             ) as response:
@@ -218,7 +159,7 @@ class HttpClient:
         headers = {**_BASE_HEADERS, **request.headers}
         if trusted:
             # requests accepts bytes as values; its types do not.
-            return {**headers, **cast("dict[str, str]", self._credentials)}
+            return {**headers, **cast("dict[str, str]", self._authentication.headers())}
         return {name: value for name, value in headers.items() if name.lower() in _HARMLESS_HEADERS}
 
     def _read(self, response: requests.Response, shown: str) -> bytes:
@@ -256,27 +197,6 @@ def is_same_system(home: str, url: str) -> bool:
     except ValueError:
         return False
     return ours == theirs or (ours == ("http", theirs[1], 80) and theirs == ("https", ours[1], 443))
-
-
-def credentials_of(connection: Connection) -> dict[str, bytes]:
-    """The header with the credentials of `connection`. Raises ConnectorError if its secret is not available or
-    invalid.
-    """
-    if connection.auth == Connection.Auth.NONE:
-        return {}
-    try:
-        secret = connection.get_secret().strip("\r\n").encode()
-    except SecretUnavailable as error:
-        raise ConnectorError(f"Connection {connection.name}: {error}") from None
-    if any(byte < 32 or byte == 127 for byte in secret):
-        raise ConnectorError(
-            f"Connection {connection.name}: its secret contains line breaks or control characters."
-        )
-    if connection.auth == Connection.Auth.BEARER:
-        return {"Authorization": b"Bearer " + secret}
-    if connection.auth == Connection.Auth.BASIC:
-        return {"Authorization": b"Basic " + b64encode(connection.auth_username.encode() + b":" + secret)}
-    return {connection.auth_header: secret}
 
 
 def _description(request: HttpRequest, response: HttpResponse) -> str:
