@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy
 from apps.console.ui.filters import PERIODS, Period
 from apps.runs.models import Record, Run
 from apps.runs.models.record import RecordQuerySet
-from apps.runs.records.keys import key_text
+from apps.runs.records.keys import key_pattern, key_text
 from apps.services.models import Service
 
 _DAYS = (
@@ -145,7 +145,7 @@ class RecordQuery:
             # Keys may begin or end with spaces, and so may a text that was copied.
             records = records.filter(key__in={key_text(self.key), key_text(self.key.strip())})
         elif self.key.strip():
-            records = records.with_key(key_text(self.key[:-1]) + "*")
+            records = records.with_key(key_pattern(self.key))
         if (service_id := self.service_id) is not None:
             records = _of_service(records, service_id)
         if self.run is not None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 from apps.console.records.query import Position
-from apps.runs.models import Payload, Record, Run
+from apps.runs.models import Payload, Record
 from apps.runs.models.record import RecordQuerySet
-from apps.runs.records.payloads import payloads_of
+from apps.runs.records.payloads import load_runs, payloads_of
 
 PAGE_SIZE = 50
 
@@ -32,9 +31,9 @@ def list_records(records: RecordQuerySet, before: Position | None, *, has_payloa
         if len(found) > PAGE_SIZE:
             break
     has_more, found = len(found) > PAGE_SIZE, found[:PAGE_SIZE]
-    _add_runs(found)
-    payloads = payloads_of(found) if has_payloads else {}
-    return RecordPage(found, Position.of(found[-1]) if has_more else None, payloads)
+    next_before = Position.of(found[-1]) if has_more else None
+    found = load_runs(found)
+    return RecordPage(found, next_before, payloads_of(found) if has_payloads else {})
 
 
 def _parts(records: RecordQuerySet, before: Position | None) -> Iterator[RecordQuerySet]:
@@ -48,12 +47,3 @@ def _parts(records: RecordQuerySet, before: Position | None) -> Iterator[RecordQ
     yield of_run.filter(sequence=before.sequence, key__gt=before.key)
     yield of_run.filter(sequence__lt=before.sequence)
     yield records.filter(run_id__lt=before.run_id)
-
-
-def _add_runs(records: Sequence[Record]) -> None:
-    """Reads the runs on their own: a join would lead the planner away from the index of the order."""
-    runs: dict[Any, Run] = Run.objects.select_related(
-        "service__source_connection", "service__destination_connection"
-    ).in_bulk({record.run_id for record in records})
-    for record in records:
-        record.run = runs[record.run_id]
