@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -163,7 +164,7 @@ def resync_page(request: HttpRequest, site: AdminSite) -> HttpResponse:
     selection = Selection.from_request(data, user)
     is_confirmed = request.method == "POST" and "confirm" in data
     form = ResyncForm(data if is_confirmed else None, selection=selection)
-    if is_confirmed and selection.parts and form.is_valid() and (runs := _start(form, selection, user)):
+    if is_confirmed and selection.parts and form.is_valid() and (runs := _start(request, form, selection)):
         return _redirect(request, runs)
     context = {
         **site.each_context(request),
@@ -184,24 +185,32 @@ def _runs(numbers: Any, user: Any) -> list[Run]:
     return runs
 
 
-def _start(form: ResyncForm, selection: Selection, user: Any) -> list[Run]:
+def _start(request: HttpRequest, form: ResyncForm, selection: Selection) -> list[Run]:
     """The runs; all or none of them start."""
+    # In one order, as each call locks a service.
+    parts = sorted(selection.parts, key=lambda part: part.run.service_id)
     try:
         with transaction.atomic():
             return [
                 start_resync(
                     part.run,
-                    user=user,
+                    user=request.user,
                     keys=part.keys,
                     outcome=part.outcome,
                     origin=form.chosen_origin,
                     is_dry_run=form.cleaned_data["dry_run"],
+                    idempotency_key=_idempotency_key(request, part.run),
                 )
-                for part in selection.parts
+                for part in parts
             ]
     except ValidationError as error:
         form.add_start_errors(error)
         return []
+
+
+def _idempotency_key(request: HttpRequest, run: Run) -> str:
+    """The same if a form is submitted twice: every page that is shown has its own CSRF token."""
+    return hashlib.sha256(f"{run.pk}?{request.POST.urlencode()}".encode()).hexdigest()
 
 
 def _redirect(request: HttpRequest, runs: list[Run]) -> HttpResponse:

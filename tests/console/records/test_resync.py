@@ -58,10 +58,15 @@ def test_selection_is_shown_and_starts_nothing(staff: Client, run: Run) -> None:
 
 
 def test_confirmed_selection_starts_one_run_and_opens_its_log(staff: Client, run: Run) -> None:
-    responses = [confirm(staff, record=values((run, "1")), dry_run="on") for _click in range(2)]
+    def click(token: str) -> Any:
+        return confirm(staff, record=values((run, "1")), dry_run="on", csrfmiddlewaretoken=token)
+
+    responses = [click("token"), click("other token")]
+    Run.objects.filter(retry_of=run).update(status="succeeded", finished_at=run.finished_at)
+    responses.append(click("token"))
 
     [new] = new_runs()
-    assert [response["Location"] for response in responses] == [f"/admin/runs/run/{new.pk}/log/"] * 2
+    assert [response["Location"] for response in responses] == [f"/admin/runs/run/{new.pk}/log/"] * 3
     assert (new.replay_of, new.is_dry_run, new.selection.keys) == (run, True, ["1"])
 
 
