@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 from django.core.exceptions import ValidationError
@@ -13,6 +13,7 @@ from django.utils.translation import ngettext
 from apps.runs.execution.queue import queue_run
 from apps.runs.execution.replay import check_replay
 from apps.runs.models import Record, RecordSelection, Run
+from apps.runs.models.run_queryset import RunQuerySet
 from apps.runs.records.keys import key_text
 from apps.services.models import Service
 
@@ -55,39 +56,29 @@ def queue_resync(
             {"run": _("Run %(run)s is still open; wait until it has ended.") % {"run": original.pk}}
         )
     with transaction.atomic():
-        # One after the other: the second of two clicks finds the run of the first.
-        Run.objects.select_for_update().get(pk=original.pk)
-        if idempotency_key is not None:
-            mine = Run.objects.filter(
-                service=original.service_id, started_by=user, idempotency_key=idempotency_key
-            )
-            for earlier in mine:
-                # Before the checks: since then, payloads may have expired.
-                if earlier.is_dry_run == is_dry_run and _equals(earlier, original, keys, outcome, origin):
-                    return earlier
-                raise IdempotencyKeyConflict(earlier)
+        # One resync of a service after the other: the second of two clicks finds the run of the first.
+        Service.objects.select_for_update(no_key=True).get(pk=original.service_id)
+        # Before the checks: since then, payloads may have expired.
+        if idempotency_key is not None and (earlier := _run_of(idempotency_key, original, user)) is not None:
+            if earlier.is_dry_run == is_dry_run and _equals(earlier, original, keys, outcome, origin):
+                return earlier
+            raise IdempotencyKeyConflict(earlier)
         chosen = _keys_with(original, outcome) if outcome is not None else _checked_keys(original, keys)
         replay_of = _stored_run(original, origin)
-        same = Run.objects.open().filter(
-            retry_of=original, replay_of=replay_of, is_dry_run=is_dry_run, due_at=None, selection__keys=chosen
-        )
+        open_resyncs = _open_resyncs(original).filter(is_dry_run=is_dry_run)
+        same = open_resyncs.filter(retry_of=original, replay_of=replay_of, selection__keys=chosen)
         if (existing := same.first()) is not None:
             return existing
-        run = queue_run(
-            original.service,
-            trigger=Run.Trigger.RETRY,
+        if not is_dry_run:
+            _check_not_being_sent(open_resyncs, chosen)
+        return _queue_limited_run(
+            original,
+            chosen,
             user=user,
-            is_dry_run=is_dry_run,
-            options={name: value for name, value in original.options.items() if name != "record_id"},
-            idempotency_key=idempotency_key,
-            retry_of=original,
             replay_of=replay_of,
+            is_dry_run=is_dry_run,
+            idempotency_key=idempotency_key,
         )
-        if run.retry_of_id != original.pk:
-            # Started by another route at the same time.
-            raise IdempotencyKeyConflict(run)
-        RecordSelection.objects.create(run=run, keys=chosen)
-    return run
 
 
 def refusal_of_stored(original: Run) -> str | None:
@@ -97,6 +88,50 @@ def refusal_of_stored(original: Run) -> str | None:
     except ValidationError as error:
         return " ".join(error.messages)
     return None
+
+
+def _queue_limited_run(original: Run, keys: list[str], *, idempotency_key: str | None, **how: Any) -> Run:
+    run = queue_run(
+        original.service,
+        trigger=Run.Trigger.RETRY,
+        options={name: value for name, value in original.options.items() if name != "record_id"},
+        idempotency_key=idempotency_key,
+        retry_of=original,
+        **how,
+    )
+    if run.retry_of_id != original.pk:
+        # Started by another route at the same time.
+        raise IdempotencyKeyConflict(run)
+    RecordSelection.objects.create(run=run, keys=keys)
+    return run
+
+
+def _run_of(idempotency_key: str, original: Run, user: Any) -> Run | None:
+    runs = Run.objects.filter(service=original.service_id, started_by=user, idempotency_key=idempotency_key)
+    return runs.first()
+
+
+def _open_resyncs(original: Run) -> RunQuerySet:
+    """The resyncs of the service, without automatic retries that wait until they are due."""
+    resyncs = Run.objects.open().filter(service=original.service_id, selection__isnull=False)
+    return resyncs.exclude(status=Run.Status.QUEUED, due_at__isnull=False)
+
+
+def _check_not_being_sent(open_resyncs: RunQuerySet, keys: Iterable[str]) -> None:
+    """Raises ValidationError if one of the resyncs may send one of the records at the same time."""
+    chosen = set(keys)
+    for run in open_resyncs.select_related("selection"):
+        if common := chosen.intersection(run.selection.keys):
+            message = ngettext(
+                "Run %(run)s is sending record %(keys)s again; wait until it has ended.",
+                "Run %(run)s is sending records %(keys)s again; wait until it has ended.",
+                len(common),
+            )
+            raise ValidationError({"run": message % {"run": run.pk, "keys": _listed(sorted(common))}})
+
+
+def _listed(keys: Sequence[str]) -> str:
+    return ", ".join(keys[:_MAX_LISTED]) + (" …" if len(keys) > _MAX_LISTED else "")
 
 
 def _equals(
@@ -178,6 +213,5 @@ def _checked_keys(original: Run, keys: Iterable[object]) -> list[str]:
         message = ngettext(
             "Run %(run)s has no record %(keys)s.", "Run %(run)s has no records %(keys)s.", len(unknown)
         )
-        listed = ", ".join(unknown[:_MAX_LISTED]) + (" …" if len(unknown) > _MAX_LISTED else "")
-        raise ValidationError({"keys": message % {"run": original.pk, "keys": listed}})
+        raise ValidationError({"keys": message % {"run": original.pk, "keys": _listed(unknown)}})
     return chosen

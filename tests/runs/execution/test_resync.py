@@ -164,6 +164,19 @@ def test_simultaneous_calls_start_one_run(original):
     assert found == [Run.objects.open().get().pk] * 4
 
 
+def test_record_that_another_run_is_sending_is_refused(original, service, world):
+    world.refused = [b'"id": 7,']
+    later = execute(queue_run(service, trigger=Run.Trigger.MANUAL))
+    sending = queue_resync(original, user=None, outcome=REFUSED)
+
+    for run, keys in ((original, ["7", "8"]), (later, ["7"])):
+        with pytest.raises(ValidationError, match=f"Run {sending.pk} is sending record 7 again; wait until"):
+            queue_resync(run, user=None, keys=keys)
+    assert queue_resync(later, user=None, keys=["7"], is_dry_run=True) != sending
+    execute(sending)
+    assert queue_resync(later, user=None, keys=["7"]).selection.keys == ["7"]
+
+
 def test_repeated_idempotency_key_returns_its_run(original, service):
     user = make_user()
 
