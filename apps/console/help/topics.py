@@ -27,6 +27,7 @@ TOPICS = (
     ("services", "options"),
     ("services", "connections"),
     ("services", "pagination"),
+    ("services", "apis"),
     ("services", "files"),
     ("services", "scripts"),
     ("services", "schedules"),

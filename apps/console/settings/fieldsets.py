@@ -14,7 +14,8 @@ SERVICE_FIELDSETS = (
         {
             "fields": (
                 "source_connection",
-                "source_path",
+                ("source_method", "source_path"),
+                "source_body",
                 ("source_format", "source_compression"),
                 ("source_csv_delimiter", "source_csv_encoding"),
                 ("source_csv_skip_rows", "source_csv_names"),
@@ -31,6 +32,7 @@ SERVICE_FIELDSETS = (
                 ("source_pagination_has_more", "source_pagination_total_pages"),
                 ("source_pagination_size_param", "source_pagination_end_status"),
                 ("source_params", "source_headers"),
+                ("source_fail_if", "source_retry_status"),
             )
         },
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 
@@ -11,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from pydantic.fields import FieldInfo
 
 from apps.services.definition.option_errors import is_whole_number, nested_model, union_members
-from apps.services.definition.option_types import Options
+from apps.services.definition.option_types import JsonBody, Options
 from apps.services.definition.options import DESTINATIONS, SOURCES
 
 # Labels of the types of a union.
@@ -85,6 +86,22 @@ class NamesField(forms.CharField):
         return super().has_changed(self.prepare_value(initial), data)
 
 
+class BodyField(forms.JSONField):
+    """JSON of a request."""
+
+    widget = forms.Textarea
+
+    def prepare_value(self, value: Any) -> Any:
+        return json.dumps(value, indent=2, ensure_ascii=False) if isinstance(value, dict | list) else value
+
+    def to_python(self, value: Any) -> Any:
+        try:
+            return super().to_python(value)
+        except (RecursionError, ValueError):
+            # Nested too deeply, or a number with too many digits.
+            raise ValidationError(self.error_messages["invalid"], code="invalid") from None
+
+
 class SideFields:
     """Fields of one side: `source_path` is `path`, `source_pagination_type` is `pagination.type`."""
 
@@ -124,8 +141,9 @@ class SideFields:
             for part in path[:-1]:
                 target = target.setdefault(part, {})
             target[path[-1]] = value
-        if options.get("pagination") == {"type": "none"}:
-            del options["pagination"]
+        for key, default in (("pagination", {"type": "none"}), ("method", "GET")):
+            if options.get(key) == default:
+                del options[key]
         return options
 
     def field_of(self, key: str) -> tuple[str, str]:
@@ -207,7 +225,7 @@ def _flat_fields(side: str, model: type[Options]) -> Iterator[tuple[str, tuple[s
 
 def _form_field(field_info: FieldInfo) -> forms.Field:
     """Optional field that shows the default as its placeholder."""
-    annotation = field_info.annotation
+    annotation: Any = field_info.annotation
     shared: dict[str, Any] = {
         "label": _(field_info.title or ""),
         "help_text": _(field_info.description) if field_info.description else "",
@@ -221,6 +239,8 @@ def _form_field(field_info: FieldInfo) -> forms.Field:
     if values and all(isinstance(value, str) for value in values):
         names = ["", *values] if field_info.is_required() else list(values)
         return forms.ChoiceField(choices=[(name, _CHOICES.get(name, name)) for name in names], **shared)
+    if annotation is JsonBody:
+        return BodyField(widget=forms.Textarea({"rows": 4, **attrs}), **shared)
     if is_whole_number(field_info):
         return forms.IntegerField(widget=forms.NumberInput({"class": "vIntegerField", **attrs}), **shared)
     if isinstance(field_info.default, bool):

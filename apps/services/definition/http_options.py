@@ -16,6 +16,7 @@ from apps.services.definition.option_types import (
     Headers,
     HttpPath,
     JMESPath,
+    JsonBody,
     Options,
     Parameters,
     RecordPath,
@@ -34,6 +35,12 @@ class HttpSource(Options):
 
     path: HttpPath = Field(
         "", title=_("Path"), description=_("Path below the connection's address, such as /orders.")
+    )
+    method: Literal["GET", "POST"] = Field("GET", title=_("Method"), description=_("Method of each request."))
+    body: JsonBody = Field(
+        None,
+        title=_("Body"),
+        description=_("JSON of each POST request, in which {cursor} and other placeholders are replaced."),
     )
     records: JMESPath = Field(
         "@",
@@ -60,11 +67,30 @@ class HttpSource(Options):
         title=_("Pagination"),
         description=_("How to request the next page."),
     )
+    fail_if: JMESPath | None = Field(
+        None,
+        title=_("Error if"),
+        description=_(
+            "JMESPath that is true if a response is an error despite its status, such as success == `false`."
+        ),
+    )
+    retry_status: Statuses = Field(
+        (),
+        title=_("Retried statuses"),
+        description=_("Statuses that are retried besides 408, 425, 429, 500, 502, 503, 504 and 520 to 530."),
+    )
     record_path: RecordPath = Field(
         "",
         title=_("Path of one record"),
         description=_("Path such as /orders/{key}, to pull single records again. Empty: all are pulled."),
     )
+
+    @field_validator("body")
+    @classmethod
+    def _body_of_post(cls, value: Any, info: ValidationInfo) -> Any:
+        if value is not None and info.data.get("method", "POST") != "POST":
+            raise ValueError(gettext("Only POST requests have a body; set the method to POST, or remove it."))
+        return value
 
     @field_validator("pagination", mode="before")
     @classmethod

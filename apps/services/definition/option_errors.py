@@ -13,6 +13,7 @@ from pydantic import ValidationError as PydanticError
 from pydantic.fields import FieldInfo
 
 from apps.services.definition.option_types import Options, shorten
+from apps.services.definition.placeholders import LocatedError
 
 
 def read_options[Model: Options](model: type[Model], data: object, **context: object) -> Model:
@@ -81,6 +82,8 @@ def _locate(model: type[Options], detail: Any) -> tuple[str, FieldInfo | None]:
                 model = union_members(field_info)[str(tag)]
         elif (nested := nested_model(field_info)) is not None:
             model = nested
+    if isinstance(error := detail.get("ctx", {}).get("error"), LocatedError):
+        keys += error.location
     return ".".join(keys), field_info
 
 

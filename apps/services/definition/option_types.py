@@ -26,7 +26,7 @@ from pydantic import (
 )
 
 from apps.services.definition import placeholders
-from apps.services.definition.placeholders import check_placeholders
+from apps.services.definition.placeholders import check_body, check_placeholders
 
 MAX_TEXT_LENGTH = 2000
 MAX_PAGE_SIZE = 100_000
@@ -271,6 +271,9 @@ type HeaderName = Annotated[Text, AfterValidator(_check_header_name)]
 type VariableName = Annotated[Text, AfterValidator(_check_variable_name)]
 type Parameters = dict[
     str, Annotated[str, BeforeValidator(_parameter_text, json_schema_input_type=str | float | bool)]
+]
+type JsonBody = Annotated[
+    Any, AfterValidator(check_body), WithJsonSchema({"anyOf": [{"type": "object"}, {"type": "array"}]})
 ]
 type Headers = dict[
     Annotated[str, AfterValidator(_check_own_header)],

@@ -11,7 +11,7 @@ from apps.services.definition.connections import FileConnection, HttpConnection
 from apps.services.definition.file_options import FileDestination, FileSource
 from apps.services.definition.http_options import HttpDestination, HttpSource
 from apps.services.definition.option_errors import is_whole_number, nested_model, union_members
-from apps.services.definition.option_types import Options
+from apps.services.definition.option_types import JsonBody, Options
 from apps.services.definition.services import IntegrationService, ReportedService
 
 _INTRODUCTION = """\
@@ -77,7 +77,8 @@ def _default(value: Any) -> str:
 
 def _value(info: FieldInfo) -> str:
     """Type and bounds as text."""
-    annotation: Any = getattr(info.annotation, "__value__", info.annotation)
+    alias: Any = info.annotation
+    annotation: Any = getattr(alias, "__value__", alias)
     if (choices := get_args(annotation)) and all(isinstance(choice, str) for choice in choices):
         return ", ".join(f"`{choice}`" for choice in choices)
     bounds: list[Any] = [
@@ -92,6 +93,8 @@ def _value(info: FieldInfo) -> str:
         return "names and values"
     if isinstance(info.default, tuple):
         return "list"
+    if alias is JsonBody:
+        return "JSON"
     if "Flag" in str(info.annotation):
         return "true or false"
     return "JMESPath" if "JMESPath" in str(info.annotation) else "text"

@@ -12,6 +12,7 @@ type KeyPath = tuple[str, ...]
 # Limits against aliases that expand a small file into a huge document.
 _MAX_NODES = 100_000
 _MAX_DEPTH = 50
+_TIMESTAMP = "tag:yaml.org,2002:timestamp"
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,9 @@ class YamlDocument:
             return [
                 self._value_of(loader, item, (*path, str(number))) for number, item in enumerate(node.value)
             ]
+        if node.tag == _TIMESTAMP:
+            # No option is a date; in a request it stays as written.
+            return str(node.value)
         try:
             return loader.construct_object(node)
         except ValueError as error:

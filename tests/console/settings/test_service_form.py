@@ -49,6 +49,16 @@ services:
       wrap: items
       results: {path: items, accepted_if: "status < `300`", reason: error.message}
       accept_status: [409, 410]
+  by-url:
+    source:
+      connection: shop
+      path: /orders
+      method: POST
+      body: {query: "{ orders { id } }", size: "{size}", after: null, ids: [1, 2.5], deep: {text: "ä"}}
+      fail_if: errors
+      retry_status: [409]
+      pagination: {type: next_url, next_url: next, end_status: [404]}
+    destination: {connection: warehouse, path: /stock}
   by-link:
     source: {connection: shop, path: /orders, pagination: {type: link}}
     destination: {connection: warehouse, path: /stock}
@@ -166,6 +176,15 @@ def test_changed_schedule_updates_next_run(form_data):
         ({"source_page_size": "0"}, "source_page_size", "write a whole number from 1 to 100000"),
         ({"source_page_size": "many"}, "source_page_size", "Enter a whole number."),
         ({"source_pagination_type": "book"}, "source_pagination_type", "book is not one of the available"),
+        ({"source_body": "{"}, "source_body", "Enter a valid JSON."),
+        ({"source_body": "[" * 5000}, "source_body", "Enter a valid JSON."),
+        ({"source_body": "7"}, "source_body", "Write an object or a list."),
+        ({"source_body": '{"a": 1}'}, "source_body", "Only POST requests have a body"),
+        (
+            {"source_method": "POST", "source_body": '{"a": [{"b": "{cursr}"}]}'},
+            "source_body",
+            "a.0.b: Unknown placeholder “{cursr}”",
+        ),
         ({"source_pagination_type": "cursor"}, "source_pagination_cursor", "Required."),
         (
             {"source_pagination_type": "page", "source_pagination_first": "-1"},

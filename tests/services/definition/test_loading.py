@@ -189,7 +189,7 @@ def test_services_can_use_existing_connections():
         ("services:", "service:", 5, "service", "Allowed: connections, services"),
         ("is_active: true", "is_active: !!python/object:os.system x", 19, "", "could not determine a constructor"),
         ("is_active: true", "is_active: [", 21, "", "expected"),
-        ("is_active: true", "is_active: 2024-13-45", 19, "", "month"),
+        ("is_active: true", "is_active: 2024-13-45", 19, f"{ORDERS}.is_active", "write true or false"),
     ],
 )  # fmt: skip
 def test_error_is_reported_with_line_key_and_reason_and_nothing_is_loaded(old, new, line, key, reason):

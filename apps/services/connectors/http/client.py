@@ -95,8 +95,9 @@ class HttpClient:
             len(response.content),
             time.monotonic() - started,
         )
-        if response.status not in request.final_statuses and retry_rules.is_temporary(
-            response.status, response.headers
+        if response.status not in request.final_statuses and (
+            response.status in request.retried_statuses
+            or retry_rules.is_temporary(response.status, response.headers)
         ):
             error = TemporaryError(
                 _description(request, response),

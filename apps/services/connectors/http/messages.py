@@ -33,6 +33,8 @@ class HttpRequest:
     body: bytes | None = None
     # Statuses that are not retried.
     final_statuses: Collection[int] = ()
+    # Statuses that are retried besides temporary ones.
+    retried_statuses: Collection[int] = ()
 
     def __str__(self) -> str:
         return f"{self.method} {without_secrets(self.url)}"

@@ -173,7 +173,13 @@ class Pagination:
                 without_secrets(url)[:500],
             )
         self._left_home = not is_home
-        return PageRequest(self._template.request_to(url, self._values), url)
+        request = self._template.request_to(url, self._values)
+        if request.body is not None and not is_home:
+            raise ConnectorError(
+                f"{pulled.origin}: the next page is on another system ({without_secrets(url)[:500]}), to which the "
+                "body is not sent. Check “pagination”."
+            )
+        return PageRequest(request, url)
 
     def _positioned(self, name: str, param: str, position: str | int | float) -> PageRequest:
         """The request with `position` in the placeholder `name` if there is one, otherwise in `param`."""

@@ -10,6 +10,7 @@ from typing import Any, Self
 from urllib.parse import quote
 
 from django.conf import settings
+from jmespath.exceptions import JMESPathError
 
 from apps.services.connectors.base import ConnectorError, Page, RunContext
 from apps.services.connectors.formats.documents import (
@@ -26,6 +27,7 @@ from apps.services.connectors.http.pagination import (
     RepetitionGuard,
 )
 from apps.services.connectors.http.request_template import RequestTemplate, Values, join, with_parameters
+from apps.services.connectors.http.results import is_false
 from apps.services.definition.connection_url import without_secrets
 from apps.services.definition.http_options import HttpSource
 from apps.services.exact_json import Parser
@@ -135,7 +137,28 @@ class HttpPull:
                 response=response.as_body(),
             ) from None
         log_repeated_keys(self._parser, str(request))
+        self._check_success(request, response, document)
         return document
+
+    def _check_success(self, request: HttpRequest, response: HttpResponse, document: Any) -> None:
+        """Raises ConnectorError if `fail_if` is true for the response."""
+        fail_if = self._options.fail_if
+        if fail_if is None:
+            return
+        try:
+            is_success = is_false(fail_if.search(document))
+        except (JMESPathError, RecursionError) as error:
+            raise ConnectorError(
+                f"{request}: “{fail_if.text}” (fail_if) fails on the response: {error or 'nested too deeply'}.",
+                response=response.as_body(),
+            ) from None
+        if not is_success:
+            raise ConnectorError(
+                f"{request}: {response.status_line}, but the response is an error, because “{fail_if.text}” (fail_if) "
+                f"is true: {excerpt(response.content)}",
+                request=request.as_body(),
+                response=response.as_body(),
+            )
 
 
 class HttpRecordPull(HttpPull):
@@ -154,7 +177,7 @@ class HttpRecordPull(HttpPull):
             self._context.check()
             url = self._url.replace("{key}", quote(key, safe=""))
             url = with_parameters(url, self._template.parameters(self._values))
-            request = self._template.request_to(url, self._values)
+            request = HttpRequest("GET", url, self._template.headers(self._values))
             response = self._client.send(request)
             if response.status in _NOT_FOUND:
                 continue

@@ -1,12 +1,14 @@
-"""Requests of a source, with placeholders in path, parameters and headers."""
+"""Requests of a source, with placeholders in path, parameters, headers and body."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 from urllib.parse import quote, urlencode
 
 from apps.services.connectors.base import ConnectorError
-from apps.services.connectors.http.client import HttpRequest
+from apps.services.connectors.formats.documents import encode_json
+from apps.services.connectors.http.messages import HttpRequest
 from apps.services.definition import placeholders
 from apps.services.definition.http_options import HttpSource
 
@@ -21,6 +23,7 @@ class RequestTemplate:
         self._options = options
         self._base_url = base_url
         texts = [options.path, *options.params.values(), *options.headers.values()]
+        texts += placeholders.texts_in(options.body)
         self.placeholders = frozenset(placeholders.names_in(texts))
 
     def request(self, values: Values, parameters: Mapping[str, str]) -> HttpRequest:
@@ -36,10 +39,22 @@ class RequestTemplate:
 
     def request_to(self, url: str, values: Values) -> HttpRequest:
         """The request to a URL that contains path and parameters already. Raises ConnectorError."""
-        final_statuses = self._options.pagination.end_status
-        return HttpRequest("GET", url, self._headers(values), final_statuses=final_statuses)
+        options = self._options
+        headers, body = self.headers(values), None
+        if options.body is not None:
+            headers = {"Content-Type": "application/json", **headers}
+            body = encode_json(_filled_json(options.body, values))
+        return HttpRequest(
+            options.method,
+            url,
+            headers,
+            body,
+            final_statuses=options.pagination.end_status,
+            retried_statuses=options.retry_status,
+        )
 
-    def _headers(self, values: Values) -> dict[str, str]:
+    def headers(self, values: Values) -> dict[str, str]:
+        """The headers of the source without those that have no value. Raises ConnectorError."""
         headers = {}
         for name, template in self._options.headers.items():
             if (text := _filled(template, values)) is None:
@@ -73,6 +88,19 @@ def _filled(text: str, values: Values) -> str | None:
     if any(values.get(name) is None for name in placeholders.names_in([text])):
         return None
     return placeholders.fill(text, lambda name: str(values[name]))
+
+
+def _filled_json(part: Any, values: Values) -> Any:
+    """`part` of a body with the values of its placeholders; null for a text in which one has no value."""
+    if isinstance(part, dict):
+        return {key: _filled_json(inner, values) for key, inner in part.items()}
+    if isinstance(part, list):
+        return [_filled_json(inner, values) for inner in part]
+    if not isinstance(part, str):
+        return part
+    if name := placeholders.whole(part):
+        return values.get(name)
+    return _filled(part, values)
 
 
 def _path_of(path: str, values: Values) -> str:

@@ -48,16 +48,17 @@ def _refusals(options: Results, document: Any, record_count: int) -> dict[int, s
     return {
         position: _reason(options.reason, result)
         for position, result in enumerate(results)
-        if _is_false(options.accepted_if.search(result))
+        if is_false(options.accepted_if.search(result))
     }
 
 
-def _is_false(value: Any) -> bool:
+def is_false(value: Any) -> bool:
+    """Whether JMESPath takes `value` for false."""
     return value is False or (not isinstance(value, int | float) and value in _FALSE)
 
 
 def _reason(expression: Expression | None, result: Any) -> str:
     found = None if expression is None else expression.search(result)
-    if _is_false(found):
+    if is_false(found):
         found = result
     return excerpt(found.encode(errors="backslashreplace") if isinstance(found, str) else encode_json(found))
