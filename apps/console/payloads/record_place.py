@@ -17,6 +17,8 @@ MAX_SEARCHED = 64 * 1024 * 1024
 _BEFORE = 64 * 1024
 # Characters after the beginning of a long key: see key_text().
 _DIGEST = 33
+# Control characters of the file, by the visible symbols of the key.
+_CONTROL_CHARACTERS = {0x2400 + code: code for code in range(0x20)} | {ord("␡"): 0x7F}
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,11 @@ class RecordPattern:
         self.key = key
         is_shortened = len(key) == MAX_LENGTH and key[-_DIGEST] == "…"
         known = key[:-_DIGEST] if is_shortened else key
-        forms = {known, json.dumps(known)[1:-1], json.dumps(known, ensure_ascii=False)[1:-1]}
+        forms = {
+            form
+            for text in (known, known.translate(_CONTROL_CHARACTERS))
+            for form in (text, json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1])
+        }
         text = f"(?:{'|'.join(map(re.escape, sorted(forms)))})"
         end = "" if is_shortened else r"(?![\w-]|\.\d)"
         names = "|".join(re.escape(json.dumps(name)) for name in id_fields)

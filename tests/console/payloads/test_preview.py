@@ -250,6 +250,15 @@ def test_preview_shows_the_part_around_a_record_beyond_the_beginning(staff: Clie
 
 
 @pytest.mark.django_db
+def test_preview_finds_a_key_with_control_characters(staff: Client) -> None:
+    payload = make_payload(body=rb'[{"id": "a"}, {"id": "a\u0000b\tc\n"}]')
+
+    html = unescape(staff.get(address(payload), {"record": "a␀b␉c␊"}).content.decode())
+
+    assert marked(html) == '  {\n    "id": "a\\u0000b\\tc\\n"\n  }'
+
+
+@pytest.mark.django_db
 def test_preview_says_that_a_record_was_not_found(staff: Client) -> None:
     payload = make_payload(body=b'[{"id": 70}, {"n": -7}, {"x": "7-1"}]')
 
