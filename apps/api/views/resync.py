@@ -39,7 +39,8 @@ class ResyncView(ApiView, GenericAPIView[Run]):
             "Queues a run (`trigger` retry, `retry_of`) that is limited to records of an earlier run: to up to "
             "10,000 `keys`, or to all with an `outcome`. They come from the stored pull payloads, or are pulled "
             "again. Records that were pushed in the meantime are skipped and listed in the log. While such a run "
-            "is open, the same request returns it; with the header `Idempotency-Key` also afterwards."
+            "is open, the same request returns it, with the header `Idempotency-Key` also afterwards; a request "
+            "for some of its records is refused."
         ),
         request=ResyncSerializer,
         parameters=[
