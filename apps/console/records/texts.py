@@ -52,10 +52,9 @@ def history_text(record: Record) -> str:
             _("Dropped by the script"),
             _("Pulled on page %(page)s, dropped by the script"),
         ),
-        Record.Outcome.SKIPPED: (
-            _("Skipped: unchanged, or accepted before"),
-            _("Pulled on page %(page)s, skipped: unchanged, or accepted before"),
-        ),
+        Record.Outcome.SKIPPED: (_("Skipped"), _("Pulled on page %(page)s, skipped"))
+        if record.message
+        else (_("Skipped: unchanged"), _("Pulled on page %(page)s, skipped: unchanged")),
         Record.Outcome.PULLED: (_("Pulled"), _("Pulled on page %(page)s")),
     }
     short, full = texts[Record.Outcome(record.outcome)]

@@ -79,7 +79,7 @@ class Selection:
         keys = {key_of(record) for record in records}
         accepted = self._log.read_from_database(lambda: self._accepted(keys))
         for key, run_id in accepted.items():
-            message = f"Accepted by run {run_id} before"
+            message = f"Already accepted by run {run_id}"
             self._tracker.decide([key], Record.Outcome.SKIPPED, message=message)
             logger.info("Record %s is skipped: run %d has pushed it", key, run_id)
         return [record for record in records if key_of(record) not in accepted]

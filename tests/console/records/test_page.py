@@ -206,6 +206,17 @@ def test_history_of_a_key_spans_services_and_runs(staff: Client) -> None:
     assert "Resync" in entries[1]
 
 
+def test_skipped_record_names_the_reason(staff: Client) -> None:
+    for message in ("", "Already accepted by run 5"):
+        make_record(key="7", outcome=Outcome.SKIPPED, page=3, batch=0, message=message)
+
+    accepted, unchanged = page(staff, key="7").split('<li class="history-entry">')[1:]
+
+    assert "<strong>Pulled on page 3, skipped</strong>" in accepted
+    assert '<p class="history-reason">Already accepted by run 5</p>' in accepted
+    assert "<strong>Pulled on page 3, skipped: unchanged</strong>" in unchanged
+
+
 def test_unknown_key_has_an_empty_state(staff: Client) -> None:
     assert "No record with the key “&lt;b&gt;” was found at any time." in page(staff, key="<b>")
 
