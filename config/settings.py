@@ -33,8 +33,6 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 
 DATA_DIR = writable_folder("SYNCLOG_DATA_DIR", BASE_DIR / "var")
 SPOOL_DIR = DATA_DIR / "spool"
-# Host keys of SSH servers, stored at the first connection.
-KNOWN_HOSTS = DATA_DIR / "known_hosts"
 # Folders that `file://` connections may read and write.
 FILE_ROOTS = absolute_folders("SYNCLOG_FILE_ROOTS", DATA_DIR)
 

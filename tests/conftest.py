@@ -14,7 +14,9 @@ from django.test import override_settings
 from django.utils import translation
 from pytest_django import Settings
 
+from tests import openssh
 from tests.chromium import HOW_TO_INSTALL, chromium_path
+from tests.openssh import OpenSSHServer, openssh_server, sshd_path
 from tests.servers import RedisServer, S3Server
 
 _MISSING = "is not installed"
@@ -171,6 +173,15 @@ def chromium() -> str:
     if path is None:
         missing("Chromium", HOW_TO_INSTALL)
     return path
+
+
+@pytest.fixture
+def sshd(tmp_path: Path) -> Iterator[OpenSSHServer]:
+    """A running OpenSSH server. Without it the test is skipped; with CI=true it fails."""
+    if sshd_path() is None:
+        missing("OpenSSH server", openssh.HOW_TO_INSTALL)
+    with openssh_server(tmp_path / "sshd") as server:
+        yield server
 
 
 def missing(component: str, remedy: str) -> NoReturn:

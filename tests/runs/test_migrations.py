@@ -1,12 +1,14 @@
 """Data migrations, on rows of the previous release."""
 
+import paramiko
 import pytest
 from django.contrib.auth.models import Permission
 from django.core.management import call_command
 from django.db import connection
 
 from apps.runs.models import Payload
-from tests.factories import make_payload
+from apps.services.models import HostKey
+from tests.factories import make_connection, make_payload
 
 
 @pytest.mark.django_db(transaction=True)
@@ -32,6 +34,29 @@ def test_migration_renames_existing_permission_to_hold_runs():
 
     permission.refresh_from_db()
     assert permission.name == "Can hold runs (exclude them from deletion)"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_migration_takes_over_known_hosts(settings, tmp_path):
+    """The key of a plain entry, and of a hashed entry for the host of a connection."""
+    settings.DATA_DIR = tmp_path
+    keys = [paramiko.ECDSAKey.generate() for _index in range(2)]
+    hashed = paramiko.HostKeys.hash_host("[hashed.example]:2222")
+    (tmp_path / "known_hosts").write_text(
+        "# comment\n"
+        f"plain.example {keys[0].get_name()} {keys[0].get_base64()}\n"
+        f"{hashed} {keys[1].get_name()} {keys[1].get_base64()}\n"
+    )
+    make_connection(kind="file", url="sftp://hashed.example:2222/in")
+
+    call_command("migrate", "services", "0009", verbosity=0)
+    call_command("migrate", "services", verbosity=0)
+
+    remembered = {row.host: (row.algorithm, row.key) for row in HostKey.objects.all()}
+    assert remembered == {
+        "plain.example": (keys[0].get_name(), keys[0].get_base64()),
+        "[hashed.example]:2222": (keys[1].get_name(), keys[1].get_base64()),
+    }
 
 
 def service_statistics_target():

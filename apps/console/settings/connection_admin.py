@@ -7,11 +7,16 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import F, Func, OuterRef, Q, QuerySet, Subquery
 from django.http import HttpRequest
+from django.utils.formats import date_format
+from django.utils.html import format_html_join
+from django.utils.safestring import mark_safe
+from django.utils.timezone import localtime
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from apps.console.settings.connection_form import ConnectionForm
 from apps.services.definition.connection_url import without_secrets
-from apps.services.models import Connection, Service
+from apps.services.models import Connection, HostKey, Service
 
 
 class ConnectionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # It takes no parameter at run time.
@@ -23,6 +28,7 @@ class ConnectionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # It takes n
     search_fields = ("name", "url")
     ordering = ("name",)
     show_full_result_count = False
+    readonly_fields = ("host_keys",)
     actions = None
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Connection]:
@@ -41,36 +47,32 @@ class ConnectionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # It takes n
     def get_fieldsets(self, request: HttpRequest, obj: Connection | None = None) -> Any:
         """The secret only for users who may change it; removal only if one is stored."""
         may_write = self.has_change_permission(request, obj) if obj else self.has_add_permission(request)
-        secret = ("secret",) if may_write else ()
+        secret = ("secret", "private_key") if may_write else ()
+        passphrase = ("passphrase",) if may_write else ()
         removal = ("remove_secret",) if may_write and obj and obj.secret_encrypted else ()
-        return (
-            (
-                None,
-                {
-                    "fields": (
-                        "name",
-                        "kind",
-                        "url",
-                        ("connect_timeout", "read_timeout"),
-                        "requests_per_minute",
-                    )
-                },
-            ),
-            (
-                _("Authentication"),
-                {
-                    "fields": (
-                        "auth",
-                        "auth_username",
-                        "auth_header",
-                        "auth_query",
-                        *secret,
-                        *removal,
-                        "secret_env",
-                    )
-                },
-            ),
-        )
+        address = ("name", "kind", "url")
+        auth = ("auth", "auth_username", "auth_header", "auth_query", *secret, *removal, "secret_env")
+        fieldsets: list[Any] = [
+            (None, {"fields": (*address, ("connect_timeout", "read_timeout"), "requests_per_minute")}),
+            (_("Authentication"), {"fields": (*auth, *passphrase, "passphrase_env")}),
+        ]
+        if obj and _host_keys_of(obj).exists():
+            forget = ("forget_host_key",) if may_write else ()
+            fieldsets.append((_("Server"), {"fields": ("host_keys", *forget)}))
+        return fieldsets
+
+    @admin.display(description=_("Host key"))
+    def host_keys(self, connection: Connection) -> str:
+        """The keys by which the server is recognized, with their fingerprints."""
+        keys = [
+            gettext("%(key)s, remembered %(time)s")
+            % {
+                "key": f"{key.algorithm} {key.fingerprint}",
+                "time": date_format(localtime(key.created_at), "DATETIME_FORMAT"),
+            }
+            for key in _host_keys_of(connection)
+        ]
+        return format_html_join(mark_safe("<br>"), "{}", ((text,) for text in keys))
 
     @admin.display(description=_("URL"), ordering="url")
     def address(self, connection: Connection) -> str:
@@ -80,3 +82,8 @@ class ConnectionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # It takes n
     def service_count(self, connection: Any) -> int:
         count: int = connection.service_count
         return count
+
+
+def _host_keys_of(connection: Connection) -> QuerySet[HostKey]:
+    """The remembered keys of the server of an SFTP connection."""
+    return HostKey.objects.filter(host=connection.ssh_host).order_by("algorithm")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from django.utils.translation import gettext_lazy
 from apps.services.connectors.base import ConnectorError
 from apps.services.connectors.files.local_folder import confined
 from apps.services.definition.connections import read_connection
-from apps.services.models import Connection
+from apps.services.models import Connection, HostKey
 
 # Fields whose name differs from the key of the option.
 _FIELD_OF_KEY = {
@@ -24,13 +25,28 @@ _FIELD_OF_KEY = {
     "auth.query": "auth_query",
     "auth.secret": "secret",
     "auth.secret_env": "secret_env",
+    "auth.passphrase_env": "passphrase_env",
+    "auth.passphrase": "passphrase",
 }
 # Fields of each kind of authentication, beside the secret.
 _AUTH_FIELDS = {
     "basic": {"username": "auth_username"},
     "header": {"header": "auth_header"},
     "query": {"query": "auth_query"},
+    "key": {
+        "username": "auth_username",
+        "secret": "private_key",
+        "passphrase": "passphrase",
+        "passphrase_env": "passphrase_env",
+    },
 }
+
+
+class SecretTextarea(forms.Textarea):
+    """Text of several lines that is never shown again."""
+
+    def format_value(self, value: Any) -> str:
+        return ""
 
 
 class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]  # It takes no parameter at run time.
@@ -42,7 +58,26 @@ class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]  # It takes no 
         strip=False,
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password", "class": "vTextField"}),
     )
+    private_key = forms.CharField(
+        label=gettext_lazy("Private key"),
+        required=False,
+        strip=False,
+        widget=SecretTextarea(
+            attrs={"autocomplete": "off", "spellcheck": "false", "rows": 6, "class": "vLargeTextField"}
+        ),
+    )
+    passphrase = forms.CharField(
+        label=gettext_lazy("Passphrase"),
+        required=False,
+        strip=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password", "class": "vTextField"}),
+    )
     remove_secret = forms.BooleanField(label=gettext_lazy("Remove stored secret"), required=False)
+    forget_host_key = forms.BooleanField(
+        label=gettext_lazy("Forget host key"),
+        required=False,
+        help_text=gettext_lazy("The next run remembers the key that the server presents then."),
+    )
 
     class Meta:
         model = Connection
@@ -58,6 +93,7 @@ class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]  # It takes no 
             "auth_header",
             "auth_query",
             "secret_env",
+            "passphrase_env",
         )
 
     class Media:
@@ -67,20 +103,37 @@ class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]  # It takes no 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._has_stored_secret = bool(self.instance.secret_encrypted)
+        # The instance receives the values of the form before they are validated.
+        self._stored = copy(self.instance)
         self.fields["secret"].help_text = (
             _("A secret is stored and never shown. Leave this empty to keep it.")
             if self._has_stored_secret
             else _("Token or password. It is stored encrypted and never shown again.")
         )
+        self.fields["private_key"].help_text = (
+            _("A private key is stored and never shown. Leave this empty to keep it.")
+            if self._has_stored_secret and self.instance.auth == Connection.Auth.KEY
+            else _(
+                "In PEM or OpenSSH form: Ed25519, RSA or ECDSA. It is stored encrypted and never shown again."
+            )
+        )
+        self.fields["passphrase"].help_text = (
+            _("A passphrase is stored and never shown. Leave this empty to keep it.")
+            if self.instance.passphrase_encrypted
+            else _("Only if the private key has one. It is stored encrypted and never shown again.")
+        )
         if not self._has_stored_secret:
             del self.fields["remove_secret"]
         for name, condition in (
             ("requests_per_minute", "kind=http"),
-            ("auth_username", "auth=basic"),
+            ("auth_username", "auth=basic,key"),
             ("auth_header", "auth=header"),
             ("auth_query", "auth=query"),
             ("secret", "auth=bearer,basic,header,query"),
-            ("secret_env", "auth=bearer,basic,header,query"),
+            ("private_key", "auth=key"),
+            ("secret_env", "auth=bearer,basic,header,query,key"),
+            ("passphrase", "auth=key"),
+            ("passphrase_env", "auth=key"),
         ):
             # The form has no fields for users who may only view it.
             if name in self.fields:
@@ -94,17 +147,30 @@ class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]  # It takes no 
             self._validate_folder(cleaned["url"])
         if cleaned.get("secret") and cleaned.get("auth") == Connection.Auth.NONE:
             self.add_error("secret", _("Not used without authentication; choose one, or leave this empty."))
-        if cleaned.get("secret") and cleaned.get("remove_secret"):
+        if self._entered_secret(cleaned) and cleaned.get("remove_secret"):
             self.add_error("remove_secret", _("Enter a new secret or remove the stored one, not both."))
         return cleaned
 
     def save(self, commit: bool = True) -> Connection:
-        if secret := self.cleaned_data.get("secret"):
+        if secret := self._entered_secret(self.cleaned_data):
             self.instance.set_secret(secret)
         elif self.cleaned_data.get("remove_secret"):
             self.instance.set_secret("")
+        if self.cleaned_data["auth"] != Connection.Auth.KEY:
+            self.instance.set_passphrase("")
+            self.instance.passphrase_env = ""
+        elif passphrase := self.cleaned_data.get("passphrase"):
+            self.instance.set_passphrase(passphrase)
+        elif self.cleaned_data.get("remove_secret"):
+            self.instance.set_passphrase("")
+        if self.cleaned_data.get("forget_host_key"):
+            HostKey.objects.filter(host=self._stored.ssh_host).delete()
         connection: Connection = super().save(commit)
         return connection
+
+    def _entered_secret(self, cleaned: dict[str, Any]) -> str:
+        name = "private_key" if cleaned.get("auth") == Connection.Auth.KEY else "secret"
+        return cleaned.get(name) or ""
 
     def _validate_options(self, cleaned: dict[str, Any]) -> None:
         auth = {"type": cleaned.get("auth")}
@@ -115,7 +181,6 @@ class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]  # It takes no 
                 **_AUTH_FIELDS.get(auth["type"] or "", {}),
             }
             auth |= {key: cleaned.get(name) for key, name in names.items()}
-        has_stored_secret = self._has_stored_secret and not cleaned.get("remove_secret")
         data = {
             "kind": cleaned["kind"],
             "url": cleaned.get("url"),
@@ -126,10 +191,12 @@ class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]  # It takes no 
         if cleaned["kind"] == Connection.Kind.HTTP:
             data["requests_per_minute"] = cleaned.get("requests_per_minute")
         try:
-            read_connection(data, has_stored_secret=has_stored_secret)
+            read_connection(data, stored=None if cleaned.get("remove_secret") else self._stored)
         except ValidationError as error:
             for key, messages in error.message_dict.items():
                 name = _FIELD_OF_KEY.get(key, key)
+                if name == "secret" and auth["type"] == Connection.Auth.KEY:
+                    name = "private_key"
                 if name not in self.errors:
                     self.add_error(name, messages)
 

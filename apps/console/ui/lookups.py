@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 else:
     _ModelAdmin = object
 
-SECRET_FIELDS = {"secret_encrypted", "digest", "lease_token", "password"}
+SECRET_FIELDS = {"secret_encrypted", "passphrase_encrypted", "digest", "lease_token", "password"}
 
 
 class GuardedLookups(_ModelAdmin):

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext
 from django.utils.translation import gettext_noop as _
-from pydantic import AfterValidator, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, StrictStr, ValidationInfo, field_validator
 
 from apps.services.definition.connection_url import validate_address
 from apps.services.definition.option_errors import choice_message, read_options
 from apps.services.definition.option_types import HeaderName, Number, Options, Text, VariableName, WholeNumber
 from apps.services.definition.rows import Outcome, assign, column, outcome_of, validate
 from apps.services.models import Connection
+from apps.services.models.connection import SSH_SCHEMES
+from apps.services.private_key import InvalidPrivateKey, check_private_key, read_private_key
 from apps.services.secrets import SecretUnavailable, decrypt, encrypt
 
+# Characters of a private key; RSA with 16384 bits has 13,000.
+_MAX_KEY_LENGTH = 20_000
 # Keys of the description whose model field has another name.
 _KEY_OF_FIELD = {
     "auth": "auth.type",
@@ -24,6 +29,7 @@ _KEY_OF_FIELD = {
     "auth_header": "auth.header",
     "auth_query": "auth.query",
     "secret_env": "auth.secret_env",
+    "passphrase_env": "auth.passphrase_env",
     "url": "base_url",
 }
 
@@ -38,6 +44,18 @@ def _check_parameter(value: str) -> str:
     if any(character in value for character in "&=#? "):
         raise ValueError(
             gettext("Invalid parameter name; write one without spaces and & = # ?, as in api_key.")
+        )
+    return value
+
+
+def _check_presence(value: str, info: ValidationInfo) -> str:
+    """A secret is entered, stored, or in an environment variable."""
+    if value and info.data.get("secret_env"):
+        raise ValueError(gettext("Enter a secret or name a variable, not both."))
+    has_secret = value or "secret_env" not in info.data or info.data["secret_env"]
+    if not has_secret and not (info.context or {}).get("has_stored_secret"):
+        raise ValueError(
+            gettext("Required; enter the secret, or name the environment variable that contains it.")
         )
     return value
 
@@ -66,14 +84,7 @@ class _SecretAuth(Options):
     def _check_secret(cls, value: str, info: ValidationInfo) -> str:
         if value and not value.isprintable():
             raise ValueError(gettext("Line breaks and control characters are not allowed; remove them."))
-        if value and info.data.get("secret_env"):
-            raise ValueError(gettext("Enter a secret or name a variable, not both."))
-        has_secret = value or "secret_env" not in info.data or info.data["secret_env"]
-        if not has_secret and not (info.context or {}).get("has_stored_secret"):
-            raise ValueError(
-                gettext("Required; enter the secret, or name the environment variable that contains it.")
-            )
-        return value
+        return _check_presence(value, info)
 
 
 class BearerAuth(_SecretAuth):
@@ -103,6 +114,66 @@ class QueryAuth(_SecretAuth):
     query: Annotated[Text, AfterValidator(_check_parameter)] = Field(
         title=_("Parameter name"), description=_("Such as api_key.")
     )
+
+
+def _check_private_key(value: str) -> str:
+    if len(value) > _MAX_KEY_LENGTH:
+        raise ValueError(gettext("Too long; write at most %(max)d characters.") % {"max": _MAX_KEY_LENGTH})
+    try:
+        if value:
+            check_private_key(value)
+    except InvalidPrivateKey as error:
+        raise ValueError(str(error)) from None
+    return value
+
+
+class KeyAuth(Options):
+    """Authentication with user name and private key (the secret), for SFTP."""
+
+    type: Literal["key"] = "key"
+    username: Annotated[Text, AfterValidator(_check_username)] = Field(title=_("User name"))
+    secret_env: VariableName = Field(
+        "",
+        title=_("Secret from environment variable"),
+        description=_("Environment variable of the workers that contains the private key."),
+    )
+    secret: Annotated[StrictStr, AfterValidator(_check_private_key)] = Field(
+        "",
+        title=_("Private key"),
+        description=_("Private key in PEM or OpenSSH form (Ed25519, RSA or ECDSA). It is stored encrypted."),
+        validate_default=True,
+    )
+    passphrase_env: VariableName = Field(
+        "",
+        title=_("Passphrase from environment variable"),
+        description=_("Environment variable of the workers that contains the passphrase of the private key."),
+    )
+    passphrase: Text = Field(
+        "",
+        title=_("Passphrase"),
+        description=_("Passphrase of the private key, if it has one. It is stored encrypted."),
+        validate_default=True,
+    )
+
+    @field_validator("secret")
+    @classmethod
+    def _check_secret(cls, value: str, info: ValidationInfo) -> str:
+        return _check_presence(value, info)
+
+    @field_validator("passphrase")
+    @classmethod
+    def _check_passphrase(cls, value: str, info: ValidationInfo) -> str:
+        """Tries the passphrase if both it and the private key are known."""
+        has_variable = info.data.get("passphrase_env")
+        if value and has_variable:
+            raise ValueError(gettext("Enter a passphrase or name a variable, not both."))
+        may_be_stored = not value and (info.context or {}).get("has_stored_passphrase")
+        if info.data.get("secret") and not has_variable and not may_be_stored:
+            try:
+                read_private_key(info.data["secret"], value)
+            except InvalidPrivateKey as error:
+                raise ValueError(str(error)) from None
+        return value
 
 
 class _ConnectionDescription(Options):
@@ -155,7 +226,15 @@ class FileConnection(_ConnectionDescription):
         title=_("URL"),
         description=_("Address of the folder: file:///srv/drop, s3://bucket/prefix, sftp://host/folder."),
     )
-    auth: NoAuth | BasicAuth = Field(NoAuth(), discriminator="type", title=_("Authentication"))
+    auth: NoAuth | BasicAuth | KeyAuth = Field(NoAuth(), discriminator="type", title=_("Authentication"))
+
+    @field_validator("auth")
+    @classmethod
+    def _check_auth(cls, value: Options, info: ValidationInfo) -> Options:
+        url = info.data.get("url")
+        if isinstance(value, KeyAuth) and url and urlsplit(url).scheme not in SSH_SCHEMES:
+            raise ValueError(gettext("Only sftp:// supports private keys; use basic authentication or none."))
+        return value
 
 
 type ConnectionDescription = HttpConnection | FileConnection
@@ -165,7 +244,7 @@ CONNECTIONS: dict[str, type[ConnectionDescription]] = {"http": HttpConnection, "
 def load_connection(name: str, data: Mapping[str, Any]) -> Outcome:
     """Creates or updates the connection `name`. Raises ValidationError by key of `data`."""
     connection = Connection.objects.filter(name=name).first() or Connection(name=name)
-    description = read_connection(data, has_stored_secret=bool(connection.secret_encrypted))
+    description = read_connection(data, stored=connection)
     auth: Any = description.auth
     fields = {
         "kind": description.kind,
@@ -178,7 +257,13 @@ def load_connection(name: str, data: Mapping[str, Any]) -> Outcome:
         "auth_header": getattr(auth, "header", ""),
         "auth_query": getattr(auth, "query", ""),
         "secret_env": getattr(auth, "secret_env", ""),
-        "secret_encrypted": "" if isinstance(auth, NoAuth) else _encrypted(connection, auth),
+        "secret_encrypted": ""
+        if isinstance(auth, NoAuth) or auth.secret_env
+        else _encrypted(connection.secret_encrypted, auth.secret),
+        "passphrase_env": getattr(auth, "passphrase_env", ""),
+        "passphrase_encrypted": ""
+        if not isinstance(auth, KeyAuth) or auth.passphrase_env
+        else _encrypted(connection.passphrase_encrypted, auth.passphrase),
     }
     outcome = outcome_of(connection, changed=assign(connection, fields))
     validate(connection, _KEY_OF_FIELD)
@@ -187,26 +272,36 @@ def load_connection(name: str, data: Mapping[str, Any]) -> Outcome:
     return outcome
 
 
-def read_connection(data: Mapping[str, Any], *, has_stored_secret: bool = False) -> ConnectionDescription:
-    """`data` as the description of its kind. `url` is another name of `base_url`. Raises ValidationError by key."""
+def read_connection(data: Mapping[str, Any], *, stored: Connection | None = None) -> ConnectionDescription:
+    """`data` as the description of its kind. `url` is another name of `base_url`. Raises ValidationError by key.
+
+    Secrets that `stored` has need not be in `data`.
+    """
     kind = data.get("kind")
     if not isinstance(kind, str) or kind not in CONNECTIONS:
         raise ValidationError({"kind": [choice_message(kind or "", CONNECTIONS)]})
     if kind == "http" and "url" in data and "base_url" not in data:
         data = {("base_url" if key == "url" else key): value for key, value in data.items()}
-    return read_options(CONNECTIONS[kind], data, has_stored_secret=has_stored_secret)
+    auth = data.get("auth")
+    is_key = (auth.get("type") if isinstance(auth, Mapping) else auth) == Connection.Auth.KEY
+    # A private key is never used as a password, or the other way round.
+    may_keep = stored is not None and (stored.auth == Connection.Auth.KEY) == is_key
+    return read_options(
+        CONNECTIONS[kind],
+        data,
+        has_stored_secret=bool(may_keep and stored and stored.secret_encrypted),
+        has_stored_passphrase=bool(may_keep and stored and stored.passphrase_encrypted),
+    )
 
 
-def _encrypted(connection: Connection, auth: _SecretAuth) -> str:
-    """The encrypted secret for the row; the stored text if the secret has not changed."""
-    if auth.secret_env:
-        return ""
-    if not auth.secret:
-        return connection.secret_encrypted
+def _encrypted(stored: str, secret: str) -> str:
+    """The encrypted secret for the row; the stored text if the secret is empty or has not changed."""
+    if not secret:
+        return stored
     try:
-        if connection.secret_encrypted and decrypt(connection.secret_encrypted) == auth.secret:
-            return connection.secret_encrypted
+        if stored and decrypt(stored) == secret:
+            return stored
     except SecretUnavailable:
         # The key has changed: the secret is encrypted anew.
         pass
-    return encrypt(auth.secret)
+    return encrypt(secret)

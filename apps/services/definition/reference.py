@@ -55,7 +55,7 @@ def _rows(name: str, info: FieldInfo) -> list[str]:
         rows += [
             _row(f"{name}.{key}", nested, suffix=f" ({tag})")
             for key, nested in sorted(
-                member.model_fields.items(), key=lambda item: item[0] in ("secret_env", "secret")
+                member.model_fields.items(), key=lambda item: item[0].startswith(("secret", "passphrase"))
             )
             if key != "type"
         ]

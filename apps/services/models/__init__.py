@@ -2,6 +2,7 @@
 
 from apps.services.models.connection import Connection
 from apps.services.models.connection_state import ConnectionState
+from apps.services.models.host_key import HostKey
 from apps.services.models.service import Script, Service
 
-__all__ = ("Connection", "ConnectionState", "Script", "Service")
+__all__ = ("Connection", "ConnectionState", "HostKey", "Script", "Service")

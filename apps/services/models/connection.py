@@ -6,6 +6,7 @@ from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
@@ -14,6 +15,8 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.services.models.service import Service
 from apps.services.secrets import SecretUnavailable, decrypt, encrypt, secret_from_environment
+
+SSH_SCHEMES = ("sftp", "ssh")
 
 
 class ConnectionQuerySet(models.QuerySet["Connection"]):
@@ -38,6 +41,7 @@ class Connection(models.Model):
         BASIC = "basic", _("User name and password")  # The secret is the password.
         HEADER = "header", _("Custom header")  # <auth_header>: <secret>
         QUERY = "query", _("Query parameter")  # ?<auth_query>=<secret>
+        KEY = "key", _("User name and private key")  # The secret is the private key, for SFTP.
 
     name = models.SlugField(
         _("name"), max_length=100, unique=True, help_text=_("Name in services and YAML files.")
@@ -89,6 +93,21 @@ class Connection(models.Model):
         ),
     )
     secret_encrypted = models.TextField(_("secret"), blank=True, editable=False)
+    # Of the private key.
+    passphrase_env = models.CharField(
+        _("passphrase from environment variable"),
+        max_length=100,
+        blank=True,
+        default="",
+        db_default="",
+        help_text=_(
+            "Environment variable of the workers that contains the passphrase of the private key. "
+            "Replaces a stored passphrase."
+        ),
+    )
+    passphrase_encrypted = models.TextField(
+        _("passphrase"), blank=True, default="", db_default="", editable=False
+    )
 
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
     updated_at = models.DateTimeField(_("updated"), auto_now=True)
@@ -105,7 +124,7 @@ class Connection(models.Model):
             ),
             models.CheckConstraint(condition=Q(kind__in=["http", "file"]), name="connection_kind_known"),
             models.CheckConstraint(
-                condition=Q(auth__in=["none", "bearer", "basic", "header", "query"]),
+                condition=Q(auth__in=["none", "bearer", "basic", "header", "query", "key"]),
                 name="connection_auth_known",
             ),
         ]
@@ -126,14 +145,30 @@ class Connection(models.Model):
             return secret_from_environment(self.secret_env)
         return decrypt(self.secret_encrypted) if self.secret_encrypted else ""
 
+    def set_passphrase(self, passphrase: str) -> None:
+        """Encrypts the passphrase of the private key into the row. The caller saves."""
+        self.passphrase_encrypted = encrypt(passphrase) if passphrase else ""
+
+    def get_passphrase(self) -> str:
+        """Passphrase of the private key in clear text, empty if there is none. Raises SecretUnavailable."""
+        if self.passphrase_env:
+            return secret_from_environment(self.passphrase_env)
+        return decrypt(self.passphrase_encrypted) if self.passphrase_encrypted else ""
+
     def secrets(self) -> Iterator[str]:
         """Secrets to mask in a log. One that is not available cannot appear there."""
         with suppress(SecretUnavailable):
             if secret := self.get_secret():
                 yield secret
+                if self.auth == self.Auth.KEY:
+                    # A message may contain one line of the key.
+                    yield from secret.replace("\\n", "\n").splitlines()
                 if self.auth == self.Auth.BASIC:
                     # As in the header, RFC 7617.
                     yield b64encode(f"{self.auth_username}:{secret}".encode()).decode()
+        with suppress(SecretUnavailable):
+            if passphrase := self.get_passphrase():
+                yield passphrase
 
     @property
     def has_secret(self) -> bool:
@@ -143,3 +178,15 @@ class Connection(models.Model):
     def custom_header(self) -> str:
         """Header that contains the secret, empty for other kinds of authentication."""
         return self.auth_header if self.auth == self.Auth.HEADER else ""
+
+    @property
+    def ssh_host(self) -> str:
+        """Host of an SFTP connection as in a known_hosts file, empty for other connections."""
+        return ssh_host(self.url)
+
+
+def ssh_host(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in SSH_SCHEMES or not parts.hostname:
+        return ""
+    return parts.hostname if parts.port in (None, 22) else f"[{parts.hostname}]:{parts.port}"

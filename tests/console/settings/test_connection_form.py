@@ -4,8 +4,9 @@ import pytest
 from django.urls import reverse
 
 from apps.console.settings.connection_form import ConnectionForm
-from apps.services.models import Connection
+from apps.services.models import Connection, HostKey
 from tests.factories import make_connection, make_service, make_user
+from tests.openssh import create_key
 
 pytestmark = pytest.mark.django_db
 
@@ -17,7 +18,17 @@ FILLED = {
     "read_timeout": "30",
     "auth": "none",
 }
+SFTP = FILLED | {"kind": "file", "url": "sftp://host/in", "auth": "key", "auth_username": "me"}
 BEARER = {"auth": "bearer", "secret": "s3cret-of-the-shop"}
+
+
+@pytest.fixture
+def keys(tmp_path):
+    """Private keys without and with a passphrase, one that is cut, and a public key."""
+    plain = create_key(tmp_path / "plain")
+    create_key(tmp_path / "protected", passphrase="open sesame")
+    texts = {name: (tmp_path / name).read_text() for name in ("plain", "protected")}
+    return texts | {"public": plain.read_text(), "cut": texts["plain"].replace("\n", "", 2)[:200]}
 
 
 def save(data, instance=None):
@@ -128,7 +139,7 @@ def test_empty_secret_keeps_stored_secret_and_checkbox_removes_it():
         (
             {"kind": "file", "url": "s3://drop", "auth": "bearer", "secret": "x"},
             "auth",
-            "“bearer” is not valid. Allowed: none, basic.",
+            "“bearer” is not valid. Allowed: none, basic, key.",
         ),
         (
             {"connect_timeout": "0"},
@@ -215,3 +226,88 @@ def test_user_with_view_permission_sees_no_secret_field(client):
 
     assert "s3cret" not in page
     assert 'type="password"' not in page
+
+
+def test_private_key_and_passphrase_are_stored_encrypted_and_never_shown(admin_client, keys):
+    filled = SFTP | {"private_key": keys["protected"], "passphrase": "open sesame"}
+    connection = save(filled)
+    url = reverse("admin:services_connection_change", args=[connection.pk])
+
+    page = admin_client.get(url).content.decode()
+    rejected = admin_client.post(url, filled | {"url": "gopher://x"}).content.decode()
+    kept = admin_client.post(url, SFTP)
+
+    connection = Connection.objects.get()
+    assert (connection.get_secret(), connection.get_passphrase()) == (keys["protected"], "open sesame")
+    assert kept.status_code == 302
+    for html in (page, rejected):
+        assert "A private key is stored and never shown." in html
+        assert "A passphrase is stored and never shown." in html
+        for secret in (
+            keys["protected"].splitlines()[2],
+            "open sesame",
+            connection.secret_encrypted,
+            connection.passphrase_encrypted,
+        ):
+            assert secret not in html
+
+
+@pytest.mark.parametrize(
+    ("key", "passphrase", "field", "reason"),
+    [
+        ("", "", "private_key", "Required; enter the secret, or name the environment variable"),
+        ("hello", "", "private_key", "Not a private key; enter the whole file"),
+        ("cut", "", "private_key", "The private key cannot be read ("),
+        ("public", "", "private_key", "This is a public key; enter the private key"),
+        ("PuTTY-User-Key-File-3: ssh-ed25519", "", "private_key", "This is a PuTTY key; convert it"),
+        ("protected", "", "passphrase", "The private key is protected by a passphrase; enter it."),
+        ("protected", "wrong", "passphrase", "The passphrase does not fit the private key; enter it again."),
+    ],
+)
+def test_unusable_private_key_is_reported_at_its_field(keys, key, passphrase, field, reason):
+    form = ConnectionForm(SFTP | {"private_key": keys.get(key, key), "passphrase": passphrase})
+
+    assert list(form.errors) == [field]
+    assert form.errors[field][0].startswith(reason)
+
+
+def test_stored_password_is_not_used_as_private_key():
+    connection = make_connection(kind="file", url="sftp://host/in", auth="basic", secret="old")
+
+    assert list(ConnectionForm(SFTP, instance=connection).errors) == ["private_key"]
+
+
+def test_other_authentication_removes_the_passphrase(keys):
+    connection = save(SFTP | {"private_key": keys["protected"], "passphrase": "open sesame"})
+
+    save(SFTP | {"auth": "basic", "secret": "password"}, connection)
+
+    connection.refresh_from_db()
+    assert (connection.get_secret(), connection.get_passphrase()) == ("password", "")
+
+
+def test_private_key_is_for_sftp_only(keys):
+    form = ConnectionForm(SFTP | {"url": "s3://bucket", "private_key": keys["plain"]})
+
+    assert form.errors == {"auth": ["Only sftp:// supports private keys; use basic authentication or none."]}
+
+
+def test_host_key_is_shown_and_forgotten(admin_client, client):
+    connection = make_connection(kind="file", url="sftp://host:2222/in", name="shop")
+    other = HostKey.objects.create(host="host", algorithm="ssh-ed25519", key="AAAA")
+    key = HostKey.objects.create(host="[host]:2222", algorithm="ssh-ed25519", key="AAAB")
+    url = reverse("admin:services_connection_change", args=[connection.pk])
+    client.force_login(make_user(permissions=["services.view_connection"]))
+
+    pages = [each.get(url).content.decode() for each in (admin_client, client)]
+    response = admin_client.post(
+        url, FILLED | {"kind": "file", "url": connection.url, "forget_host_key": "on"}
+    )
+
+    assert response.status_code == 302
+    for page in pages:
+        assert f"ssh-ed25519 {key.fingerprint}, remembered" in page
+        assert other.fingerprint not in page
+    assert ["forget_host_key" in page for page in pages] == [True, False]
+    assert list(HostKey.objects.all()) == [other]
+    assert "forget_host_key" not in admin_client.get(url).content.decode()

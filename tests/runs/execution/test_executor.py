@@ -196,6 +196,22 @@ def test_connection_secrets_are_masked_in_log(service, world):
     assert "I know ••••" in messages
 
 
+def test_lines_of_a_private_key_and_its_passphrase_are_masked_in_log(service, settings, tmp_path):
+    settings.FILE_ROOTS = [tmp_path]
+    secret = "-----BEGIN\r\nfirst-line\r\nsecond-line\r\n-----END"
+    connection = make_connection(kind="file", url=f"file://{tmp_path}", auth="key", secret=secret)
+    connection.set_passphrase("open-sesame")
+    connection.save()
+    service.destination_connection = connection
+    service.destination_options = {"path": "{run}.json", "format": "json"}
+    service.save()
+    service.set_script('def transform(records):\n    log("second-line, open-sesame")\n    return []\n')
+
+    run = execute(service)
+
+    assert "••••, ••••" in "\n".join(line.message for line in lines(run))
+
+
 def test_timeout_fails_the_run_with_a_message(service, monkeypatch):
     hours = iter(range(0, 10**9, 3600))
     monkeypatch.setattr("apps.runs.execution.pipeline.time", SimpleNamespace(monotonic=lambda: next(hours)))

@@ -3,20 +3,17 @@
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from apps.services.connectors.base import ConnectorError
+from apps.services.models import HostKey
 from tests.services.transfers import connection_to, pull, push
 from tests.sftp import PASSWORD, USER, sftp_server
 
+# Host keys are in the database.
+pytestmark = pytest.mark.django_db
 RECORDS = [{"id": number, "name": f"Käse {number}"} for number in range(1, 6)]
-
-
-@pytest.fixture(autouse=True)
-def known_hosts(settings: Any, tmp_path: Path) -> None:
-    settings.KNOWN_HOSTS = tmp_path / "known_hosts"
 
 
 @pytest.fixture
@@ -37,7 +34,7 @@ def test_files_are_written_to_and_read_from_sftp(port: int, tmp_path: Path) -> N
     assert sorted(path.name for path in tmp_path.rglob("*.*")) == ["7-1.ndjson", "7-2.ndjson"]
 
 
-def test_changed_host_key_is_rejected_before_authentication(tmp_path: Path, settings: Any) -> None:
+def test_changed_host_key_is_rejected_before_authentication(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text("[]")
     authentication = {"auth": "basic", "auth_username": USER, "secret": PASSWORD}
     with sftp_server(tmp_path) as port:
@@ -46,30 +43,17 @@ def test_changed_host_key_is_rejected_before_authentication(tmp_path: Path, sett
                 connection_to(f"sftp://127.0.0.1:{port}/", **authentication),
                 {"path": "*.json", "format": "json"},
             )
-    [line] = settings.KNOWN_HOSTS.read_text().splitlines()
-    assert line.startswith(f"[127.0.0.1]:{port} ")
+    assert HostKey.objects.get().host == f"[127.0.0.1]:{port}"
 
     usernames: list[str] = []
     with sftp_server(tmp_path, usernames=usernames) as other:
-        settings.KNOWN_HOSTS.write_text(line.replace(str(port), str(other)) + "\n")
+        HostKey.objects.update(host=f"[127.0.0.1]:{other}")
         with pytest.raises(ConnectorError, match=r"host key .* has changed"):
             pull(
                 connection_to(f"sftp://127.0.0.1:{other}/", **authentication),
                 {"path": "*.json", "format": "json"},
             )
     assert usernames == []
-
-
-def test_host_key_is_appended_after_an_unterminated_line(tmp_path: Path, port: int, settings: Any) -> None:
-    (tmp_path / "a.json").write_text("[]")
-    settings.KNOWN_HOSTS.write_text("# existing comment")
-    connection = connection_to(f"sftp://127.0.0.1:{port}/", auth="basic", auth_username=USER, secret=PASSWORD)
-
-    for _time in range(2):
-        list(pull(connection, {"path": "drop/*.json", "format": "json"}))
-
-    first, second = settings.KNOWN_HOSTS.read_text().splitlines()
-    assert (first, second.split()[0]) == ("# existing comment", f"[127.0.0.1]:{port}")
 
 
 def test_wrong_password_is_reported(port: int) -> None:

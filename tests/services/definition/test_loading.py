@@ -4,11 +4,13 @@ import io
 from pathlib import Path
 
 import pytest
+import yaml
 from django.core.management import CommandError, call_command
 
 from apps.services.definition.loading import LoadError, LoadResult, load_services
 from apps.services.definition.options import read_source
 from apps.services.models import Connection, Script, Service
+from tests.openssh import create_key
 
 pytestmark = pytest.mark.django_db
 
@@ -125,6 +127,26 @@ def test_secret_in_file_is_encrypted_and_updated():
     assert "one" not in first.secret_encrypted
     assert (again.unchanged, changed.updated) == (("connection shop",), ("connection shop",))
     assert Connection.objects.get().get_secret() == "two"
+
+
+def test_private_key_with_passphrase_is_loaded_and_stays_unchanged(tmp_path):
+    create_key(tmp_path / "key", passphrase="open sesame")
+    key = (tmp_path / "key").read_text()
+    auth = {"type": "key", "username": "me", "secret": key, "passphrase": "open sesame"}
+    text = yaml.safe_dump({"connections": {"drop": {"kind": "file", "url": "sftp://host/in", "auth": auth}}})
+
+    load_services(text)
+    connection = Connection.objects.get()
+    again = load_services(text)
+
+    assert (connection.get_secret(), connection.get_passphrase()) == (key, "open sesame")
+    assert again.unchanged == ("connection drop",)
+    with pytest.raises(LoadError) as caught:
+        load_services(text.replace("open sesame", "wrong"))
+    assert (caught.value.key, caught.value.reason) == (
+        "connections.drop.auth.passphrase",
+        "The passphrase does not fit the private key; enter it again.",
+    )
 
 
 def test_secret_entered_in_the_admin_is_not_overwritten():

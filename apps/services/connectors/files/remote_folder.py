@@ -7,12 +7,12 @@ from typing import Any, BinaryIO, cast
 from urllib.parse import urlsplit
 
 import fsspec
-from django.conf import settings
 
 from apps.services.connectors.address_guard import check_host
 from apps.services.connectors.base import ConnectorError
 from apps.services.connectors.files.folder import is_temporary, temporary_name, translate_errors
 from apps.services.models import Connection
+from apps.services.models.connection import SSH_SCHEMES
 from apps.services.secrets import SecretUnavailable
 
 # PyPI package of a file system that fsspec does not include.
@@ -27,9 +27,6 @@ _PACKAGES = {
     "smb": "smbprotocol",
     "ssh": "paramiko",
 }
-# These pass all options on to paramiko, which accepts only its own.
-_OVER_SSH = {"sftp", "ssh"}
-_WITH_TIMEOUT = {"ftp", *_OVER_SSH}
 # Names of user and secret in each file system.
 _SIGN_IN = {
     "abfs": ("account_name", "account_key"),
@@ -50,21 +47,9 @@ class RemoteFolder:
         scheme = urlsplit(connection.url).scheme
         if host := urlsplit(connection.url).hostname:
             check_host(host)
-        options = _authentication_options(connection, scheme)
-        if scheme in _WITH_TIMEOUT:
-            options["timeout"] = connection.connect_timeout
-        if scheme in _OVER_SSH:
-            # Imports paramiko, which takes a tenth of the start-up time of every process.
-            from apps.services.connectors.files.host_keys import KnownHosts
-
-            options["host_key_policy"] = KnownHosts(settings.KNOWN_HOSTS)
-        else:
-            options["use_listings_cache"] = False
         try:
             with translate_errors(f"Connection {connection.name} cannot be opened"):
-                self._fs, root = _filesystem(connection.url, options)
-                if scheme in _OVER_SSH:
-                    self._fs.ftp.get_channel().settimeout(connection.read_timeout)
+                self._fs, root = _filesystem(connection, scheme)
         except ConnectorError as error:
             if isinstance(error.__cause__, ImportError) and scheme in _PACKAGES:
                 raise ConnectorError(
@@ -115,23 +100,36 @@ class PendingRemoteFile:
             self._fs.rm(self._temporary)
 
 
-def _filesystem(url: str, options: dict[str, Any]) -> tuple[Any, str]:
-    """A new file system for `url`, and the path within it."""
-    fs, root = fsspec.core.url_to_fs(url, skip_instance_cache=True, **options)
+def _filesystem(connection: Connection, scheme: str) -> tuple[Any, str]:
+    """A new file system for `connection`, and the path within it."""
+    options = _authentication_options(connection, scheme)
+    if scheme in SSH_SCHEMES:
+        # Imports paramiko, which takes a tenth of the start-up time of every process.
+        from apps.services.connectors.files.sftp import SftpFileSystem
+
+        return SftpFileSystem(connection, **options), urlsplit(connection.url).path
+    if scheme == "ftp":
+        options["timeout"] = connection.connect_timeout
+    options["use_listings_cache"] = False
+    fs, root = fsspec.core.url_to_fs(connection.url, skip_instance_cache=True, **options)
     return fs, root
 
 
 def _authentication_options(connection: Connection, scheme: str) -> dict[str, Any]:
     if connection.auth == Connection.Auth.NONE:
         return {}
-    if connection.auth != Connection.Auth.BASIC or scheme not in _SIGN_IN:
+    is_key = connection.auth == Connection.Auth.KEY and scheme in SSH_SCHEMES
+    if not is_key and (connection.auth != Connection.Auth.BASIC or scheme not in _SIGN_IN):
         raise ConnectorError(
             f"Connection {connection.name}: {scheme}:// does not support "
             f"“{connection.get_auth_display()}”; use basic authentication or none."
         )
     try:
         secret = connection.get_secret()
+        passphrase = connection.get_passphrase()
     except SecretUnavailable as error:
         raise ConnectorError(f"Connection {connection.name}: {error}") from None
+    if is_key:
+        return {"username": connection.auth_username, "private_key": secret, "passphrase": passphrase}
     user_option, secret_option = _SIGN_IN[scheme]
     return {user_option: connection.auth_username, secret_option: secret}
