@@ -48,6 +48,7 @@ DATABASE_TESTS = (
     "runs/records",
     "runs/recovery",
     "runs/test_migrations.py",
+    "services/connectors/test_oauth2.py",
     "services/connectors/test_rate_limit.py",
     "test_authentication.py",
     "test_revoked_access.py",

@@ -48,13 +48,18 @@ class ConnectionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # It takes n
         """The secret only for users who may change it; removal only if one is stored."""
         may_write = self.has_change_permission(request, obj) if obj else self.has_add_permission(request)
         secret = ("secret", "private_key") if may_write else ()
+        refresh_token = ("refresh_token",) if may_write else ()
         passphrase = ("passphrase",) if may_write else ()
         removal = ("remove_secret",) if may_write and obj and obj.secret_encrypted else ()
         address = ("name", "kind", "url")
-        auth = ("auth", "auth_username", "auth_header", "auth_query", *secret, *removal, "secret_env")
+        oauth = ("auth_grant", "auth_token_url", ("auth_client_id", "auth_scope"), *refresh_token)
+        auth = ("auth", "auth_username", "auth_header", "auth_query", *oauth, "refresh_token_env")
         fieldsets: list[Any] = [
             (None, {"fields": (*address, ("connect_timeout", "read_timeout"), "requests_per_minute")}),
-            (_("Authentication"), {"fields": (*auth, *passphrase, "passphrase_env")}),
+            (
+                _("Authentication"),
+                {"fields": (*auth, *secret, *removal, "secret_env", *passphrase, "passphrase_env")},
+            ),
         ]
         if obj and _host_keys_of(obj).exists():
             forget = ("forget_host_key",) if may_write else ()

@@ -23,12 +23,19 @@ _FIELD_OF_KEY = {
     "auth.username": "auth_username",
     "auth.header": "auth_header",
     "auth.query": "auth_query",
+    "auth.grant": "auth_grant",
+    "auth.token_url": "auth_token_url",
+    "auth.client_id": "auth_client_id",
+    "auth.scope": "auth_scope",
+    "auth.refresh_token": "refresh_token",
+    "auth.refresh_token_env": "refresh_token_env",
     "auth.secret": "secret",
     "auth.secret_env": "secret_env",
     "auth.passphrase_env": "passphrase_env",
     "auth.passphrase": "passphrase",
 }
-# Fields of each kind of authentication, beside the secret.
+_REFRESH_TOKEN_FIELDS = {"refresh_token": "refresh_token", "refresh_token_env": "refresh_token_env"}
+# Fields of each kind of authentication, beside the secrets.
 _AUTH_FIELDS = {
     "basic": {"username": "auth_username"},
     "header": {"header": "auth_header"},
@@ -38,6 +45,12 @@ _AUTH_FIELDS = {
         "secret": "private_key",
         "passphrase": "passphrase",
         "passphrase_env": "passphrase_env",
+    },
+    "oauth2": {
+        "grant": "auth_grant",
+        "token_url": "auth_token_url",
+        "client_id": "auth_client_id",
+        "scope": "auth_scope",
     },
 }
 
@@ -72,6 +85,11 @@ class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]  # It takes no 
         strip=False,
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password", "class": "vTextField"}),
     )
+    refresh_token = forms.CharField(
+        label=gettext_lazy("Refresh token"),
+        required=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password", "class": "vTextField"}),
+    )
     remove_secret = forms.BooleanField(label=gettext_lazy("Remove stored secret"), required=False)
     forget_host_key = forms.BooleanField(
         label=gettext_lazy("Forget host key"),
@@ -92,6 +110,11 @@ class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]  # It takes no 
             "auth_username",
             "auth_header",
             "auth_query",
+            "auth_grant",
+            "auth_token_url",
+            "auth_client_id",
+            "auth_scope",
+            "refresh_token_env",
             "secret_env",
             "passphrase_env",
         )
@@ -122,6 +145,13 @@ class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]  # It takes no 
             if self.instance.passphrase_encrypted
             else _("Only if the private key has one. It is stored encrypted and never shown again.")
         )
+        if "auth_grant" in self.fields:
+            self.fields["auth_grant"].required = False
+        self.fields["refresh_token"].help_text = (
+            _("A refresh token is stored and never shown. Leave this empty to keep it.")
+            if self.instance.refresh_token_encrypted
+            else _("It is stored encrypted, and replaced when the other system sends a new one.")
+        )
         if not self._has_stored_secret:
             del self.fields["remove_secret"]
         for name, condition in (
@@ -129,11 +159,17 @@ class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]  # It takes no 
             ("auth_username", "auth=basic,key"),
             ("auth_header", "auth=header"),
             ("auth_query", "auth=query"),
-            ("secret", "auth=bearer,basic,header,query"),
             ("private_key", "auth=key"),
-            ("secret_env", "auth=bearer,basic,header,query,key"),
             ("passphrase", "auth=key"),
             ("passphrase_env", "auth=key"),
+            ("auth_grant", "auth=oauth2"),
+            ("auth_token_url", "auth=oauth2"),
+            ("auth_client_id", "auth=oauth2"),
+            ("auth_scope", "auth=oauth2"),
+            ("refresh_token", "auth=oauth2 auth_grant=refresh_token"),
+            ("refresh_token_env", "auth=oauth2 auth_grant=refresh_token"),
+            ("secret", "auth=bearer,basic,header,query,oauth2"),
+            ("secret_env", "auth=bearer,basic,header,query,oauth2,key"),
         ):
             # The form has no fields for users who may only view it.
             if name in self.fields:
@@ -165,6 +201,15 @@ class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]  # It takes no 
             self.instance.set_passphrase("")
         if self.cleaned_data.get("forget_host_key"):
             HostKey.objects.filter(host=self._stored.ssh_host).delete()
+        uses_refresh_token = (
+            self.instance.auth == Connection.Auth.OAUTH2
+            and self.instance.auth_grant == Connection.Grant.REFRESH_TOKEN
+            and not self.instance.refresh_token_env
+        )
+        if not uses_refresh_token:
+            self.instance.set_refresh_token("")
+        elif token := self.cleaned_data.get("refresh_token"):
+            self.instance.set_refresh_token(token)
         connection: Connection = super().save(commit)
         return connection
 
@@ -180,6 +225,8 @@ class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]  # It takes no 
                 "secret_env": "secret_env",
                 **_AUTH_FIELDS.get(auth["type"] or "", {}),
             }
+            if auth["type"] == "oauth2" and cleaned.get("auth_grant") == Connection.Grant.REFRESH_TOKEN:
+                names |= _REFRESH_TOKEN_FIELDS
             auth |= {key: cleaned.get(name) for key, name in names.items()}
         data = {
             "kind": cleaned["kind"],

@@ -13,7 +13,15 @@ if TYPE_CHECKING:
 else:
     _ModelAdmin = object
 
-SECRET_FIELDS = {"secret_encrypted", "passphrase_encrypted", "digest", "lease_token", "password"}
+SECRET_FIELDS = {
+    "secret_encrypted",
+    "passphrase_encrypted",
+    "refresh_token_encrypted",
+    "tokens_encrypted",
+    "digest",
+    "lease_token",
+    "password",
+}
 
 
 class GuardedLookups(_ModelAdmin):

@@ -49,6 +49,7 @@ class Pipeline:
             max_attempts=run.options.get("max_attempts", run.service.max_attempts),
             page_size=run.options.get("page_size"),
             check=self.check,
+            add_secret=log.add_secret,
         )
         self._is_abandoned = False
         self._tracker: RecordTracker | None = None

@@ -59,7 +59,8 @@ class RunLogHandler(logging.Handler):
         self._head_bytes = settings.MAX_LOG_BYTES // 2
         # Lost lines that are not mentioned in the log yet.
         self._unlogged_loss_count = 0
-        self._mask = make_masker(secrets)
+        self._secrets = set(secrets)
+        self._mask = make_masker(self._secrets)
         self._echo = echo
         self._second = -1
         self._second_text = ""
@@ -78,6 +79,13 @@ class RunLogHandler(logging.Handler):
         self._step = step
         # The part between time and message, by level.
         self._middles = {level.value: _middle(level, step) for level in Level}
+
+    def add_secret(self, secret: str) -> None:
+        """Masks `secret` in all lines from now on."""
+        with self.lock:  # type: ignore[union-attr] # It is none only before __init__.
+            if secret not in self._secrets:
+                self._secrets.add(secret)
+                self._mask = make_masker(self._secrets)
 
     def handle(self, record: logging.LogRecord) -> bool:
         """Emits the record without asking filters, which would take half as long again."""

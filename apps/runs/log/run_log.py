@@ -134,6 +134,10 @@ class RunLog:
         """The outcomes of records; what is written there before a line is shipped with that line."""
         return self._spool.records
 
+    def add_secret(self, secret: str) -> None:
+        """Masks `secret` in all lines from now on."""
+        self._handler.add_secret(secret)
+
     def cleaned(self, message: str) -> str:
         """The message as a line of the log would contain it: secrets masked, control characters visible."""
         return self._handler.cleaned(message)

@@ -24,6 +24,8 @@ class RunContext:
     check: Callable[[], None] = lambda: None
     # Called from another thread if the connector hangs and is abandoned: each callback wakes it up.
     on_abandon: list[Callable[[], None]] = field(default_factory=list)
+    # Masks a secret that became known during the run, in all lines from now on.
+    add_secret: Callable[[str], None] = lambda _secret: None
     # Records that were sent to the destination, until their outcome is known: it may have accepted them. None = all
     # that were pushed since the last delivery.
     in_flight: Sequence[Record] | None = ()

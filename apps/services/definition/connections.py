@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
@@ -28,6 +29,11 @@ _KEY_OF_FIELD = {
     "auth_username": "auth.username",
     "auth_header": "auth.header",
     "auth_query": "auth.query",
+    "auth_grant": "auth.grant",
+    "auth_token_url": "auth.token_url",
+    "auth_client_id": "auth.client_id",
+    "auth_scope": "auth.scope",
+    "refresh_token_env": "auth.refresh_token_env",
     "secret_env": "auth.secret_env",
     "passphrase_env": "auth.passphrase_env",
     "url": "base_url",
@@ -48,15 +54,34 @@ def _check_parameter(value: str) -> str:
     return value
 
 
-def _check_presence(value: str, info: ValidationInfo) -> str:
+def _check_presence(
+    value: str, info: ValidationInfo, variable: str = "secret_env", stored: str = "has_stored_secret"
+) -> str:
     """A secret is entered, stored, or in an environment variable."""
-    if value and info.data.get("secret_env"):
-        raise ValueError(gettext("Enter a secret or name a variable, not both."))
-    has_secret = value or "secret_env" not in info.data or info.data["secret_env"]
-    if not has_secret and not (info.context or {}).get("has_stored_secret"):
+    _check_single(value, info, variable)
+    has_secret = value or variable not in info.data or info.data[variable]
+    if not has_secret and not (info.context or {}).get(stored):
         raise ValueError(
             gettext("Required; enter the secret, or name the environment variable that contains it.")
         )
+    return value
+
+
+def _check_single(value: str, info: ValidationInfo, variable: str) -> str:
+    if value and info.data.get(variable):
+        raise ValueError(gettext("Enter a secret or name a variable, not both."))
+    return value
+
+
+def _check_printable(value: str) -> str:
+    if not value.isprintable():
+        raise ValueError(gettext("Line breaks and control characters are not allowed; remove them."))
+    return value
+
+
+def _check_token_url(value: str) -> str:
+    # Some systems choose the tenant or the policy by a parameter.
+    _check_http_address(value.partition("?")[0])
     return value
 
 
@@ -82,9 +107,7 @@ class _SecretAuth(Options):
     @field_validator("secret")
     @classmethod
     def _check_secret(cls, value: str, info: ValidationInfo) -> str:
-        if value and not value.isprintable():
-            raise ValueError(gettext("Line breaks and control characters are not allowed; remove them."))
-        return _check_presence(value, info)
+        return _check_presence(_check_printable(value), info)
 
 
 class BearerAuth(_SecretAuth):
@@ -176,6 +199,55 @@ class KeyAuth(Options):
         return value
 
 
+class OAuth2Auth(Options):
+    """Authentication with an access token, which Synclog gets from `token_url` and renews."""
+
+    type: Literal["oauth2"] = "oauth2"
+    grant: Literal["client_credentials", "refresh_token"] = column(Connection, "auth_grant")
+    token_url: Annotated[Text, AfterValidator(_check_token_url)] = Field(
+        title=_("Token URL"),
+        description=_("Address of the token endpoint, such as https://crm.example/token."),
+    )
+    client_id: Text = Field(title=_("Client ID"))
+    scope: Text = column(Connection, "auth_scope")
+    refresh_token_env: VariableName = column(Connection, "refresh_token_env")
+    refresh_token: Text = Field(
+        "",
+        title=_("Refresh token"),
+        description=_("It is stored encrypted, and replaced when the other system sends a new one."),
+        validate_default=True,
+    )
+    secret_env: VariableName = Field(
+        "",
+        title=_("Secret from environment variable"),
+        description=_("Environment variable of the workers that contains the secret."),
+    )
+    secret: Text = Field(
+        "",
+        title=_("Secret"),
+        description=_("Secret of the client. It is stored encrypted."),
+        validate_default=True,
+    )
+
+    @field_validator("refresh_token")
+    @classmethod
+    def _check_refresh_token(cls, value: str, info: ValidationInfo) -> str:
+        is_unused = info.data.get("grant") != "refresh_token"
+        if is_unused and (value or info.data.get("refresh_token_env")):
+            raise ValueError(gettext("Used by the grant refresh_token only; choose it, or leave this empty."))
+        if is_unused:
+            return value
+        return _check_presence(_check_printable(value), info, "refresh_token_env", "has_stored_refresh_token")
+
+    @field_validator("secret")
+    @classmethod
+    def _check_secret(cls, value: str, info: ValidationInfo) -> str:
+        # Public clients, which have no secret, use refresh tokens.
+        is_optional = info.data.get("grant") == "refresh_token"
+        check = partial(_check_single, variable="secret_env") if is_optional else _check_presence
+        return check(_check_printable(value), info)
+
+
 class _ConnectionDescription(Options):
     connect_timeout: Number = column(Connection, "connect_timeout")
     read_timeout: Number = column(Connection, "read_timeout")
@@ -213,7 +285,7 @@ class HttpConnection(_ConnectionDescription):
         description=_("Address that paths are appended to, such as https://shop.example/api."),
     )
     requests_per_minute: WholeNumber | None = column(Connection, "requests_per_minute")
-    auth: NoAuth | BearerAuth | BasicAuth | HeaderAuth | QueryAuth = Field(
+    auth: NoAuth | BearerAuth | BasicAuth | HeaderAuth | QueryAuth | OAuth2Auth = Field(
         NoAuth(), discriminator="type", title=_("Authentication")
     )
 
@@ -256,6 +328,10 @@ def load_connection(name: str, data: Mapping[str, Any]) -> Outcome:
         "auth_username": getattr(auth, "username", ""),
         "auth_header": getattr(auth, "header", ""),
         "auth_query": getattr(auth, "query", ""),
+        "auth_grant": getattr(auth, "grant", Connection.Grant.CLIENT_CREDENTIALS),
+        "auth_token_url": getattr(auth, "token_url", ""),
+        "auth_client_id": getattr(auth, "client_id", ""),
+        "auth_scope": getattr(auth, "scope", ""),
         "secret_env": getattr(auth, "secret_env", ""),
         "secret_encrypted": ""
         if isinstance(auth, NoAuth) or auth.secret_env
@@ -264,6 +340,10 @@ def load_connection(name: str, data: Mapping[str, Any]) -> Outcome:
         "passphrase_encrypted": ""
         if not isinstance(auth, KeyAuth) or auth.passphrase_env
         else _encrypted(connection.passphrase_encrypted, auth.passphrase),
+        "refresh_token_env": getattr(auth, "refresh_token_env", ""),
+        "refresh_token_encrypted": ""
+        if getattr(auth, "grant", "") != Connection.Grant.REFRESH_TOKEN or auth.refresh_token_env
+        else _encrypted(connection.refresh_token_encrypted, auth.refresh_token),
     }
     outcome = outcome_of(connection, changed=assign(connection, fields))
     validate(connection, _KEY_OF_FIELD)
@@ -290,6 +370,7 @@ def read_connection(data: Mapping[str, Any], *, stored: Connection | None = None
         CONNECTIONS[kind],
         data,
         has_stored_secret=bool(may_keep and stored and stored.secret_encrypted),
+        has_stored_refresh_token=bool(may_keep and stored and stored.refresh_token_encrypted),
         has_stored_passphrase=bool(may_keep and stored and stored.passphrase_encrypted),
     )
 

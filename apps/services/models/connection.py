@@ -6,7 +6,7 @@ from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any, Self
-from urllib.parse import urlsplit
+from urllib.parse import quote_plus, urlsplit
 
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
@@ -42,6 +42,11 @@ class Connection(models.Model):
         HEADER = "header", _("Custom header")  # <auth_header>: <secret>
         QUERY = "query", _("Query parameter")  # ?<auth_query>=<secret>
         KEY = "key", _("User name and private key")  # The secret is the private key, for SFTP.
+        OAUTH2 = "oauth2", _("OAuth 2")  # Authorization: Bearer <token of auth_token_url>
+
+    class Grant(models.TextChoices):
+        CLIENT_CREDENTIALS = "client_credentials", _("Client credentials")  # Client ID and secret.
+        REFRESH_TOKEN = "refresh_token", _("Refresh token")  # Of a user who authorized the client.
 
     name = models.SlugField(
         _("name"), max_length=100, unique=True, help_text=_("Name in services and YAML files.")
@@ -83,6 +88,30 @@ class Connection(models.Model):
     auth_query = models.CharField(
         _("parameter name"), max_length=100, blank=True, help_text=_("Such as api_key.")
     )
+    auth_grant = models.CharField(
+        _("grant"),
+        max_length=20,
+        choices=Grant,
+        default=Grant.CLIENT_CREDENTIALS,
+        help_text=_("How to get an access token."),
+    )
+    auth_token_url = models.CharField(
+        _("token URL"),
+        max_length=500,
+        blank=True,
+        help_text=_("Address of the token endpoint, such as https://crm.example/token."),
+    )
+    auth_client_id = models.CharField(_("client ID"), max_length=200, blank=True)
+    auth_scope = models.CharField(
+        _("scope"), max_length=500, blank=True, help_text=_("Scopes, separated by spaces. Empty: not sent.")
+    )
+    refresh_token_env = models.CharField(
+        _("refresh token from environment variable"),
+        max_length=100,
+        blank=True,
+        help_text=_("Environment variable of the workers that contains the refresh token."),
+    )
+    refresh_token_encrypted = models.TextField(_("refresh token"), blank=True, editable=False)
     secret_env = models.CharField(
         _("secret from environment variable"),
         max_length=100,
@@ -124,7 +153,7 @@ class Connection(models.Model):
             ),
             models.CheckConstraint(condition=Q(kind__in=["http", "file"]), name="connection_kind_known"),
             models.CheckConstraint(
-                condition=Q(auth__in=["none", "bearer", "basic", "header", "query", "key"]),
+                condition=Q(auth__in=["none", "bearer", "basic", "header", "query", "oauth2", "key"]),
                 name="connection_auth_known",
             ),
         ]
@@ -155,6 +184,16 @@ class Connection(models.Model):
             return secret_from_environment(self.passphrase_env)
         return decrypt(self.passphrase_encrypted) if self.passphrase_encrypted else ""
 
+    def set_refresh_token(self, token: str) -> None:
+        """Encrypts `token` into the row. The caller saves."""
+        self.refresh_token_encrypted = encrypt(token) if token else ""
+
+    def get_refresh_token(self) -> str:
+        """The refresh token in clear text, as it was entered. Raises SecretUnavailable."""
+        if self.refresh_token_env:
+            return secret_from_environment(self.refresh_token_env)
+        return decrypt(self.refresh_token_encrypted) if self.refresh_token_encrypted else ""
+
     def secrets(self) -> Iterator[str]:
         """Secrets to mask in a log. One that is not available cannot appear there."""
         with suppress(SecretUnavailable):
@@ -166,6 +205,12 @@ class Connection(models.Model):
                 if self.auth == self.Auth.BASIC:
                     # As in the header, RFC 7617.
                     yield b64encode(f"{self.auth_username}:{secret}".encode()).decode()
+                if self.auth == self.Auth.OAUTH2:
+                    credentials = f"{quote_plus(self.auth_client_id)}:{quote_plus(secret)}"
+                    yield b64encode(credentials.encode()).decode()
+        with suppress(SecretUnavailable):
+            if token := self.get_refresh_token():
+                yield token
         with suppress(SecretUnavailable):
             if passphrase := self.get_passphrase():
                 yield passphrase

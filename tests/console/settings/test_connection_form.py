@@ -21,6 +21,13 @@ FILLED = {
 SFTP = FILLED | {"kind": "file", "url": "sftp://host/in", "auth": "key", "auth_username": "me"}
 BEARER = {"auth": "bearer", "secret": "s3cret-of-the-shop"}
 
+OAUTH = {
+    "auth": "oauth2",
+    "auth_token_url": "https://shop.example/token",
+    "auth_client_id": "me",
+    "secret": "s3cret-of-the-client",
+}
+
 
 @pytest.fixture
 def keys(tmp_path):
@@ -68,6 +75,19 @@ def test_empty_secret_keeps_stored_secret_and_checkbox_removes_it():
 
     save(FILLED | {"remove_secret": "on"}, connection)
     assert Connection.objects.get().has_secret is False
+
+
+def test_refresh_token_is_encrypted_kept_and_removed_with_its_grant():
+    filled = FILLED | OAUTH | {"auth_grant": "refresh_token"}
+    connection = save(filled | {"refresh_token": "s3cret-refresh"})
+    assert Connection.objects.get().get_refresh_token() == "s3cret-refresh"
+    assert "s3cret" not in Connection.objects.get().refresh_token_encrypted
+
+    save(filled, connection)
+    assert Connection.objects.get().get_refresh_token() == "s3cret-refresh"
+
+    save(filled | {"auth_grant": "client_credentials"}, connection)
+    assert Connection.objects.get().refresh_token_encrypted == ""
 
 
 @pytest.mark.parametrize(
@@ -126,6 +146,13 @@ def test_empty_secret_keeps_stored_secret_and_checkbox_removes_it():
             "auth_header",
             "Invalid header name; use letters, digits and hyphens, as in X-Api-Key.",
         ),
+        (OAUTH | {"auth_token_url": ""}, "auth_token_url", "Required."),
+        (OAUTH | {"auth_client_id": ""}, "auth_client_id", "Required."),
+        (
+            OAUTH | {"auth_grant": "refresh_token"},
+            "refresh_token",
+            "Required; enter the secret, or name the environment variable that contains it.",
+        ),
         (
             {"auth": "query", "secret": "x"},
             "auth_query",
@@ -170,6 +197,8 @@ def test_folder_outside_the_roots_is_rejected(settings, tmp_path):
 
 def test_secret_is_never_part_of_a_page(admin_client):
     connection = make_connection(auth="bearer", secret="s3cret-of-the-shop")
+    connection.set_refresh_token("s3cret-refresh")
+    connection.save()
     url = reverse("admin:services_connection_change", args=[connection.pk])
 
     page = admin_client.get(url).content.decode()

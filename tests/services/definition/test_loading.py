@@ -149,6 +149,29 @@ def test_private_key_with_passphrase_is_loaded_and_stays_unchanged(tmp_path):
     )
 
 
+def test_oauth_connection_is_loaded_with_encrypted_secrets():
+    text = (
+        "connections: {crm: {kind: http, url: 'http://h', auth: {type: oauth2, grant: refresh_token, scope: read, "
+        "token_url: 'http://h/token?p=1', client_id: me, secret: one-secret, refresh_token: one-token}}}"
+    )
+
+    load_services(text)
+    first = Connection.objects.get()
+    again = load_services(text)
+    kept = load_services(text.replace(", refresh_token: one-token", "").replace("secret: one-secret, ", ""))
+    load_services(text.replace("grant: refresh_token, ", "").replace(", refresh_token: one-token", ""))
+
+    assert (first.auth_token_url, first.auth_client_id, first.auth_scope) == (
+        "http://h/token?p=1",
+        "me",
+        "read",
+    )
+    assert (first.get_secret(), first.get_refresh_token()) == ("one-secret", "one-token")
+    assert "one-" not in first.secret_encrypted + first.refresh_token_encrypted
+    assert again.unchanged == kept.unchanged == ("connection crm",)
+    assert Connection.objects.get().refresh_token_encrypted == ""
+
+
 def test_secret_entered_in_the_admin_is_not_overwritten():
     text = "connections: {shop: {kind: http, url: 'http://h', auth: {type: header, header: X-Key}}}"
     connection = Connection(name="shop", kind="http", url="http://old", auth="header", auth_header="X-Key")
@@ -169,14 +192,34 @@ def test_services_can_use_existing_connections():
 
 
 @pytest.mark.parametrize(
+    ("more", "reason"),
+    [("grant: refresh_token", "Required; enter"), ("refresh_token: x", "refresh_token only")],
+)
+def test_refresh_token_and_its_grant_belong_together(more, reason):
+    text = (
+        "connections: {crm: {kind: http, url: 'http://h', auth: {type: oauth2, token_url: 'http://h/token', "
+        f"client_id: me, secret: x, {more}}}}}}}"
+    )
+
+    with pytest.raises(LoadError, match=reason) as caught:
+        load_services(text)
+
+    assert caught.value.key == "connections.crm.auth.refresh_token"
+
+
+@pytest.mark.parametrize(
     ("old", "new", "line", "key", "reason"),
     [
         ("kind: file", "kind: carrier-pigeon", 4, "connections.drop.kind", "Allowed: http, file."),
         ("secret_env: SHOP_TOKEN", "secrets: x", 2, "connections.shop.auth.secrets", "Allowed: secret, secret_env"),
-        ("type: bearer", "type: oauth", 2, "connections.shop.auth.type", "Allowed: none, bearer, basic, header, query"),
+        ("type: bearer", "type: oauth", 2, "connections.shop.auth.type", "Allowed: none, bearer, basic, header"),
         (", secret_env: SHOP_TOKEN", "", 2, "connections.shop.auth.secret", "Required; enter the secret"),
         ("bearer", "basic", 2, "connections.shop.auth.username", "Required."),
         ("bearer", "header, header: X Y", 2, "connections.shop.auth.header", "Invalid header name"),
+        ("bearer", "oauth2, client_id: me", 2, "connections.shop.auth.token_url", "Required."),
+        ("bearer", "oauth2, token_url: 'http://t'", 2, "connections.shop.auth.client_id", "Required."),
+        ("bearer", "oauth2, token_url: 'file:///t'", 2, "connections.shop.auth.token_url", "no valid scheme"),
+        ("bearer", "oauth2, grant: implicit", 2, "connections.shop.auth.grant", "Allowed: client_credentials"),
         ("bearer", "query", 2, "connections.shop.auth.query", "Required."),
         ("bearer", "query, query: 'a=b'", 2, "connections.shop.auth.query", "Invalid parameter name"),
         ("SHOP_TOKEN", "SHOP-TOKEN", 2, "connections.shop.auth.secret_env", "Invalid variable name"),

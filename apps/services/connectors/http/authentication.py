@@ -23,6 +23,10 @@ class Authentication:
         del is_trusted
         return url
 
+    def renew(self) -> bool:
+        """Renews what the other system rejects with status 401; whether there is something to renew."""
+        return False
+
 
 class HeaderAuthentication(Authentication):
     """A header with the secret."""

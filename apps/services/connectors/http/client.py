@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Mapping
 from io import BytesIO
 from typing import cast
 from urllib.parse import urljoin, urlsplit
@@ -18,6 +19,7 @@ from apps.services.connectors.formats.documents import excerpt
 from apps.services.connectors.http import retry_rules
 from apps.services.connectors.http.authentication import authentication_of
 from apps.services.connectors.http.messages import HttpRequest, HttpResponse
+from apps.services.connectors.http.oauth2 import OAuth2Authentication
 from apps.services.connectors.http.rate_limit import RateLimit
 from apps.services.connectors.network_errors import connection_error
 from apps.services.connectors.retry import TemporaryError, with_retries
@@ -30,6 +32,7 @@ logger = logging.getLogger(__name__)
 
 MAX_REDIRECTS = 5
 _CHUNK = 64 * 1024
+_UNAUTHORIZED = 401
 _REDIRECTS = (301, 302, 303, 307, 308)
 # Statuses that keep method and body.
 _FAITHFUL_REDIRECTS = (307, 308)
@@ -57,8 +60,12 @@ class HttpClient:
         self.may_have_arrived = False
         self._home = connection.url
         self._timeout = (connection.connect_timeout, connection.read_timeout)
-        self._authentication = authentication_of(connection)
         self._context = context
+        self._authentication = (
+            OAuth2Authentication(connection, context, self._request_token)
+            if connection.auth == Connection.Auth.OAUTH2
+            else authentication_of(connection)
+        )
         self._rate_limit = RateLimit(connection, context)
         self._adapter = GuardedAdapter()
         context.on_abandon.append(self._adapter.shut_down)
@@ -88,24 +95,29 @@ class HttpClient:
 
     def _send_and_log(self, request: HttpRequest, started: float) -> HttpResponse:
         response = self._follow(request)
-        logger.debug(
-            "%s: %s, %d bytes in %.2f s",
-            request,
-            response.status_line,
-            len(response.content),
-            time.monotonic() - started,
-        )
-        if response.status not in request.final_statuses and (
-            response.status in request.retried_statuses
-            or retry_rules.is_temporary(response.status, response.headers)
-        ):
-            error = TemporaryError(
-                _description(request, response),
-                retry_after=retry_rules.pause_in(response.status, response.headers),
-                response=response.as_body(),
-            )
-            error.may_have_arrived = retry_rules.may_have_arrived(response.status)
-            raise error
+        _log_response(request, response, started)
+        if response.status == _UNAUTHORIZED and self._renew(request, response):
+            response = self._follow(request)
+            _log_response(request, response, started)
+        _raise_if_temporary(request, response)
+        return response
+
+    def _renew(self, request: HttpRequest, response: HttpResponse) -> bool:
+        """Renews the authentication that the system of the connection rejected; whether it could."""
+        if not is_same_system(self._home, response.url) or not self._authentication.renew():
+            return False
+        logger.info("%s: %s; sent again with a new access token", request, response.status_line)
+        self._rate_limit.wait()
+        return True
+
+    def _request_token(self, request: HttpRequest) -> HttpResponse:
+        """One attempt to get a token, without redirects."""
+        started = time.monotonic()
+        self._context.check()
+        headers = {**_BASE_HEADERS, **request.headers}
+        response = self._send_once(request, request.url, headers, trusted=False)
+        _log_response(request, response, started)
+        _raise_if_temporary(request, response)
         return response
 
     def _follow(self, request: HttpRequest) -> HttpResponse:
@@ -116,7 +128,7 @@ class HttpClient:
             trusted = trusted and is_same_system(self._home, url)
             if trusted and hop:
                 self._rate_limit.wait()
-            response = self._send_once(request, url, trusted=trusted)
+            response = self._send_once(request, url, self._headers(request, trusted=trusted), trusted=trusted)
             location = response.headers.get("Location")
             if response.status not in _REDIRECTS or not location:
                 return response
@@ -136,16 +148,16 @@ class HttpClient:
         logger.info("%s redirects to %s (%s)", request, without_secrets(target), response.status)
         return target
 
-    def _send_once(self, request: HttpRequest, url: str, *, trusted: bool) -> HttpResponse:
+    def _send_once(
+        self, request: HttpRequest, url: str, headers: Mapping[str, str], *, trusted: bool
+    ) -> HttpResponse:
         if urlsplit(url).scheme.lower() not in HTTP_SCHEMES:
             raise ConnectorError(
                 f"{request} leads to {without_secrets(url)}, which is neither http nor https."
             )
         shown = f"{request.method} {without_secrets(url)}"
         try:
-            prepared = requests.Request(
-                request.method, url, headers=self._headers(request, trusted=trusted), data=request.body
-            ).prepare()
+            prepared = requests.Request(request.method, url, headers=headers, data=request.body).prepare()
             # Last, so that no error contains it.
             prepared.url = self._authentication.url(str(prepared.url), is_trusted=trusted)
             with self._adapter.send(
@@ -182,6 +194,32 @@ class HttpClient:
             error.may_have_arrived = True
             raise error
         return content.getvalue()
+
+
+def _log_response(request: HttpRequest, response: HttpResponse, started: float) -> None:
+    logger.debug(
+        "%s: %s, %d bytes in %.2f s",
+        request,
+        response.status_line,
+        len(response.content),
+        time.monotonic() - started,
+    )
+
+
+def _raise_if_temporary(request: HttpRequest, response: HttpResponse) -> None:
+    """Raises TemporaryError if a retry may succeed."""
+    if response.status in request.final_statuses:
+        return
+    if response.status in request.retried_statuses or retry_rules.is_temporary(
+        response.status, response.headers
+    ):
+        error = TemporaryError(
+            _description(request, response),
+            retry_after=retry_rules.pause_in(response.status, response.headers),
+            response=response.as_body(),
+        )
+        error.may_have_arrived = retry_rules.may_have_arrived(response.status)
+        raise error
 
 
 def status_error(request: HttpRequest, response: HttpResponse) -> ConnectorError:
