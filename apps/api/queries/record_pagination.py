@@ -16,16 +16,16 @@ from apps.runs.records.payloads import load_runs
 
 
 class RecordPagination(ListPagination):
-    """Newest first, by run and log line.
+    """Newest first, by run, log line and page.
 
     A cursor contains its position: the line of a record may change while its run is open. The view names the runs
     that the request may see and asks for, `get_runs()`.
     """
 
-    ordering = ("-run_id", "-sequence", "-key")
+    ordering = ("-run_id", "-sequence", "-page", "-key")
 
     def key_of(self, row: Record) -> str:
-        return f"{row.run_id}.{row.sequence}.{row.key}"
+        return f"{row.run_id}.{row.sequence}.{row.page}.{row.key}"
 
     def check_key(self, queryset: QuerySet[Any], key: str) -> None:
         _position(key)
@@ -51,10 +51,12 @@ class RecordPagination(ListPagination):
         return load_runs(found[:count])
 
 
-def _position(key: str) -> tuple[int, int, str]:
-    """Run, log line and key of a record. Raises ValueError."""
-    run_id, sequence, rest = key.split(".", 2)
-    position = int(run_id), int(sequence), rest
-    if not (0 <= position[0] <= MAX_INTEGER and 0 <= position[1] <= MAX_SEQUENCE) or "\x00" in rest:
+def _position(key: str) -> tuple[int, int, int, str]:
+    """Run, log line, page and key of a record. Raises ValueError."""
+    *numbers, rest = key.split(".", 3)
+    run_id, sequence, page = map(int, numbers)
+    if not (0 <= run_id <= MAX_INTEGER and 0 <= min(sequence, page) <= max(sequence, page) <= MAX_SEQUENCE):
         raise ValueError(key)
-    return position
+    if "\x00" in rest:
+        raise ValueError(key)
+    return run_id, sequence, page, rest

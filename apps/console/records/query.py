@@ -37,21 +37,23 @@ class Position:
 
     run_id: int
     sequence: int
+    page: int
     key: str
 
     @classmethod
     def of(cls, record: Record) -> Position:
-        return cls(record.run_id, record.sequence, record.key)
+        return cls(record.run_id, record.sequence, record.page, record.key)
 
     @classmethod
     def from_text(cls, text: str) -> Position | None:
-        run_id, sequence, key = (*text.split(".", 2), "", "")[:3]
-        if not all(number.isdecimal() and len(number) <= 18 for number in (run_id, sequence)):
+        *numbers, key = (*text.split(".", 3), "", "", "")[:4]
+        if not all(number.isdecimal() and len(number) <= 18 for number in numbers):
             return None
-        return cls(int(run_id), int(sequence), key_text(key))
+        run_id, sequence, page = map(int, numbers)
+        return cls(run_id, sequence, page, key_text(key))
 
     def __str__(self) -> str:
-        return f"{self.run_id}.{self.sequence}.{self.key}"
+        return f"{self.run_id}.{self.sequence}.{self.page}.{self.key}"
 
 
 @dataclass(frozen=True)

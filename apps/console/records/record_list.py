@@ -37,13 +37,15 @@ def list_records(records: RecordQuerySet, before: Position | None, *, has_payloa
 
 
 def _parts(records: RecordQuerySet, before: Position | None) -> Iterator[RecordQuerySet]:
-    """The rest of the log line, of the run, and the earlier runs: one condition for all would read a run from its
-    end.
+    """The rest of the page, of the log line, of the run, and the earlier runs: one condition for all would read a
+    run from its end.
     """
     if before is None:
         yield records
         return
     of_run = records.filter(run_id=before.run_id)
-    yield of_run.filter(sequence=before.sequence, key__gt=before.key)
+    of_line = of_run.filter(sequence=before.sequence)
+    yield of_line.filter(page=before.page, key__gt=before.key)
+    yield of_line.filter(page__lt=before.page)
     yield of_run.filter(sequence__lt=before.sequence)
     yield records.filter(run_id__lt=before.run_id)

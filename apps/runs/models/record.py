@@ -23,7 +23,7 @@ class RecordQuerySet(models.QuerySet["Record"]):
         return self.filter(Exists(Run.objects.visible_to(user).filter(pk=OuterRef("run_id"))))
 
     def latest_first(self) -> Self:
-        return self.order_by("-run_id", "-sequence", "key")
+        return self.order_by("-run_id", "-sequence", "-page", "key")
 
     def with_key(self, key: str) -> Self:
         """Records with this key; a trailing `*` finds every key that begins with the text before it."""
@@ -106,11 +106,14 @@ class Record(models.Model):
         verbose_name = _("record")
         verbose_name_plural = _("records")
         indexes = [
-            # The records of a run, and of all runs, newest first: ORDER BY run_id DESC, sequence DESC.
-            models.Index(fields=["run", "sequence"], name="record_run_sequence"),
+            # The records of a run, and of all runs, newest first: ORDER BY run_id DESC, sequence DESC, page DESC.
+            # One line may decide on a million records, such as that of a file; with the page, few are sorted by key.
+            models.Index(fields=["run", "sequence", "page"], name="record_run_sequence"),
             # The same by outcome; most records are pushed and found without it.
             models.Index(
-                fields=["run", "outcome", "sequence"], name="record_run_outcome", condition=~Q(outcome=3)
+                fields=["run", "outcome", "sequence", "page"],
+                name="record_run_outcome",
+                condition=~Q(outcome=3),
             ),
         ]
 

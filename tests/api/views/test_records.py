@@ -216,3 +216,24 @@ def _rows_read(node):
     if node.get("Relation Name") == "runs_record":
         read = (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"]
     return read + sum(_rows_read(child) for child in node.get("Plans", ()))
+
+
+@pytest.mark.postgresql
+def test_page_is_an_index_range_within_one_line(client, service):
+    """A file is pushed by one line, however many records it contains."""
+    _earlier, run = (make_run(service, has_records=True) for _index in range(2))
+    Record.objects.bulk_create(
+        Record(run_id=run.pk - number % 2, key=str(number), sequence=1, page=number // 200, batch=0, outcome=3,
+               step=4, recorded_at=timezone.now())
+        for number in range(20_000)
+    )  # fmt: skip
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE runs_record")
+
+    with CaptureQueriesContext(connection) as queries:
+        page = client.get(f"{URL}?run={run.pk}").json()
+        client.get(page["next"])
+
+    reads = [rows_read(query["sql"]) for query in queries if 'FROM "runs_record"' in query["sql"]]
+    assert len(reads) == 2
+    assert max(reads) <= 300

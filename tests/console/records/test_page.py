@@ -58,9 +58,10 @@ def test_list_has_the_newest_records_first_and_pages_without_gaps(
 ) -> None:
     monkeypatch.setattr(record_list, "PAGE_SIZE", 2)
     first, second = make_run(), make_run()
-    for run, sequence, key in ((first, 1, "z"), (second, 3, "b"), (second, 3, "a"), (second, 3, "ü&.=")):
-        make_record(run, sequence=sequence, key=key)
-    make_record(second, sequence=2, key="c")
+    for sequence, page_number, keys in ((3, 1, ["b", "a", "ü&.="]), (3, 2, ["x", "d"]), (2, 9, ["c"])):
+        for key in keys:
+            make_record(second, sequence=sequence, page=page_number, key=key)
+    make_record(first, sequence=1, key="z")
 
     seen: list[str] = []
     query = "?period=any"
@@ -69,7 +70,7 @@ def test_list_has_the_newest_records_first_and_pages_without_gaps(
         seen += [row.record.key for row in response.context["rows"]]
         query = response.context["older"]
 
-    assert seen == ["a", "b", "ü&.=", "c", "z"]
+    assert seen == ["d", "x", "a", "b", "ü&.=", "c", "z"]
 
 
 def test_filters_narrow_the_list(staff: Client) -> None:
