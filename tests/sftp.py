@@ -34,6 +34,8 @@ class _Files(paramiko.SFTPServerInterface):
     root: Path
     # While clear, opening a file waits.
     may_read: threading.Event
+    # Whether the server supports the extension that replaces an existing file.
+    replaces: bool
 
     def _path(self, path: str) -> Path:
         return self.root / self.canonicalize(path).lstrip("/")
@@ -73,11 +75,18 @@ class _Files(paramiko.SFTPServerInterface):
         return failed[0]
 
     def posix_rename(self, oldpath: str, newpath: str) -> int:
+        if not self.replaces:
+            return paramiko.SFTP_OP_UNSUPPORTED
         with _error_status() as failed:
             self._path(oldpath).replace(self._path(newpath))
         return failed[0]
 
-    rename = posix_rename
+    def rename(self, oldpath: str, newpath: str) -> int:
+        if self._path(newpath).exists():
+            return paramiko.SFTP_FAILURE
+        with _error_status() as failed:
+            self._path(oldpath).rename(self._path(newpath))
+        return failed[0]
 
 
 @contextmanager
@@ -91,7 +100,11 @@ def _error_status() -> Iterator[list[int]]:
 
 @contextmanager
 def sftp_server(
-    folder: Path, *, may_read: threading.Event | None = None, usernames: list[str] | None = None
+    folder: Path,
+    *,
+    may_read: threading.Event | None = None,
+    usernames: list[str] | None = None,
+    replaces: bool = True,
 ) -> Iterator[int]:
     """Serves `folder` and yields the port.
 
@@ -101,7 +114,7 @@ def sftp_server(
     if may_read is None:
         may_read = threading.Event()
         may_read.set()
-    files = type("Files", (_Files,), {"root": folder, "may_read": may_read})
+    files = type("Files", (_Files,), {"root": folder, "may_read": may_read, "replaces": replaces})
     key = paramiko.ECDSAKey.generate()
     transports = []
 

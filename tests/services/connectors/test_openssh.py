@@ -1,15 +1,24 @@
-"""Private keys and host keys, against a real OpenSSH server."""
+"""Private keys, host keys and lost connections, against a real OpenSSH server."""
 
+import json
 import logging
+import os
+from collections.abc import Iterator
+from itertools import batched
 from pathlib import Path
 from typing import Any
 
+import paramiko
 import pytest
 
+from apps.services.connectors import open_destination
 from apps.services.connectors.base import ConnectorError
-from apps.services.models import Connection, HostKey
+from apps.services.connectors.files.connector import folder_of
+from apps.services.models import Connection, HostKey, Service
+from tests.faults.proxy import Proxy, proxy
 from tests.openssh import USER, OpenSSHServer, create_key
-from tests.services.transfers import connection_to, pull, push
+from tests.services.transfers import connection_to, make_context, pull, push
+from tests.stack import wait_until
 
 pytestmark = pytest.mark.django_db
 RECORDS = [{"id": number, "name": f"Käse {number}"} for number in range(1, 6)]
@@ -166,3 +175,121 @@ def test_known_algorithm_is_preferred_among_the_keys_of_a_server(
 
     assert pull_ids(connection) == [1]
     assert HostKey.objects.count() == 1
+
+
+@pytest.fixture
+def idle(sshd: OpenSSHServer, connection: Connection) -> Iterator[Proxy]:
+    """A proxy in front of the server of `connection`; `switch("through")` closes the open connections."""
+    with proxy(sshd.port) as idle:
+        port = idle.url.rpartition(":")[2]
+        connection.url = connection.url.replace(f":{sshd.port}/", f":{port}/")
+        yield idle
+
+
+def test_closed_connection_is_restored_in_the_middle_of_a_listing(
+    connection: Connection, tmp_path: Path, idle: Proxy, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(2, 5):
+        folder = tmp_path / "drop" / f"folder-{number}"
+        folder.mkdir()
+        (folder / "b.json").write_text(f'[{{"id": {number}}}]')
+    source = folder_of(connection)
+    list_folder = source._fs.ftp.listdir_iter
+    listed = []
+
+    def list_and_close(path: str) -> Any:
+        for entry in list_folder(path):
+            listed.append(entry)
+            if len(listed) == 2:
+                idle.switch("through")
+                wait_until(lambda: source._fs.ftp.get_channel().closed)
+            yield entry
+
+    source._fs.ftp.listdir_iter = list_and_close
+    with caplog.at_level(logging.INFO, "apps.services"):
+        names = source.matching("**/*.json")
+
+    assert names == ["a.json", *(f"folder-{number}/b.json" for number in range(2, 5))]
+    assert "The SFTP server 127.0.0.1 closed the connection; connecting again." in caplog.messages
+
+
+def test_file_is_read_on_after_a_closed_connection(
+    connection: Connection, tmp_path: Path, idle: Proxy
+) -> None:
+    content = os.urandom(300_000)
+    (tmp_path / "drop" / "a.bin").write_bytes(content)
+
+    with folder_of(connection).open("a.bin") as stream:
+        first = stream.read(100_000)
+        idle.switch("through")
+        rest = stream.read()
+
+    assert first + rest == content
+
+
+def test_file_that_changes_while_the_connection_is_closed_is_an_error(
+    connection: Connection, tmp_path: Path, idle: Proxy
+) -> None:
+    path = tmp_path / "drop" / "a.bin"
+    path.write_bytes(bytes(300_000))
+
+    with folder_of(connection).open("a.bin") as stream:
+        stream.read(100_000)
+        idle.switch("through")
+        path.write_bytes(bytes(300_001))
+        with pytest.raises(ConnectorError, match=r"a\.bin has changed while it was read"):
+            stream.read()
+
+
+def test_connection_that_is_closed_between_pages_loses_no_record(
+    connection: Connection, tmp_path: Path, idle: Proxy
+) -> None:
+    records = [{"id": number, "text": "x" * 500} for number in range(1000)]
+    service = Service(
+        slug="tested",
+        destination_connection=connection,
+        destination_options={"path": "{run}.ndjson", "format": "ndjson"},
+    )
+
+    with open_destination(service, make_context()) as destination:
+        for number, batch in enumerate(batched(records, 200), start=1):
+            list(destination.push(number, list(batch)))
+            idle.switch("through")
+        [delivery] = destination.finish()
+
+    lines = (tmp_path / "drop" / "7.ndjson").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == records
+    assert delivery.accepted == 1000
+    assert sorted(path.name for path in (tmp_path / "drop").iterdir()) == ["7.ndjson", "a.json"]
+
+
+@pytest.mark.parametrize("has_arrived", [True, False])
+def test_rename_whose_response_is_lost_is_repeated_only_if_it_did_not_arrive(
+    connection: Connection, tmp_path: Path, idle: Proxy, has_arrived: bool
+) -> None:
+    pending = folder_of(connection).create("a.json")
+    pending.stream.write(b"[]")
+    fs = pending._fs
+    rename = fs.ftp.posix_rename
+    renamed = []
+
+    def rename_and_lose(old: str, new: str) -> None:
+        renamed.append(new)
+        if has_arrived:
+            rename(old, new)
+        idle.switch("through")
+        raise paramiko.SSHException("Server connection dropped")
+
+    fs.ftp.posix_rename = rename_and_lose
+    pending.commit()
+
+    assert len(renamed) == 1
+    assert [(path.name, path.read_text()) for path in (tmp_path / "drop").iterdir()] == [("a.json", "[]")]
+
+
+def test_server_that_stays_away_is_an_error(connection: Connection, idle: Proxy) -> None:
+    folder = folder_of(connection)
+    idle.switch("down")
+
+    with pytest.raises(ConnectorError, match=r"^Connection other-system cannot be opened again: "):
+        folder.matching("*.json")

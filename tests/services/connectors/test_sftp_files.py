@@ -75,3 +75,17 @@ def test_silent_sftp_server_is_limited_by_read_timeout(
 
         with pytest.raises(ConnectorError, match=r"a\.json cannot be opened: TimeoutError"):
             pull(connection, {"path": "*.json", "format": "json"})
+
+
+def test_existing_file_is_replaced_on_a_server_without_posix_rename(tmp_path: Path) -> None:
+    with sftp_server(tmp_path, replaces=False) as port:
+        connection = connection_to(
+            f"sftp://127.0.0.1:{port}/drop", auth="basic", auth_username=USER, secret=PASSWORD
+        )
+
+        for number in (1, 2):
+            push(connection, {"path": "a.json", "format": "json"}, [[{"id": number}]])
+        [page] = pull(connection, {"path": "*.json", "format": "json"})
+
+    assert page.records == [{"id": 2}]
+    assert [path.name for path in (tmp_path / "drop").iterdir()] == ["a.json"]

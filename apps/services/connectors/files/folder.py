@@ -55,7 +55,8 @@ def translate_errors(what: str, *, may_have_arrived: bool = False) -> Iterator[N
     """Turns an error of the file system into a ConnectorError that begins with `what`."""
     try:
         yield
-    except ConnectorError:
+    except ConnectorError as error:
+        error.may_have_arrived |= may_have_arrived
         raise
     except Exception as error:
         # Each fsspec file system raises errors of its own library.

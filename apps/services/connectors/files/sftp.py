@@ -1,11 +1,14 @@
-"""SFTP: authentication by password or private key, and the host key of the server.
+"""SFTP: authentication by password or private key, the host key of the server, and lost connections.
 
 Imports paramiko, which takes a tenth of the start-up time of every process: import it where it is needed.
 """
 
 from __future__ import annotations
 
-from io import StringIO
+import io
+import logging
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,9 +19,13 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from fsspec.implementations.sftp import SFTPFileSystem
 
 from apps.services.connectors.base import ConnectorError
+from apps.services.connectors.files.folder import temporary_name, translate_errors
 from apps.services.connectors.files.host_keys import RememberedHostKeys
+from apps.services.connectors.files.sftp_streams import BUFFER_BYTES, SftpReader, SftpWriter, is_lost
 from apps.services.models import Connection
 from apps.services.private_key import InvalidPrivateKey, openssh_text, read_private_key
+
+logger = logging.getLogger(__name__)
 
 _KEY_CLASSES = {
     Ed25519PrivateKey: paramiko.Ed25519Key,
@@ -30,7 +37,7 @@ _KEEPALIVE_INTERVAL = 20
 
 
 class SftpFileSystem(SFTPFileSystem):  # type: ignore[misc] # It ships no types.
-    """File system of an SFTP connection."""
+    """File system of an SFTP connection, which connects again if the server closes an idle connection."""
 
     cachable = False
 
@@ -75,6 +82,105 @@ class SftpFileSystem(SFTPFileSystem):  # type: ignore[misc] # It ships no types.
         ftp.get_channel().settimeout(self._connection.read_timeout)
         self.client, self.ftp = client, ftp
 
+    def restore(self, ftp: paramiko.SFTPClient, error: Exception) -> None:
+        """Connects again if `error` means that `ftp` lost its connection. Raises `error` otherwise."""
+        if not is_lost(ftp, error):
+            raise error
+        # Another file may have restored the connection.
+        if self.ftp is ftp:
+            logger.info("The SFTP server %s closed the connection; connecting again.", self.host)
+            self.client.close()
+            with translate_errors(f"Connection {self._connection.name} cannot be opened again"):
+                self._connect()
+
+    def repeated[Result](self, operation: Callable[[], Result]) -> Result:
+        """The result of `operation`, which is repeated once after a lost connection."""
+        ftp = self.ftp
+        try:
+            return operation()
+        except Exception as error:  # noqa: BLE001 - raised again unless the connection is lost
+            self.restore(ftp, error)
+            return operation()
+
+    def ls(self, path: str, detail: bool = False) -> Any:
+        """The listing of one folder, always of one connection."""
+        operation = partial(super().ls, path, detail=detail)
+        try:
+            return self.repeated(operation)
+        except TimeoutError as error:
+            # fsspec leaves out folders whose listing fails.
+            raise ConnectorError(f"{path} cannot be listed: read timeout.") from error
+
+    def info(self, path: str) -> Any:
+        return self.repeated(partial(super().info, path))
+
+    def exists(self, path: str, **_options: Any) -> bool:
+        """Whether `path` exists; unlike in fsspec, a timeout is an error."""
+        try:
+            self.info(path)
+        except TimeoutError:
+            raise
+        except OSError:
+            return False
+        return True
+
+    def makedirs(self, path: str, exist_ok: bool = False, mode: int = 0o777) -> None:
+        """Creates the folders that are missing, so that it can be repeated."""
+        self.repeated(partial(super().makedirs, path, exist_ok=exist_ok, mode=mode))
+
+    def mv(self, old: str, new: str, **_options: Any) -> None:
+        """Renames `old` and replaces `new`.
+
+        After a lost connection it looks whether the server has renamed the file, and repeats only if not.
+        """
+        ftp = self.ftp
+        try:
+            self._replace(old, new)
+        except Exception as error:
+            self.restore(ftp, error)
+            if self.exists(old):
+                self._replace(old, new)
+            elif not self.exists(new):
+                raise
+
+    def _replace(self, old: str, new: str) -> None:
+        try:
+            self.ftp.posix_rename(old, new)
+        except OSError as error:
+            # Servers without this extension of OpenSSH return an error without a number.
+            if error.errno or is_lost(self.ftp, error):
+                raise
+            self._replace_in_steps(old, new)
+
+    def _replace_in_steps(self, old: str, new: str) -> None:
+        """Renames an existing file first: many servers do not replace it. It is restored if the second step fails."""
+        if not self.exists(new):
+            self.ftp.rename(old, new)
+            return
+        folder, _slash, name = new.rpartition("/")
+        previous = f"{folder}/{temporary_name(name)}"
+        self.ftp.rename(new, previous)
+        try:
+            self.ftp.rename(old, new)
+        except OSError:
+            self.ftp.rename(previous, new)
+            raise
+        self.ftp.remove(previous)
+
+    def _rm(self, path: str) -> None:
+        ftp = self.ftp
+        try:
+            super()._rm(path)
+        except Exception as error:  # noqa: BLE001 - raised again unless the connection is lost
+            self.restore(ftp, error)
+            if self.exists(path):
+                super()._rm(path)
+
+    def _open(self, path: str, mode: str = "rb", **_options: Any) -> Any:
+        if mode == "rb":
+            return io.BufferedReader(SftpReader(self, path), BUFFER_BYTES)
+        return io.BufferedWriter(SftpWriter(self, path), BUFFER_BYTES)
+
     def _explained(self, error: Exception) -> Exception:
         """`error`, with what to do if the server or its key is refused."""
         if isinstance(error, paramiko.BadHostKeyException):
@@ -106,4 +212,4 @@ def _paramiko_key(text: str, passphrase: str) -> paramiko.PKey:
     except InvalidPrivateKey as error:
         raise ConnectorError(str(error)) from None
     key_class = next(each for kind, each in _KEY_CLASSES.items() if isinstance(key, kind))
-    return key_class.from_private_key(StringIO(openssh_text(key)))
+    return key_class.from_private_key(io.StringIO(openssh_text(key)))
