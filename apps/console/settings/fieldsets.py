@@ -21,6 +21,8 @@ SERVICE_FIELDSETS = (
                 ("source_csv_skip_rows", "source_csv_names"),
                 ("source_xml_record", "source_xml_lists"),
                 ("source_sheet", "source_header_row"),
+                ("source_only_new", "source_min_age_seconds"),
+                ("source_after_move_to", "source_after_delete"),
                 "source_records",
                 ("source_page_size", "source_id_field"),
                 "source_record_path",

@@ -16,6 +16,7 @@ from apps.runs.execution import worker_shutdown
 from apps.runs.execution.finalization import end_run, end_run_without_spool
 from apps.runs.execution.interruption import RunCancelled, RunStopped, TooManyRefused, WorkerShutdown
 from apps.runs.execution.pipeline import Pipeline
+from apps.runs.execution.source_files import act_on_files, has_file_actions
 from apps.runs.execution.supervision import supervise
 from apps.runs.log.handler import Echo
 from apps.runs.log.run_log import RunLog
@@ -53,8 +54,7 @@ def execute_run(run_id: int, *, worker: str, echo: Echo | None = None) -> Run | 
         return _end_without_log(run, token, error)
     try:
         with log:
-            ending = _run_pipeline(run, log)
-            log.step = Step.FINISH
+            ending = _run_pipeline(run, token, log)
             if not is_clean(ending.status, log.counters()):
                 _store_captured_payloads(run, log, ending)
             _log_end(log, ending.status)
@@ -104,13 +104,31 @@ def _end_without_log(run: Run, token: uuid.UUID, error: OSError) -> Run:
     return run
 
 
-def _run_pipeline(run: Run, log: RunLog) -> _Outcome:
+def _run_pipeline(run: Run, token: uuid.UUID, log: RunLog) -> _Outcome:
     """Executes the pipeline and logs why it ended, unless it succeeded."""
     _log_start(run)
     pipeline = Pipeline(run, log)
     ending = _execute(pipeline)
     pipeline.finish(ending.error)
+    log.step = Step.FINISH
+    if ending.status == Run.Status.SUCCEEDED and log.read_from_database(lambda: has_file_actions(run)):
+        _act_on_files(run, token, log, pipeline)
     return ending
+
+
+def _act_on_files(run: Run, token: uuid.UUID, log: RunLog, pipeline: Pipeline) -> None:
+    """Moves or deletes the files that were read; what is left is for the next run."""
+    # The run has succeeded from here on, also if this worker dies.
+    log.record_end(Run.Status.SUCCEEDED, may_retry=False)
+    try:
+        supervise(partial(act_on_files, run, token, log, pipeline.check), pipeline.check, pipeline.abandon)
+    except LeaseLost:
+        raise
+    except (ConnectorError, RunCancelled, RunStopped, WorkerShutdown) as error:
+        logger.warning("The run has succeeded, but not all files were moved or deleted: %s", error)
+    # The outcome of the run is certain.
+    except Exception:
+        logger.exception("The run has succeeded, but not all files were moved or deleted: internal error")
 
 
 def _execute(pipeline: Pipeline) -> _Outcome:

@@ -18,7 +18,7 @@ from django.db.models.functions import Now
 from apps.runs.log.run_log import RunLog
 from apps.runs.log.shipper import LeaseLost, limit_concurrent_writes
 from apps.runs.log.stored_lines import append_lines, stored_counts
-from apps.runs.models import Level, RecordSelection, Run
+from apps.runs.models import Level, RecordSelection, Run, SourceFile
 from apps.runs.payloads.expiry import set_expiry
 from apps.services.models import Service
 
@@ -136,6 +136,8 @@ def _save_end(run: Run, token: uuid.UUID, status: Run.Status, follow_up: FollowU
     """
     if not run.finish(token, status, **outcome):
         raise LeaseLost
+    if status == Run.Status.SUCCEEDED:
+        SourceFile.objects.record_read(run)
     set_expiry(run, settings.PAYLOAD_RETENTION)
     if follow_up.pauses_schedule:
         Service.objects.active().filter(pk=run.service_id).update(is_active=False, paused_at=Now())

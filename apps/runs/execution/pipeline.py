@@ -19,6 +19,7 @@ from apps.runs.execution.interruption import (
     WorkerShutdown,
 )
 from apps.runs.execution.replay import Replay
+from apps.runs.execution.source_files import SourceFiles
 from apps.runs.log.run_log import RunLog
 from apps.runs.models import Payload, Run, Step
 from apps.runs.payloads.capture import Capture
@@ -77,6 +78,7 @@ class Pipeline:
             tracker = self._tracker = RecordTracker(run, self._log, *keys)
             selection = Selection(run, tracker, self._log)
             selection.log_start()
+            self._context.files = SourceFiles.of(run, self._log, selection.keys)
             source = stack.enter_context(_source_of(run, self._context, selection))
             script = run.script and stack.enter_context(Sandbox(run.script.source, name=run.service.slug))
             destination = (

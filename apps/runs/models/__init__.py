@@ -1,4 +1,4 @@
-"""Runs, log lines, records, payloads and housekeeping jobs."""
+"""Runs, log lines, records, payloads, source files and housekeeping jobs."""
 
 from apps.runs.models.housekeeping_job import HousekeepingJob
 from apps.runs.models.log_entry import Level, LogEntry, Step
@@ -6,6 +6,7 @@ from apps.runs.models.payload import Payload
 from apps.runs.models.payload_read import PayloadRead
 from apps.runs.models.record import AcceptedContent, Record, RecordSelection
 from apps.runs.models.run import Run
+from apps.runs.models.source_file import SourceFile
 
 __all__ = (
     "AcceptedContent",
@@ -17,5 +18,6 @@ __all__ = (
     "Record",
     "RecordSelection",
     "Run",
+    "SourceFile",
     "Step",
 )

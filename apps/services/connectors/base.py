@@ -2,13 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from types import TracebackType
 from typing import Any, BinaryIO, Protocol, Self
 
 type Record = Any
+
+
+@dataclass(frozen=True, slots=True)
+class FileInfo:
+    """A file of a folder at one moment; two that are equal describe the same content."""
+
+    # Relative to the folder.
+    name: str
+    size: int
+    # Nanoseconds since 1970; None if the file system does not tell.
+    modified_at: int | None
+    etag: str = ""
+    # Device and inode of a local file.
+    identity: tuple[int, int] | None = None
+
+    @property
+    def version(self) -> str:
+        """Text that differs once the content has changed: the ETag, or size and time."""
+        return (self.etag or f"{self.size} {self.modified_at}")[:200]
+
+
+class FileClaims(Protocol):
+    """The files that a run may read, so that no other run reads them."""
+
+    def claim(self, files: Sequence[FileInfo]) -> Collection[str]:
+        """Claims the files that are to be read and returns their names."""
+        ...
+
+    def renew(self, file: FileInfo) -> bool:
+        """Claims a file again that has changed since; False if this version was read already."""
+        ...
+
+    def release(self, file: FileInfo) -> None:
+        """Releases a claimed file that is not read."""
+        ...
+
+    def finish(self) -> None:
+        """Called when every file of the folder was seen."""
+        ...
 
 
 @dataclass
@@ -29,6 +68,8 @@ class RunContext:
     # Records that were sent to the destination, until their outcome is known: it may have accepted them. None = all
     # that were pushed since the last delivery.
     in_flight: Sequence[Record] | None = ()
+    # Which files of a folder to read; None = all.
+    files: FileClaims | None = None
 
 
 @dataclass(frozen=True)

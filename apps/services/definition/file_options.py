@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 from collections.abc import Mapping
 from pathlib import PurePosixPath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from django.utils.translation import gettext
 from django.utils.translation import gettext_noop as _
@@ -23,7 +23,9 @@ from apps.services.definition.option_types import (
     MAX_PAGE_SIZE,
     DestinationFile,
     Expression,
+    Flag,
     JMESPath,
+    MoveTarget,
     Options,
     SourceFile,
     Text,
@@ -146,6 +148,25 @@ class XmlSource(Options):
     )
 
 
+class AfterRun(Options):
+    """What happens to a file once a run that read it has succeeded."""
+
+    move_to: MoveTarget = Field(
+        "",
+        title=_("Move files to"),
+        description=_("Folder below the connection's folder, such as done/, for files that were read."),
+    )
+    delete: Flag = Field(
+        False, title=_("Delete files"), description=_("Delete files once a run that read them has succeeded.")
+    )
+
+    @model_validator(mode="after")
+    def _one_action(self) -> Self:
+        if bool(self.move_to) == self.delete:
+            raise ValueError(gettext("Write either “move_to” or “delete: true”."))
+        return self
+
+
 class FileSource(Options):
     """Source of a file connection."""
 
@@ -194,6 +215,25 @@ class FileSource(Options):
     page_size: WholeNumber = Field(
         1000, ge=1, le=MAX_PAGE_SIZE, title=_("Page size"), description=_("Records in a page.")
     )
+    only_new: Flag = Field(
+        False,
+        title=_("New files only"),
+        description=_(
+            "Leave out files that an earlier successful run has read, by name, size and time, or by the ETag."
+        ),
+    )
+    min_age_seconds: WholeNumber = Field(
+        0,
+        ge=0,
+        le=10**7,
+        title=_("Minimum age (s)"),
+        description=_("Leave out files that were changed less than this ago and may still be written."),
+    )
+    after: AfterRun | None = Field(
+        None,
+        title=_("After the run"),
+        description=_("Move or delete files once a run that read them has succeeded."),
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -211,6 +251,13 @@ class FileSource(Options):
     @classmethod
     def _only_in_its_format(cls, value: Any, info: ValidationInfo) -> Any:
         return _checked_format(value, info)
+
+    @field_validator("after")
+    @classmethod
+    def _into_another_folder(cls, value: AfterRun | None, info: ValidationInfo) -> AfterRun | None:
+        if value and value.move_to and value.move_to == str(info.data.get("path", "")).rpartition("/")[0]:
+            raise ValueError(gettext("The files are read from this folder; write another one."))
+        return value
 
 
 class FileDestination(Options):

@@ -189,6 +189,13 @@ def _check_destination_file(value: str) -> str:
     return _check_placeholders(value, ("{run}", "{page}"))
 
 
+def _check_move_target(value: str) -> str:
+    """The folder without its trailing slash."""
+    if any(character in value for character in "*?["):
+        raise ValueError(_("Wildcards are not allowed in the name of a folder; remove *, ? and [."))
+    return "/".join(part for part in _check_placeholders(value, ()).split("/") if part not in ("", "."))
+
+
 def _check_placeholders(value: str, allowed: tuple[str, ...]) -> str:
     for placeholder in _PLACEHOLDER.findall(value):
         if placeholder not in allowed:
@@ -267,6 +274,7 @@ type RecordPath = Annotated[Text, AfterValidator(_check_path), AfterValidator(_c
 type _FilePath = Annotated[Text, AfterValidator(_check_path), AfterValidator(_check_file_path)]
 type SourceFile = Annotated[_FilePath, AfterValidator(_check_source_file)]
 type DestinationFile = Annotated[_FilePath, AfterValidator(_check_destination_file)]
+type MoveTarget = Annotated[_FilePath, AfterValidator(_check_move_target)]
 type HeaderName = Annotated[Text, AfterValidator(_check_header_name)]
 type VariableName = Annotated[Text, AfterValidator(_check_variable_name)]
 type Parameters = dict[

@@ -75,6 +75,9 @@ def test_destinations_and_files_have_defaults():
         "header_row": 1,
         "compression": "auto",
         "page_size": 1000,
+        "only_new": False,
+        "min_age_seconds": 0,
+        "after": None,
     }
     assert read_destination("file", {"path": "out/{run}-{page}.csv"}).model_dump() == {
         "path": "out/{run}-{page}.csv",

@@ -12,7 +12,16 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 
-from apps.services.connectors.base import Body, ConnectorError, Delivery, Page, Record, RunContext
+from apps.services.connectors.base import (
+    Body,
+    ConnectorError,
+    Delivery,
+    FileInfo,
+    Page,
+    Record,
+    RunContext,
+)
+from apps.services.connectors.files.file_choice import FileChoice
 from apps.services.connectors.files.folder import Folder, PendingFile, translate_errors
 from apps.services.connectors.files.local_folder import LocalFolder
 from apps.services.connectors.files.remote_folder import RemoteFolder
@@ -41,7 +50,7 @@ def folder_of(connection: Connection) -> Folder:
 
 
 class FilePull:
-    """Pulls the records of every file that matches the path, in the order of their names."""
+    """Pulls the records of the files that match the path, in the order of their names."""
 
     def __init__(self, connection: Connection, options: FileSource, context: RunContext) -> None:
         self._folder = folder_of(connection)
@@ -59,36 +68,62 @@ class FilePull:
         pass
 
     def pages(self) -> Iterator[Page]:
-        names = self._folder.matching(self._options.path)
-        if not names:
-            logger.warning("No file matches %s in %s.", self._options.path, self._place)
+        choice = FileChoice(self._folder, self._options, self._context)
         numbers = count(1)
-        for name in names:
-            for page in self._pages_of(name, numbers):
+        for file in choice.files():
+            for page in self._pages_of(file, numbers):
                 if page.number > settings.MAX_PAGES:
                     raise ConnectorError(
                         f"The files contain more than {settings.MAX_PAGES} pages, the limit of one run. "
                         "Set a larger “page_size”, or raise SYNCLOG_MAX_PAGES."
                     )
                 yield page
+        if not choice.count:
+            # The usual case for a folder that each run empties.
+            level = logging.INFO if self._context.files is not None else logging.WARNING
+            logger.log(level, "No file matches %s in %s.", self._options.path, self._place)
 
-    def _pages_of(self, name: str, numbers: Iterator[int]) -> Iterator[Page]:
+    def _pages_of(self, file: FileInfo, numbers: Iterator[int]) -> Iterator[Page]:
         size = self._context.page_size or self._options.page_size
+        name = file.name
         compressed = compression_of(name, self._options.compression)
         body: Body | None = _body(self._folder, name, self._options.format, compressed)
-        with self._folder.open(name) as stream:
-            files = read_files(stream, self._options, compressed, name, self._parser)
-            for member, records in _reading(files, name):
-                last = 0
-                for batch in _reading(batched(records, size), name):
-                    first, last = last + 1, last + len(batch)
-                    origin = f"{member}, records {first}–{last}"
-                    log_repeated_keys(self._parser, origin)
-                    yield Page(next(numbers), list(batch), origin, body)
-                    body = None
-                    self._context.check()
+        try:
+            with self._folder.open(name) as stream:
+                files = read_files(stream, self._options, compressed, name, self._parser)
+                for member, records in _reading(files, name):
+                    last = 0
+                    for batch in _reading(batched(records, size), name):
+                        first, last = last + 1, last + len(batch)
+                        origin = f"{member}, records {first}–{last}"
+                        log_repeated_keys(self._parser, origin)
+                        yield Page(next(numbers), list(batch), origin, body)
+                        body = None
+                        self._context.check()
+        except ConnectorError:
+            # An incomplete file is often invalid as well.
+            self._check_unchanged(file)
+            raise
+        self._check_unchanged(file)
         if body:
             yield Page(next(numbers), [], f"{name}, no records", body)
+
+    def _check_unchanged(self, file: FileInfo) -> None:
+        """Raises ConnectorError if the file is not as it was before it was read."""
+        current = self._folder.info(file.name)
+        if current == file:
+            return
+        change = (
+            "disappeared"
+            if current is None
+            else f"changed its size from {file.size:,} to {current.size:,} bytes"
+            if current.size != file.size
+            else "was replaced"
+        )
+        raise ConnectorError(
+            f"{file.name} {change} while it was read. Run the service again once the file is complete, or set "
+            "“min_age_seconds”."
+        )
 
 
 @dataclass

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from secrets import token_hex
 from typing import BinaryIO, Protocol
 
-from apps.services.connectors.base import ConnectorError
+from apps.services.connectors.base import ConnectorError, FileInfo
 
 
 class PendingFile(Protocol):
@@ -27,8 +27,12 @@ class PendingFile(Protocol):
 class Folder(Protocol):
     """A folder of some file system; names are relative to it and use /."""
 
-    def matching(self, pattern: str) -> list[str]:
-        """Names of the files that match `pattern`, sorted. Raises ConnectorError."""
+    def files(self, pattern: str) -> Iterator[FileInfo]:
+        """The files that match `pattern`, sorted by their names. Raises ConnectorError."""
+        ...
+
+    def info(self, name: str) -> FileInfo | None:
+        """The file at this moment, None if there is none. Raises ConnectorError."""
         ...
 
     def open(self, name: str) -> BinaryIO:
@@ -37,6 +41,14 @@ class Folder(Protocol):
 
     def create(self, name: str) -> PendingFile:
         """Creates a file for writing, and its folders. Raises ConnectorError."""
+        ...
+
+    def move(self, name: str, target: str) -> bool:
+        """Moves a file; False if `target` exists, which stays as it is. Raises ConnectorError."""
+        ...
+
+    def delete(self, name: str) -> None:
+        """Deletes a file. Raises ConnectorError."""
         ...
 
 

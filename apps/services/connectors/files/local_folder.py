@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import glob
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from stat import S_ISREG
 from typing import BinaryIO
 
 from django.conf import settings
 
-from apps.services.connectors.base import ConnectorError
+from apps.services.connectors.base import ConnectorError, FileInfo
 from apps.services.connectors.files.folder import is_temporary, temporary_name, translate_errors
 
 # Synclog's own files in the data directory, which is the default root.
@@ -23,11 +25,24 @@ class LocalFolder:
     def __init__(self, path: str) -> None:
         self._path = confined(Path(path))
 
-    def matching(self, pattern: str) -> list[str]:
+    def files(self, pattern: str) -> Iterator[FileInfo]:
         with translate_errors(f"The files {pattern} cannot be listed"):
             found = glob.glob(pattern, root_dir=self._path, recursive=True)  # noqa: PTH207 - sorted, without hidden
-        names = [name for name in found if not is_temporary(name)]
-        return sorted(name for name in names if confined(self._path / name).is_file())
+        # Folders whose files need no check of their own, unless they are links.
+        checked: dict[str, bool] = {}
+        for name in sorted(name for name in found if not is_temporary(name)):
+            parent = name.rpartition("/")[0]
+            if parent not in checked:
+                checked[parent] = not _contains_own(confined(self._path / parent))
+            if checked[parent] and not (self._path / name).is_symlink():
+                file = _file_info(name, self._path / name)
+            else:
+                file = self.info(name)
+            if file is not None:
+                yield file
+
+    def info(self, name: str) -> FileInfo | None:
+        return _file_info(name, confined(self._path / name))
 
     def open(self, name: str) -> BinaryIO:
         with translate_errors(f"{name} cannot be opened"):
@@ -40,6 +55,33 @@ class LocalFolder:
             # Resolved again, because only an existing path can be a link.
             confined(target)
             return PendingLocalFile(confined(target.parent) / target.name)
+
+    def move(self, name: str, target: str) -> bool:
+        old, new = self._entry(name), self._path / target
+        with translate_errors(f"{name} cannot be moved to {target}"):
+            confined(new.parent).mkdir(parents=True, exist_ok=True)
+            new = self._entry(target)
+            try:
+                # Reserves the name: a rename would replace an existing file.
+                os.close(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW))
+            except FileExistsError:
+                return False
+            try:
+                old.replace(new)
+            except OSError:
+                new.unlink(missing_ok=True)
+                raise
+        return True
+
+    def delete(self, name: str) -> None:
+        with translate_errors(f"{name} cannot be deleted"):
+            self._entry(name).unlink()
+
+    def _entry(self, name: str) -> Path:
+        """The path of a file, or of a link itself."""
+        path = self._path / name
+        confined(path)
+        return confined(path.parent) / path.name
 
 
 class PendingLocalFile:
@@ -71,6 +113,17 @@ class PendingLocalFile:
             self.stream.close()
 
 
+def _file_info(name: str, path: Path) -> FileInfo | None:
+    with translate_errors(f"{name} cannot be opened"):
+        try:
+            status = path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+    if not S_ISREG(status.st_mode):
+        return None
+    return FileInfo(name, status.st_size, status.st_mtime_ns, identity=(status.st_dev, status.st_ino))
+
+
 def confined(path: Path) -> Path:
     """`path` with its links resolved. Raises ConnectorError if it is outside the roots or belongs to Synclog."""
     try:
@@ -87,6 +140,12 @@ def confined(path: Path) -> Path:
     if _is_own(resolved):
         raise ConnectorError(f"{path} belongs to Synclog itself; no connection may read or write it.")
     return resolved
+
+
+def _contains_own(folder: Path) -> bool:
+    """Whether Synclog's own files may be in this folder itself."""
+    database = Path(str(settings.DATABASES["default"]["NAME"]))
+    return folder in (settings.DATA_DIR.resolve(), database.resolve().parent)
 
 
 def _is_own(path: Path) -> bool:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO, cast
 from urllib.parse import urlsplit
 
 import fsspec
+from fsspec.spec import AbstractFileSystem
 
 from apps.services.connectors.address_guard import check_host
-from apps.services.connectors.base import ConnectorError
+from apps.services.connectors.base import ConnectorError, FileInfo
 from apps.services.connectors.files.folder import is_temporary, temporary_name, translate_errors
 from apps.services.models import Connection
 from apps.services.models.connection import SSH_SCHEMES
@@ -38,6 +41,8 @@ _SIGN_IN = {
     "smb": ("username", "password"),
     "ssh": ("username", "password"),
 }
+# Names of the time of the last change in each file system.
+_TIMES = ("mtime", "LastModified", "last_modified", "updated", "last_write_time", "modify", "created")
 
 
 class RemoteFolder:
@@ -59,11 +64,23 @@ class RemoteFolder:
             raise
         self._root = str(root).rstrip("/")
 
-    def matching(self, pattern: str) -> list[str]:
+    def files(self, pattern: str) -> Iterator[FileInfo]:
         with translate_errors(f"The files {pattern} cannot be listed"):
             found = self._fs.glob(f"{self._root}/{pattern}", detail=True)
-        names = [self._relative(path) for path, entry in found.items() if entry["type"] == "file"]
-        return sorted(name for name in names if not is_temporary(name))
+        files = [
+            _file_info(self._relative(path), entry)
+            for path, entry in found.items()
+            if entry["type"] == "file" and not is_temporary(path)
+        ]
+        yield from sorted(files, key=lambda file: file.name)
+
+    def info(self, name: str) -> FileInfo | None:
+        with translate_errors(f"{name} cannot be opened"):
+            try:
+                entry = self._fs.info(f"{self._root}/{name}")
+            except FileNotFoundError:
+                return None
+        return _file_info(name, entry)
 
     def open(self, name: str) -> BinaryIO:
         with translate_errors(f"{name} cannot be opened"):
@@ -72,6 +89,24 @@ class RemoteFolder:
     def create(self, name: str) -> PendingRemoteFile:
         with translate_errors(f"{name} cannot be written"):
             return PendingRemoteFile(self._fs, f"{self._root}/{name}")
+
+    def move(self, name: str, target: str) -> bool:
+        if self.info(target) is not None:
+            return False
+        old, new = f"{self._root}/{name}", f"{self._root}/{target}"
+        with translate_errors(f"{name} cannot be moved to {target}"):
+            self._fs.makedirs(str(PurePosixPath(new).parent), exist_ok=True)
+            if type(self._fs).mv is not AbstractFileSystem.mv:
+                self._fs.mv(old, new)
+            else:
+                # Not `mv`, which takes names with brackets as patterns.
+                self._fs.cp_file(old, new)
+                self._fs.rm_file(old)
+        return True
+
+    def delete(self, name: str) -> None:
+        with translate_errors(f"{name} cannot be deleted"):
+            self._fs.rm_file(f"{self._root}/{name}")
 
     def _relative(self, path: str) -> str:
         return path.removeprefix(self._root).lstrip("/")
@@ -98,6 +133,25 @@ class PendingRemoteFile:
         with translate_errors(f"{self._temporary} cannot be deleted"):
             self.stream.close()
             self._fs.rm(self._temporary)
+
+
+def _file_info(name: str, entry: Mapping[str, Any]) -> FileInfo:
+    modified_at = next((entry[key] for key in _TIMES if entry.get(key)), None)
+    etag = entry.get("ETag") or entry.get("etag") or ""
+    return FileInfo(name, int(entry.get("size") or 0), _nanoseconds(modified_at), str(etag))
+
+
+def _nanoseconds(time: Any) -> int | None:
+    """The time of a file in nanoseconds; each file system has its own type."""
+    if isinstance(time, str):
+        try:
+            # FTP, RFC 3659: 20260315120000.
+            time = datetime.strptime(f"{time[:14]}Z", "%Y%m%d%H%M%S%z")
+        except ValueError:
+            return None
+    if isinstance(time, datetime):
+        time = time.timestamp()
+    return int(time * 1_000_000) * 1000 if isinstance(time, int | float) else None
 
 
 def _filesystem(connection: Connection, scheme: str) -> tuple[Any, str]:
