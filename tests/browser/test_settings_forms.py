@@ -3,8 +3,10 @@
 import pytest
 from playwright.sync_api import Page, expect
 
-from apps.services.models import Service
+from apps.services.models import Connection, Service
+from apps.services.private_key import read_private_key
 from tests.factories import make_connection, make_service, make_user
+from tests.openssh import create_key
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.browser]
 
@@ -63,3 +65,22 @@ def test_connection_form_shows_fields_of_its_authentication(page: Page, log_in) 
     assert shown(page, *fields) == [True, False, True, True]
     page.locator("[name=auth]").select_option("header")
     assert shown(page, *fields) == [False, True, True, True]
+
+
+def test_private_key_is_entered_with_its_line_breaks(page: Page, log_in, tmp_path) -> None:
+    create_key(tmp_path / "key")
+    log_in(page, make_user(is_superuser=True))
+    page.goto("/admin/services/connection/add/")
+
+    page.locator("[name=name]").fill("drop")
+    page.locator("[name=kind]").select_option("file")
+    page.locator("[name=url]").fill("sftp://host/in")
+    page.locator("[name=auth]").select_option("key")
+    assert shown(page, "secret", "private_key", "passphrase", "passphrase_env") == [False, True, True, True]
+    page.locator("[name=auth_username]").fill("me")
+    page.locator("[name=private_key]").fill((tmp_path / "key").read_text())
+    page.locator("[name=_continue]").click()
+
+    expect(page.locator(".messagelist")).to_contain_text("was added successfully")
+    assert page.locator("[name=private_key]").input_value() == ""
+    read_private_key(Connection.objects.get().get_secret(), "")

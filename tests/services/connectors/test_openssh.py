@@ -14,6 +14,7 @@ import pytest
 from apps.services.connectors import open_destination
 from apps.services.connectors.base import ConnectorError
 from apps.services.connectors.files.connector import folder_of
+from apps.services.connectors.files.host_keys import RememberedHostKeys
 from apps.services.models import Connection, HostKey, Service
 from tests.faults.proxy import Proxy, proxy
 from tests.openssh import USER, OpenSSHServer, create_key
@@ -161,6 +162,19 @@ def test_changed_host_key_stops_the_run_with_both_fingerprints(
     )
     HostKey.objects.all().delete()
     assert pull_ids(connection) == [1]
+
+
+def test_two_workers_that_connect_at_once_remember_one_key() -> None:
+    key, other = paramiko.ECDSAKey.generate(), paramiko.ECDSAKey.generate()
+    first, second = RememberedHostKeys("host"), RememberedHostKeys("host")
+    client = paramiko.SSHClient()
+
+    first.missing_host_key(client, "host", key)
+    second.missing_host_key(client, "host", key)
+    with pytest.raises(ConnectorError, match=r"host key of host has changed"):
+        RememberedHostKeys("host").missing_host_key(client, "host", other)
+
+    assert HostKey.objects.get().key == key.get_base64()
 
 
 def test_known_algorithm_is_preferred_among_the_keys_of_a_server(
