@@ -4,9 +4,10 @@ import json
 import logging
 import os
 from collections.abc import Iterator
+from io import BufferedWriter
 from itertools import batched
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import paramiko
 import pytest
@@ -307,3 +308,18 @@ def test_server_that_stays_away_is_an_error(connection: Connection, idle: Proxy)
 
     with pytest.raises(ConnectorError, match=r"^Connection other-system cannot be opened again: "):
         folder.matching("*.json")
+
+
+def test_incomplete_file_is_deleted_on_a_full_disk(connection: Connection, tmp_path: Path) -> None:
+    pending = folder_of(connection).create("b.json")
+    pending.stream.write(b"[]")
+    writer = cast("BufferedWriter", pending.stream).raw
+
+    def fail(_block: bytes) -> None:
+        raise OSError("Failure")
+
+    vars(writer)["_file"].write = fail
+    with pytest.raises(ConnectorError, match=r"cannot be deleted: Failure"):
+        pending.discard()
+
+    assert [path.name for path in (tmp_path / "drop").iterdir()] == ["a.json"]

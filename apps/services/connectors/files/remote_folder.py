@@ -131,8 +131,11 @@ class PendingRemoteFile:
 
     def discard(self) -> None:
         with translate_errors(f"{self._temporary} cannot be deleted"):
-            self.stream.close()
-            self._fs.rm(self._temporary)
+            try:
+                # Writes what is buffered, which fails on a full disk.
+                self.stream.close()
+            finally:
+                self._fs.rm(self._temporary)
 
 
 def _file_info(name: str, entry: Mapping[str, Any]) -> FileInfo:
