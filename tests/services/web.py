@@ -46,8 +46,13 @@ def reply_json(value: Any, status: int = 200, **headers: str) -> Reply:
 
 
 @contextmanager
-def serving(respond: Callable[[Request], Reply], *, certificate: Path | None = None) -> Iterator[Web]:
-    """Serves the replies of `respond`; with a PEM file of key and certificate, over TLS."""
+def serving(
+    respond: Callable[[Request], Reply], *, certificate: Path | None = None, client_ca: Path | None = None
+) -> Iterator[Web]:
+    """Serves the replies of `respond`; with a PEM file of key and certificate, over TLS.
+
+    With `client_ca`, clients need a certificate of that authority.
+    """
     requests: list[Request] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -95,6 +100,9 @@ def serving(respond: Callable[[Request], Reply], *, certificate: Path | None = N
     if certificate:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate)
+        if client_ca:
+            context.verify_mode = ssl.CERT_REQUIRED
+            context.load_verify_locations(client_ca)
         server.socket = context.wrap_socket(server.socket, server_side=True)
         scheme = "https"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)

@@ -52,10 +52,11 @@ class ConnectionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # It takes n
         passphrase = ("passphrase",) if may_write else ()
         removal = ("remove_secret",) if may_write and obj and obj.secret_encrypted else ()
         address = ("name", "kind", "url")
+        http = ("requests_per_minute", "proxy", ("ca_file", "client_cert_file"))
         oauth = ("auth_grant", "auth_token_url", ("auth_client_id", "auth_scope"), *refresh_token)
         auth = ("auth", "auth_username", "auth_header", "auth_query", *oauth, "refresh_token_env")
         fieldsets: list[Any] = [
-            (None, {"fields": (*address, ("connect_timeout", "read_timeout"), "requests_per_minute")}),
+            (None, {"fields": (*address, ("connect_timeout", "read_timeout"), *http)}),
             (
                 _("Authentication"),
                 {"fields": (*auth, *secret, *removal, "secret_env", *passphrase, "passphrase_env")},

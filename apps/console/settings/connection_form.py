@@ -34,6 +34,7 @@ _FIELD_OF_KEY = {
     "auth.passphrase_env": "passphrase_env",
     "auth.passphrase": "passphrase",
 }
+_HTTP_FIELDS = ("requests_per_minute", "proxy", "ca_file", "client_cert_file")
 _REFRESH_TOKEN_FIELDS = {"refresh_token": "refresh_token", "refresh_token_env": "refresh_token_env"}
 # Fields of each kind of authentication, beside the secrets.
 _AUTH_FIELDS = {
@@ -105,7 +106,7 @@ class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]  # It takes no 
             "url",
             "connect_timeout",
             "read_timeout",
-            "requests_per_minute",
+            *_HTTP_FIELDS,
             "auth",
             "auth_username",
             "auth_header",
@@ -155,7 +156,7 @@ class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]  # It takes no 
         if not self._has_stored_secret:
             del self.fields["remove_secret"]
         for name, condition in (
-            ("requests_per_minute", "kind=http"),
+            *((name, "kind=http") for name in _HTTP_FIELDS),
             ("auth_username", "auth=basic,key"),
             ("auth_header", "auth=header"),
             ("auth_query", "auth=query"),
@@ -236,7 +237,7 @@ class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]  # It takes no 
             "auth": auth,
         }
         if cleaned["kind"] == Connection.Kind.HTTP:
-            data["requests_per_minute"] = cleaned.get("requests_per_minute")
+            data |= {name: cleaned.get(name) for name in _HTTP_FIELDS}
         try:
             read_connection(data, stored=None if cleaned.get("remove_secret") else self._stored)
         except ValidationError as error:

@@ -11,6 +11,7 @@ import os
 import socket
 from contextlib import suppress
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ssl import SSLContext
 from typing import Any
 from weakref import WeakSet
 
@@ -34,6 +35,8 @@ REFUSED_NETWORKS = tuple(
         "192.0.0.192/32",  # Oracle's metadata.
     )
 )
+# Metadata services by name, which only a proxy may be able to resolve.
+_REFUSED_HOSTS = {"metadata.google.internal", "metadata.goog"}
 # IPv4 addresses within IPv6 that ipaddress does not unwrap: NAT64, and the old compatible form.
 _NETWORKS_WITH_IPV4 = (ip_network("64:ff9b::/96"), ip_network("::/96"))
 
@@ -53,7 +56,9 @@ def check_address(host: str, address: str) -> None:
 
 
 def check_host(host: str) -> None:
-    """Raises AddressRefused if an address of `host` is not allowed; unknown hosts pass."""
+    """Raises AddressRefused if `host` or an address of it is not allowed; unknown hosts pass."""
+    if host.lower().rstrip(".") in _REFUSED_HOSTS:
+        raise AddressRefused(f"{host} is a cloud metadata service; no connection may use it.")
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
@@ -120,21 +125,37 @@ class _GuardedHTTPSConnectionPool(_GuardedHTTPConnectionPool, HTTPSConnectionPoo
     ConnectionCls = _GuardedHTTPSConnection
 
 
-class GuardedAdapter(HTTPAdapter):
-    """Sends requests over guarded connections; proxies and other settings of the environment are ignored."""
+_POOL_CLASSES: dict[str, Any] = {
+    "http": _GuardedHTTPConnectionPool,
+    "https": _GuardedHTTPSConnectionPool,
+}
 
-    def init_poolmanager(self, *args: object, **kwargs: object) -> None:
-        super().init_poolmanager(*args, **kwargs)  # type: ignore[arg-type]  # Handed on as they came.
-        self.poolmanager.pool_classes_by_scheme = {
-            "http": _GuardedHTTPConnectionPool,
-            "https": _GuardedHTTPSConnectionPool,
-        }
+
+class GuardedAdapter(HTTPAdapter):
+    """Sends requests over guarded connections; proxies and other settings of the environment are ignored.
+
+    With a proxy, the guarded connection is that to the proxy: check the target with `check_host`.
+    """
+
+    def __init__(self, ssl_context: SSLContext | None = None) -> None:
+        self._tls: dict[str, Any] = {"ssl_context": ssl_context} if ssl_context else {}
+        super().__init__()
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs | self._tls)
+        self.poolmanager.pool_classes_by_scheme = _POOL_CLASSES
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        manager: Any = super().proxy_manager_for(proxy, **kwargs, **self._tls)
+        manager.pool_classes_by_scheme = _POOL_CLASSES
+        return manager
 
     def shut_down(self) -> None:
         """Shuts down the connections that another thread is waiting for."""
-        for key in self.poolmanager.pools.keys():  # noqa: SIM118 - it is no dict, and refuses to be iterated
-            if (pool := self.poolmanager.pools.get(key)) is not None:
-                pool.shut_down()
+        for manager in (self.poolmanager, *list(self.proxy_manager.values())):
+            for key in manager.pools.keys():  # noqa: SIM118 - it is no dict, and refuses to be iterated
+                if (pool := manager.pools.get(key)) is not None:
+                    pool.shut_down()
 
 
 def trusted_certificates() -> str | bool:

@@ -15,6 +15,9 @@ from apps.services.connectors.retry import TemporaryError
 def connection_error(shown: str, error: Exception) -> ConnectorError:
     """The error for a request without a complete response; a TemporaryError if a retry may help."""
     causes = _causes_of(error)
+    if any(isinstance(cause, urllib3.exceptions.ProxyError) for cause in causes):
+        # Nothing was sent to the other system yet.
+        return TemporaryError(f"{shown}: the proxy failed ({_reason_of(causes)})")
     if any(isinstance(cause, ssl.SSLEOFError | ssl.SSLZeroReturnError) for cause in causes):
         return _without_response(f"{shown}: connection failed (the server closed it)")
     for cause in causes:
@@ -63,7 +66,7 @@ def _tls_failure(shown: str, causes: list[BaseException]) -> str:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return (
                 f"{shown}: the TLS certificate is not trusted ({cause.verify_message}). For a private CA, "
-                "name its file in SSL_CERT_FILE."
+                "name its file in ca_file of the connection, or in SSL_CERT_FILE."
             )
     reason = next((cause.reason for cause in causes if isinstance(cause, ssl.SSLError)), None)
     return f"{shown}: TLS failed ({(reason or _reason_of(causes)).replace('_', ' ').lower()})."

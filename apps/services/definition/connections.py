@@ -276,6 +276,22 @@ def _checked_address(kind: str, value: str) -> str:
     return value
 
 
+def _check_proxy(value: str) -> str:
+    if "@" in value:
+        raise ValueError(
+            gettext("Credentials are not supported; let the proxy accept the workers by their address.")
+        )
+    if urlsplit(_check_http_address(value)).path.strip("/"):
+        raise ValueError(gettext("A proxy has no path; write an address such as http://proxy.example:3128."))
+    return value
+
+
+def _check_absolute(value: str) -> str:
+    if not value.startswith("/"):
+        raise ValueError(gettext("Not an absolute path; start it with a slash."))
+    return value
+
+
 class HttpConnection(_ConnectionDescription):
     """Connection to an HTTP API."""
 
@@ -285,6 +301,11 @@ class HttpConnection(_ConnectionDescription):
         description=_("Address that paths are appended to, such as https://shop.example/api."),
     )
     requests_per_minute: WholeNumber | None = column(Connection, "requests_per_minute")
+    proxy: Annotated[Text, AfterValidator(_check_proxy)] = column(Connection, "proxy")
+    ca_file: Annotated[Text, AfterValidator(_check_absolute)] = column(Connection, "ca_file")
+    client_cert_file: Annotated[Text, AfterValidator(_check_absolute)] = column(
+        Connection, "client_cert_file"
+    )
     auth: NoAuth | BearerAuth | BasicAuth | HeaderAuth | QueryAuth | OAuth2Auth = Field(
         NoAuth(), discriminator="type", title=_("Authentication")
     )
@@ -324,6 +345,9 @@ def load_connection(name: str, data: Mapping[str, Any]) -> Outcome:
         "connect_timeout": description.connect_timeout,
         "read_timeout": description.read_timeout,
         "requests_per_minute": getattr(description, "requests_per_minute", None),
+        "proxy": getattr(description, "proxy", ""),
+        "ca_file": getattr(description, "ca_file", ""),
+        "client_cert_file": getattr(description, "client_cert_file", ""),
         "auth": auth.type,
         "auth_username": getattr(auth, "username", ""),
         "auth_header": getattr(auth, "header", ""),

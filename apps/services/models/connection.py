@@ -79,6 +79,24 @@ class Connection(models.Model):
         validators=[MinValueValidator(1), MaxValueValidator(60_000)],
         help_text=_("Limit for all runs together. Empty: no limit."),
     )
+    proxy = models.CharField(
+        _("proxy"),
+        max_length=500,
+        blank=True,
+        help_text=_("Address of an HTTP proxy, such as http://proxy.example:3128."),
+    )
+    ca_file = models.CharField(
+        _("CA file"),
+        max_length=500,
+        blank=True,
+        help_text=_("File on the workers with certificates of private authorities, in PEM form."),
+    )
+    client_cert_file = models.CharField(
+        _("client certificate file"),
+        max_length=500,
+        blank=True,
+        help_text=_("File on the workers with a client certificate and its private key, in PEM form."),
+    )
 
     auth = models.CharField(_("authentication"), max_length=10, choices=Auth, default=Auth.NONE)
     auth_username = models.CharField(_("user name"), max_length=200, blank=True)

@@ -67,6 +67,17 @@ def test_limit_of_requests_is_saved_and_removed():
     assert Connection.objects.get().requests_per_minute is None
 
 
+def test_proxy_and_files_are_saved():
+    save(FILLED | {"proxy": "http://p:3128", "ca_file": "/etc/ca.pem", "client_cert_file": "/etc/me.pem"})
+
+    saved = Connection.objects.get()
+    assert (saved.proxy, saved.ca_file, saved.client_cert_file) == (
+        "http://p:3128",
+        "/etc/ca.pem",
+        "/etc/me.pem",
+    )
+
+
 def test_empty_secret_keeps_stored_secret_and_checkbox_removes_it():
     connection = make_connection(name="shop", auth="bearer", secret="old")
 
@@ -173,6 +184,13 @@ def test_refresh_token_is_encrypted_kept_and_removed_with_its_grant():
             "connect_timeout",
             "“0.0” is not valid; write a number from 0.1 to 120.",
         ),
+        (
+            {"proxy": "http://me:s3cret@proxy:3128"},
+            "proxy",
+            "Credentials are not supported; let the proxy accept the workers by their address.",
+        ),
+        ({"ca_file": "ca.pem"}, "ca_file", "Not an absolute path; start it with a slash."),
+        ({"client_cert_file": "me.pem"}, "client_cert_file", "Not an absolute path; start it with a slash."),
         (
             {"requests_per_minute": "0"},
             "requests_per_minute",

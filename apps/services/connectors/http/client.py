@@ -13,7 +13,7 @@ import requests
 import urllib3
 from django.conf import settings
 
-from apps.services.connectors.address_guard import GuardedAdapter, trusted_certificates
+from apps.services.connectors.address_guard import GuardedAdapter, check_host, trusted_certificates
 from apps.services.connectors.base import ConnectorError, RunContext
 from apps.services.connectors.formats.documents import excerpt
 from apps.services.connectors.http import retry_rules
@@ -21,6 +21,7 @@ from apps.services.connectors.http.authentication import authentication_of
 from apps.services.connectors.http.messages import HttpRequest, HttpResponse
 from apps.services.connectors.http.oauth2 import OAuth2Authentication
 from apps.services.connectors.http.rate_limit import RateLimit
+from apps.services.connectors.http.tls import tls_context
 from apps.services.connectors.network_errors import connection_error
 from apps.services.connectors.retry import TemporaryError, with_retries
 from apps.services.definition.connection_url import HTTP_SCHEMES, without_secrets
@@ -67,11 +68,15 @@ class HttpClient:
             else authentication_of(connection)
         )
         self._rate_limit = RateLimit(connection, context)
-        self._adapter = GuardedAdapter()
-        context.on_abandon.append(self._adapter.shut_down)
+        self._proxies = {"http": connection.proxy, "https": connection.proxy} if connection.proxy else {}
+        # Only the system of the connection and its token endpoint get the client certificate.
+        self._own_adapter = GuardedAdapter(tls_context(connection, with_client_certificate=True))
+        self._other_adapter = GuardedAdapter(tls_context(connection, with_client_certificate=False))
+        context.on_abandon += [self._own_adapter.shut_down, self._other_adapter.shut_down]
 
     def close(self) -> None:
-        self._adapter.close()
+        self._own_adapter.close()
+        self._other_adapter.close()
 
     def send(self, request: HttpRequest) -> HttpResponse:
         """The response, whatever its status; temporary errors are retried. Raises ConnectorError."""
@@ -115,7 +120,7 @@ class HttpClient:
         started = time.monotonic()
         self._context.check()
         headers = {**_BASE_HEADERS, **request.headers}
-        response = self._send_once(request, request.url, headers, trusted=False)
+        response = self._send_once(request, request.url, headers, trusted=True)
         _log_response(request, response, started)
         _raise_if_temporary(request, response)
         return response
@@ -160,8 +165,15 @@ class HttpClient:
             prepared = requests.Request(request.method, url, headers=headers, data=request.body).prepare()
             # Last, so that no error contains it.
             prepared.url = self._authentication.url(str(prepared.url), is_trusted=trusted)
-            with self._adapter.send(
-                prepared, stream=True, timeout=self._timeout, verify=trusted_certificates(), proxies={}
+            if self._proxies:
+                check_host(urlsplit(prepared.url).hostname or "")
+            adapter = self._own_adapter if trusted else self._other_adapter
+            with adapter.send(
+                prepared,
+                stream=True,
+                timeout=self._timeout,
+                verify=trusted_certificates(),
+                proxies=self._proxies,
             ) as response:
                 content = b"" if response.status_code in _REDIRECTS else self._read(response, shown)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
