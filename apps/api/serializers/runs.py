@@ -79,6 +79,12 @@ class RunSerializer(serializers.ModelSerializer[Run]):
                 "pattern": r"^[^\x00-\x1f\x7f]*$",
                 "description": "Only the record with this id.",
             },
+            "since": {
+                "type": ["string", "number", "null"],
+                "maxLength": 2000,
+                "pattern": r"^[^\x00-\x1f\x7f]*$",
+                "description": "Value of {since}, if the source uses it.",
+            },
         },
         "additionalProperties": False,
     }
@@ -100,7 +106,7 @@ class StartSerializer(StrictSerializer):
     options = OptionsField(
         required=False,
         default=dict,
-        help_text="Options for this run only: page_size, max_attempts, record_id.",
+        help_text="Options for this run only: page_size, max_attempts, record_id, since.",
     )
 
     def validate_options(self, options: dict[str, Any]) -> dict[str, Any]:

@@ -25,10 +25,10 @@ from apps.api.serializers.services import ServiceSerializer
 from apps.api.tokens.permissions import Requires
 from apps.api.views.base import ApiView
 from apps.api.views.idempotency import IDEMPOTENCY_PARAMETER, idempotency_key, key_reused
+from apps.runs.execution.queue import checked_options
 from apps.runs.models import Run
 from apps.runs.reported.reporting import open_reported_run
 from apps.runs.tasks import start_run
-from apps.services.definition.options import read_run_options
 from apps.services.models import Service
 
 
@@ -124,7 +124,7 @@ def _open_reported(service: Service, request: Request, data: dict[str, Any]) -> 
 def _start(service: Service, request: Request, data: dict[str, Any]) -> Run:
     """Queues a run."""
     try:
-        options = read_run_options(data["options"])
+        options = checked_options(service, data["options"])
     except ValidationError as error:
         raise serializers.ValidationError({"options": error.message_dict}) from None
     run = start_run(

@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.console.ui.badges import flow_html
 from apps.console.ui.formatting import moment_text
+from apps.runs.execution.incremental import since_options
 from apps.runs.execution.replay import check_replay
 from apps.runs.models import Payload, Run
 from apps.runs.tasks import start_run
@@ -27,7 +28,7 @@ _SWITCHES = {
     "store_push": Payload.Kind.PUSH,
     "store_script": Payload.Kind.SCRIPT,
 }
-_OPTIONS = ("page_size", "max_attempts", "record_id")
+_OPTIONS = ("page_size", "max_attempts", "record_id", "since")
 
 
 class Switch(forms.CheckboxInput):
@@ -76,6 +77,12 @@ class RunForm(forms.Form):
         required=False,
         max_length=200,
     )
+    since = forms.CharField(
+        label=_("Since"),
+        help_text=_("Value of {since}: pull what changed since then."),
+        required=False,
+        max_length=500,
+    )
     dry_run = forms.BooleanField(
         label=_("Dry run"),
         help_text=_("Pull and run the script, push nothing."),
@@ -96,6 +103,8 @@ class RunForm(forms.Form):
         """`replayable` is the run whose stored pull payloads can be the source, None = none."""
         super().__init__(data, initial=initial, label_suffix="")
         self.service_options = service_options
+        if "since" not in service_options:
+            del self.fields["since"]
         if replayable is None:
             del self.fields["replay"]
         else:
@@ -110,7 +119,7 @@ class RunForm(forms.Form):
         """Options that differ from those of the service; an empty field means the option of the service."""
         return {
             name: self.cleaned_data[name]
-            for name in _OPTIONS
+            for name in self.option_names
             if self.cleaned_data[name] and self.cleaned_data[name] != str(self.service_options.get(name, ""))
         }
 
@@ -128,7 +137,11 @@ class RunForm(forms.Form):
 
     @property
     def option_fields(self) -> list[forms.BoundField]:
-        return [self[name] for name in _OPTIONS]
+        return [self[name] for name in self.option_names]
+
+    @property
+    def option_names(self) -> list[str]:
+        return [name for name in _OPTIONS if name in self.fields]
 
 
 def run_page(request: HttpRequest, site: AdminSite, service: Service) -> HttpResponse:
@@ -171,6 +184,8 @@ def service_options(service: Service) -> dict[str, Any]:
     except ValidationError:
         # Invalid settings are reported by their own form and in the log of the run.
         return options
+    if since := since_options(service):
+        options["since"] = service.since or since.first
     return {"page_size": source.page_size, **options}
 
 

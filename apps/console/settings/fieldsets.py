@@ -34,6 +34,8 @@ SERVICE_FIELDSETS = (
                 ("source_pagination_has_more", "source_pagination_total_pages"),
                 ("source_pagination_size_param", "source_pagination_end_status"),
                 ("source_params", "source_headers"),
+                ("source_since_from", "source_since_first"),
+                ("source_since_overlap_seconds", "since"),
                 ("source_fail_if", "source_retry_status"),
             )
         },

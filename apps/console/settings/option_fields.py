@@ -11,7 +11,7 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 from pydantic.fields import FieldInfo
 
-from apps.services.definition.option_errors import is_whole_number, nested_model, union_members
+from apps.services.definition.option_errors import fields_of, is_whole_number, nested_model, union_members
 from apps.services.definition.option_types import JsonBody, Options
 from apps.services.definition.options import DESTINATIONS, SOURCES
 
@@ -209,7 +209,7 @@ def _flat_fields(side: str, model: type[Options]) -> Iterator[tuple[str, tuple[s
     others gives those, a union its discriminator and all other options."""
     for key, field_info in model.model_fields.items():
         if (model_of_parts := nested_model(field_info)) is not None:
-            for name, info in model_of_parts.model_fields.items():
+            for name, info in fields_of(model_of_parts).items():
                 yield f"{side}_{key}_{name}", (key, name), info
             continue
         if not field_info.discriminator:

@@ -17,8 +17,10 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.console.settings.option_fields import SIDES, SideFields
 from apps.console.settings.schedule_preview import schedule_text_with_next
+from apps.services.definition.http_options import HttpSource
 from apps.services.definition.options import read_destination, read_source
-from apps.services.models import Service
+from apps.services.definition.since import check_since
+from apps.services.models import Connection, Service
 from apps.services.sandbox import ScriptError, check_script
 from apps.services.sandbox.guide import SCRIPT_HELP
 
@@ -84,6 +86,7 @@ class ServiceForm(forms.ModelForm, OptionsForm):  # type: ignore[type-arg, misc]
             "log_retention_days",
             "record_retention_days",
             "track_records",
+            "since",
         )
         labels = {"source_connection": _("Connection"), "destination_connection": _("Connection")}
 
@@ -154,6 +157,16 @@ class ServiceForm(forms.ModelForm, OptionsForm):  # type: ignore[type-arg, misc]
                     self.add_error(name, [f"{rest}: {message}" if rest else message for message in messages])
         else:
             setattr(self.instance, f"{side.side}_options", options)
+            if side.side == "source" and cleaned.get("since"):
+                self._check_since(connection, options, cleaned)
+
+    def _check_since(self, connection: Connection, options: dict[str, Any], cleaned: dict[str, Any]) -> None:
+        source = read_source(connection.kind, options, auth_header=connection.custom_header)
+        is_time = isinstance(source, HttpSource) and source.since.is_run_start
+        try:
+            cleaned["since"] = check_since(cleaned["since"], is_time=is_time)
+        except ValueError as error:
+            self.add_error("since", str(error))
 
     def _describe_conditions(self) -> None:
         """Data attributes for settings/form.js; without JavaScript every field stays visible."""
@@ -167,6 +180,7 @@ class ServiceForm(forms.ModelForm, OptionsForm):  # type: ignore[type-arg, misc]
                 self.fields[name].widget.attrs["data-shown-for"] = " ".join(
                     f"{chooser}={','.join(choices)}" for chooser, choices in condition.items()
                 )
+        self.fields["since"].widget.attrs["data-shown-for"] = "source_connection=http"
 
     def _describe_schedule(self) -> None:
         schedule, zone = self["schedule"], self["timezone"].value() or ""

@@ -20,7 +20,7 @@ from apps.services.models import Connection, Service
 
 _READ_ONLY_FIELDSETS = (
     (None, {"fields": ("name", "slug", "is_active", "groups")}),
-    (_("Source"), {"fields": ("source_connection", "source_settings")}),
+    (_("Source"), {"fields": ("source_connection", "source_settings", "since")}),
     (_("Script"), {"fields": ("script_source",)}),
     (_("Destination"), {"fields": ("destination_connection", "destination_settings")}),
     (_("Schedule"), {"fields": ("schedule", "timezone", "overlap")}),

@@ -14,6 +14,7 @@ from django.db import DatabaseError, InterfaceError, connection
 
 from apps.runs.execution import worker_shutdown
 from apps.runs.execution.finalization import end_run, end_run_without_spool
+from apps.runs.execution.incremental import NextSince
 from apps.runs.execution.interruption import RunCancelled, RunStopped, TooManyRefused, WorkerShutdown
 from apps.runs.execution.pipeline import Pipeline
 from apps.runs.execution.source_files import act_on_files, has_file_actions
@@ -58,7 +59,14 @@ def execute_run(run_id: int, *, worker: str, echo: Echo | None = None) -> Run | 
             if not is_clean(ending.status, log.counters()):
                 _store_captured_payloads(run, log, ending)
             _log_end(log, ending.status)
-            end_run(run, token, log, ending.status, may_retry=ending.may_retry)
+            end_run(
+                run,
+                token,
+                log,
+                ending.status,
+                may_retry=ending.may_retry,
+                next_since=ending.next_since,
+            )
     except LeaseLost:
         logger.warning("Run %s: the lease was lost; the run will be closed as lost", run_id)
         return None
@@ -76,6 +84,8 @@ class _Outcome:
     is_urgent: bool = False
     # Why the run ended, unless it succeeded.
     error: str = ""
+    # What the next run starts with; None = as this one.
+    next_since: NextSince | None = None
 
 
 def _claim(run_id: int, worker: str) -> tuple[Run | None, uuid.UUID | None]:
@@ -152,7 +162,7 @@ def _execute(pipeline: Pipeline) -> _Outcome:
     except Exception:
         logger.exception("Internal error in Synclog")
         return _Outcome(Run.Status.FAILED, error="Internal error in Synclog")
-    return _Outcome(Run.Status.SUCCEEDED)
+    return _Outcome(Run.Status.SUCCEEDED, next_since=pipeline.next_since())
 
 
 def _store_captured_payloads(run: Run, log: RunLog, ending: _Outcome) -> None:

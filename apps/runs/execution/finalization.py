@@ -15,6 +15,7 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection, transaction
 from django.db.models.functions import Now
 
+from apps.runs.execution.incremental import NextSince
 from apps.runs.log.run_log import RunLog
 from apps.runs.log.shipper import LeaseLost, limit_concurrent_writes
 from apps.runs.log.stored_lines import append_lines, stored_counts
@@ -70,7 +71,15 @@ def retry_pause(attempt: int) -> timedelta:
     return min(FIRST_RETRY_PAUSE * (1 << doublings), MAX_RETRY_PAUSE)
 
 
-def end_run(run: Run, token: uuid.UUID, log: RunLog, status: Run.Status, *, may_retry: bool = True) -> None:
+def end_run(
+    run: Run,
+    token: uuid.UUID,
+    log: RunLog,
+    status: Run.Status,
+    *,
+    may_retry: bool = True,
+    next_since: NextSince | None = None,
+) -> None:
     """Seals the log and ends the run; repeats while the database is unreachable and the lease lasts.
 
     The outcome is first recorded beside the spool, so that it is known even if the lease runs out. Raises
@@ -87,6 +96,8 @@ def end_run(run: Run, token: uuid.UUID, log: RunLog, status: Run.Status, *, may_
             seal = log.seal()
             with limit_concurrent_writes(), transaction.atomic():
                 _save_end(run, token, status, follow_up, **(log.counters() | seal.columns()))
+                if next_since is not None:
+                    next_since.save()
             log.remove_spool()
         except (DatabaseError, InterfaceError):
             connection.close()

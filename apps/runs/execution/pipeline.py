@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, cast
 from django.conf import settings
 
 from apps.runs.execution import worker_shutdown
+from apps.runs.execution.incremental import IncrementalPull, NextSince
 from apps.runs.execution.interruption import (
     RunAbandoned,
     RunCancelled,
@@ -55,6 +56,7 @@ class Pipeline:
         self._is_abandoned = False
         self._tracker: RecordTracker | None = None
         self._unchanged: UnchangedRecords | None = None
+        self._incremental: IncrementalPull | None = None
 
     def execute(self) -> None:
         """Raises ConnectorError, ScriptError, SecretUnavailable, and the errors of `check`."""
@@ -79,6 +81,9 @@ class Pipeline:
             selection = Selection(run, tracker, self._log)
             selection.log_start()
             self._context.files = SourceFiles.of(run, self._log, selection.keys)
+            incremental = self._incremental = IncrementalPull(run, is_resync=selection.is_resync)
+            incremental.log_start()
+            self._context.since = incremental.value
             source = stack.enter_context(_source_of(run, self._context, selection))
             script = run.script and stack.enter_context(Sandbox(run.script.source, name=run.service.slug))
             destination = (
@@ -90,6 +95,7 @@ class Pipeline:
             self._log.step = Step.PULL
             for page in source.pages():
                 self.check()
+                incremental.observe(page.records)
                 records = self._pulled(selection, page)
                 if script and records:
                     records = self._scripted(selection, script, page.number, records)
@@ -110,6 +116,10 @@ class Pipeline:
                 for delivery in destination.finish():
                     self._pushed(tracker, delivery)
             selection.log_missing()
+
+    def next_since(self) -> NextSince | None:
+        """What the next run starts with, after this one succeeded."""
+        return self._incremental.next() if self._incremental is not None else None
 
     def finish(self, error: str) -> None:
         """Decides on the records that the run left, by `error` unless it is empty."""

@@ -13,6 +13,7 @@ from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
+from apps.runs.execution.incremental import checked_since
 from apps.runs.execution.replay import check_replay
 from apps.runs.models import Payload, Run
 from apps.runs.models.run_queryset import RunQuerySet
@@ -56,7 +57,7 @@ def queue_run(
         store_push=Payload.Kind.PUSH in store,
         store_script=Payload.Kind.SCRIPT in store,
         is_dry_run=is_dry_run,
-        options=read_run_options(options or {}),
+        options=checked_options(service, options or {}),
         idempotency_key=idempotency_key or None,
         retry_of=retry_of,
         replay_of=replay_of,
@@ -70,6 +71,14 @@ def queue_run(
         return Run.objects.get(service=service, started_by=user, idempotency_key=run.idempotency_key)
     run.refresh_from_db()
     return run
+
+
+def checked_options(service: Service, data: object) -> dict[str, Any]:
+    """The options of a run of `service` that are set. Raises ValidationError by key."""
+    options = read_run_options(data)
+    if "since" in options:
+        options["since"] = checked_since(service, options["since"])
+    return options
 
 
 def _check_kinds(store: Collection[str]) -> None:

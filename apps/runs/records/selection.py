@@ -26,7 +26,7 @@ class Selection:
         self._tracker = tracker
         # None = all.
         self.keys: frozenset[str] | None = None
-        self._is_resync = False
+        self.is_resync = False
         # Whether the script gets records that are not selected.
         self._filters_output = False
         record_id = run.options.get("record_id")
@@ -35,12 +35,12 @@ class Selection:
         selections = RecordSelection.objects.filter(run=run).values_list("keys", flat=True)
         for keys in log.read_from_database(lambda: list(selections)):
             self.keys = frozenset(keys)
-            self._is_resync = True
+            self.is_resync = True
         # Selected keys that were not found yet.
         self._missing = set(self.keys or ())
 
     def log_start(self) -> None:
-        if self._is_resync and self.keys is not None:
+        if self.is_resync and self.keys is not None:
             count = len(self.keys)
             logger.info(
                 "Resync of %s of run %s: %s",
@@ -59,7 +59,7 @@ class Selection:
         self._missing.difference_update(keys)
         self._tracker.pull(page, chosen)
         # The script may return a missing key for any record of the page.
-        self._filters_output = self._is_resync and self._run.script is not None and bool(self._missing)
+        self._filters_output = self.is_resync and self._run.script is not None and bool(self._missing)
         return records if self._filters_output else chosen
 
     def choose_output(self, returned: list[Any]) -> list[Any]:
@@ -73,7 +73,7 @@ class Selection:
 
     def skip_accepted(self, records: list[Any]) -> list[Any]:
         """The records without those that were pushed since the run that is repeated; lists them in the log."""
-        if not self._is_resync:
+        if not self.is_resync:
             return records
         key_of = self._tracker.pushed_key
         keys = {key_of(record) for record in records}

@@ -59,6 +59,8 @@ class RunContext:
     max_attempts: int
     # Records in a page, if the run differs from the service.
     page_size: int | None = None
+    # Value of {since}: the pull is limited to what changed since then.
+    since: str | int | float | None = None
     # Raises if the run must stop (cancelled, timed out, lease lost); called between pages, batches and waits.
     check: Callable[[], None] = lambda: None
     # Called from another thread if the connector hangs and is abandoned: each callback wakes it up.

@@ -28,6 +28,8 @@ from apps.services.definition.option_types import (
     fields_in,
 )
 from apps.services.definition.pagination_options import Pagination, SinglePage
+from apps.services.definition.placeholders import names_in, texts_in
+from apps.services.definition.since import Since
 
 
 class HttpSource(Options):
@@ -79,11 +81,18 @@ class HttpSource(Options):
         title=_("Retried statuses"),
         description=_("Statuses that are retried besides 408, 425, 429, 500, 502, 503, 504 and 520 to 530."),
     )
+    since: Since = Field(Since.model_validate({}), title=_("Since"), description=_("The value of {since}."))
     record_path: RecordPath = Field(
         "",
         title=_("Path of one record"),
         description=_("Path such as /orders/{key}, to pull single records again. Empty: all are pulled."),
     )
+
+    @property
+    def placeholders(self) -> frozenset[str]:
+        """The names of the placeholders in the requests."""
+        texts = [self.path, *self.params.values(), *self.headers.values(), *texts_in(self.body)]
+        return frozenset(names_in(texts))
 
     @field_validator("body")
     @classmethod

@@ -40,6 +40,11 @@ def choice_message(value: object, choices: Iterable[str]) -> str:
     }
 
 
+def fields_of(model: type[Options]) -> dict[str, FieldInfo]:
+    """The options of `model` by name."""
+    return {info.alias or name: info for name, info in model.model_fields.items()}
+
+
 def union_members(field_info: FieldInfo) -> dict[str, type[Options]]:
     """The members of a union by the value of its discriminator."""
     annotation = getattr(field_info.annotation, "__value__", field_info.annotation)
@@ -74,7 +79,7 @@ def _locate(model: type[Options], detail: Any) -> tuple[str, FieldInfo | None]:
         if part == "[key]":
             continue
         keys.append(str(part))
-        field_info = model.model_fields.get(str(part))
+        field_info = fields_of(model).get(str(part))
         if field_info is not None and field_info.discriminator:
             if detail["type"].startswith("union_tag"):
                 return f"{'.'.join(keys)}.{field_info.discriminator}", field_info
@@ -135,4 +140,4 @@ def _allowed_keys(model: type[Options], location: tuple[str | int, ...]) -> Iter
             model = union_members(field_info)[str(tag)]
         elif (nested := nested_model(field_info)) is not None:
             model = nested
-    return model.model_fields
+    return fields_of(model)

@@ -17,6 +17,7 @@ from apps.services.definition.file_options import FileDestination, FileSource
 from apps.services.definition.http_options import HttpDestination, HttpSource
 from apps.services.definition.option_errors import read_options
 from apps.services.definition.option_types import MAX_PAGE_SIZE, Options, Text, WholeNumber
+from apps.services.definition.since import SinceText
 from apps.services.models import Connection
 
 
@@ -26,6 +27,7 @@ class RunOptions(Options):
     page_size: WholeNumber | None = Field(None, ge=1, le=MAX_PAGE_SIZE, title=_("Page size"))
     max_attempts: WholeNumber | None = Field(None, ge=1, le=20, title=_("Maximum attempts"))
     record_id: Text | None = Field(None, title=_("Only the record with this id"))
+    since: SinceText | None = Field(None, title=_("Since"))
 
     @field_validator("record_id", mode="before")
     @classmethod

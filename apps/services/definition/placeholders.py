@@ -9,7 +9,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-NAMES = ("cursor", "page", "offset", "size", "run")
+NAMES = ("cursor", "page", "offset", "size", "since", "run")
 # Other braces, as in JSON or GraphQL, are part of the text.
 _PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 

@@ -10,7 +10,7 @@ from pydantic.fields import FieldInfo
 from apps.services.definition.connections import FileConnection, HttpConnection
 from apps.services.definition.file_options import FileDestination, FileSource
 from apps.services.definition.http_options import HttpDestination, HttpSource
-from apps.services.definition.option_errors import is_whole_number, nested_model, union_members
+from apps.services.definition.option_errors import fields_of, is_whole_number, nested_model, union_members
 from apps.services.definition.option_types import JsonBody, Options
 from apps.services.definition.services import IntegrationService, ReportedService
 
@@ -44,7 +44,7 @@ def option_reference() -> str:
 def _rows(name: str, info: FieldInfo) -> list[str]:
     """The row of an option; rows for the options that it consists of, for a union those of each member."""
     if (nested := nested_model(info)) is not None:
-        return [_row(f"{name}.{key}", part) for key, part in nested.model_fields.items()]
+        return [_row(f"{name}.{key}", part) for key, part in fields_of(nested).items()]
     if not info.discriminator:
         return [_row(name, info)]
     members = union_members(info)

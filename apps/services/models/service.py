@@ -172,6 +172,16 @@ class Service(models.Model):
         ),
     )
 
+    # Advanced by each successful run, see apps.runs.execution.incremental.
+    since = models.CharField(
+        _("since"),
+        max_length=500,
+        blank=True,
+        default="",
+        db_default="",
+        help_text=_("Value of {since} in the next run, before the overlap. Each successful run sets it."),
+    )
+
     # First scheduled time without a queued run, null = none. Set by plan_next_run and the scheduler.
     next_run_at = models.DateTimeField(_("next run"), null=True, blank=True, editable=False)
     # Time when consecutive failures paused the schedule.

@@ -41,6 +41,18 @@ def test_start_queues_a_run_and_notifies_workers(
     assert broker_messages == [run.pk]
 
 
+def test_since_of_one_run_is_given_in_any_time_zone(client, broker_messages):
+    make_service(slug="orders", source_options={"params": {"since": "{since}"}})
+
+    response = start(client, {"options": {"since": "2026-01-01T01:00:00+01:00"}})
+    refused = start(client, {"options": {"since": "2999-01-01"}})
+
+    assert response.status_code == 202
+    assert Run.objects.get().options == {"since": "2026-01-01T00:00:00Z"}
+    assert refused.status_code == 400
+    assert "is in the future" in refused.json()["errors"]["options.since"][0]
+
+
 @pytest.mark.parametrize("body", ["", "{}"])
 def test_body_is_optional(client, service, broker_messages, body):
     assert start(client, body).status_code == 202

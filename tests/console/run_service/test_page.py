@@ -71,6 +71,26 @@ def test_start_creates_run_and_redirects_to_its_log(staff: Client) -> None:
     assert run.options == {"page_size": 50, "record_id": "10045"}
 
 
+def test_since_is_prefilled_and_changed_for_one_run(staff: Client) -> None:
+    options = {"params": {"since": "{since}"}, "since": {"first": "2026-01-01"}}
+    service = make_service(source_options=options, since="2026-03-01T00:00:00Z")
+    form = staff.get(address(service)).context["form"]
+
+    staff.post(address(service), {"since": "2026-03-01T00:00:00Z"})
+    staff.post(address(service), {"since": "2026-02-01T01:00:00+01:00"})
+    refused = staff.post(address(service), {"since": "yesterday"})
+
+    assert form["since"].value() == "2026-03-01T00:00:00Z"
+    assert [run.options for run in Run.objects.order_by("pk")] == [{}, {"since": "2026-02-01T00:00:00Z"}]
+    assert "is not a time" in refused.context["form"].errors["since"][0]
+
+
+def test_since_is_not_offered_if_the_source_does_not_use_it(staff: Client) -> None:
+    form = staff.get(address(make_service())).context["form"]
+
+    assert "since" not in form.fields
+
+
 @pytest.mark.parametrize("switch", SWITCHES)
 def test_each_switch_is_independent(staff: Client, switch: str) -> None:
     staff.post(address(make_service()), {switch: "on"})

@@ -56,6 +56,7 @@ services:
       method: POST
       body: {query: "{ orders { id } }", size: "{size}", after: null, ids: [1, 2.5], deep: {text: "ä"}}
       fail_if: errors
+      since: {first: "2026-01-01T00:00:00Z", from: updated_at, overlap_seconds: 300}
       retry_status: [409]
       pagination: {type: next_url, next_url: next, end_status: [404]}
     destination: {connection: warehouse, path: /stock}
@@ -104,7 +105,7 @@ def form_data():
     }
 
 
-@pytest.mark.parametrize("slug", ["by-page", "by-offset", "by-cursor", "by-link", "files"])
+@pytest.mark.parametrize("slug", ["by-page", "by-offset", "by-cursor", "by-url", "by-link", "files"])
 def test_saving_unchanged_form_changes_nothing(slug):
     load_services(SERVICES)
     before = Service.objects.get(slug=slug)
@@ -176,6 +177,10 @@ def test_changed_schedule_updates_next_run(form_data):
         ({"source_page_size": "0"}, "source_page_size", "write a whole number from 1 to 100000"),
         ({"source_page_size": "many"}, "source_page_size", "Enter a whole number."),
         ({"source_pagination_type": "book"}, "source_pagination_type", "book is not one of the available"),
+        ({"source_since_first": "2999-01-01"}, "source_since_first", "is in the future"),
+        ({"source_since_from": "a ["}, "source_since_from", "is not a JMESPath expression"),
+        ({"since": "2999-01-01"}, "since", "is in the future"),
+        ({"since": "yesterday"}, "since", "is not a time"),
         ({"source_body": "{"}, "source_body", "Enter a valid JSON."),
         ({"source_body": "[" * 5000}, "source_body", "Enter a valid JSON."),
         ({"source_body": "7"}, "source_body", "Write an object or a list."),
@@ -435,3 +440,16 @@ def test_schedule_that_is_saved_as_on_is_not_paused():
     saved = form.save()
     saved.refresh_from_db()
     assert (saved.is_active, saved.paused_at) == (True, None)
+
+
+def test_stored_since_is_shown_and_edited():
+    load_services(SERVICES)
+    service = Service.objects.get(slug="by-page")
+    service.since = "2026-02-01T00:00:00Z"
+    data = form_data_of(service)
+
+    form = ServiceForm(data | {"since": "2026-01-01 01:00+01:00"}, instance=service)
+
+    assert data["since"] == "2026-02-01T00:00:00Z"
+    assert form.is_valid(), form.errors
+    assert form.save().since == "2026-01-01T00:00:00Z"

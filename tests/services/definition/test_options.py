@@ -152,7 +152,7 @@ def test_unknown_connection_kind_error_lists_known_kinds():
         (
             {"path": "/items/{id}"},
             "path",
-            "Unknown placeholder “{id}”. Allowed: {cursor}, {page}, {offset}, {size}, {run}.",
+            "Unknown placeholder “{id}”. Allowed: {cursor}, {page}, {offset}, {size}, {since}, {run}.",
         ),
     ],
 )

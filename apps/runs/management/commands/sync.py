@@ -43,7 +43,7 @@ class Command(BaseCommand):
             action="append",
             default=[],
             metavar="KEY=VALUE",
-            help="option for this run only: page_size, max_attempts or record_id; may be repeated",
+            help="option for this run only: page_size, max_attempts, record_id or since; may be repeated",
         )
 
     def handle(

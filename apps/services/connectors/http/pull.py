@@ -49,7 +49,7 @@ class HttpPull:
         self._client = HttpClient(connection, context)
         self._parser = Parser()
         # Of the placeholders that are the same in all requests.
-        self._values: Values = {"run": context.run_id}
+        self._values: Values = {"run": context.run_id, "since": context.since}
         self._template = RequestTemplate(connection.url, options)
         self._pagination = Pagination(
             options.pagination,
@@ -169,6 +169,8 @@ class HttpRecordPull(HttpPull):
     ) -> None:
         super().__init__(connection, options, context)
         self._url = join(connection.url, options.record_path)
+        # A selected record may be older.
+        self._values = {"run": context.run_id}
         # Dots would lead to another path.
         self._keys = sorted(key for key in keys if key.strip("."))
 

@@ -22,9 +22,7 @@ class RequestTemplate:
     def __init__(self, base_url: str, options: HttpSource) -> None:
         self._options = options
         self._base_url = base_url
-        texts = [options.path, *options.params.values(), *options.headers.values()]
-        texts += placeholders.texts_in(options.body)
-        self.placeholders = frozenset(placeholders.names_in(texts))
+        self.placeholders = options.placeholders
 
     def request(self, values: Values, parameters: Mapping[str, str]) -> HttpRequest:
         """The request with `values`, and with `parameters` besides those of the source. Raises ConnectorError."""
