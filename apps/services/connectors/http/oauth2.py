@@ -14,12 +14,12 @@ from urllib.parse import quote_plus, urlencode
 
 from django.db import DatabaseError, InterfaceError
 from django.db import connection as database
-from django.utils import timezone
 
 from apps.services.connectors.base import ConnectorError, RunContext
 from apps.services.connectors.formats.documents import excerpt
 from apps.services.connectors.http.authentication import Authentication, basic_credentials, secret_of
 from apps.services.connectors.http.messages import HttpRequest, HttpResponse
+from apps.services.connectors.http.token_response import document_in, error_in, seconds_in, validity
 from apps.services.connectors.retry import SLICE, TemporaryError, wait, with_retries
 from apps.services.models import Connection, ConnectionState
 from apps.services.secrets import SecretUnavailable, decrypt, encrypt
@@ -31,16 +31,6 @@ logger = logging.getLogger(__name__)
 _MARGIN = 60.0
 SAVE_TIMEOUT = 10.0
 _RENEWAL_TIME = 30.0
-_ADVICE = {
-    "invalid_client": "The client ID or the secret is wrong; correct them in the connection",
-    "invalid_grant": (
-        "The refresh token is invalid, expired or revoked; authorize Synclog again, and enter the new refresh token "
-        "in the connection"
-    ),
-    "invalid_scope": "The scope is wrong; correct it in the connection",
-    "unauthorized_client": "The client may not use this grant; choose another one, or allow it in the other system",
-    "unsupported_grant_type": "The other system does not support this grant; choose another one in the connection",
-}
 
 type Send = Callable[[HttpRequest], HttpResponse]
 
@@ -176,10 +166,10 @@ class OAuth2Authentication(Authentication):
             form["scope"] = self._system.auth_scope
         response = self._authenticated(form)
         shown = f"POST {self._system.auth_token_url}: {response.status_line}"
-        document = _document_in(response, shown)
+        document = document_in(response, shown)
         tokens = self._tokens_in(document, shown, refresh_token)
         self._hide(tokens)
-        logger.info("Connection %s: new access token%s", self._system.name, _validity(_seconds_in(document)))
+        logger.info("Connection %s: new access token%s", self._system.name, validity(seconds_in(document)))
         return tokens
 
     def _authenticated(self, form: Mapping[str, str]) -> HttpResponse:
@@ -197,7 +187,7 @@ class OAuth2Authentication(Authentication):
                     urlencode(form).encode(),
                 )
             )
-            if _error_in(response) != "invalid_client" and response.status != 401:
+            if error_in(response) != "invalid_client" and response.status != 401:
                 return response
             in_form["client_secret"] = self._secret
         return self._send(HttpRequest("POST", system.auth_token_url, headers, urlencode(in_form).encode()))
@@ -219,7 +209,7 @@ class OAuth2Authentication(Authentication):
             raise ConnectorError(
                 f"{shown}, but the type of the token is {kind}; Synclog supports bearer tokens only."
             )
-        seconds = _seconds_in(document)
+        seconds = seconds_in(document)
         renew_at = None if seconds is None else time.time() + seconds - min(_MARGIN, seconds / 10)
         rotated = document.get("refresh_token")
         if self._system.auth_grant != Connection.Grant.REFRESH_TOKEN:
@@ -271,52 +261,3 @@ def _digest(system: Connection, secret: str, refresh_token: str) -> str:
         refresh_token,
     ]
     return sha256(json.dumps(settings).encode()).hexdigest()
-
-
-def _document_in(response: HttpResponse, shown: str) -> Mapping[str, Any]:
-    """The document of a successful response. Raises ConnectorError with the reason of any other."""
-    document = _parsed(response)
-    if 300 <= response.status < 400:
-        raise ConnectorError(f"{shown}; enter the final address as the token URL.")
-    if code := _error_in(response):
-        details = (document or {}).get("error_description")
-        reason = code if not details else f"{code}: {details}"
-        advice = _ADVICE.get(code, "Check the authentication of the connection")
-        raise ConnectorError(f"{shown} ({excerpt(reason.encode(errors='replace'))}). {advice}.")
-    if response.status >= 300:
-        raise ConnectorError(f"{shown}: {excerpt(response.content)}. Check the token URL.")
-    if document is None:
-        raise ConnectorError(
-            f"{shown}, but the response ({response.content_type or 'without a content type'}) is no JSON object. "
-            f"Check the token URL. It begins: {excerpt(response.content[:40])}"
-        )
-    return document
-
-
-def _parsed(response: HttpResponse) -> dict[str, Any] | None:
-    try:
-        document = json.loads(response.content)
-    except (ValueError, RecursionError):
-        return None
-    return document if isinstance(document, dict) else None
-
-
-def _error_in(response: HttpResponse) -> str:
-    """The code of an error response, which some systems send with status 200."""
-    code = (_parsed(response) or {}).get("error")
-    return code if isinstance(code, str) else ""
-
-
-def _seconds_in(document: Mapping[str, Any]) -> float | None:
-    """`expires_in`, also if it is text; None if it is missing or invalid: the token is then valid until rejected."""
-    try:
-        seconds = float(document["expires_in"])
-    except (KeyError, TypeError, ValueError):
-        return None
-    return min(seconds, 10.0**9) if seconds > 0 else None
-
-
-def _validity(seconds: float | None) -> str:
-    if seconds is None:
-        return ", used until it is rejected"
-    return f", valid until {timezone.now() + timedelta(seconds=seconds):%Y-%m-%d %H:%M} UTC"
