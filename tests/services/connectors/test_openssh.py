@@ -222,7 +222,7 @@ def test_closed_connection_is_restored_in_the_middle_of_a_listing(
 
     source._fs.ftp.listdir_iter = list_and_close
     with caplog.at_level(logging.INFO, "apps.services"):
-        names = source.matching("**/*.json")
+        names = [file.name for file in source.files("**/*.json")]
 
     assert names == ["a.json", *(f"folder-{number}/b.json" for number in range(2, 5))]
     assert "The SFTP server 127.0.0.1 closed the connection; connecting again." in caplog.messages
@@ -302,12 +302,27 @@ def test_rename_whose_response_is_lost_is_repeated_only_if_it_did_not_arrive(
     assert [(path.name, path.read_text()) for path in (tmp_path / "drop").iterdir()] == [("a.json", "[]")]
 
 
+def test_files_are_moved_and_deleted_after_a_closed_connection(
+    connection: Connection, tmp_path: Path, idle: Proxy
+) -> None:
+    (tmp_path / "drop" / "b.json").write_text("[]")
+    folder = folder_of(connection)
+
+    idle.switch("through")
+    is_moved = folder.move("a.json", "done/a.json")
+    idle.switch("through")
+    folder.delete("b.json")
+
+    assert is_moved
+    assert [path.name for path in tmp_path.glob("drop/**/*.json")] == ["a.json"]
+
+
 def test_server_that_stays_away_is_an_error(connection: Connection, idle: Proxy) -> None:
     folder = folder_of(connection)
     idle.switch("down")
 
     with pytest.raises(ConnectorError, match=r"^Connection other-system cannot be opened again: "):
-        folder.matching("*.json")
+        list(folder.files("*.json"))
 
 
 def test_incomplete_file_is_deleted_on_a_full_disk(connection: Connection, tmp_path: Path) -> None:
