@@ -317,6 +317,16 @@ def test_response_of_the_token_endpoint_is_explained(reply, reason):
     assert ConnectionState.objects.get().renewing_until is None
 
 
+def test_parameters_of_the_token_url_are_sent_and_masked():
+    system = System()
+    system.reply = lambda *_arguments: reply_json({"error": "invalid_scope"}, 400)
+    with serving(system) as web, pytest.raises(ConnectorError) as caught:
+        pull(make_connection(**fields_for(web, auth_token_url=f"{web.url}/token?p=1&api_key=s3cret")), {})
+
+    assert web.requests[0].query == {"p": "1", "api_key": "s3cret"}
+    assert f"POST {web.url}/token?p=1&api_key=••••: 400" in str(caught.value)
+
+
 def test_temporary_error_of_the_token_endpoint_is_retried():
     system = System()
     replies = iter([reply_json({}, 503, Retry_After="0")])

@@ -21,6 +21,7 @@ from apps.services.connectors.http.authentication import Authentication, basic_c
 from apps.services.connectors.http.messages import HttpRequest, HttpResponse
 from apps.services.connectors.http.token_response import document_in, error_in, seconds_in, validity
 from apps.services.connectors.retry import SLICE, TemporaryError, wait, with_retries
+from apps.services.definition.connection_url import without_secrets
 from apps.services.models import Connection, ConnectionState
 from apps.services.secrets import SecretUnavailable, decrypt, encrypt
 
@@ -165,7 +166,7 @@ class OAuth2Authentication(Authentication):
         if self._system.auth_scope:
             form["scope"] = self._system.auth_scope
         response = self._authenticated(form)
-        shown = f"POST {self._system.auth_token_url}: {response.status_line}"
+        shown = f"POST {without_secrets(self._system.auth_token_url)}: {response.status_line}"
         document = document_in(response, shown)
         tokens = self._tokens_in(document, shown, refresh_token)
         self._hide(tokens)
