@@ -200,6 +200,16 @@ def test_resync_pulls_from_the_first_value_and_does_not_advance(shop):
     assert service.since == before
 
 
+def test_resync_of_single_records_sends_no_since(shop):
+    service = service_of(shop, {"first": FIRST}, source_options={"record_path": "/orders/{key}"})
+    original = execute(service)
+
+    run = execute_run(queue_resync(original, keys=["1"], origin="source", user=None).pk, worker="test")
+
+    assert run.status == "succeeded"
+    assert shop.sinces == [FIRST, None]
+
+
 def test_since_of_one_run_is_pulled_as_given(shop):
     service = service_of(shop, {"first": FIRST, "overlap_seconds": 300}, since="2026-05-01T00:00:00Z")
 
