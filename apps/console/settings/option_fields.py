@@ -141,7 +141,8 @@ class SideFields:
             for part in path[:-1]:
                 target = target.setdefault(part, {})
             target[path[-1]] = value
-        for key, default in (("pagination", {"type": "none"}), ("method", "GET")):
+        defaults = {"pagination": {"type": "none"}, "method": "GET", "compression": "auto"}
+        for key, default in defaults.items():
             if options.get(key) == default:
                 del options[key]
         return options
