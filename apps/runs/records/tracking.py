@@ -83,7 +83,8 @@ class RecordTracker:
         self.decide(self._pushed_keys(delivery.accepted_records), Record.Outcome.PUSHED, batch=delivery.batch)
         for reason, records in delivery.refused_by_reason().items():
             keys = self._pushed_keys(records)
-            self.decide(keys, Record.Outcome.REFUSED, batch=delivery.batch, message=reason)
+            message = f"{delivery.status} {reason}".strip()
+            self.decide(keys, Record.Outcome.REFUSED, batch=delivery.batch, message=message)
 
     def _pushed_keys(self, records: Iterable[Content]) -> Iterator[str]:
         return filter(None, map(self.pushed_key, records))

@@ -133,6 +133,8 @@ class Delivery:
     records: Sequence[Record] | None = None
     # Reason of each refused record by its position in `records`, shortened.
     refusals: Mapping[int, str] = field(default_factory=dict)
+    # HTTP status that refused the whole request, such as "422".
+    status: str = ""
 
     @property
     def accepted_records(self) -> list[Record]:

@@ -48,7 +48,7 @@ def test_each_record_has_one_outcome_with_its_line(world):
     assert outcomes(run) == {str(n): "refused" if n == 7 else "pushed" for n in range(1, 26)}
     assert (run.pulled_count, run.pushed_count, run.refused_count) == (25, 24, 1)
     refused = Record.objects.get(run=run, key="7")
-    assert (refused.page, refused.batch, refused.step, refused.message) == (1, 7, 4, "unknown sku")
+    assert (refused.page, refused.batch, refused.step, refused.message) == (1, 7, 4, "422 unknown sku")
     assert line_of(refused).level == logging.ERROR
     assert "1 record refused: unknown sku" in line_of(refused).message
     assert run.has_records
@@ -198,7 +198,7 @@ def test_secret_in_a_refusal_is_masked(world):
 
     run = execute(service)
 
-    assert Record.objects.get(run=run, key="1").message == "••••"
+    assert Record.objects.get(run=run, key="1").message == "422 ••••"
 
 
 def test_unchanged_records_are_skipped(world):

@@ -78,6 +78,7 @@ class HttpPush:
             outcome=f"{request}: {response.status_line}",
             request=request.as_body(),
             response=response.as_body(),
+            status=str(response.status) if 400 <= response.status < 500 else "",
         )
 
     def _body(self, batch: tuple[Record, ...]) -> bytes | None:
@@ -102,7 +103,7 @@ class HttpPush:
             # By an earlier attempt.
             error.may_have_arrived = self._client.may_have_arrived
             raise error
-        reason = excerpt(response.content) or response.status_line
+        reason = excerpt(response.content) or response.reason
         if self._client.may_have_arrived:
             reason += " (an earlier attempt, whose response is missing, may have been accepted)"
         return dict.fromkeys(range(len(batch)), reason)
