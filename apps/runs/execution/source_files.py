@@ -119,19 +119,23 @@ class SourceFiles:
                 service_id=run.service_id,
                 key=key,
                 name=by_key[key].name,
+                claimed_by_id=run.pk,
+                claimed_version=by_key[key].version,
                 listed_at=Now(),
             )
             for key in wanted
         ]
         with transaction.atomic():
             SourceFile.objects.bulk_create(new, ignore_conflicts=True)
-            locked = SourceFile.objects.filter(service=run.service_id, key__in=wanted).with_claims(run)
-            rows = list(locked.select_for_update(of=("self",)).order_by("pk"))
+            files = SourceFile.objects.filter(service=run.service_id, key__in=wanted)
+            rows = list(files.with_claims(run).select_for_update(of=("self",)).order_by("pk"))
             choices = {row.key: self._choice(row, by_key[row.key]) for row in rows}
-            claimed = [row for row in rows if choices[row.key] in (_Choice.READ, _Choice.ACT)]
-            for row in claimed:
-                row.claimed_by, row.claimed_version = run, by_key[row.key].version
-            SourceFile.objects.bulk_update(claimed, ("claimed_by", "claimed_version"))
+            free = [row for row in rows if choices[row.key] in (_Choice.READ, _Choice.ACT)]
+            changed = [row for row in free if row.claimed_version != by_key[row.key].version]
+            for row in changed:
+                row.claimed_version = by_key[row.key].version
+            SourceFile.objects.bulk_update(changed, ("claimed_version",))
+            files.filter(pk__in=[row.pk for row in free]).exclude(claimed_by=run).update(claimed_by=run)
         # A row that has just been deleted belonged to a run that moved the file.
         return dict.fromkeys(wanted, _Choice.BUSY) | choices
 
