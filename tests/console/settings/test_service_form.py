@@ -65,7 +65,9 @@ services:
     destination: {connection: warehouse, path: /stock}
     is_active: false
   files:
-    source: {connection: drop, path: "in/*.json", format: json, records: items, page_size: 10}
+    source:
+      {connection: drop, path: "in/*.json", format: json, records: items, page_size: 10, only_new: true,
+       min_age_seconds: 60, after: {move_to: done}}
     destination: {connection: drop, path: "out/{run}-{page}.ndjson"}
 """
 
