@@ -259,21 +259,6 @@ def test_file_that_cannot_be_moved_is_a_warning_and_moved_later(make, root, worl
     assert names(root) == ["done/1.csv"]
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write to read-only folders")
-def test_read_only_folder_is_a_warning(make, root, world):
-    service = make(**DELETED)
-    write(root, 1)
-    (root / "in").chmod(0o555)
-
-    try:
-        run = execute(service)
-    finally:
-        (root / "in").chmod(0o755)
-
-    assert (run.status, run.warning_count) == ("succeeded", 1)
-    assert "in/1.csv cannot be deleted: Permission denied" in lines(run, level=30)[0]
-
-
 def test_read_only_folder_on_sftp_is_a_warning(make, root, monkeypatch):
     write(root, *range(1, 30))
     monkeypatch.setattr("tests.sftp._Files.remove", lambda *_arguments: paramiko.SFTP_PERMISSION_DENIED)
