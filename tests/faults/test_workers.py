@@ -38,9 +38,9 @@ def stop(world: World, name: str) -> None:
     world.stack.replace_dead()
 
 
-def outcome(world: World, run_id: int) -> tuple[str, str]:
-    [row] = world.query("SELECT status, error FROM runs_run WHERE id = %s", run_id)
-    return row[0], row[1]
+def outcome(world: World, run_id: int) -> str:
+    [(status,)] = world.query("SELECT status FROM runs_run WHERE id = %s", run_id)
+    return str(status)
 
 
 def test_run_within_grace_period_succeeds(world: World) -> None:
@@ -48,7 +48,7 @@ def test_run_within_grace_period_succeeds(world: World) -> None:
 
     stop(world, name)
 
-    assert outcome(world, run_id) == ("succeeded", "")
+    assert outcome(world, run_id) == "succeeded"
     assert judge_run(world, run_id).broken == []
 
 
@@ -58,11 +58,13 @@ def test_run_beyond_grace_period_is_lost_and_retried(world: World) -> None:
 
     stop(world, name)
 
-    assert outcome(world, run_id) == (
-        "lost",
+    assert outcome(world, run_id) == "lost"
+    message = (
         f"Run lost: its worker {worker} was stopped, and the run did not end within the grace period of "
-        f"{GRACE} s (SYNCLOG_GRACE_SECONDS)",
+        f"{GRACE} s (SYNCLOG_GRACE_SECONDS)"
     )
+    lines = world.query("SELECT message FROM runs_logentry WHERE run_id = %s AND level = 40", run_id)
+    assert message in [line for (line,) in lines]
     verdict = judge_run(world, run_id)
     assert (verdict.lines.lost, verdict.broken) == (0, [])
     [(retry, due)] = world.query("SELECT id, due_at > now() FROM runs_run WHERE retry_of_id = %s", run_id)
@@ -70,7 +72,7 @@ def test_run_beyond_grace_period_is_lost_and_retried(world: World) -> None:
     world.query("UPDATE runs_run SET due_at = now() WHERE id = %s", retry)
     wait_until(lambda: world.witness.pushes(retry), world.stack.output_tail)
     world.post(f"runs/{retry}/cancel/", {})
-    wait_until(lambda: outcome(world, retry)[0] == "cancelled", world.stack.output_tail)
+    wait_until(lambda: outcome(world, retry) == "cancelled", world.stack.output_tail)
 
 
 def test_workers_survive_broker_restart(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,14 +83,14 @@ def test_workers_survive_broker_restart(world: World, monkeypatch: pytest.Monkey
     world.redis.kill()
     world.redis.start()
 
-    wait_until(lambda: outcome(world, run_id)[0] == "succeeded", world.stack.output_tail)
+    wait_until(lambda: outcome(world, run_id) == "succeeded", world.stack.output_tail)
     assert judge_run(world, run_id).broken == []
     # More runs than one worker has processes for: both workers must still execute runs.
     monkeypatch.setattr(world.witness, "pace", 0.02)
     later = [wait_until(lambda: world.start_run("steady"), world.stack.output_tail) for _run in range(4)]
     for each in later:
         wait_until(
-            lambda run_id=each: outcome(world, run_id)[0] == "succeeded",
+            lambda run_id=each: outcome(world, run_id) == "succeeded",
             world.stack.output_tail,
             patience=120,
         )

@@ -217,10 +217,15 @@ class Run(models.Model):
         return service.overlap == Service.Overlap.ALLOW or not others.exists()
 
     def take_over(self, worker: str) -> uuid.UUID | None:
-        """Takes over the lease of a run that lost its worker; None if another worker was faster."""
+        """Takes over the lease of a run that lost its worker; None if another worker was faster, or if the worker was
+        suspended within a transaction, which the database ends soon.
+        """
         token = uuid.uuid4()
         mine = {"lease_token": token, "lease_until": Now() + LEASE, "worker": worker}
-        return token if Run.objects.lost().filter(pk=self.pk).update(**mine) else None
+        lost = Run.objects.lost().filter(pk=self.pk)
+        with transaction.atomic():
+            is_free = lost.select_for_update(skip_locked=True).values_list("pk").first() is not None
+            return token if is_free and lost.update(**mine) else None
 
     def count(self, token: uuid.UUID, **counters: Any) -> bool:
         """Writes counters of a running run; False if the lease is lost."""
