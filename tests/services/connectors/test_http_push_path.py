@@ -12,7 +12,7 @@ from tests.services.web import Reply, reply_json, serving
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
 def test_each_record_has_its_own_path(method):
-    records = [{"id": 7, "shop": "a b"}, {"id": ExactNumber("19.90"), "shop": "ä?&#%2F..x{id}"}]
+    records = [{"id": 7, "shop": "a/b c"}, {"id": ExactNumber("19.90"), "shop": "ä?&#%2F..x{id}"}]
 
     with serving(lambda request: reply_json({})) as web:
         deliveries = push(
@@ -22,12 +22,12 @@ def test_each_record_has_its_own_path(method):
         )
 
     assert [(request.method, request.path, request.query) for request in web.requests] == [
-        (method, "/shops/a%20b/items/7", {"v": "7", "dry": "1"}),
+        (method, "/shops/a%2Fb%20c/items/7", {"v": "7", "dry": "1"}),
         (method, "/shops/%C3%A4%3F%26%23%252F..x%7Bid%7D/items/19.90", {"v": "19.90", "dry": "1"}),
     ]
     assert json.loads(web.requests[0].body) == records[0]
     assert [(delivery.accepted, delivery.refused) for delivery in deliveries] == [(1, 0)] * 2
-    assert deliveries[0].outcome == f"{method} {web.url}/shops/a%20b/items/7?v=7&dry=1: 200 OK"
+    assert deliveries[0].outcome == f"{method} {web.url}/shops/a%2Fb%20c/items/7?v=7&dry=1: 200 OK"
 
 
 def test_delete_with_fields_in_its_path_sends_no_body():
@@ -51,11 +51,10 @@ def test_delete_with_fields_in_its_path_sends_no_body():
         ({"id": {"a": 1}}, "is an object"),
         ({"id": ""}, "is empty"),
         ({"id": " "}, "is empty"),
-        ({"id": "a/b"}, "is “a/b”, which would lead to another path"),
         ({"id": "../admin"}, "is “../admin”, which would lead to another path"),
         ({"id": ".."}, "is “..”, which would lead to another path"),
         ({"id": "."}, "is “.”, which would lead to another path"),
-        ({"id": "\\"}, "is “\\”, which would lead to another path"),
+        ({"id": "..\\x"}, "is “..\\x”, which would lead to another path"),
         ({"id": "\ud800"}, "contains half of a surrogate pair"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from urllib.parse import quote
 
@@ -40,7 +41,8 @@ def _text_of(record: Record, name: str) -> str:
     text = str(value)
     if not text.strip():
         raise RecordRefused(f"The field “{name}” of the path is empty.")
-    if "/" in text or "\\" in text or not text.strip("."):
+    # Slashes are encoded, but a server may decode them before it looks for dots.
+    if {".", ".."} & set(re.split(r"[/\\]", text)):
         raise RecordRefused(
             f"The field “{name}” of the path is “{text[:100]}”, which would lead to another path."
         )
