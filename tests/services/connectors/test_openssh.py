@@ -256,6 +256,26 @@ def test_file_that_changes_while_the_connection_is_closed_is_an_error(
             stream.read()
 
 
+def test_lost_connection_is_not_taken_for_the_end_of_the_file(
+    connection: Connection, tmp_path: Path, idle: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "drop" / "a.bin").write_bytes(bytes(300_000))
+
+    with folder_of(connection).open("a.bin") as stream:
+        first = stream.read(100_000)
+        idle.switch("through")
+        # As when the loss is noticed between a request and its response.
+        monkeypatch.setattr("paramiko.SFTPFile.read", lambda *_arguments: _once(monkeypatch))
+        rest = stream.read()
+
+    assert len(first) + len(rest) == 300_000
+
+
+def _once(monkeypatch: pytest.MonkeyPatch) -> bytes:
+    monkeypatch.undo()
+    return b""
+
+
 def test_connection_that_is_closed_between_pages_loses_no_record(
     connection: Connection, tmp_path: Path, idle: Proxy
 ) -> None:

@@ -63,6 +63,9 @@ class SftpReader(io.RawIOBase):
         view = memoryview(buffer)
         try:
             data = self._file.read(len(view))
+            if len(data) < len(view):
+                # Paramiko takes a lost connection for the end of the file: only a response proves the end.
+                self._file.stat()
         except Exception as error:  # noqa: BLE001 - raised again unless the connection is lost
             self._fs.restore(self._file.sftp, error)
             self._file = self._open()
