@@ -83,7 +83,8 @@ class Report:
     def record(self, key: str | float, outcome: str, message: str = "") -> None:
         """Reports what became of a record, at the latest line; of several outcomes the worst counts.
 
-        A record whose key is no text or number, or is empty, is not reported. Raises ValueError for an unknown outcome.
+        A record is reported only if its key is a number or text that is not empty. Raises ValueError for an unknown
+        outcome.
         """
         if outcome not in OUTCOMES:
             raise ValueError(f"Unknown outcome {outcome!r}. Allowed: {', '.join(OUTCOMES)}.")

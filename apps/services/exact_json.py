@@ -12,7 +12,7 @@ from json.encoder import encode_basestring
 from types import NoneType
 from typing import Any, NoReturn
 
-# `int` accepts no more digits, unless the interpreter is told so.
+# Python's default limit for `int`.
 _MAX_INTEGER_DIGITS = 4300
 _SPACE = re.compile(r"[ \t\n\r]*")
 _INTEGER_OF_MINUS_ZERO = re.compile(r"-0(?![0-9.eE])")

@@ -75,7 +75,7 @@ def _decoded(data: bytes, charset: str, *, is_whole: bool) -> str | None:
     elif b"\x00" in data:
         return None
     try:
-        # Raises LookupError for codecs that are no charsets, such as hex.
+        # Raises LookupError for codecs other than charsets, such as hex.
         " ".encode(encoding)
         return codecs.getincrementaldecoder(encoding)().decode(data, final=is_whole)
     except (UnicodeDecodeError, LookupError):

@@ -153,7 +153,7 @@ class GuardedAdapter(HTTPAdapter):
     def shut_down(self) -> None:
         """Shuts down the connections that another thread is waiting for."""
         for manager in (self.poolmanager, *list(self.proxy_manager.values())):
-            for key in manager.pools.keys():  # noqa: SIM118 - it is no dict, and refuses to be iterated
+            for key in manager.pools.keys():  # noqa: SIM118 - not a dict, and cannot be iterated
                 if (pool := manager.pools.get(key)) is not None:
                     pool.shut_down()
 

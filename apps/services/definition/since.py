@@ -119,7 +119,7 @@ def sort_key(text: str) -> tuple[int, Any]:
 
 
 def earlier(text: str, seconds: int) -> str:
-    """`text` minus `seconds`, in the same spelling; text that is neither a number nor a time stays as it is."""
+    """`text` minus `seconds`, in the same spelling; other text than a number or a time is returned unchanged."""
     if not seconds:
         return text
     if _NUMBER.fullmatch(text):

@@ -284,7 +284,7 @@ def test_changed_settings_discard_the_stored_tokens():
     [
         (
             Reply(200, b"<html>Sign in</html>", {"Content-Type": "text/html"}),
-            r"200 OK, but the response \(text/html\) is no JSON object. Check the token URL. It begins: <html>",
+            r"200 OK, but the response \(text/html\) is not a JSON object. Check the token URL. It begins: <html>",
         ),
         (
             reply_json({"error": "invalid_client"}, 401),
@@ -299,7 +299,7 @@ def test_changed_settings_discard_the_stored_tokens():
         (reply_json({"access_token": ""}), "contains no access_token"),
         (reply_json({"access_token": "a\nb"}), "contains characters that no header may contain"),
         (reply_json({"access_token": "a", "token_type": "mac"}), "the type of the token is mac"),
-        (reply_json([1]), "is no JSON object"),
+        (reply_json([1]), "is not a JSON object"),
         (Reply(302, b"", {"Location": "/elsewhere"}), "302 Found; enter the final address as the token URL"),
         (Reply(404, b"not here"), "404 Not Found: not here. Check the token URL"),
     ],

@@ -24,7 +24,7 @@ _MAX_NAMES = 1000
 
 class FileAction(Protocol):
     def __call__(self, name: str, version: str) -> None:
-        """Moves or deletes a file, unless it is no longer in `version`. Raises ConnectorError."""
+        """Moves or deletes a file if its version is still `version`. Raises ConnectorError."""
         ...
 
 

@@ -54,7 +54,7 @@ class FileChoice:
                 yield current
 
     def _current(self, file: FileInfo) -> FileInfo | None:
-        """The file as it is now, None if it is no longer to be read; the batch was listed a while ago."""
+        """The current state of a file that was listed earlier; None if it must not be read any more."""
         claims = self._context.files
         current = self._folder.info(file.name)
         if current is None:

@@ -142,5 +142,5 @@ class _Elements:
 
 
 def _with_text(fields: dict[str, Any], text: str) -> dict[str, Any]:
-    """`fields` with the text beside them; white space between elements is no text."""
+    """`fields` with the text beside them; white space between elements is ignored."""
     return {**fields, "#text": text} if text.strip() else fields

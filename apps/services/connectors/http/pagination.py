@@ -147,7 +147,7 @@ class Pagination:
                 )
             return None
         if isinstance(cursor, bool) or not isinstance(cursor, str | int | float):
-            raise ConnectorError(f"{pulled.origin}: the cursor at {place} is neither text nor a number.")
+            raise ConnectorError(f"{pulled.origin}: the cursor at {place} is not text or a number.")
         return self._positioned("cursor", cursors.param, cursor)
 
     def _at_url(self, link: Any, pulled: PageResponse) -> PageRequest | None:
@@ -208,9 +208,9 @@ class RepetitionGuard:
     def __init__(self) -> None:
         self._body = b""
         self._position = ""
-        self._milestone = ""
+        self._checkpoint = ""
         self._count = 0
-        self._next_milestone = 1
+        self._next_checkpoint = 1
         self._empty_count = 0
 
     def check_body(self, body: bytes, record_count: int, origin: str) -> None:
@@ -236,16 +236,16 @@ class RepetitionGuard:
         if page.position is None:
             return
         position = str(page.position)
-        if position in (self._position, self._milestone):
+        if position in (self._position, self._checkpoint):
             raise ConnectorError(
                 f"{page.request} was pulled before: the source repeats the next page, so the pull would never "
                 "end. Check “pagination”, especially the cursor."
             )
         self._count += 1
         self._position = position
-        if self._count == self._next_milestone:
-            self._milestone = position
-            self._next_milestone *= 2
+        if self._count == self._next_checkpoint:
+            self._checkpoint = position
+            self._next_checkpoint *= 2
 
 
 def next_link(pulled: PageResponse) -> str | None:

@@ -40,7 +40,7 @@ def document_in(response: HttpResponse, shown: str) -> Mapping[str, Any]:
         raise ConnectorError(f"{shown}: {excerpt(response.content)}. Check the token URL.")
     if document is None:
         raise ConnectorError(
-            f"{shown}, but the response ({response.content_type or 'without a content type'}) is no JSON object. "
+            f"{shown}, but the response ({response.content_type or 'without a content type'}) is not a JSON object. "
             f"Check the token URL. It begins: {excerpt(response.content[:40])}"
         )
     return document
