@@ -16,6 +16,8 @@ from tests.stack import wait_until
 DOWNTIME = 3.0
 DATABASE_DOWNTIME = 60.0
 MAX_FREEZE = 125.0
+# Longer than a worker goes on without renewing its lease, which is shorter than the lease.
+MIN_FREEZE = 46.0
 NO_LIMIT = resource.RLIM_INFINITY
 
 
@@ -219,6 +221,8 @@ def freeze_child(scene: Scene) -> list[int]:
         scene.load.lose(run_id)
         wait_until(lambda: scene.load.closed(run_id), scene.world.stack.output_tail, patience=MAX_FREEZE)
         closed = scene.load.outcome(run_id)
+        # The short form ends the lease before its time.
+        time.sleep(max(0, frozen_at + MIN_FREEZE - time.monotonic()))
     finally:
         signal_process(process, signal.SIGCONT)
     scene.load.asleep[run_id] = Sleep(frozen_at, time.monotonic(), closed)
