@@ -43,7 +43,7 @@ class Since(Options):
         RUN_START,
         alias="from",
         validate_default=True,
-        title=_("Since"),
+        title=_("Value of {since}"),
         description=_(
             "run_start: the start of the last successful run. Otherwise a JMESPath on the records, such as updated_at, "
             "of which the maximum counts."
