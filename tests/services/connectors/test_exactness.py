@@ -47,6 +47,20 @@ def test_values_are_unchanged_from_file_to_file(root, format_):
     assert (root / "out.csv").read_text() == "price\n1234567890.123456789\n"
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+@pytest.mark.parametrize("suffix", ["json", "ndjson"])
+def test_file_in_another_unicode_encoding(root, suffix, encoding):
+    # Each of its characters has a byte that is a line end.
+    name = "\u0a05\u050a"
+    text = f'{{"id": 1.50, "name": "{name}"}}'
+    lines = f"[{text},\n{text}]" if suffix == "json" else f"{text}\r\n{text}\n"
+    (root / f"in.{suffix}").write_bytes(lines.encode(encoding))
+
+    [page] = pull(connection_to(f"file://{root}"), {"path": f"in.{suffix}"})
+
+    assert [(str(record["id"]), record["name"]) for record in page.records] == [("1.50", name)] * 2
+
+
 def test_large_array_is_read_record_by_record(root):
     """Pieces of the file end within numbers, escapes and characters."""
     records = [{"id": number, "name": 'Käse 😀 \\ "' * 7, "list": [None, True, {}]} for number in range(3000)]

@@ -120,12 +120,11 @@ def _stream_json(head: bytes, stream: _RecordSizeLimit, parser: Parser) -> Itera
 
 
 def _lines(stream: BinaryIO, name: str) -> Iterator[tuple[int, bytes]]:
-    """Lines with their line ends, counted from 1, without a byte order mark."""
+    """Lines in UTF-8 with their line ends, counted from 1, without a byte order mark."""
     number, size = 0, 0
     # The incomplete line so far, and its size.
     parts: list[bytes] = []
-    chunk = stream.read(BLOCK_BYTES).removeprefix(_BOM)
-    while chunk:
+    for chunk in _utf_8_blocks(stream, name):
         *ended, rest = chunk.split(b"\n")
         for piece in ended:
             number += 1
@@ -135,6 +134,24 @@ def _lines(stream: BinaryIO, name: str) -> Iterator[tuple[int, bytes]]:
         size += len(rest)
         if size > settings.MAX_RESPONSE_BYTES:
             raise too_large(f"{name}, line {number + 1}", "one line")
-        chunk = stream.read(BLOCK_BYTES)
     if size:
         yield number + 1, b"".join(parts)
+
+
+def _utf_8_blocks(stream: BinaryIO, name: str) -> Iterator[bytes]:
+    """The bytes of `stream`, converted from UTF-16 or UTF-32 if necessary: a byte of these may look like a line end."""
+    head = stream.read(BLOCK_BYTES)
+    blocks = chain([head], iter(lambda: stream.read(BLOCK_BYTES), b""))
+    encoding = detect_encoding(head)
+    if encoding.startswith("utf-8"):
+        yield next(blocks).removeprefix(_BOM)
+        yield from blocks
+        return
+    decoder = codecs.getincrementaldecoder(encoding)("surrogatepass")
+    try:
+        for block in chain(blocks, [b""]):
+            yield decoder.decode(block, final=not block).encode("utf-8", "surrogatepass")
+    except UnicodeDecodeError as error:
+        raise ConnectorError(
+            f"{name} is not JSON: it contains bytes that are not valid {error.encoding}."
+        ) from None
