@@ -20,6 +20,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST, require_safe
 
 from apps.console.run_service.page import run_page
+from apps.console.services.yaml_export import may_export, yaml_export
 from apps.console.settings.service_page import ServiceSettings
 from apps.console.summary.page import summary_feed, summary_page
 from apps.console.ui.badges import (
@@ -161,6 +162,12 @@ class ServiceAdmin(ServiceSettings):
                 view(require_safe(self.runs_feed_view)),
                 name="services_service_runs_feed",
             ),
+            path(
+                "<int:service_id>/export/",
+                view(require_safe(self.export_view)),
+                name="services_service_export",
+            ),
+            path("export/", view(require_safe(yaml_export)), name="services_service_export_all"),
             path("<int:service_id>/run/", view(self.run_view), name="services_service_run"),
             path(
                 "<int:service_id>/schedule/<str:state>/",
@@ -186,6 +193,10 @@ class ServiceAdmin(ServiceSettings):
         if service.kind == Service.Kind.REPORTED:
             raise Http404(_("The service runs elsewhere; start it there."))
         return run_page(request, self.admin_site, service)
+
+    def export_view(self, request: HttpRequest, service_id: int) -> HttpResponse:
+        """Export as YAML."""
+        return yaml_export(request, self._visible(request, service_id))
 
     def schedule_view(self, request: HttpRequest, service_id: int, state: str) -> HttpResponse:
         """Turn the schedule on or off."""
@@ -232,6 +243,9 @@ def service_menu(request: HttpRequest, service: Service) -> list[MenuItem]:
         items.append(MenuItem(_("Run service"), run, "play"))
     settings = reverse("admin:services_service_change", args=[service.pk])
     items.append(MenuItem(_("Settings"), settings, "settings"))
+    if may_export(request.user):
+        export = reverse("admin:services_service_export", args=[service.pk])
+        items.append(MenuItem(_("Export as YAML"), export, "download"))
     if request.user.has_perm("services.change_service"):
         state, label = ("off", _("Turn schedule off")) if service.is_active else ("on", _("Turn schedule on"))
         url = reverse("admin:services_service_schedule", args=[service.pk, state])

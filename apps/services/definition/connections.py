@@ -30,7 +30,7 @@ from apps.services.models.connection import SSH_SCHEMES
 from apps.services.secrets import SecretUnavailable, decrypt, encrypt
 
 # Keys of the description whose model field has another name.
-_KEY_OF_FIELD = {
+KEY_OF_FIELD = {
     "auth": "auth.type",
     "auth_username": "auth.username",
     "auth_header": "auth.header",
@@ -152,7 +152,7 @@ def load_connection(name: str, data: Mapping[str, Any]) -> Outcome:
         else _encrypted(connection.refresh_token_encrypted, auth.refresh_token),
     }
     outcome = outcome_of(connection, changed=assign(connection, fields))
-    validate(connection, _KEY_OF_FIELD)
+    validate(connection, KEY_OF_FIELD)
     if outcome != "unchanged":
         connection.save()
     return outcome

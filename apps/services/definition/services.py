@@ -29,7 +29,7 @@ def _check_script(source: str) -> str:
     return source
 
 
-class _ServiceDescription(Options):
+class ServiceBase(Options):
     name: Text = Field("", title=_("Name"), description=_("Default: the slug, as in “Orders to warehouse”."))
     is_active: Flag | None = Field(
         None,
@@ -41,7 +41,7 @@ class _ServiceDescription(Options):
     record_retention_days: WholeNumber | None = column(Service, "record_retention_days")
 
 
-class IntegrationService(_ServiceDescription):
+class IntegrationService(ServiceBase):
     """Service that Synclog runs."""
 
     kind: Literal["integration"] = "integration"
@@ -60,7 +60,7 @@ class IntegrationService(_ServiceDescription):
     capture_on_failure: Flag = column(Service, "capture_on_failure")
 
 
-class ReportedService(_ServiceDescription):
+class ReportedService(ServiceBase):
     """Service that runs elsewhere and reports its runs."""
 
     kind: Literal["reported"]
