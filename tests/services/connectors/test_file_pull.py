@@ -1,5 +1,6 @@
 """Pulling from files: formats, wildcards, invalid contents, and the restriction to the roots."""
 
+import errno
 import json
 import logging
 import os
@@ -64,6 +65,24 @@ def test_missing_files_log_a_warning(root, caplog):
         assert records_of(root, "in/*.csv") == []
 
     assert "No file matches in/*.csv" in caplog.text
+
+
+@pytest.mark.parametrize("path", ["in/closed/*.csv", "in/*/*.csv", "**/*.csv"])
+def test_folder_that_cannot_be_listed_is_reported(root, monkeypatch, path):
+    (root / "in" / "closed").mkdir(parents=True)
+    (root / "in" / "closed" / "a.csv").write_text("id\n1\n")
+    scandir = os.scandir
+
+    # As for a user without permission; root has it.
+    def refuse(folder="."):
+        if str(folder).rstrip("/").endswith("closed"):
+            raise PermissionError(errno.EACCES, "Permission denied", folder)
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+
+    with pytest.raises(ConnectorError, match=r"in/closed cannot be listed: Permission denied\.$"):
+        records_of(root, path)
 
 
 def test_json_records_are_selected_by_expression(root):

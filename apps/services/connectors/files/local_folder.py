@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from stat import S_ISREG
 from typing import BinaryIO
@@ -28,6 +29,7 @@ class LocalFolder:
     def files(self, pattern: str) -> Iterator[FileInfo]:
         with translate_errors(f"The files {pattern} cannot be listed"):
             found = glob.glob(pattern, root_dir=self._path, recursive=True)  # noqa: PTH207 - sorted, without hidden
+        self._check_readable(pattern)
         # Folders whose files need no check of their own, unless they are links.
         checked: dict[str, bool] = {}
         for name in sorted(name for name in found if not is_temporary(name)):
@@ -40,6 +42,21 @@ class LocalFolder:
                 file = self.info(name)
             if file is not None:
                 yield file
+
+    def _check_readable(self, pattern: str) -> None:
+        """Raises ConnectorError if a folder that `pattern` searches cannot be listed: glob takes it for empty."""
+        parts = pattern.split("/")
+        for depth, part in enumerate(parts):
+            if not glob.has_magic(part):
+                continue
+            parents = "/".join((*parts[:depth], ""))
+            for folder in glob.glob(parents, root_dir=self._path, recursive=True) if parents else [""]:  # noqa: PTH207
+                path = self._path / folder
+                with (
+                    translate_errors(f"{path} cannot be listed"),
+                    suppress(FileNotFoundError, NotADirectoryError),
+                ):
+                    os.scandir(path).close()
 
     def info(self, name: str) -> FileInfo | None:
         return _file_info(name, confined(self._path / name))

@@ -107,9 +107,12 @@ class SftpFileSystem(SFTPFileSystem):  # type: ignore[misc] # It ships no types.
         operation = partial(super().ls, path, detail=detail)
         try:
             return self.repeated(operation)
-        except TimeoutError as error:
+        except FileNotFoundError:
+            raise
+        except OSError as error:
             # fsspec leaves out folders whose listing fails.
-            raise ConnectorError(f"{path} cannot be listed: read timeout.") from error
+            reason = "read timeout" if isinstance(error, TimeoutError) else error.strerror or error
+            raise ConnectorError(f"{path} cannot be listed: {reason}.") from error
 
     def info(self, path: str) -> Any:
         return self.repeated(partial(super().info, path))
