@@ -29,6 +29,8 @@ class OpenSSHServer:
             self.port = free.getsockname()[1]
         # Lines of the configuration that take effect with the next start.
         self.additional_options = ""
+        # Such as -R, read-only.
+        self.sftp_options = ""
         self._process: subprocess.Popen[bytes] | None = None
         folder.mkdir()
         self.create_host_key()
@@ -58,7 +60,8 @@ class OpenSSHServer:
             f"AuthorizedKeysFile {self.folder}/authorized_keys\n"
             f"PidFile {self.folder}/pid\n"
             "StrictModes no\nUsePAM no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n"
-            "PermitRootLogin yes\nSubsystem sftp internal-sftp\n" + self.additional_options
+            f"PermitRootLogin yes\nSubsystem sftp internal-sftp {self.sftp_options}\n"
+            + self.additional_options
         )
         path = sshd_path()
         assert path, HOW_TO_INSTALL

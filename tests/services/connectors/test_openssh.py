@@ -1,5 +1,6 @@
 """Private keys, host keys and lost connections, against a real OpenSSH server."""
 
+import errno
 import json
 import logging
 import os
@@ -7,6 +8,7 @@ from collections.abc import Iterator
 from io import BufferedWriter
 from itertools import batched
 from pathlib import Path
+from secrets import token_hex
 from typing import Any, cast
 
 import paramiko
@@ -94,6 +96,75 @@ def test_written_file_replaces_an_existing_file(connection: Connection, tmp_path
 
     assert pull_ids(connection) == [2]
     assert [path.name for path in (tmp_path / "drop").iterdir()] == ["a.json"]
+
+
+def test_moved_file_never_replaces_one_that_just_appeared(
+    connection: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = folder_of(connection)
+    (tmp_path / "drop" / "b.json").write_text("of another run")
+    # The other run creates it after the check.
+    monkeypatch.setattr(folder, "info", lambda _name: None)
+
+    assert folder.move("a.json", "b.json") is False
+    assert (tmp_path / "drop" / "a.json").read_text() == '[{"id": 1}]'
+    assert (tmp_path / "drop" / "b.json").read_text() == "of another run"
+
+
+def test_links_to_files_are_read(connection: Connection, tmp_path: Path) -> None:
+    drop = tmp_path / "drop"
+    (drop / "b.json").symlink_to(drop / "a.json")
+    (drop / "dangling.json").symlink_to(drop / "missing")
+    (drop / "folder.json").symlink_to(tmp_path)
+
+    assert pull_ids(connection) == [1, 1]
+
+
+def test_brackets_in_the_address_are_no_wildcards(connection: Connection, tmp_path: Path) -> None:
+    (tmp_path / "drop").rename(tmp_path / "drop[1]")
+    connection.url = connection.url.replace("/drop", "/drop[1]")
+
+    push(connection, {"path": "b.json"}, [[{"id": 2}]])
+
+    assert pull_ids(connection) == [1, 2]
+
+
+def test_archive_is_written_and_read_from_its_end(connection: Connection) -> None:
+    records = [{"id": number, "text": token_hex(100)} for number in range(5000)]
+    for _time in range(2):
+        push(connection, {"path": "out.ndjson.zip"}, list(batched(records, 1000)))
+
+    pages = pull(connection, {"path": "*.ndjson.zip"})
+
+    assert [record for page in pages for record in page.records] == records
+
+
+def test_read_only_server_is_reported(sshd: OpenSSHServer, connection: Connection) -> None:
+    sshd.sftp_options = "-R"
+    sshd.restart()
+    folder = folder_of(connection)
+
+    assert pull_ids(connection) == [1]
+    with pytest.raises(ConnectorError, match=r"^b\.json cannot be written: Permission denied\.$"):
+        push(connection, {"path": "b.json"}, [[{"id": 2}]])
+    with pytest.raises(
+        ConnectorError, match=r"^a\.json cannot be moved to done/a\.json: Permission denied\.$"
+    ):
+        folder.move("a.json", "done/a.json")
+    with pytest.raises(ConnectorError, match=r"^a\.json cannot be deleted: Permission denied\.$"):
+        folder.delete("a.json")
+
+
+def test_folder_that_cannot_be_listed_is_reported(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_arguments: Any, **_options: Any) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(paramiko.SFTPClient, "listdir_iter", refuse)
+
+    with pytest.raises(ConnectorError, match=r"/drop/? cannot be listed: Permission denied\.$"):
+        pull_ids(connection)
 
 
 def test_refused_key_is_named_with_what_to_add(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import PurePosixPath
@@ -66,13 +67,13 @@ class RemoteFolder:
 
     def files(self, pattern: str) -> Iterator[FileInfo]:
         with translate_errors(f"The files {pattern} cannot be listed"):
-            found = self._fs.glob(f"{self._root}/{pattern}", detail=True)
-        files = [
-            _file_info(self._relative(path), entry)
-            for path, entry in found.items()
-            if entry["type"] == "file" and not is_temporary(path)
-        ]
-        yield from sorted(files, key=lambda file: file.name)
+            found = self._fs.glob(f"{glob.escape(self._root)}/{pattern}", detail=True)
+        for path, entry in sorted(found.items()):
+            if entry["type"] in ("file", "link") and not is_temporary(path):
+                name = self._relative(path)
+                file = _file_info(name, entry) if entry["type"] == "file" else self.info(name)
+                if file is not None:
+                    yield file
 
     def info(self, name: str) -> FileInfo | None:
         with translate_errors(f"{name} cannot be opened"):
@@ -80,7 +81,7 @@ class RemoteFolder:
                 entry = self._fs.info(f"{self._root}/{name}")
             except FileNotFoundError:
                 return None
-        return _file_info(name, entry)
+        return _file_info(name, entry) if entry["type"] == "file" else None
 
     def open(self, name: str) -> BinaryIO:
         with translate_errors(f"{name} cannot be opened"):
@@ -96,12 +97,9 @@ class RemoteFolder:
         old, new = f"{self._root}/{name}", f"{self._root}/{target}"
         with translate_errors(f"{name} cannot be moved to {target}"):
             self._fs.makedirs(str(PurePosixPath(new).parent), exist_ok=True)
-            if type(self._fs).mv is not AbstractFileSystem.mv:
-                self._fs.mv(old, new)
-            else:
-                # Not `mv`, which takes names with brackets as patterns.
-                self._fs.cp_file(old, new)
-                self._fs.rm_file(old)
+            if hasattr(self._fs, "mv_new"):
+                return bool(self._fs.mv_new(old, new))
+            _rename(self._fs, old, new)
         return True
 
     def delete(self, name: str) -> None:
@@ -127,7 +125,7 @@ class PendingRemoteFile:
         with translate_errors(f"{self._target} cannot be written"):
             self.stream.close()
         with translate_errors(f"{self._target} cannot be written", may_have_arrived=True):
-            self._fs.mv(self._temporary, self._target)
+            _rename(self._fs, self._temporary, self._target)
 
     def discard(self) -> None:
         with translate_errors(f"{self._temporary} cannot be deleted"):
@@ -135,7 +133,17 @@ class PendingRemoteFile:
                 # Writes what is buffered, which fails on a full disk.
                 self.stream.close()
             finally:
-                self._fs.rm(self._temporary)
+                self._fs.rm_file(self._temporary)
+
+
+def _rename(fs: Any, old: str, new: str) -> None:
+    """Renames `old` and replaces `new`."""
+    if type(fs).mv is not AbstractFileSystem.mv:
+        fs.mv(old, new)
+    else:
+        # Not `mv`, which takes names with brackets as patterns.
+        fs.cp_file(old, new)
+        fs.rm_file(old)
 
 
 def _file_info(name: str, entry: Mapping[str, Any]) -> FileInfo:

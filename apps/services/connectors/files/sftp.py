@@ -132,17 +132,29 @@ class SftpFileSystem(SFTPFileSystem):  # type: ignore[misc] # It ships no types.
         self.repeated(partial(super().makedirs, path, exist_ok=exist_ok, mode=mode))
 
     def mv(self, old: str, new: str, **_options: Any) -> None:
-        """Renames `old` and replaces `new`.
+        """Renames `old` and replaces `new`."""
+        self._rename(old, new, self._replace)
 
-        After a lost connection it looks whether the server has renamed the file, and repeats only if not.
-        """
+    def mv_new(self, old: str, new: str) -> bool:
+        """Renames `old`; False if `new` exists, which stays as it is."""
+        try:
+            # The protocol demands an error if `new` exists, and OpenSSH checks it atomically.
+            self._rename(old, new, lambda old, new: self.ftp.rename(old, new))
+        except OSError:
+            if self.exists(old) and self.exists(new):
+                return False
+            raise
+        return True
+
+    def _rename(self, old: str, new: str, operation: Callable[[str, str], None]) -> None:
+        """After a lost connection it looks whether the server has renamed the file, and repeats only if not."""
         ftp = self.ftp
         try:
-            self._replace(old, new)
+            operation(old, new)
         except Exception as error:
             self.restore(ftp, error)
             if self.exists(old):
-                self._replace(old, new)
+                operation(old, new)
             elif not self.exists(new):
                 raise
 
