@@ -76,7 +76,15 @@ class Expression:
 
     def search(self, document: Any) -> Any:
         """The value at the expression in `document`, None if there is none. Raises JMESPathError."""
-        return self.compiled.search(document)
+        try:
+            return self.compiled.search(document)
+        except TypeError:
+            # jmespath compares values of any types, and looks for them in others.
+            raise JMESPathError(
+                "it compares values of different types; convert one by to_number(…) or to_string(…)"
+            ) from None
+        except ArithmeticError as error:
+            raise JMESPathError(f"{error}") from None
 
 
 def _check_text(value: str) -> str:

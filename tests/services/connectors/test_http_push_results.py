@@ -77,8 +77,17 @@ def test_refused_batch_needs_no_results():
     assert delivery.refusals == dict.fromkeys(range(3), '{"detail": "no"}')
 
 
-def test_expression_that_fails_on_a_result_ends_the_push():
-    options = {"results": {"accepted_if": "length(status) == `3`"}}
+@pytest.mark.parametrize(
+    ("status", "accepted_if", "reason"),
+    [
+        (200, "length(status) == `3`", "invalid type"),
+        ("200", "status < `300`", "convert one by to_number"),
+        ("200", "contains(status, `200`)", "convert one by to_number"),
+        ("1e999", "ceil(to_number(status))", "infinity"),
+    ],
+)
+def test_expression_that_fails_on_a_result_ends_the_push(status, accepted_if, reason):
+    options = {"results": {"accepted_if": accepted_if}}
 
-    with pytest.raises(ConnectorError, match="Check “results”"):
-        pushed([{"status": 200}] * 3, options=options)
+    with pytest.raises(ConnectorError, match=f"{reason}.*Check “results”"):
+        pushed([{"status": status}] * 3, options=options)

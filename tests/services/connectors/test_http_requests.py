@@ -80,6 +80,14 @@ def test_fail_if_that_is_false_passes(response):
         assert [page.records for page in pull(connection_to(web.url), options)] == [[1]]
 
 
+def test_fail_if_that_compares_text_with_a_number_is_an_error():
+    with (
+        serving(lambda request: reply_json({"code": "0", "items": [1]})) as web,
+        pytest.raises(ConnectorError, match=r"\(fail_if\) fails on the response: .*convert one by to_number"),
+    ):
+        pull(connection_to(web.url), {"records": "items", "fail_if": "code > `0`"})
+
+
 def test_success_false_with_status_200_is_an_error():
     options = {"records": "items || `[]`", "fail_if": "success == `false`"}
     with (
