@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from pydantic import ValidationError as PydanticError
 from pydantic.fields import FieldInfo
 
-from apps.services.definition.option_types import Options, shorten
+from apps.services.definition.option_types import SECRETS, Options, shorten
 from apps.services.definition.placeholders import LocatedError
 
 
@@ -117,6 +117,8 @@ def _message(model: type[Options], detail: Any, field_info: FieldInfo | None) ->
         return _("“%(value)s” is not valid; write true or false.") % {"value": value}
     if kind.startswith(("dict_", "model_")):
         return _("Write names with their values, not %(value)s.") % {"value": value}
+    if detail["loc"][-1] in SECRETS:
+        return _("Write text, in quotes if it is a number.")
     return _("Write text, not %(value)s.") % {"value": value}
 
 

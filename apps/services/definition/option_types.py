@@ -30,6 +30,8 @@ from apps.services.definition.placeholders import check_body, check_placeholders
 
 MAX_TEXT_LENGTH = 2000
 MAX_PAGE_SIZE = 100_000
+# Options whose values no message may contain.
+SECRETS = ("secret", "refresh_token", "passphrase")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")

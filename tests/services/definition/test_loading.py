@@ -129,6 +129,18 @@ def test_secret_in_file_is_encrypted_and_updated():
     assert Connection.objects.get().get_secret() == "two"
 
 
+@pytest.mark.parametrize("secret", ["12345678", "[hunter22]", "{a: hunter22}", "hunter22: x"])
+@pytest.mark.parametrize("key", ["secret", "refresh_token"])
+def test_error_of_a_secret_does_not_contain_it(key, secret):
+    auth = f"{{type: oauth2, grant: refresh_token, token_url: 'http://a/t', client_id: me, {key}: {secret}}}"
+
+    with pytest.raises(LoadError) as caught:
+        load_services(f"connections:\n  crm: {{kind: http, base_url: 'http://a', auth: {auth}}}\n")
+
+    assert "12345678" not in str(caught.value)
+    assert "hunter22" not in str(caught.value)
+
+
 def test_private_key_with_passphrase_is_loaded_and_stays_unchanged(tmp_path):
     create_key(tmp_path / "key", passphrase="open sesame")
     key = (tmp_path / "key").read_text()
