@@ -32,6 +32,8 @@ def validate_address(kind: str, url: str) -> None:
         )
     if kind == "http" and not parts.hostname:
         raise ValidationError(_("The address has no host; write one such as http://127.0.0.1:3000."))
+    if kind == "http" and ("{" in url or "}" in url):
+        raise ValidationError(_("{ and } are not replaced in an address; write the final one."))
     if kind == "http" and (parts.query or parts.fragment):
         raise ValidationError(_("? and # are not allowed; enter parameters in the service."))
     if parts.scheme == "file" and (parts.netloc or not parts.path.startswith("/")):

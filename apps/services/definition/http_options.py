@@ -28,8 +28,11 @@ from apps.services.definition.option_types import (
     fields_in,
 )
 from apps.services.definition.pagination_options import Pagination, SinglePage
-from apps.services.definition.placeholders import names_in, texts_in
+from apps.services.definition.placeholders import LocatedError, names_in, texts_in
 from apps.services.definition.since import Since
+
+# Placeholders that have a value with the pagination of the same name only.
+_POSITIONS = ("page", "offset", "cursor")
 
 
 class HttpSource(Options):
@@ -65,6 +68,7 @@ class HttpSource(Options):
     headers: SourceHeaders = Field({}, title=_("Headers"), description=_("Headers of each request."))
     pagination: Pagination = Field(
         SinglePage(end_status=()),
+        validate_default=True,
         discriminator="type",
         title=_("Pagination"),
         description=_("How to request the next page."),
@@ -105,6 +109,21 @@ class HttpSource(Options):
     @classmethod
     def _default_type(cls, value: Any) -> Any:
         return {"type": "none", **value} if isinstance(value, Mapping) else value
+
+    @field_validator("pagination")
+    @classmethod
+    def _fills_path(cls, value: Pagination, info: ValidationInfo) -> Pagination:
+        """A path cannot do without the value of a placeholder."""
+        for name in names_in([info.data.get("path", "")]):
+            if name in _POSITIONS and value.type != name:
+                raise LocatedError(
+                    gettext(
+                        "“{%(name)s}” in the path has no value with this pagination; choose %(name)s, or remove it."
+                    )
+                    % {"name": name},
+                    ("type",),
+                )
+        return value
 
 
 class Results(Options):

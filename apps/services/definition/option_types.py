@@ -162,6 +162,19 @@ def _check_fields_path(value: str) -> str:
     return value
 
 
+def _refuse_fields(value: str) -> str:
+    """Braces would be sent as they are."""
+    if found := _FIELD_PLACEHOLDER.search(value):
+        raise ValueError(
+            _(
+                "Fields of the record such as “%(name)s” are replaced in the path only, as in /items?id={id}. Braces "
+                "that are text need a space."
+            )
+            % {"name": found[0]}
+        )
+    return value
+
+
 def fields_in(path: str) -> list[str]:
     """The names of the fields in the placeholders of `path`."""
     return [placeholder[1:-1] for placeholder in dict.fromkeys(_PLACEHOLDER.findall(path))]
@@ -288,7 +301,12 @@ type MoveTarget = Annotated[_FilePath, AfterValidator(_check_move_target)]
 type HeaderName = Annotated[Text, AfterValidator(_check_header_name)]
 type VariableName = Annotated[Text, AfterValidator(_check_variable_name)]
 type Parameters = dict[
-    str, Annotated[str, BeforeValidator(_parameter_text, json_schema_input_type=str | float | bool)]
+    str,
+    Annotated[
+        str,
+        BeforeValidator(_parameter_text, json_schema_input_type=str | float | bool),
+        AfterValidator(_refuse_fields),
+    ],
 ]
 type JsonBody = Annotated[
     Any, AfterValidator(check_body), WithJsonSchema({"anyOf": [{"type": "object"}, {"type": "array"}]})
@@ -299,6 +317,7 @@ type Headers = dict[
         str,
         BeforeValidator(_parameter_text, json_schema_input_type=str | float | bool),
         AfterValidator(_check_header_value),
+        AfterValidator(_refuse_fields),
     ],
 ]
 # Those of a source may contain placeholders.

@@ -212,6 +212,13 @@ def test_retry_status_is_retried(status):
         ({"body": {"a": {"b": ["{x}"]}}, "method": "POST"}, "body.a.b.0", "Unknown placeholder “{x}”"),
         ({"body": {"a": float("nan")}, "method": "POST"}, "body.a", "Write text, a number"),
         ({"body": {"a": "\x00"}, "method": "POST"}, "body.a", "Invalid characters"),
+        (
+            {"path": "/{page}"},
+            "pagination.type",
+            "“{page}” in the path has no value with this pagination; choose page",
+        ),
+        ({"path": "/{offset}", "pagination": {"type": "page"}}, "pagination.type", "choose offset"),
+        ({"path": "/{cursor}", "pagination": {"type": "link"}}, "pagination.type", "choose cursor"),
         ({"method": "PUT"}, "method", "Allowed: GET, POST."),
         ({"fail_if": "a ["}, "fail_if", "is not a JMESPath expression"),
         ({"retry_status": "x"}, "retry_status", "write HTTP statuses"),
