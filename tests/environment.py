@@ -50,6 +50,7 @@ def pytest_load_initial_conftests(
         clear_environment()
         folder = Path(tempfile.mkdtemp(prefix="synclog-tests-"))
         early_config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+        os.environ["SYNCLOG_TESTS_DIR"] = str(folder)
         _use_folder(folder)
         if options.database == "postgresql" and not (options.help or options.version):
             server = PostgresServer().__enter__()

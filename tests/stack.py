@@ -13,6 +13,7 @@ from typing import Any, Self
 
 import requests
 
+from tests.migrated_database import copy_sqlite
 from tests.servers.base import free_ports
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -73,7 +74,10 @@ class Stack:
         """Runs before the processes start. Without static files only the API works."""
         # WhiteNoise warns of a missing folder.
         (self.folder / "data" / "static").mkdir(parents=True)
-        self.manage("migrate", "--verbosity=0")
+        if "DATABASE_URL" in self.environment:
+            self.manage("migrate", "--verbosity=0")
+        else:
+            copy_sqlite(self.folder / "data" / "synclog.sqlite3")
 
     def start_all(self) -> None:
         for name, command in self.commands().items():
