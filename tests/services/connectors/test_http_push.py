@@ -59,6 +59,15 @@ def test_push_continues_after_rejected_batch(status):
     assert deliveries[0].refusals == dict.fromkeys(range(3), '{"detail": "no such SKU"}')
 
 
+@pytest.mark.parametrize(("charset", "reason"), [("iso-8859-1", "Größe?"), ("unknown", "Gr��e?")])
+def test_reason_of_a_refusal_is_decoded_by_its_charset(charset, reason):
+    reply = Reply(422, "Größe?".encode("latin-1"), {"Content-Type": f"text/plain; charset={charset}"})
+    with serving(lambda request: reply) as web:
+        [delivery] = push(connection_to(web.url), {}, [RECORDS[:1]])
+
+    assert delivery.refusals == {0: reason}
+
+
 @pytest.mark.parametrize("status", [304, 401, 403, 404, 405, 407, 501, 505])
 def test_destination_error_ends_the_push_with_request_and_response(status):
     with (

@@ -67,9 +67,14 @@ def records_in(document: Any, expression: Expression, *, origin: str) -> list[Re
     )
 
 
-def excerpt(data: bytes, length: int = 300) -> str:
-    """The beginning of `data` on one line, for an error message."""
-    text = " ".join(data[: length * 4].decode("utf-8", "replace").split())
+def excerpt(data: bytes, length: int = 300, charset: str = "") -> str:
+    """The beginning of `data` on one line, for an error message; in UTF-8 if `charset` is empty or unknown."""
+    beginning = data[: length * 4]
+    try:
+        text = beginning.decode(charset or "utf-8", "replace")
+    except (LookupError, UnicodeError):
+        text = beginning.decode("utf-8", "replace")
+    text = " ".join(text.split())
     return text if len(text) <= length else f"{text[:length]}…"
 
 

@@ -15,7 +15,6 @@ from django.conf import settings
 
 from apps.services.connectors.address_guard import GuardedAdapter, check_host, trusted_certificates
 from apps.services.connectors.base import ConnectorError, RunContext
-from apps.services.connectors.formats.documents import excerpt
 from apps.services.connectors.http import retry_rules
 from apps.services.connectors.http.authentication import authentication_of
 from apps.services.connectors.http.messages import HttpRequest, HttpResponse
@@ -252,7 +251,7 @@ def is_same_system(home: str, url: str) -> bool:
 
 def _description(request: HttpRequest, response: HttpResponse) -> str:
     """`GET https://shop/orders: 404 Not Found: {"detail": …`."""
-    quoted = excerpt(response.content)
+    quoted = response.excerpt
     return f"{request}: {response.status_line}" + (f": {quoted}" if quoted else "")
 
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from apps.services.connectors.base import Body
-from apps.services.connectors.formats.documents import charset_of
+from apps.services.connectors.formats.documents import charset_of, excerpt
 from apps.services.definition.connection_url import without_secrets
 
 _EXTENSIONS = {
@@ -64,6 +64,11 @@ class HttpResponse:
     @property
     def charset(self) -> str:
         return charset_of(self.headers.get("Content-Type", ""))
+
+    @property
+    def excerpt(self) -> str:
+        """The beginning of the content on one line."""
+        return excerpt(self.content, charset=self.charset)
 
     def as_body(self) -> Body:
         content_type = self.content_type or "application/octet-stream"

@@ -14,7 +14,6 @@ from jmespath.exceptions import JMESPathError
 
 from apps.services.connectors.base import ConnectorError, Page, RunContext
 from apps.services.connectors.formats.documents import (
-    excerpt,
     log_repeated_keys,
     parse_json,
     records_in,
@@ -133,7 +132,7 @@ class HttpPull:
                 ) from None
             raise ConnectorError(
                 f"{request}: the response ({response.content_type or 'without a content type'}) is not JSON: "
-                f"{error}. It begins: {excerpt(response.content)}",
+                f"{error}. It begins: {response.excerpt}",
                 response=response.as_body(),
             ) from None
         log_repeated_keys(self._parser, str(request))
@@ -155,7 +154,7 @@ class HttpPull:
         if not is_success:
             raise ConnectorError(
                 f"{request}: {response.status_line}, but the response is an error, because “{fail_if.text}” (fail_if) "
-                f"is true: {excerpt(response.content)}",
+                f"is true: {response.excerpt}",
                 request=request.as_body(),
                 response=response.as_body(),
             )

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from apps.services.connectors.base import Delivery, Record, RunContext
-from apps.services.connectors.formats.documents import encode_json, excerpt
+from apps.services.connectors.formats.documents import encode_json
 from apps.services.connectors.http.client import HttpClient, HttpRequest, HttpResponse, status_error
 from apps.services.connectors.http.record_path import RecordPath, RecordRefused
 from apps.services.connectors.http.request_template import join, with_parameters
@@ -103,7 +103,7 @@ class HttpPush:
             # By an earlier attempt.
             error.may_have_arrived = self._client.may_have_arrived
             raise error
-        reason = excerpt(response.content) or response.reason
+        reason = response.excerpt or response.reason
         if self._client.may_have_arrived:
             reason += " (an earlier attempt, whose response is missing, may have been accepted)"
         return dict.fromkeys(range(len(batch)), reason)

@@ -29,7 +29,7 @@ def refusals_in(
     except (ValueError, JMESPathError, RecursionError) as error:
         failure = ConnectorError(
             f"{request}: {response.status_line}, but it is unknown which records were accepted: {error}. Check "
-            f"“results” of the destination. The response begins: {excerpt(response.content)}",
+            f"“results” of the destination. The response begins: {response.excerpt}",
             request=request.as_body(),
             response=response.as_body(),
         )

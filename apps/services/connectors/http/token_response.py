@@ -37,7 +37,7 @@ def document_in(response: HttpResponse, shown: str) -> Mapping[str, Any]:
         advice = _ADVICE.get(code, "Check the authentication of the connection")
         raise ConnectorError(f"{shown} ({excerpt(reason.encode(errors='replace'))}). {advice}.")
     if response.status >= 300:
-        raise ConnectorError(f"{shown}: {excerpt(response.content)}. Check the token URL.")
+        raise ConnectorError(f"{shown}: {response.excerpt}. Check the token URL.")
     if document is None:
         raise ConnectorError(
             f"{shown}, but the response ({response.content_type or 'without a content type'}) is not a JSON object. "
