@@ -69,6 +69,18 @@ def test_next_url_to_another_host_gets_no_credentials(caplog):
     assert "another system, which gets no credentials" in caplog.text
 
 
+def test_user_in_next_url_does_not_replace_the_credentials():
+    def respond(request: Request) -> Reply:
+        following = None if request.query else web.url.replace("//", "//me:pw@") + "?p=2"
+        return reply_json({"rows": rows(1 + len(request.query)), "next": following})
+
+    with serving(respond) as web:
+        pages = pull(connection_to(web.url, auth="bearer", secret="s3cret"), NEXT_URL)
+
+    assert records_of(pages) == [1, 2]
+    assert [request.headers["authorization"] for request in web.requests] == ["Bearer s3cret"] * 2
+
+
 @pytest.mark.parametrize("target", ["file:///etc/passwd", "ftp://127.0.0.1/x", "javascript:alert(1)"])
 def test_next_url_with_another_scheme_is_rejected(target):
     with (

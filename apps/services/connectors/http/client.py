@@ -162,6 +162,8 @@ class HttpClient:
         shown = f"{request.method} {without_secrets(url)}"
         try:
             prepared = requests.Request(request.method, url, headers=headers, data=request.body).prepare()
+            # Again, because user and password in a URL of the other system would replace the credentials.
+            prepared.headers.update(headers)
             # Last, so that no error contains it.
             prepared.url = self._authentication.url(str(prepared.url), is_trusted=trusted)
             if self._proxies:
