@@ -54,8 +54,8 @@ def test_result_is_the_reason_if_there_is_no_other():
         ({"items": [{"status": 201}] * 4}, "the list at “items” has the length 4, the batch 3"),
         ({"items": []}, "the list at “items” has the length 0, the batch 3"),
         ({"data": []}, "the response has no list at “items”"),
-        (Reply(200, b"<html>"), "Expecting value"),
-        (Reply(204), "Expecting value"),
+        (Reply(200, b"<html>"), "the response is not JSON (Expecting value"),
+        (Reply(204), "the response is empty"),
     ],
 )
 def test_unclear_results_end_the_push(body, reason):
@@ -69,6 +69,16 @@ def test_unclear_results_end_the_push(body, reason):
     assert caught.value.may_have_arrived
     assert list(context.in_flight) == RECORDS
     assert bytes_of(caught.value.request) == b'[{"id": 1}, {"id": 2}, {"id": 3}]'
+
+
+def test_status_207_without_results_is_one_warning(caplog):
+    with serving(lambda request: reply_json([{"status": 422}], 207)) as web:
+        deliveries = push(connection_to(web.url), {}, [RECORDS, RECORDS])
+
+    assert [delivery.accepted for delivery in deliveries] == [3, 3]
+    [warning] = [line.getMessage() for line in caplog.records if line.levelname == "WARNING"]
+    assert "207 Multi-Status, but refused records are not recognized" in warning
+    assert '[{"status": 422}]' in warning
 
 
 def test_refused_batch_needs_no_results():

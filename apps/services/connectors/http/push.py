@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from itertools import batched
 from types import TracebackType
@@ -17,9 +18,13 @@ from apps.services.definition.connection_url import without_secrets
 from apps.services.definition.http_options import HttpDestination
 from apps.services.models import Connection
 
+logger = logging.getLogger(__name__)
+
 # Statuses for which the destination or its settings are wrong; any other 4xx refuses the records.
 _DESTINATION_FAULTS = {401, 403, 404, 405, 407}
 _NOT_FOUND = 404
+# The body contains a status for each record.
+_MULTI_STATUS = 207
 
 
 class HttpPush:
@@ -29,6 +34,7 @@ class HttpPush:
         self._options = options
         self._context = context
         self._client = HttpClient(connection, context)
+        self._has_warned = False
         self.skips_unchanged = options.skip_unchanged
         self._path = RecordPath(with_parameters(join(connection.url, options.path), options.params))
         # The path of a single record may be missing without any fault of the destination.
@@ -96,8 +102,10 @@ class HttpPush:
         if response.status in self._options.accept_status:
             return {}
         if 200 <= response.status < 300:
-            results = self._options.results
-            return {} if results is None else refusals_in(results, request, response, len(batch))
+            if self._options.results is not None:
+                return refusals_in(self._options.results, request, response, len(batch))
+            self._warn_of_ignored_results(request, response)
+            return {}
         if not 400 <= response.status < 500 or response.status in self._faults:
             error = status_error(request, response)
             # By an earlier attempt.
@@ -107,6 +115,18 @@ class HttpPush:
         if self._client.may_have_arrived:
             reason += " (an earlier attempt, whose response is missing, may have been accepted)"
         return dict.fromkeys(range(len(batch)), reason)
+
+    def _warn_of_ignored_results(self, request: HttpRequest, response: HttpResponse) -> None:
+        """Logs once that the response may contain refusals."""
+        if response.status == _MULTI_STATUS and not self._has_warned:
+            self._has_warned = True
+            logger.warning(
+                "%s: %s, but refused records are not recognized. Describe the response in “results” of the "
+                "destination. It begins: %s",
+                request,
+                response.status_line,
+                response.excerpt,
+            )
 
 
 def _delivery(

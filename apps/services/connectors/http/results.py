@@ -25,7 +25,7 @@ def refusals_in(
     Raises ConnectorError if there is not one result for each record: the destination may have accepted any of them.
     """
     try:
-        return _refusals(options, parse_json(response.content, Parser(), response.charset), record_count)
+        return _refusals(options, _document_in(response), record_count)
     except (ValueError, JMESPathError, RecursionError) as error:
         failure = ConnectorError(
             f"{request}: {response.status_line}, but it is unknown which records were accepted: {error}. Check "
@@ -35,6 +35,14 @@ def refusals_in(
         )
         failure.may_have_arrived = True
         raise failure from None
+
+
+def _document_in(response: HttpResponse) -> Any:
+    try:
+        return parse_json(response.content, Parser(), response.charset)
+    except ValueError as error:
+        reason = f"is not JSON ({error})" if response.content.strip() else "is empty"
+        raise ValueError(f"the response {reason}") from None
 
 
 def _refusals(options: Results, document: Any, record_count: int) -> dict[int, str]:
