@@ -84,7 +84,7 @@ def test_destination_error_ends_the_push_with_request_and_response(status):
 def test_redirect_that_drops_the_body_is_rejected():
     with (
         serving(lambda request: Reply(302, b"", {"Location": "/elsewhere"})) as web,
-        pytest.raises(ConnectorError, match="the records would be lost"),
+        pytest.raises(ConnectorError, match="the body would be lost"),
     ):
         push(connection_to(web.url), {}, [RECORDS])
 

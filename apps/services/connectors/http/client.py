@@ -146,7 +146,7 @@ class HttpClient:
             raise ConnectorError(f"{request} redirects to an address that cannot be read.") from None
         if request.method != "GET" and response.status not in _FAITHFUL_REDIRECTS:
             raise ConnectorError(
-                f"{request} redirects to {without_secrets(target)} by {response.status_line}, on which the records "
+                f"{request} redirects to {without_secrets(target)} by {response.status_line}, on which the body "
                 "would be lost. Enter the final address in the connection."
             )
         logger.info("%s redirects to %s (%s)", request, without_secrets(target), response.status)
