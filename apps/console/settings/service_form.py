@@ -17,11 +17,13 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.console.settings.option_fields import SIDES, SideFields
 from apps.console.settings.schedule_preview import schedule_text_with_next
+from apps.console.settings.script_editor import ScriptField, editor_attributes, error_attributes
 from apps.services.definition.http_options import HttpSource
 from apps.services.definition.options import read_destination, read_source
 from apps.services.definition.since import check_since
 from apps.services.models import Connection, Service
 from apps.services.sandbox import ScriptError, check_script
+from apps.services.sandbox.error_messages import error_place
 from apps.services.sandbox.guide import SCRIPT_HELP
 
 _READERS: dict[str, Callable[..., object]] = {"source": read_source, "destination": read_destination}
@@ -33,22 +35,6 @@ OptionsForm: Any = type(
     (forms.Form,),
     {name: field for side in SIDES for name, field in side.form_fields().items()},
 )
-
-
-class SourceCodeField(forms.CharField):
-    """Source code as typed, with the line ends that scripts are written in."""
-
-    widget = forms.Textarea
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(required=False, strip=False, **options)
-
-    def to_python(self, value: Any) -> str:
-        text = str(super().to_python(value)).replace("\r\n", "\n").replace("\r", "\n")
-        return text if text.strip() else ""
-
-    def has_changed(self, initial: Any, data: Any) -> bool:
-        return bool(self.to_python(initial) != self.to_python(data))
 
 
 @keep_lazy(SafeString)
@@ -64,7 +50,7 @@ class ServiceForm(forms.ModelForm, OptionsForm):  # type: ignore[type-arg, misc]
 
     author: Any = None
 
-    script = SourceCodeField(label=_("Script"), help_text=_folded(_("What a script can do"), SCRIPT_HELP))
+    script = ScriptField(label=_("Script"), help_text=_folded(_("What a script can do"), SCRIPT_HELP))
 
     class Meta:
         model = Service
@@ -92,7 +78,10 @@ class ServiceForm(forms.ModelForm, OptionsForm):  # type: ignore[type-arg, misc]
 
     class Media:
         css = {"all": ("console/settings/form.css",)}
-        js = (forms.Script("console/settings/form.js", type="module"),)
+        js = (
+            forms.Script("console/settings/form.js", type="module"),
+            forms.Script("console/editor/main.js", type="module"),
+        )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -107,6 +96,7 @@ class ServiceForm(forms.ModelForm, OptionsForm):  # type: ignore[type-arg, misc]
         for name in self.fields.keys() & _WITH_DEFAULT:
             self.fields[name].required = False
         if "source_connection" in self.fields:
+            self.fields["script"].widget.attrs |= editor_attributes()
             self._describe_conditions()
             self._describe_schedule()
 
@@ -116,6 +106,8 @@ class ServiceForm(forms.ModelForm, OptionsForm):  # type: ignore[type-arg, misc]
             try:
                 check_script(script)
             except ScriptError as error:
+                if place := error_place(str(error)):
+                    self.fields["script"].widget.attrs |= error_attributes(*place)
                 raise ValidationError(str(error)) from None
         return script
 

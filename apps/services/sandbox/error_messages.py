@@ -15,6 +15,7 @@ _FRAME = re.compile(r"^  \* .*\n(?:      .*\n)?", re.MULTILINE)
 _PYTHON_ERROR = re.compile(r"^error: \w*(?:Error|Reached): ", re.MULTILINE)
 _REASON = re.compile(r"^error: (.+)", re.MULTILINE)
 _PLACE = re.compile(r"^ +--> .+:(\d+):\d+$", re.MULTILINE)
+_HEADLINE = re.compile(r"The script failed in line (\d+): (.+)")
 _HEADER = "Traceback (most recent call last):\n"
 
 _FRAMES_AT_EACH_END = 8
@@ -76,6 +77,12 @@ def with_headline(text: str) -> str:
     if reason is None or not places:
         return text
     return f"The script failed in line {places[-1]}: {reason.group(1)}\n{text}"
+
+
+def error_place(text: str) -> tuple[int, str] | None:
+    """The line and the reason in the headline of an explanation, None if it has none."""
+    headline = _HEADLINE.match(text)
+    return (int(headline[1]), headline[2]) if headline else None
 
 
 def _shorten_frames(text: str) -> str:

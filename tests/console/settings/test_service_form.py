@@ -382,6 +382,22 @@ def test_settings_page_shows_script_errors_escaped(admin_client):
     assert "<b>\n" not in page
 
 
+@pytest.mark.parametrize(
+    ("script", "line", "reason"),
+    [
+        ("def transform(records):\n    return x\n", "2", "Variable `x` not found"),
+        ("def change(records):\n    return records\n", None, None),
+    ],
+)
+def test_script_error_with_a_line_is_handed_to_the_editor(form_data, script, line, reason):
+    form = ServiceForm(form_data | {"script": script})
+
+    assert list(form.errors) == ["script"]
+    attributes = form.fields["script"].widget.attrs
+    assert attributes.get("data-error-line") == line
+    assert attributes.get("data-error-message") == reason
+
+
 def test_user_with_view_permission_sees_settings_as_text(client):
     load_services(SERVICES)
     service = Service.objects.get(slug="by-page")
