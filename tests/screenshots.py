@@ -177,6 +177,8 @@ def fill() -> tuple[dict[str, str], Any]:
         "?record=10045#record",
         "resync": f"/admin/records/resync/?run={refusing.pk}&outcome=refused",
         "connections": "/admin/services/connection/",
+        "payloads": "/admin/runs/payload/",
+        "time-zone": "/admin/time-zone/",
         "nothing-ran": f"/admin/services/service/{services[7].pk}/runs/?period=1h",
         "search": "/admin/search/?q=1004*",
         "search-part": "/admin/search/?q=ware",

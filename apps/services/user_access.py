@@ -1,4 +1,4 @@
-"""Permissions and hidden services of a user, read in the query that reads the user.
+"""Permissions, hidden services and time zone of a user, read in the query that reads the user.
 
 Django's own backend reads permissions with two further queries, and visibility would take subqueries in every query
 of services and runs.
@@ -40,6 +40,7 @@ CASE WHEN NOT auth_user.is_superuser THEN (
     )
 ) END
 """  # noqa: S608 - no value of a request is part of it
+_TIME_ZONE_SQL = "(SELECT name FROM services_usertimezone WHERE user_id = auth_user.id)"
 # Annotations for a queryset that joins the table of users; `remember_access` takes the values.
 USER_ACCESS = {
     "user_permissions_text": RawSQL(_PERMISSIONS_SQL, (), TextField()),  # noqa: S611 - the same
@@ -50,7 +51,8 @@ USER_ACCESS = {
 @cache
 def _users() -> QuerySet[Any]:
     """Built once, when all models are loaded."""
-    return User.objects.annotate(**USER_ACCESS)
+    time_zone = RawSQL(_TIME_ZONE_SQL, (), TextField())  # noqa: S611 - no value of a request is part of it
+    return User.objects.annotate(**USER_ACCESS, time_zone=time_zone)
 
 
 def remember_access(user: Any, row: Any) -> None:

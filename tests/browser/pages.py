@@ -97,6 +97,7 @@ def all_pages(service: Service) -> list[str]:
         "/admin/records/resync/",
         preview_at_record(service),
         "/admin/password_change/",
+        "/admin/time-zone/",
         "/admin/services/",
     ]
     for model in admin.site._registry:
