@@ -62,6 +62,19 @@ class ApiTokenAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # It takes no 
     ordering = ("-created_at", "-pk")
     show_full_result_count = False
     actions = ("revoke_tokens",)
+    csv_name = "tokens"
+    csv_columns = (
+        ("name", "name"),
+        ("state", "state"),
+        ("prefix", "prefix"),
+        ("user", "user__username"),
+        ("scopes", "scopes"),
+        ("created at (UTC)", "created_at"),
+        ("expires at (UTC)", "expires_at"),
+        ("revoked at (UTC)", "revoked_at"),
+        ("last used at (UTC)", "last_used_at"),
+        ("last used from", "last_used_from"),
+    )
 
     # --- Permissions ---
 

@@ -17,6 +17,7 @@ from apps.console.records.page import records_csv, records_page
 from apps.console.records.resync import resync_page
 from apps.console.search.page import search_page
 from apps.console.settings.cancellation import cancel_trial
+from apps.console.ui.csv_export import with_csv_export
 from apps.console.ui.help_links import help_url
 from apps.console.ui.lookups import with_guarded_lookups
 from apps.console.ui.navigation import navigation
@@ -35,7 +36,9 @@ class SynclogAdminSite(AdminSite):
     enable_nav_sidebar = False
 
     def register(self, model_or_iterable: Any, admin_class: Any = None, **options: Any) -> None:
-        super().register(model_or_iterable, with_guarded_lookups(admin_class or ModelAdmin), **options)
+        super().register(
+            model_or_iterable, with_guarded_lookups(with_csv_export(admin_class or ModelAdmin)), **options
+        )
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
         context = super().each_context(request)

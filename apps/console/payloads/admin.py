@@ -6,6 +6,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin import ShowFacets
+from django.contrib.admin.views.main import ChangeList
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
@@ -17,6 +18,7 @@ from django.utils.translation import gettext_lazy
 from apps.console.payloads.links import payload_state
 from apps.console.ui.formatting import moment_html, size_text
 from apps.console.ui.paging import CappedPaginator
+from apps.console.ui.sorting import IndexedChangeList
 from apps.runs.models import Payload, PayloadRead
 
 
@@ -58,7 +60,8 @@ class PayloadAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # The same.
     show_facets = ShowFacets.NEVER
     search_fields = ("id__exact", "run__id__exact", "sha256__exact")
     search_help_text = gettext_lazy("Id, run number or SHA-256")
-    sortable_by = ()
+    # Columns with an index.
+    sortable_by = ("run_link", "created")
     fields = readonly_fields = (
         *("name", "kind", "run_link", "state_label", "content_type", "size_label", "sha256"),
         *("created_at", "expires_at", "deleted_at", "delete_attempts", "delete_error"),
@@ -66,6 +69,25 @@ class PayloadAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # The same.
     ordering = ("-run_id", "sequence")
     inlines = (ReaderInline,)
     actions = None
+    csv_name = "payloads"
+    csv_columns = (
+        ("id", "id"),
+        ("run", "run_id"),
+        ("service", "run__service__slug"),
+        ("log line", "sequence"),
+        ("kind", "kind"),
+        ("name", "name"),
+        ("content type", "content_type"),
+        ("size (bytes)", "size"),
+        ("SHA-256", "sha256"),
+        ("status", "state"),
+        ("created at (UTC)", "created_at"),
+        ("expires at (UTC)", "expires_at"),
+        ("deleted at (UTC)", "deleted_at"),
+    )
+
+    def get_changelist(self, request: HttpRequest, **options: Any) -> type[ChangeList]:
+        return IndexedChangeList
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Payload]:
         return Payload.objects.visible_to(request.user).listed().with_state().select_related("run__service")
@@ -79,7 +101,7 @@ class PayloadAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # The same.
     def has_delete_permission(self, request: HttpRequest, obj: Payload | None = None) -> bool:
         return False
 
-    @admin.display(description=gettext_lazy("run"))
+    @admin.display(description=gettext_lazy("run"), ordering="run_id")
     def run_link(self, payload: Payload) -> SafeString:
         url = reverse("admin:runs_run_log", args=[payload.run_id])
         line = f"?line={payload.sequence}#L{payload.sequence}" if payload.sequence else ""
@@ -93,7 +115,7 @@ class PayloadAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # The same.
     def size_label(self, payload: Payload) -> str:
         return size_text(payload.size)
 
-    @admin.display(description=gettext_lazy("created"))
+    @admin.display(description=gettext_lazy("created"), ordering="created_at")
     def created(self, payload: Payload) -> SafeString:
         return moment_html(payload.created_at, timezone.now())
 

@@ -15,12 +15,14 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 from apps.console.payloads.links import preview_url
-from apps.console.records.query import OUTCOMES, RECORD_PERIODS, RecordQuery
+from apps.console.records.export import HEADER, record_rows
+from apps.console.records.query import OLDEST_FIRST, OUTCOMES, RECORD_PERIODS, RecordQuery
 from apps.console.records.record_list import list_records
 from apps.console.records.texts import history_text, outcome_badge, place_text
+from apps.console.ui.csv_export import csv_response
 from apps.console.ui.links import line_url, records_url
+from apps.console.ui.remembered import remember, remembered
 from apps.runs.models import Payload, Record
-from apps.runs.records.export import csv_chunks
 from apps.services.models import Service
 
 # Outcomes after which a resync sends a record.
@@ -52,9 +54,9 @@ def records_page(request: HttpRequest, site: AdminSite) -> HttpResponse:
     """The list; with an exact key, its history."""
     _check_permission(request)
     now = timezone.now()
-    query = RecordQuery.from_query(request.GET.dict(), request.user)
+    query = _query(request)
     may_download = request.user.has_perm("runs.download_payload")
-    page = list_records(query.records(request.user, now), query.before, has_payloads=may_download)
+    page = list_records(query.records(request.user, now), query, has_payloads=may_download)
     may_start = request.user.has_perm("runs.start_run")
     rows = [
         _row(record, page.payloads.get(record.pk, []), now, may_start=may_start) for record in page.records
@@ -81,27 +83,40 @@ def records_page(request: HttpRequest, site: AdminSite) -> HttpResponse:
                 for slug, outcome in OUTCOMES.items()
             ),
         ],
-        "hidden": [(name, value) for name, value in query.parameters().items() if value and name in _HIDDEN],
+        "hidden": _hidden(query),
+        "other_order": query.link(order="" if query.is_oldest_first else OLDEST_FIRST),
         "csv_url": reverse("admin:records_csv") + query.link(),
         "may_start": may_start,
     }
-    return TemplateResponse(request, "console/records/page.html", context)
+    response = TemplateResponse(request, "console/records/page.html", context)
+    if not query.errors and query.is_list:
+        remember(request, response, _MEMORY, query.period_key, {period.key for period in RECORD_PERIODS})
+    return response
 
 
-# Parameters that the search form keeps.
-_HIDDEN = ("outcome", "period")
+# Name under which the period that was chosen last is remembered.
+_MEMORY = "records_period"
 
 
 def records_csv(request: HttpRequest) -> StreamingHttpResponse:
     """Download as CSV: the filtered list."""
     _check_permission(request)
-    now = timezone.now()
-    query = RecordQuery.from_query(request.GET.dict(), request.user)
-    return StreamingHttpResponse(
-        csv_chunks(query.records(request.user, now)),
-        content_type="text/csv; charset=utf-8",
-        headers={"Content-Disposition": f'attachment; filename="records-{now:%Y-%m-%d-%H%M%S}.csv"'},
-    )
+    query = _query(request)
+    return csv_response("records", HEADER, record_rows(query.records(request.user, timezone.now())))
+
+
+def _hidden(query: RecordQuery) -> list[tuple[str, str]]:
+    """Parameters that the search form keeps. In the list the period is remembered, and the history of a key has
+    another one.
+    """
+    kept = {name: query.parameters()[name] for name in ("outcome", "period", "order")}
+    if query.is_list:
+        del kept["period"]
+    return [(name, value) for name, value in kept.items() if value]
+
+
+def _query(request: HttpRequest) -> RecordQuery:
+    return RecordQuery.from_query(request.GET.dict(), request.user, remembered(request, _MEMORY))
 
 
 def _check_permission(request: HttpRequest) -> None:

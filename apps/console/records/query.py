@@ -26,6 +26,9 @@ _DAYS = (
 _ANY = PERIODS[-1]
 RECORD_PERIODS = (*PERIODS[:2], *_DAYS, _ANY)
 DEFAULT_PERIOD = RECORD_PERIODS[2]
+_PERIODS_BY_KEY = {period.key: period for period in RECORD_PERIODS}
+# Value of the parameter `order`; otherwise newest first.
+OLDEST_FIRST = "oldest"
 OUTCOMES = {outcome.slug: outcome for outcome in Record.Outcome}
 # Of more runs in a period, the newest records are found soon without their numbers.
 _MAX_RUNS = 5000
@@ -33,7 +36,7 @@ _MAX_RUNS = 5000
 
 @dataclass(frozen=True)
 class Position:
-    """Place of a record in the order of `latest_first`."""
+    """Place of a record in the order of `latest_first` or `oldest_first`."""
 
     run_id: int
     sequence: int
@@ -71,10 +74,13 @@ class RecordQuery:
     # What the user may see of it.
     services: tuple[Service, ...]
     run: Run | None
+    # The period that was chosen last.
+    usual_period: Period = DEFAULT_PERIOD
+    is_oldest_first: bool = False
     errors: list[str] = field(default_factory=list)
 
     @classmethod
-    def from_query(cls, query: Mapping[str, str], user: Any) -> RecordQuery:
+    def from_query(cls, query: Mapping[str, str], user: Any, last_period: str = "") -> RecordQuery:
         """Reads the query string; one query for the services, and one for the run if there is one."""
         services = Service.objects.visible_to(user).order_by("name").only("name", "slug", "kind")
         number = query.get("run", "").strip().lstrip("#")
@@ -88,6 +94,8 @@ class RecordQuery:
             before=Position.from_text(before),
             services=tuple(services),
             run=_run(number, user),
+            is_oldest_first=query.get("order") == OLDEST_FIRST,
+            usual_period=_PERIODS_BY_KEY.get(last_period, DEFAULT_PERIOD),
         )
         result.errors.extend(result._errors())
         if before and result.before is None:
@@ -108,8 +116,7 @@ class RecordQuery:
         if self.outcome and self.outcome not in OUTCOMES:
             errors.append(_choices(_("outcome"), self.outcome, OUTCOMES))
         if self.period_key and self._named_period is None:
-            periods = [period.key for period in RECORD_PERIODS]
-            errors.append(_choices(_("period"), self.period_key, periods))
+            errors.append(_choices(_("period"), self.period_key, _PERIODS_BY_KEY))
         return errors
 
     @property
@@ -123,23 +130,28 @@ class RecordQuery:
 
     @cached_property
     def period(self) -> Period:
-        """5 days by default; all of the time for one run and one key."""
+        """By default the one that was chosen last, at first 5 days; all of the time for one run and one key."""
         return self._named_period or self.default_period
 
     @property
     def default_period(self) -> Period:
-        return _ANY if self.is_exact or self.run_number else DEFAULT_PERIOD
+        return self.usual_period if self.is_list else _ANY
+
+    @property
+    def is_list(self) -> bool:
+        """Whether the query is for neither one key nor one run."""
+        return not self.is_exact and not self.run_number
 
     @property
     def _named_period(self) -> Period | None:
-        return next((period for period in RECORD_PERIODS if period.key == self.period_key), None)
+        return _PERIODS_BY_KEY.get(self.period_key)
 
     @property
     def is_filtered(self) -> bool:
         return bool(self.key.strip() or self.service or self.run_number or self.outcome)
 
     def records(self, user: Any, now: datetime) -> RecordQuerySet:
-        """The matching records, newest first."""
+        """The matching records, newest or oldest first."""
         if self.errors:
             return Record.objects.none()
         records = Record.objects.visible_to(user)
@@ -149,14 +161,14 @@ class RecordQuery:
         elif self.key.strip():
             records = records.with_key(key_pattern(self.key))
         if (service_id := self.service_id) is not None:
-            records = _of_service(records, service_id)
+            records = _of_service(records, service_id, is_oldest_first=self.is_oldest_first)
         if self.run is not None:
             records = records.filter(run_id=self.run.pk)
         if self.outcome:
             records = records.filter(outcome=OUTCOMES[self.outcome])
         if (cutoff := self.period.cutoff(now)) is not None:
             records = _since(records, cutoff)
-        return records.latest_first()
+        return records.oldest_first() if self.is_oldest_first else records.latest_first()
 
     def link(self, **change: str) -> str:
         """Query string with these parameters changed; defaults are left out."""
@@ -171,6 +183,7 @@ class RecordQuery:
             "run": self.run_number,
             "outcome": self.outcome,
             "period": self.period_key,
+            "order": OLDEST_FIRST if self.is_oldest_first else "",
         }
 
 
@@ -188,13 +201,14 @@ def _choices(name: str, value: str, allowed: Any) -> str:
     }
 
 
-def _of_service(records: RecordQuerySet, service_id: int) -> RecordQuerySet:
-    """Records of a service. The number of its latest run is where the database begins to read."""
-    runs = Run.objects.filter(service_id=service_id, has_records=True).order_by("-pk")
-    latest = runs.values_list("pk", flat=True).first()
+def _of_service(records: RecordQuerySet, service_id: int, *, is_oldest_first: bool) -> RecordQuerySet:
+    """Records of a service. The numbers of its first and its latest run are where the database begins to read."""
+    runs = Run.objects.filter(service_id=service_id, has_records=True).values_list("pk", flat=True)
+    latest = runs.order_by("-pk").first()
     if latest is None:
         return records.none()
-    return records.filter(run__service_id=service_id, run_id__lte=latest)
+    records = records.filter(run__service_id=service_id, run_id__lte=latest)
+    return records.filter(run_id__gte=runs.order_by("pk")[:1]) if is_oldest_first else records
 
 
 def _since(records: RecordQuerySet, cutoff: datetime) -> RecordQuerySet:

@@ -1,11 +1,11 @@
-"""One page of records, newest first: index ranges, no OFFSET."""
+"""One page of records, newest or oldest first: index ranges, no OFFSET."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from apps.console.records.query import Position
+from apps.console.records.query import Position, RecordQuery
 from apps.runs.models import Payload, Record
 from apps.runs.models.record import RecordQuerySet
 from apps.runs.records.payloads import load_runs, payloads_of
@@ -23,10 +23,10 @@ class RecordPage:
     payloads: dict[tuple[str, int], list[Payload]] = field(default_factory=dict)
 
 
-def list_records(records: RecordQuerySet, before: Position | None, *, has_payloads: bool) -> RecordPage:
-    """The page after the position; `records` are those of `RecordQuery.records`."""
+def list_records(records: RecordQuerySet, query: RecordQuery, *, has_payloads: bool) -> RecordPage:
+    """The page after the position of the query; `records` are those of `RecordQuery.records`."""
     found: list[Record] = []
-    for part in _parts(records.with_resolution(), before):
+    for part in _parts(records.with_resolution(), query.before, "gt" if query.is_oldest_first else "lt"):
         found += part[: PAGE_SIZE + 1 - len(found)]
         if len(found) > PAGE_SIZE:
             break
@@ -36,9 +36,9 @@ def list_records(records: RecordQuerySet, before: Position | None, *, has_payloa
     return RecordPage(found, next_before, payloads_of(found) if has_payloads else {})
 
 
-def _parts(records: RecordQuerySet, before: Position | None) -> Iterator[RecordQuerySet]:
-    """The rest of the page, of the log line, of the run, and the earlier runs: one condition for all would read a
-    run from its end.
+def _parts(records: RecordQuerySet, before: Position | None, beyond: str) -> Iterator[RecordQuerySet]:
+    """The rest of the page, of the log line, of the run, and the runs beyond ("lt" or "gt"): one condition for all
+    would read a run from its end.
     """
     if before is None:
         yield records
@@ -46,6 +46,6 @@ def _parts(records: RecordQuerySet, before: Position | None) -> Iterator[RecordQ
     of_run = records.filter(run_id=before.run_id)
     of_line = of_run.filter(sequence=before.sequence)
     yield of_line.filter(page=before.page, key__gt=before.key)
-    yield of_line.filter(page__lt=before.page)
-    yield of_run.filter(sequence__lt=before.sequence)
-    yield records.filter(run_id__lt=before.run_id)
+    yield of_line.filter(**{f"page__{beyond}": before.page})
+    yield of_run.filter(**{f"sequence__{beyond}": before.sequence})
+    yield records.filter(**{f"run_id__{beyond}": before.run_id})

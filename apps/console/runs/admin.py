@@ -7,6 +7,7 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.admin import ShowFacets
+from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
 from django.db.models import F, Q, QuerySet
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseRedirect
@@ -26,13 +27,16 @@ from apps.console.payloads.links import payload_state
 from apps.console.payloads.preview import payload_preview
 from apps.console.payloads.preview_text import MAX_BYTES
 from apps.console.runs.hold import HeldFilter, hold_page
+from apps.console.summary.export import RUN_COLUMNS
 from apps.console.summary.page import duration_so_far, run_menu
 from apps.console.ui.badges import status_badge, trigger_text
-from apps.console.ui.filters import PeriodFilter
+from apps.console.ui.filters import PERIOD_KEYS, PeriodFilter
 from apps.console.ui.formatting import count_text, duration_text, moment_html
 from apps.console.ui.links import pulled_html, pushed_html, refused_note
 from apps.console.ui.menus import menu_heading, row_menu
 from apps.console.ui.paging import CappedPaginator
+from apps.console.ui.remembered import remember
+from apps.console.ui.sorting import IndexedChangeList
 from apps.runs.models import Payload, Run
 from apps.runs.payloads.audit import record_read
 from apps.runs.payloads.reading import PayloadGone, open_payload
@@ -67,10 +71,11 @@ class RunAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # It takes no parame
     # The names only enable the field; get_search_results() defines the search.
     search_fields = ("id__exact", "service__name", "service__slug")
     search_help_text = gettext_lazy("Run number or service")
-    sortable_by = ()
     # Queued runs first.
     ordering = (F("started_at").desc(nulls_first=True), "-id")
     actions = None
+    csv_name = "runs"
+    csv_columns = RUN_COLUMNS
 
     # --- List ---
 
@@ -82,6 +87,19 @@ class RunAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # It takes no parame
             return row_menu(f"run-{run.pk}", str(run), run_menu(request, run))
 
         return (*self.list_display, menu)
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        response = super().changelist_view(request, extra_context)
+        remember(request, response, PeriodFilter.memory, request.GET.get("period", ""), PERIOD_KEYS)
+        return response
+
+    def get_changelist(self, request: HttpRequest, **options: Any) -> type[ChangeList]:
+        return IndexedChangeList
+
+    def get_sortable_by(self, request: HttpRequest) -> tuple[str, ...]:
+        """Within a period, an index finds only the newest runs; the oldest are searched for from the very first."""
+        is_whole = PeriodFilter.period_of(request).length is None
+        return ("number", "started") if is_whole else ()
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Run]:
         return Run.objects.visible_to(request.user)
@@ -101,7 +119,7 @@ class RunAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # It takes no parame
             condition |= Q(pk=int(number))
         return queryset.filter(condition), False
 
-    @admin.display(description=gettext_lazy("run"))
+    @admin.display(description=gettext_lazy("run"), ordering="id")
     def number(self, run: Run) -> SafeString:
         url = reverse("admin:runs_run_log", args=[run.pk])
         return format_html('<a class="row-name" href="{}">{}</a>', url, run.pk)
@@ -119,7 +137,8 @@ class RunAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # It takes no parame
     def trigger_label(self, run: Run) -> str:
         return trigger_text(run)
 
-    @admin.display(description=gettext_lazy("started"))
+    # The order of the index; never started is the latest.
+    @admin.display(description=gettext_lazy("started"), ordering=F("started_at").asc(nulls_last=True))
     def started(self, run: Run) -> SafeString:
         return moment_html(run.started_at or run.queued_at, timezone.now())
 

@@ -22,7 +22,7 @@ from django.views.decorators.http import require_POST, require_safe
 from apps.console.run_service.page import run_page
 from apps.console.services.yaml_export import may_export, yaml_export
 from apps.console.settings.service_page import ServiceSettings
-from apps.console.summary.page import summary_feed, summary_page
+from apps.console.summary.page import summary_csv, summary_feed, summary_page
 from apps.console.ui.badges import (
     active_badge,
     active_switch,
@@ -73,6 +73,21 @@ class ServiceAdmin(ServiceSettings):
     search_help_text = gettext_lazy("Name, slug, number or connection")
     ordering = ("name",)
     actions = None
+    csv_name = "services"
+    csv_columns = (
+        ("name", "name"),
+        ("slug", "slug"),
+        ("kind", "kind"),
+        ("source connection", "source_connection__name"),
+        ("destination connection", "destination_connection__name"),
+        ("schedule", "schedule"),
+        ("time zone", "timezone"),
+        ("schedule is on", "is_active"),
+        ("next run at (UTC)", "next_run_at"),
+        ("last run", "last_run_id"),
+        ("status of the last run", "last_status"),
+        ("last run started at (UTC)", "last_started_at"),
+    )
 
     # --- List ---
 
@@ -168,6 +183,11 @@ class ServiceAdmin(ServiceSettings):
                 name="services_service_export",
             ),
             path("export/", view(require_safe(yaml_export)), name="services_service_export_all"),
+            path(
+                "<int:service_id>/runs/csv/",
+                view(require_safe(self.runs_csv_view)),
+                name="services_service_runs_csv",
+            ),
             path("<int:service_id>/run/", view(self.run_view), name="services_service_run"),
             path(
                 "<int:service_id>/schedule/<str:state>/",
@@ -184,6 +204,10 @@ class ServiceAdmin(ServiceSettings):
     def runs_feed_view(self, request: HttpRequest, service_id: int) -> HttpResponse:
         """Rows of running runs, which the summary refreshes."""
         return summary_feed(request, self._visible(request, service_id))
+
+    def runs_csv_view(self, request: HttpRequest, service_id: int) -> HttpResponse:
+        """The runs of the summary as CSV."""
+        return summary_csv(request, self._visible(request, service_id))  # type: ignore[return-value] # It streams.
 
     def run_view(self, request: HttpRequest, service_id: int) -> HttpResponse:
         """Run service: the page from which a person starts a run."""

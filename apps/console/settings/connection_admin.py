@@ -15,6 +15,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from apps.console.settings.connection_form import ConnectionForm
+from apps.console.ui.csv_export import text_cell
 from apps.services.definition.connection_url import without_secrets
 from apps.services.models import Connection, HostKey, Service
 
@@ -30,6 +31,14 @@ class ConnectionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # It takes n
     show_full_result_count = False
     readonly_fields = ("host_keys",)
     actions = None
+    csv_name = "connections"
+    csv_columns = (
+        ("name", "name"),
+        ("kind", "kind"),
+        ("URL", "url", lambda url: text_cell(without_secrets(url))),
+        ("authentication", "auth"),
+        ("services", "service_count"),
+    )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Connection]:
         """Connections that the user may see, each with the number of services that use it."""

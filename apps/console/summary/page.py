@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib.admin import AdminSite
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -17,25 +17,30 @@ from django.utils.translation import ngettext
 
 from apps.console.summary.chart import draw_chart
 from apps.console.summary.daily_transactions import LENGTHS, MAX_AGGREGATED, DayRange, daily_transactions
-from apps.console.summary.run_list import PAGE_SIZE, RunPage, RunQuery, list_runs
+from apps.console.summary.export import RUN_HEADER, run_rows
+from apps.console.summary.run_list import OLDEST_FIRST, PAGE_SIZE, RunPage, RunQuery, list_runs
 from apps.console.ui.badges import flow_html, next_run_html
-from apps.console.ui.filters import DEFAULT_PERIOD, PERIODS
+from apps.console.ui.csv_export import csv_response
+from apps.console.ui.filters import PERIOD_KEYS, PERIODS
 from apps.console.ui.formatting import number_text
 from apps.console.ui.menus import MenuItem, row_menu
 from apps.console.ui.paging import MAX_COUNT
+from apps.console.ui.remembered import remember, remembered
 from apps.runs.models import Run
 from apps.services.models import Service
 
 # Interval of the refresh of running runs, in seconds.
 POLL_AFTER = 5
+# Parameters of which the last choice is remembered, and its values; a custom range is not remembered.
+_REMEMBERED = {"period": PERIOD_KEYS, "days": tuple(map(str, LENGTHS))}
 
 
 def summary_page(request: HttpRequest, site: AdminSite, service: Service) -> HttpResponse:
     """The chart, and the runs that started in the last 24 hours or in another period."""
     now = timezone.now()
-    query = RunQuery.from_query(request.GET.dict())
+    query = RunQuery.from_query(_parameters(request))
     page = list_runs(service, query, now)
-    links = SummaryLinks(query, DayRange.from_query(request.GET, now))
+    links = SummaryLinks(query, DayRange.from_query(_parameters(request), now))
     context = {
         **site.each_context(request),
         "title": service.name,
@@ -51,12 +56,16 @@ def summary_page(request: HttpRequest, site: AdminSite, service: Service) -> Htt
         "rows": [_row(request, run, now) for run in page.runs],
         "links": links,
         "filters": links.filters(),
+        "csv_url": reverse("admin:services_service_runs_csv", args=[service.pk]) + links.to(q=query.search),
         "older": links.to(before=str(page.next_before)) if page.next_before else "",
         "poll_after": POLL_AFTER,
         "may_start": request.user.has_perm("runs.start_run") and service.kind != Service.Kind.REPORTED,
         "may_change": request.user.has_perm("services.change_service"),
     }
-    return TemplateResponse(request, "console/summary.html", context)
+    response = TemplateResponse(request, "console/summary.html", context)
+    for name, allowed in _REMEMBERED.items():
+        remember(request, response, f"summary_{name}", request.GET.get(name, ""), allowed)
+    return response
 
 
 def summary_feed(request: HttpRequest, service: Service) -> HttpResponse:
@@ -64,7 +73,7 @@ def summary_feed(request: HttpRequest, service: Service) -> HttpResponse:
     numbers = {
         int(number) for number in request.GET.getlist("run") if number.isdecimal() and len(number) <= 18
     }
-    runs = service.runs.filter(pk__in=sorted(numbers)[:PAGE_SIZE]).select_related("started_by")
+    runs = list(service.runs.filter(pk__in=sorted(numbers)[:PAGE_SIZE]).select_related("started_by"))
     now = timezone.now()
     rows = {
         run.pk: render_to_string("console/run_row.html", {"row": _row(request, run, now)}, request)
@@ -72,6 +81,12 @@ def summary_feed(request: HttpRequest, service: Service) -> HttpResponse:
     }
     goes_on = any(run.is_open for run in runs)
     return JsonResponse({"rows": rows, "poll_after": POLL_AFTER if goes_on else None})
+
+
+def summary_csv(request: HttpRequest, service: Service) -> StreamingHttpResponse:
+    """All runs of the list."""
+    rows = run_rows(service, RunQuery.from_query(_parameters(request)), timezone.now())
+    return csv_response(f"runs-{service.slug}", RUN_HEADER, rows)
 
 
 def duration_so_far(run: Run, now: datetime) -> Any:
@@ -97,7 +112,10 @@ def run_menu(request: HttpRequest, run: Run, *, is_reported: bool = False) -> li
 
 
 class SummaryLinks:
-    """URLs of the same page with one parameter changed; defaults are left out."""
+    """URLs of the same page with one parameter changed.
+
+    They contain the period and the days, also the default ones: another one may be remembered.
+    """
 
     def __init__(self, query: RunQuery, days: DayRange) -> None:
         self.query = query
@@ -105,8 +123,6 @@ class SummaryLinks:
 
     def to(self, **change: str) -> str:
         query = self.parameters() | change
-        if query["period"] == DEFAULT_PERIOD.key:
-            del query["period"]
         return "?" + urlencode({key: value for key, value in query.items() if value})
 
     def parameters(self) -> dict[str, str]:
@@ -119,8 +135,9 @@ class SummaryLinks:
             "to": _field_text(period.until) if is_custom else "",
             "status": self.query.status,
             "trigger": self.query.trigger,
+            "order": OLDEST_FIRST if self.query.is_oldest_first else "",
             "warned": "1" if self.query.warned else "",
-            "days": "custom" if days.length is None else str(days.length) if days.length != 30 else "",
+            "days": "custom" if days.length is None else str(days.length),
             "first": days.first.isoformat() if days.length is None else "",
             "last": days.last.isoformat() if days.length is None else "",
         }
@@ -140,7 +157,7 @@ class SummaryLinks:
         return [
             (
                 ngettext("%(count)s day", "%(count)s days", length) % {"count": length},
-                self.to(days="" if length == 30 else str(length), first="", last=""),
+                self.to(days=str(length), first="", last=""),
                 self.range.length == length,
             )
             for length in LENGTHS
@@ -156,6 +173,11 @@ class SummaryLinks:
             )
             for period in PERIODS
         ]
+
+    @property
+    def other_order(self) -> str:
+        """The list in the opposite order."""
+        return self.to(order="" if self.query.is_oldest_first else OLDEST_FIRST)
 
     def filters(self) -> list[tuple[str, str, list[tuple[Any, str, bool]]]]:
         """Caption, name and choices of each filter except the period."""
@@ -184,6 +206,12 @@ class SummaryLinks:
     @property
     def until_text(self) -> str:
         return _field_text(self.query.period.until)
+
+
+def _parameters(request: HttpRequest) -> dict[str, str]:
+    """The query string, completed by what was chosen last."""
+    last = {name: remembered(request, f"summary_{name}") for name in _REMEMBERED}
+    return last | {name: value for name, value in request.GET.dict().items() if value}
 
 
 def _chart(service: Service, day_range: DayRange) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Runs of one service by period, status and number, newest first: index ranges, no OFFSET."""
+"""Runs of one service by period, status and number, newest or oldest first: index ranges, no OFFSET."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from apps.runs.models.run_queryset import RunQuerySet
 from apps.services.models import Service
 
 PAGE_SIZE = 50
+# Value of the parameter `order`; otherwise newest first.
+OLDEST_FIRST = "oldest"
 
 
 @dataclass(frozen=True)
@@ -26,12 +28,13 @@ class RunQuery:
     status: str
     # Run number as typed; empty = none.
     search: str
-    # Number of the last run on the previous page; None = first page.
+    # Number of the last started run on the previous page; None = first page.
     before: int | None
     # One of Run.Trigger; empty = any.
     trigger: str = ""
     # Only runs with warnings.
     warned: bool = False
+    is_oldest_first: bool = False
 
     @classmethod
     def from_query(cls, query: Mapping[str, str]) -> RunQuery:
@@ -46,6 +49,7 @@ class RunQuery:
             before=int(before) if before.isdecimal() and len(before) <= 18 else None,
             trigger=trigger if trigger in Run.Trigger.values else "",
             warned=query.get("warned") == "1",
+            is_oldest_first=query.get("order") == OLDEST_FIRST,
         )
 
     def narrow(self, runs: RunQuerySet) -> RunQuerySet:
@@ -81,7 +85,7 @@ class Totals:
 
 @dataclass(frozen=True)
 class RunPage:
-    """Runs of one page, newest first, and sums over all runs of the query, up to MAX_COUNT."""
+    """Runs of one page, and sums over all runs of the query, up to MAX_COUNT."""
 
     runs: list[Run]
     totals: Totals
@@ -104,20 +108,33 @@ def list_runs(service: Service, query: RunQuery, now: datetime) -> RunPage:
     """
     runs = Run.objects.filter(service=service).select_related("started_by")
     if query.search:
-        found = list(runs.filter(pk=query.run_number)) if query.run_number is not None else []
+        found = list(_with_number(runs, query.run_number))
         return RunPage(found, Totals(len(found)), None)
     runs = query.narrow(runs)
-    cutoff, until = query.period.cutoff(now), query.period.until
-    ending = runs.filter(pk=query.before).first() if query.before is not None else None
+    started, never_started = _ranges(runs, query, now)
+    last = runs.filter(pk=query.before).first() if query.before is not None else None
+    if last is not None and last.started_at is not None:
+        started, never_started = _rest(started, never_started, last, query)
 
-    started = _started(runs, cutoff, until, ending)[: PAGE_SIZE + 1]
-    page = list(started)
+    page = list(started[: PAGE_SIZE + 1])
     has_more = len(page) > PAGE_SIZE
     page = page[:PAGE_SIZE]
-    oldest = page[-1].started_at if has_more else cutoff
-    waiting = list(_never_started(runs, oldest, until, ending)[:PAGE_SIZE])
-    page = sorted(page + waiting, key=_place, reverse=True)
-    return RunPage(page, _totals(runs, cutoff, until), _last_started(page) if has_more else None)
+    if has_more:
+        never_started = never_started.filter(_beside(page[-1], query))
+    page = sorted(page + list(never_started[:PAGE_SIZE]), key=_place, reverse=not query.is_oldest_first)
+    return RunPage(page, _totals(runs, query, now), _last_started(page) if has_more else None)
+
+
+def run_ranges(service: Service, query: RunQuery, now: datetime) -> tuple[QuerySet[Run], QuerySet[Run]]:
+    """All runs of the query: those that started, and those that never did, each in the order of the list."""
+    runs = Run.objects.filter(service=service)
+    if query.search:
+        return _with_number(runs, query.run_number), runs.none()
+    return _ranges(query.narrow(runs), query, now)
+
+
+def _with_number(runs: QuerySet[Run], number: int | None) -> QuerySet[Run]:
+    return runs.none() if number is None else runs.filter(pk=number)
 
 
 def _period(query: Mapping[str, str]) -> Period:
@@ -126,10 +143,9 @@ def _period(query: Mapping[str, str]) -> Period:
     return custom_period(moment_from(query.get("from", "")), moment_from(query.get("to", "")))
 
 
-def _totals(runs: QuerySet[Run], cutoff: datetime | None, until: datetime | None) -> Totals:
-    """Two sums, because an OR over both would read every run of the service; both are limited."""
-    ranges = (_started(runs, cutoff, until, None), _never_started(runs, cutoff, until, None))
-    return sum((_sum(part) for part in ranges), Totals())
+def _totals(runs: QuerySet[Run], query: RunQuery, now: datetime) -> Totals:
+    """Two sums, each limited."""
+    return sum((_sum(part) for part in _ranges(runs, query, now)), Totals())
 
 
 def _sum(runs: QuerySet[Run]) -> Totals:
@@ -146,32 +162,38 @@ def _sum(runs: QuerySet[Run]) -> Totals:
     return Totals(**{name: value or 0 for name, value in sums.items()})
 
 
-def _started(
-    runs: QuerySet[Run], cutoff: datetime | None, until: datetime | None, ending: Run | None
-) -> QuerySet[Run]:
-    started = runs.filter(started_at__isnull=False).order_by("-started_at", "-id")
+def _ranges(runs: QuerySet[Run], query: RunQuery, now: datetime) -> tuple[QuerySet[Run], QuerySet[Run]]:
+    """The runs of the period that started, and those that never did: an OR would read every run of the service."""
+    cutoff, until = query.period.cutoff(now), query.period.until
+    started, never_started = runs.filter(started_at__isnull=False), runs.filter(started_at=None)
     if cutoff is not None:
         started = started.filter(started_at__gte=cutoff)
+        never_started = never_started.filter(queued_at__gte=cutoff)
     if until is not None:
         started = started.filter(started_at__lt=until)
-    if ending is not None and ending.started_at is not None:
-        started = started.filter(started_at__lte=ending.started_at).exclude(
-            started_at=ending.started_at, id__gte=ending.pk
-        )
-    return started
+        never_started = never_started.filter(queued_at__lt=until)
+    if query.is_oldest_first:
+        return started.order_by("started_at", "id"), never_started.order_by("id")
+    return started.order_by("-started_at", "-id"), never_started.order_by("-id")
 
 
-def _never_started(
-    runs: QuerySet[Run], oldest: datetime | None, until: datetime | None, ending: Run | None
-) -> QuerySet[Run]:
-    never = runs.filter(started_at=None).order_by("-id")
-    if oldest is not None:
-        never = never.filter(queued_at__gte=oldest)
-    if until is not None:
-        never = never.filter(queued_at__lt=until)
-    if ending is not None and ending.started_at is not None:
-        never = never.filter(queued_at__lt=ending.started_at)
-    return never
+def _rest(
+    started: QuerySet[Run], never_started: QuerySet[Run], last: Run, query: RunQuery
+) -> tuple[QuerySet[Run], QuerySet[Run]]:
+    """The runs after `last`, the last started run of the previous page."""
+    moment = last.started_at
+    if query.is_oldest_first:
+        started = started.filter(started_at__gte=moment).exclude(started_at=moment, id__lte=last.pk)
+        return started, never_started.filter(queued_at__gt=moment)
+    started = started.filter(started_at__lte=moment).exclude(started_at=moment, id__gte=last.pk)
+    return started, never_started.filter(queued_at__lt=moment)
+
+
+def _beside(last: Run, query: RunQuery) -> Q:
+    """Condition of the runs that never started and are on the same page as the started run `last`, or before it."""
+    if query.is_oldest_first:
+        return Q(queued_at__lte=last.started_at)
+    return Q(queued_at__gte=last.started_at)
 
 
 def _place(run: Run) -> tuple[datetime, int]:

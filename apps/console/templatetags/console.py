@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from django import template
+from django.contrib.admin.views.main import PAGE_VAR, ChangeList
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
@@ -27,6 +28,12 @@ register.filter("schedule", formatting.schedule_text)
 @register.filter
 def moment(value: datetime | None) -> SafeString:
     return formatting.moment_html(value, timezone.now())
+
+
+@register.filter
+def csv_query(changelist: ChangeList) -> str:
+    """Query string of the CSV of a list: the same rows, without the page."""
+    return changelist.get_query_string(remove=[PAGE_VAR])
 
 
 @register.filter

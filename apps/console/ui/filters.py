@@ -17,6 +17,7 @@ from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
 from apps.console.ui.formatting import moment_text
+from apps.console.ui.remembered import remembered
 from apps.runs.models import Run
 from apps.services.models import Connection
 
@@ -46,6 +47,7 @@ PERIODS = (
     Period("any", _("Any time"), _("at any time")),
 )
 DEFAULT_PERIOD = PERIODS[1]
+PERIOD_KEYS = tuple(period.key for period in PERIODS)
 
 
 def period_from(key: str | None) -> Period:
@@ -79,16 +81,26 @@ def custom_period(since: datetime | None, until: datetime | None) -> Period:
 
 
 class PeriodFilter(SimpleListFilter):
-    """Filter by the start of a run; 24 hours by default."""
+    """Filter by the start of a run; by default the period that was chosen last, at first 24 hours."""
 
     title = _("started")
     parameter_name = "period"
+    # Name under which the last choice is remembered.
+    memory = "runs_period"
+
+    def __init__(self, request: HttpRequest, *arguments: Any) -> None:
+        self.period = self.period_of(request)
+        super().__init__(request, *arguments)
+
+    @classmethod
+    def period_of(cls, request: HttpRequest) -> Period:
+        return period_from(request.GET.get(cls.parameter_name) or remembered(request, cls.memory))
 
     def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> list[tuple[str, Any]]:
         return [(period.key, period.label) for period in PERIODS]
 
     def value(self) -> str:
-        return period_from(super().value()).key
+        return self.period.key
 
     def choices(self, changelist: ChangeList) -> Iterator[Any]:
         for period in PERIODS:
@@ -99,7 +111,7 @@ class PeriodFilter(SimpleListFilter):
             }
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Run]) -> QuerySet[Run]:
-        cutoff = period_from(self.value()).cutoff(timezone.now())
+        cutoff = self.period.cutoff(timezone.now())
         if cutoff is None:
             return queryset
         return queryset.filter(Q(started_at__gte=cutoff) | Q(started_at=None, queued_at__gte=cutoff))

@@ -25,6 +25,9 @@ class RecordQuerySet(models.QuerySet["Record"]):
     def latest_first(self) -> Self:
         return self.order_by("-run_id", "-sequence", "-page", "key")
 
+    def oldest_first(self) -> Self:
+        return self.order_by("run_id", "sequence", "page", "key")
+
     def with_key(self, key: str) -> Self:
         """Records with this key; a trailing `*` finds every key that begins with the text before it."""
         if not key.endswith("*"):

@@ -53,24 +53,29 @@ def test_list_shows_what_became_of_each_record(staff: Client) -> None:
     assert f'resolved by <a href="/admin/runs/run/{later.pk}/log/">run {later.pk}</a>' in row
 
 
-def test_list_has_the_newest_records_first_and_pages_without_gaps(
-    staff: Client, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("order", "expected"), [("", "d x a b ü&.= c z"), ("&order=oldest", "z c a b ü&.= d x")]
+)
+@pytest.mark.parametrize("service", ["", "&service=orders"])
+def test_list_is_in_order_and_pages_without_gaps(
+    staff: Client, monkeypatch: pytest.MonkeyPatch, order: str, expected: str, service: str
 ) -> None:
     monkeypatch.setattr(record_list, "PAGE_SIZE", 2)
-    first, second = make_run(), make_run()
+    orders = make_service(slug="orders")
+    first, second = make_run(orders), make_run(orders)
     for sequence, page_number, keys in ((3, 1, ["b", "a", "ü&.="]), (3, 2, ["x", "d"]), (2, 9, ["c"])):
         for key in keys:
             make_record(second, sequence=sequence, page=page_number, key=key)
     make_record(first, sequence=1, key="z")
 
     seen: list[str] = []
-    query = "?period=any"
+    query = f"?period=any{order}{service}"
     while query:
         response = staff.get(f"/admin/records/{query}")
         seen += [row.record.key for row in response.context["rows"]]
         query = response.context["older"]
 
-    assert seen == ["d", "x", "a", "b", "ü&.=", "c", "z"]
+    assert seen == expected.split()
 
 
 def test_filters_narrow_the_list(staff: Client) -> None:
@@ -108,7 +113,7 @@ def test_period_is_5_days_unless_a_run_or_a_key_is_given(
     assert set(keys(staff, period="1h")) == {"late"}
     assert set(keys(staff, period="15d")) == {"old", "new", "late", "early"}
     assert keys(staff, run=old.run_id) == keys(staff, key="old") == ["old"]
-    assert keys(staff, key="old", period="5d") == keys(staff, key="ol*") == []
+    assert keys(staff, key="old", period="5d") == keys(staff, key="ol*", period="5d") == []
 
 
 def test_period_without_runs_is_empty(staff: Client) -> None:

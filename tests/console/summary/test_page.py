@@ -88,7 +88,8 @@ def test_run_is_found_by_number_in_any_period(staff: Client) -> None:
     assert "Not a run number." in page(staff, service, q="9" * 40)
 
 
-def test_older_pages_have_no_gaps_or_duplicates(staff: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("order", ["", "oldest"])
+def test_pages_have_no_gaps_or_duplicates(staff: Client, monkeypatch: pytest.MonkeyPatch, order: str) -> None:
     monkeypatch.setattr(run_list, "PAGE_SIZE", 3)
     service = make_service()
     same = timezone.now() - timedelta(hours=3)
@@ -98,15 +99,15 @@ def test_older_pages_have_no_gaps_or_duplicates(staff: Client, monkeypatch: pyte
     runs.append(make_run(service, status=Run.Status.QUEUED, queued_at=now - timedelta(minutes=35)))
 
     seen: list[int] = []
-    query: dict[str, object] = {}
+    query: dict[str, object] = {"order": order}
     while True:
         found = staff.get(reverse("admin:services_service_runs", args=[service.pk]), query).context["page"]
         seen += [run.pk for run in found.runs]
         if found.next_before is None:
             break
-        query = {"before": found.next_before}
+        query = {"before": found.next_before, "order": order}
 
-    expected = sorted(runs, key=lambda run: (run.started_at or run.queued_at, run.pk), reverse=True)
+    expected = sorted(runs, key=lambda run: (run.started_at or run.queued_at, run.pk), reverse=not order)
     assert seen == [run.pk for run in expected]
 
 
