@@ -10,6 +10,7 @@ from django.utils import timezone
 from django.utils.translation import ngettext
 
 from apps.console.ui.run_history import recent_runs, run_history_html
+from apps.console.ui.tab import TabState
 from apps.runs.models import Run
 from apps.runs.monitoring.doctor import run_checks
 from apps.services.models import Service
@@ -33,6 +34,7 @@ def home_context(user: Any) -> dict[str, Any]:
     check_results = run_checks()
     problems = [result for result in check_results if not result.is_ok]
     open_runs = Run.objects.open().visible_to(user).exclude(pk__in=[run.pk for run in waiting])
+    shown_runs = list(open_runs.select_related("service", "started_by").order_by("-id")[:MAX_ROWS])
     failed = {run.service_id for run in failing}
     listed = failed | {service.pk for service in (*paused, *services)}
     return {
@@ -41,7 +43,9 @@ def home_context(user: Any) -> dict[str, Any]:
         "late_services": services,
         "waiting_runs": waiting,
         "paused_services": [service for service in paused if service.pk not in failed],
-        "open_runs": open_runs.select_related("service", "started_by").order_by("-id")[:MAX_ROWS],
+        "open_runs": shown_runs,
+        # What failed needs attention first.
+        "tab": TabState.of_runs(failing or shown_runs),
         "check_results": sorted(check_results, key=lambda result: result.is_ok),
         "is_any_listed": bool(listed),
         "other_services": _other_services(user, listed),

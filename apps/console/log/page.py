@@ -18,6 +18,7 @@ from apps.console.log.script_texts import script_texts
 from apps.console.log.search import Search
 from apps.console.log.window import LogQuery, LogWindow, read_window
 from apps.console.run_service.page import run_option_texts
+from apps.console.ui.tab import TabState
 from apps.runs.log.reading import last_sequence
 from apps.runs.models import Level, Run, Step
 
@@ -41,6 +42,7 @@ def log_page(request: HttpRequest, site: AdminSite, run: Run) -> HttpResponse:
         "is_held": run.held_until is not None and run.held_until > timezone.now(),
         "chosen": run_option_texts(run),
         "live": live_status(run, timezone.now()),
+        "tab": TabState.of(run.status),
         "version": status_version(run),
         "query": query,
         "window": window,
@@ -87,6 +89,7 @@ def log_feed(request: HttpRequest, run: Run) -> JsonResponse:
     }
     if request.GET.get("version") != response["version"]:
         response["live"] = live_status(run, timezone.now())
+        response["tab"] = TabState.of(run.status).as_json()
         if run.finished_at is not None:
             response["payloads_expire_at"] = run.finished_at + settings.PAYLOAD_RETENTION
     return _json_response(response)

@@ -26,6 +26,7 @@ from apps.console.ui.formatting import number_text
 from apps.console.ui.menus import MenuItem, row_menu
 from apps.console.ui.paging import MAX_COUNT
 from apps.console.ui.remembered import remember, remembered
+from apps.console.ui.tab import TabState
 from apps.runs.models import Run
 from apps.services.models import Service
 
@@ -41,9 +42,11 @@ def summary_page(request: HttpRequest, site: AdminSite, service: Service) -> Htt
     query = RunQuery.from_query(_parameters(request))
     page = list_runs(service, query, now)
     links = SummaryLinks(query, DayRange.from_query(_parameters(request), now))
+    tab = TabState.of_runs(page.runs)
     context = {
         **site.each_context(request),
         "title": service.name,
+        "tab": tab if tab and tab.is_notable else None,
         "service": service,
         "is_reported": service.kind == Service.Kind.REPORTED,
         "flow": flow_html(service),
@@ -80,7 +83,14 @@ def summary_feed(request: HttpRequest, service: Service) -> HttpResponse:
         for run in runs
     }
     goes_on = any(run.is_open for run in runs)
-    return JsonResponse({"rows": rows, "poll_after": POLL_AFTER if goes_on else None})
+    tab = TabState.of_runs(runs)
+    return JsonResponse(
+        {
+            "rows": rows,
+            "poll_after": POLL_AFTER if goes_on else None,
+            "tab": tab.as_json() if tab else None,
+        }
+    )
 
 
 def summary_csv(request: HttpRequest, service: Service) -> StreamingHttpResponse:

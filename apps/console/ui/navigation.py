@@ -20,6 +20,7 @@ _OPERATIONS = {
     "runs.payload": "file",
     "services.connection": "connections",
 }
+_SHORTCUTS = {"services.service": "s"}
 _ACCESS = {"api.apitoken": "key", "auth.user": "user", "auth.group": "users"}
 
 
@@ -29,6 +30,8 @@ class NavigationItem:
     url: str
     icon: str
     is_current: bool
+    # Letter that opens the page after "g".
+    shortcut: str = ""
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ def navigation(site: AdminSite, request: HttpRequest) -> list[NavigationGroup]:
     operations = [at_home, *_items(_OPERATIONS, visible, request)]
     if request.user.has_perm("services.view_service"):
         records = reverse("admin:records")
-        item = NavigationItem(_("Records"), records, "records", request.path.startswith(records))
+        item = NavigationItem(_("Records"), records, "records", request.path.startswith(records), "r")
         # After the runs.
         operations.insert(3, item)
     others = dict.fromkeys(sorted(set(visible) - set(_OPERATIONS) - set(_ACCESS)), "file")
@@ -74,6 +77,12 @@ def _items(
             url = reverse(f"admin:{options.app_label}_{options.model_name}_changelist")
             label = str(options.verbose_name_plural)
             items.append(
-                NavigationItem(label[:1].upper() + label[1:], url, name, request.path.startswith(url))
+                NavigationItem(
+                    label[:1].upper() + label[1:],
+                    url,
+                    name,
+                    request.path.startswith(url),
+                    _SHORTCUTS.get(options.label_lower, ""),
+                )
             )
     return tuple(items)

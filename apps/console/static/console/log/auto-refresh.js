@@ -2,6 +2,7 @@
 // counted.
 
 import { announce } from "../ui/live-region.js";
+import { showTabState } from "../ui/tab.js";
 import { isAtEnd, isFollowing, scrollToEnd } from "./follow.js";
 import { append, isFull, showBounds } from "./lines.js";
 import { goToLatest } from "./navigation.js";
@@ -9,6 +10,8 @@ import { attempt, dispatch, formatText, isFiltered, log, newLinesText, showNote,
 import { fetchLines } from "./requests.js";
 
 const RETRY_SECONDS = 5;
+// Interval in a hidden tab, of which only title and icon are seen.
+const HIDDEN_SECONDS = 60;
 
 const button = document.getElementById("refresh");
 const newLinesButton = document.getElementById("new-lines");
@@ -50,6 +53,9 @@ function showRun(response) {
   }
   for (const element of document.querySelectorAll("[data-shown-while]")) {
     element.hidden = (element.dataset.shownWhile === "open") !== state.isOpen;
+  }
+  if (response.tab) {
+    showTabState(response.tab);
   }
   dispatch("run-updated", response.payloads_expire_at ?? "");
 }
@@ -146,10 +152,24 @@ function stop() {
   showButton();
 }
 
+/** Requests the status only; the lines follow when the tab is shown. */
+async function pollHidden() {
+  const controller = new AbortController();
+  request = controller;
+  try {
+    showRun(await fetchLines({ lines: 0, version: state.version }, controller.signal));
+  } catch {
+    // The poll of the visible tab shows the error.
+  }
+  if (!controller.signal.aborted && state.isOpen) {
+    schedule(HIDDEN_SECONDS);
+  }
+}
+
 async function poll() {
   abort();
-  // A hidden tab does not poll; it catches up when it is shown.
   if (document.hidden) {
+    pollHidden();
     return;
   }
   const controller = new AbortController();

@@ -1,11 +1,12 @@
-// Keyboard: arrow keys move between lines, single letters work the toolbar, and "?" lists them.
+// Keyboard: arrow keys move between lines, and single letters work the toolbar. ui/shortcuts.js handles those of every
+// page before.
 
 import { toggle } from "./auto-refresh.js";
 import { findError } from "./errors.js";
 import { findMatch } from "./find.js";
 import { topLine } from "./lines.js";
 import { goToFirst, goToLatest, load } from "./navigation.js";
-import { attempt, list, log, readPreference, savePreference, state } from "./page.js";
+import { attempt, list, log, state } from "./page.js";
 import { clearSelection } from "./selection.js";
 import { nextTimeFormat, setWrap } from "./times.js";
 
@@ -70,7 +71,6 @@ const letterActions = {
   f: toggle,
   w: () => setWrap(list.classList.contains("is-truncated")),
   t: nextTimeFormat,
-  "?": () => dialog.showModal(),
 };
 
 // These need a focused line.
@@ -94,7 +94,7 @@ function onEscape(element) {
 }
 
 function onKey(event) {
-  if (event.ctrlKey || event.metaKey || event.altKey || dialog.open || event.target.closest("[popover]")) {
+  if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || dialog.open || event.target.closest("[popover]")) {
     return;
   }
   if (event.key === "Escape") {
@@ -114,9 +114,6 @@ function onKey(event) {
 
 export function start() {
   document.addEventListener("keydown", onKey);
-  document.getElementById("shortcuts-button").addEventListener("click", () => dialog.showModal());
-  enableLetters.checked = readPreference("letters", "on") === "on";
-  enableLetters.addEventListener("change", () => savePreference("letters", enableLetters.checked ? "on" : "off"));
   log.addEventListener("lines-changed", updateTabIndexes);
   updateTabIndexes();
 }

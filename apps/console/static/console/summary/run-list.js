@@ -1,6 +1,10 @@
 // Refreshes the rows of open runs until they end.
 
 import { announce } from "../ui/live-region.js";
+import { showTabState } from "../ui/tab.js";
+
+// Interval in a hidden tab, of which only title and icon are seen.
+const HIDDEN_SECONDS = 60;
 
 const list = document.getElementById("runs");
 let timer;
@@ -33,7 +37,7 @@ function feedUrl(rows) {
 
 async function refresh() {
   const rows = [...list.querySelectorAll("tr[data-open]")];
-  if (!rows.length || document.hidden) {
+  if (!rows.length) {
     return;
   }
   let pollAfter = Number(list.dataset.pollAfter);
@@ -45,6 +49,9 @@ async function refresh() {
         updateRow(row, feed.rows[row.dataset.run]);
       }
       pollAfter = feed.poll_after;
+      if (feed.tab) {
+        showTabState(feed.tab);
+      }
     } else if (response.type === "opaqueredirect" || [403, 404].includes(response.status)) {
       // Logged out, or no longer allowed: the next click says so.
       pollAfter = null;
@@ -58,7 +65,7 @@ async function refresh() {
 function schedule(seconds) {
   clearTimeout(timer);
   if (seconds !== null && list.querySelector("tr[data-open]")) {
-    timer = setTimeout(refresh, seconds * 1000);
+    timer = setTimeout(refresh, (document.hidden ? HIDDEN_SECONDS : seconds) * 1000);
   }
 }
 
