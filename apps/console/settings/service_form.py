@@ -95,6 +95,9 @@ class ServiceForm(forms.ModelForm, OptionsForm):  # type: ignore[type-arg, misc]
             self.initial = {"script": current.source if current else "", **self.initial}
         for name in self.fields.keys() & _WITH_DEFAULT:
             self.fields[name].required = False
+        # Null in the database for reported services, whose form does not have them.
+        for name in self.fields.keys() & {"source_connection", "destination_connection"}:
+            self.fields[name].required = True
         if "source_connection" in self.fields:
             self.fields["script"].widget.attrs |= editor_attributes()
             self._describe_conditions()

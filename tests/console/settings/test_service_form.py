@@ -133,6 +133,13 @@ def test_saving_unchanged_form_changes_nothing(slug):
     assert list(after.scripts.values("version", "source")) == list(before.scripts.values("version", "source"))
 
 
+@pytest.mark.parametrize("missing", ["source_connection", "destination_connection"])
+def test_service_without_a_connection_is_refused(form_data, missing):
+    del form_data[missing]
+
+    assert errors_of(form_data) == {missing: ["This field is required."]}
+
+
 def test_new_service_stores_only_given_options(form_data):
     form = ServiceForm(form_data)
     assert form.errors == {}
