@@ -21,6 +21,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from apps.console.run_service.page import run_page
 from apps.console.services.yaml_export import may_export, yaml_export
+from apps.console.settings.service_copy import duplicate_url
 from apps.console.settings.service_page import ServiceSettings
 from apps.console.summary.page import summary_csv, summary_feed, summary_page
 from apps.console.ui.badges import (
@@ -267,6 +268,8 @@ def service_menu(request: HttpRequest, service: Service) -> list[MenuItem]:
         items.append(MenuItem(_("Run service"), run, "play"))
     settings = reverse("admin:services_service_change", args=[service.pk])
     items.append(MenuItem(_("Settings"), settings, "settings"))
+    if request.user.has_perm("services.add_service"):
+        items.append(MenuItem(_("Duplicate"), duplicate_url(service), "copy"))
     if may_export(request.user):
         export = reverse("admin:services_service_export", args=[service.pk])
         items.append(MenuItem(_("Export as YAML"), export, "download"))

@@ -42,6 +42,15 @@ def _folded(summary: Any, text: Any) -> SafeString:
     return format_html("<details><summary>{}</summary><pre>{}</pre></details>", summary, text)
 
 
+def option_values(service: Service) -> dict[str, Any]:
+    """The values of the fields that are not columns: script, and options of both sides."""
+    current = service.current_script()
+    values: dict[str, Any] = {"script": current.source if current else ""}
+    for side in SIDES:
+        values |= side.initial(getattr(service, f"{side.side}_options"))
+    return values
+
+
 class ServiceForm(forms.ModelForm, OptionsForm):  # type: ignore[type-arg, misc]  # Built at run time.
     """Source, script, destination, schedule and policies of a service.
 
@@ -86,13 +95,7 @@ class ServiceForm(forms.ModelForm, OptionsForm):  # type: ignore[type-arg, misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if self.instance.pk:
-            current = self.instance.current_script()
-            for side in SIDES:
-                self.initial = {
-                    **side.initial(getattr(self.instance, f"{side.side}_options")),
-                    **self.initial,
-                }
-            self.initial = {"script": current.source if current else "", **self.initial}
+            self.initial = {**option_values(self.instance), **self.initial}
         for name in self.fields.keys() & _WITH_DEFAULT:
             self.fields[name].required = False
         # Null in the database for reported services, whose form does not have them.

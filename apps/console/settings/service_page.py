@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.console.settings.fieldsets import REPORTED_FIELDSETS, SERVICE_FIELDSETS
 from apps.console.settings.schedule_preview import schedule_preview
+from apps.console.settings.service_copy import copied_service, values_of_copy
 from apps.console.settings.service_form import ServiceForm
 from apps.services.models import Connection, Service
 
@@ -47,7 +48,8 @@ class ServiceSettings(admin.ModelAdmin):  # type: ignore[type-arg]  # It takes n
 
     def get_fieldsets(self, request: HttpRequest, obj: Service | None = None) -> Any:
         may_write = self.has_change_permission(request, obj) if obj else self.has_add_permission(request)
-        if obj is not None and obj.kind == Service.Kind.REPORTED:
+        original = obj or copied_service(request)
+        if original is not None and original.kind == Service.Kind.REPORTED:
             return REPORTED_FIELDSETS
         return SERVICE_FIELDSETS if may_write else _READ_ONLY_FIELDSETS
 
@@ -66,6 +68,17 @@ class ServiceSettings(admin.ModelAdmin):  # type: ignore[type-arg]  # It takes n
             # Connections are deleted on their own page, which shows the services that use them.
             field.widget.can_delete_related = False
         return form
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """Values of the add form; for a duplicate those of the original."""
+        original = copied_service(request)
+        return values_of_copy(original) if original else super().get_changeform_initial_data(request)
+
+    def save_model(self, request: HttpRequest, obj: Service, form: Any, change: bool) -> None:
+        """Saves the service; a duplicate is of the same kind as the original."""
+        if not change and (original := copied_service(request)):
+            obj.kind = original.kind
+        super().save_model(request, obj, form, change)
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(schedule_preview)

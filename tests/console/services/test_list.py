@@ -61,6 +61,7 @@ def test_row_menu_offers_only_permitted_actions(client: Client) -> None:
 
     assert "View logs" in page
     assert "Run service" not in page
+    assert "Duplicate" not in page
     assert "Export as YAML" not in page
     assert "Turn schedule off" not in page
 
