@@ -187,11 +187,10 @@ def test_memory_use_stays_constant_for_a_large_file(root, format_):
     assert peak < 4 * MIB
 
 
-def test_folder_outside_the_roots_is_rejected(root, tmp_path):
-    (tmp_path / "secret.json").write_text("[1]")
-
+@pytest.mark.parametrize("name", ["", "root2"])
+def test_folder_outside_the_roots_is_rejected(root, tmp_path, name):
     with pytest.raises(ConnectorError, match="outside the folders in SYNCLOG_FILE_ROOTS"):
-        pull(connection_to(f"file://{tmp_path}"), {"path": "secret.json"})
+        pull(connection_to(f"file://{tmp_path / name}"), {"path": "secret.json"})
 
 
 @pytest.mark.parametrize(

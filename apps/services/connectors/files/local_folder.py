@@ -6,6 +6,7 @@ import glob
 import os
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from stat import S_ISREG
 from typing import BinaryIO
@@ -143,35 +144,45 @@ def _file_info(name: str, path: Path) -> FileInfo | None:
 
 def confined(path: Path) -> Path:
     """`path` with its links resolved. Raises ConnectorError if it is outside the roots or belongs to Synclog."""
+    # Texts instead of paths: this is called several times for each file.
     try:
-        resolved = path.resolve()
-    except (OSError, RuntimeError, ValueError) as error:
+        resolved = os.path.realpath(path)
+    except (OSError, ValueError) as error:
         raise ConnectorError(f"{str(path)!r} is not a valid path: {error}.") from None
-    roots = [root.resolve() for root in settings.FILE_ROOTS]
-    if not any(resolved.is_relative_to(root) for root in roots):
-        allowed = ", ".join(str(root) for root in roots)
+    roots = [os.path.realpath(root) for root in settings.FILE_ROOTS]
+    if not any(_is_within(resolved, root) for root in roots):
         raise ConnectorError(
-            f"{path} is outside the folders in SYNCLOG_FILE_ROOTS ({allowed}), where file:// connections "
+            f"{path} is outside the folders in SYNCLOG_FILE_ROOTS ({', '.join(roots)}), where file:// connections "
             "may read and write."
         )
     if _is_own(resolved):
         raise ConnectorError(f"{path} belongs to Synclog itself; no connection may read or write it.")
-    return resolved
+    return Path(resolved)
+
+
+def _is_within(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder.rstrip("/") + "/")
 
 
 def _contains_own(folder: Path) -> bool:
     """Whether Synclog's own files may be in this folder itself."""
-    database = Path(str(settings.DATABASES["default"]["NAME"]))
-    return folder in (settings.DATA_DIR.resolve(), database.resolve().parent)
+    database = Path(_resolved(str(settings.DATABASES["default"]["NAME"])))
+    return folder in (settings.DATA_DIR.resolve(), database.parent)
 
 
-def _is_own(path: Path) -> bool:
+def _is_own(path: str) -> bool:
     """Whether `path` is part of Synclog's own data: key, database, queue or payloads."""
     database = settings.DATABASES["default"]
-    if database["ENGINE"].endswith("sqlite3") and str(path).startswith(str(Path(database["NAME"]).resolve())):
+    if database["ENGINE"].endswith("sqlite3") and path.startswith(_resolved(str(database["NAME"]))):
         return True
-    data = settings.DATA_DIR.resolve()
-    if not path.is_relative_to(data) or path == data:
+    data = _resolved(str(settings.DATA_DIR))
+    if path == data or not _is_within(path, data):
         return False
-    first = path.relative_to(data).parts[0]
+    first = path.removeprefix(data).split("/")[1]
     return first in _OWN_NAMES or first.startswith(_OWN_BEGINNINGS)
+
+
+@cache
+def _resolved(path: str) -> str:
+    """The path of Synclog's own data, which stays the same while a process runs."""
+    return os.path.realpath(path)
