@@ -66,6 +66,15 @@ def test_decompression_bomb_is_rejected(settings, peak):
     assert peak() < 10 * MIB
 
 
+def test_header_of_1_mb_is_reported():
+    reply = reply_json([1], X_Padding="x" * MIB)
+    with (
+        serving(lambda request: reply) as web,
+        pytest.raises(ConnectorError, match="more than 65536 bytes when reading header line"),
+    ):
+        pull(connection_to(web.url), {})
+
+
 def test_invalid_compression_is_reported():
     headers = {"Content-Encoding": "gzip"}
     broken = gzip.compress(b"[]" * 1000)[:10] + b"\xff" * 50
