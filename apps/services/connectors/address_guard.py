@@ -137,8 +137,11 @@ class GuardedAdapter(HTTPAdapter):
     With a proxy, the guarded connection is that to the proxy: check the target with `check_host`.
     """
 
-    def __init__(self, ssl_context: SSLContext | None = None) -> None:
+    def __init__(
+        self, ssl_context: SSLContext | None = None, proxy_ssl_context: SSLContext | None = None
+    ) -> None:
         self._tls: dict[str, Any] = {"ssl_context": ssl_context} if ssl_context else {}
+        self._proxy_ssl_context = proxy_ssl_context
         super().__init__()
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
@@ -146,9 +149,16 @@ class GuardedAdapter(HTTPAdapter):
         self.poolmanager.pool_classes_by_scheme = _POOL_CLASSES
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
-        manager: Any = super().proxy_manager_for(proxy, **kwargs, **self._tls)
+        manager: Any = super().proxy_manager_for(
+            proxy, **kwargs, **self._tls, proxy_ssl_context=self._proxy_ssl_context
+        )
         manager.pool_classes_by_scheme = _POOL_CLASSES
         return manager
+
+    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
+        # By the scheme of the connection: requests would not verify an HTTPS proxy to an http target.
+        adapter: Any = super()
+        adapter.cert_verify(conn, f"{conn.scheme}://", verify, cert)
 
     def shut_down(self) -> None:
         """Shuts down the connections that another thread is waiting for."""

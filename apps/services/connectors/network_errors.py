@@ -16,6 +16,8 @@ def connection_error(shown: str, error: Exception) -> ConnectorError:
     """The error for a request without a complete response; a TemporaryError if a retry may help."""
     causes = _causes_of(error)
     if any(isinstance(cause, urllib3.exceptions.ProxyError) for cause in causes):
+        if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
+            return ConnectorError(_tls_failure(f"{shown}: the proxy failed", causes))
         # Nothing was sent to the other system yet.
         return TemporaryError(f"{shown}: the proxy failed ({_reason_of(causes)})")
     if any(isinstance(cause, ssl.SSLEOFError | ssl.SSLZeroReturnError) for cause in causes):

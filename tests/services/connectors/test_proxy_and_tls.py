@@ -2,10 +2,12 @@
 
 import select
 import socket
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Thread
 from urllib.parse import urlsplit
 
@@ -27,8 +29,8 @@ class Proxy:
 
 
 @contextmanager
-def proxying() -> Iterator[Proxy]:
-    """A forward proxy for http and https."""
+def proxying(certificate: Path | None = None) -> Iterator[Proxy]:
+    """A forward proxy for http and https; with a PEM file of key and certificate, over TLS."""
     proxy = Proxy()
 
     class Handler(BaseHTTPRequestHandler):
@@ -77,6 +79,11 @@ def proxying() -> Iterator[Proxy]:
 
     server = Server(("127.0.0.1", 0), Handler)
     proxy.url = f"http://127.0.0.1:{server.server_port}"
+    if certificate:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        proxy.url = proxy.url.replace("http", "https")
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
     try:
@@ -107,6 +114,22 @@ def test_https_requests_pass_through_a_tunnel(tmp_path):
 
     assert pages[0].records == [1]
     assert proxy.requests == [f"CONNECT {web.url.removeprefix('https://')}"]
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_certificate_of_an_https_proxy_is_verified(tmp_path, scheme):
+    certificate = create_certificate(tmp_path / "both.pem")
+    target = certificate if scheme == "https" else None
+    with (
+        serving(lambda request: reply_json([1]), certificate=target) as web,
+        proxying(certificate) as proxy,
+    ):
+        pages = pull(connection_to(web.url, proxy=proxy.url, ca_file=str(certificate)), {})
+        with pytest.raises(ConnectorError, match=r"not trusted .*ca_file of the connection"):
+            pull(connection_to(web.url, proxy=proxy.url), {}, make_context(max_attempts=3))
+
+    assert pages[0].records == [1]
+    assert len(proxy.requests) == len(web.requests) == 1
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])

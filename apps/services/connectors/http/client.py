@@ -69,8 +69,11 @@ class HttpClient:
         self._rate_limit = RateLimit(connection, context)
         self._proxies = {"http": connection.proxy, "https": connection.proxy} if connection.proxy else {}
         # Only the system of the connection and its token endpoint get the client certificate.
-        self._own_adapter = GuardedAdapter(tls_context(connection, with_client_certificate=True))
-        self._other_adapter = GuardedAdapter(tls_context(connection, with_client_certificate=False))
+        without_certificate = tls_context(connection, with_client_certificate=False)
+        self._own_adapter = GuardedAdapter(
+            tls_context(connection, with_client_certificate=True), without_certificate
+        )
+        self._other_adapter = GuardedAdapter(without_certificate, without_certificate)
         context.on_abandon += [self._own_adapter.shut_down, self._other_adapter.shut_down]
 
     def close(self) -> None:
