@@ -19,8 +19,9 @@ pytestmark = pytest.mark.django_db
 
 # Open to everybody, because they show no data of services.
 PUBLIC = ("/", "/livez", "/readyz", "/api/schema/", "/api/docs/", "/admin/login/")
-# Open to all staff: home page, help, password, logout, texts for the browser, and the description of a cron expression.
+# Open to all staff: home page, help, password, logout, texts for the browser, and descriptions of expressions.
 OPEN_TO_STAFF = (
+    "/admin/services/service/describe-expression/",
     "/admin/services/service/describe-schedule/",
     "/admin/",
     "/admin/password_change/",

@@ -45,7 +45,7 @@ def test_schedule_description_updates_while_typing(page: Page, log_in) -> None:
     service = make_service(schedule="*/15 * * * *")
     log_in(page, make_user(is_superuser=True))
     page.goto(f"/admin/services/service/{service.pk}/change/")
-    description = page.locator(".schedule-text")
+    description = page.locator(".field-schedule .description").first
     expect(description).to_contain_text("Every 15 minutes; next: ")
 
     page.locator("[name=schedule]").fill("0 6 * *")

@@ -132,12 +132,12 @@ def _broken_rules(world: World, load: Load, verdicts: Mapping[int, Verdict]) -> 
     for run_id in load.must_succeed - load.may_fail:
         if statuses[run_id] != "succeeded":
             yield f"Run {run_id} did not survive a deploy: {statuses[run_id]}"
-    explained = {
-        run_id for (run_id,) in world.query("SELECT id FROM runs_run WHERE error LIKE %s", LOST_BY_DEPLOY)
-    }
-    for run_id in load.must_be_lost:
-        if statuses[run_id] != "lost" or run_id not in explained:
-            yield f"Run {run_id} was too long for a deploy and is {statuses[run_id]}"
+    for run_id, status, error in world.query(
+        "SELECT id, status, error FROM runs_run WHERE id = ANY(%s) AND NOT (status = 'lost' AND error LIKE %s)",
+        list(load.must_be_lost),
+        LOST_BY_DEPLOY,
+    ):
+        yield f"Run {run_id} was too long for a deploy and is {status}: {error}"
     for run_id, sleep in load.asleep.items():
         if not sleep.closed.is_unchanged_in(now := load.outcome(run_id)):
             yield f"Run {run_id} was changed by a resumed worker: {sleep.closed} became {now}"

@@ -14,10 +14,10 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 from apps.console.payloads.links import curl_command, payload_state
-from apps.console.payloads.preview_text import MAX_BYTES, make_preview
 from apps.console.payloads.record_place import Part, RecordPattern, lines_of, read_part, row_of
 from apps.console.ui.ansi import message_html
 from apps.console.ui.formatting import number_text, size_text
+from apps.console.ui.preview_text import MAX_BYTES, make_preview
 from apps.services.models import Service
 
 

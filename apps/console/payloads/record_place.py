@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import IO
 
-from apps.console.payloads.preview_text import MAX_BYTES, Preview
+from apps.console.ui.preview_text import MAX_BYTES, Preview
 from apps.runs.records.keys import MAX_LENGTH
 
 # Bytes that are searched for the record.

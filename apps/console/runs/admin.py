@@ -25,7 +25,6 @@ from apps.console.log.page import find_matches, log_feed, log_page
 from apps.console.log.run_status import FEED_COLUMNS
 from apps.console.payloads.links import payload_state
 from apps.console.payloads.preview import payload_preview
-from apps.console.payloads.preview_text import MAX_BYTES
 from apps.console.runs.hold import HeldFilter, hold_page
 from apps.console.summary.export import RUN_COLUMNS
 from apps.console.summary.page import duration_so_far, run_menu
@@ -35,6 +34,7 @@ from apps.console.ui.formatting import count_text, duration_text, moment_html
 from apps.console.ui.links import pulled_html, pushed_html, refused_note
 from apps.console.ui.menus import menu_heading, row_menu
 from apps.console.ui.paging import CappedPaginator
+from apps.console.ui.preview_text import MAX_BYTES
 from apps.console.ui.remembered import remember
 from apps.console.ui.sorting import IndexedChangeList
 from apps.runs.models import Payload, Run

@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from pydantic.fields import FieldInfo
 
 from apps.services.definition.option_errors import fields_of, is_whole_number, nested_model, union_members
-from apps.services.definition.option_types import JsonBody, Options
+from apps.services.definition.option_types import Expression, JMESPath, JsonBody, Options
 from apps.services.definition.options import DESTINATIONS, SOURCES
 
 # Labels of the types of a union.
@@ -233,6 +233,8 @@ def _form_field(field_info: FieldInfo) -> forms.Field:
         "required": False,
     }
     attrs = {"placeholder": _placeholder(field_info), "spellcheck": "false"}
+    if annotation in (JMESPath, JMESPath | None):
+        attrs["data-expression"] = "1"
     if field_info.discriminator:
         names = list(union_members(field_info))
         return forms.ChoiceField(choices=[(name, _TYPES[name]) for name in names], **shared)
@@ -256,6 +258,8 @@ def _form_field(field_info: FieldInfo) -> forms.Field:
 
 def _placeholder(field_info: FieldInfo) -> str:
     default = field_info.default
+    if isinstance(default, Expression):
+        return default.text
     return str(default) if isinstance(default, str | int) else ""
 
 

@@ -15,8 +15,9 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
+from apps.console.settings.descriptions import schedule_text_with_next
+from apps.console.settings.expression_text import expression_text
 from apps.console.settings.option_fields import SIDES, SideFields
-from apps.console.settings.schedule_preview import schedule_text_with_next
 from apps.console.settings.script_editor import ScriptField, editor_attributes, error_attributes
 from apps.services.definition.http_options import HttpSource
 from apps.services.definition.options import read_destination, read_source
@@ -105,6 +106,7 @@ class ServiceForm(forms.ModelForm, OptionsForm):  # type: ignore[type-arg, misc]
             self.fields["script"].widget.attrs |= editor_attributes()
             self._describe_conditions()
             self._describe_schedule()
+            self._describe_expressions()
 
     def clean_script(self) -> str:
         script: str = self.cleaned_data["script"]
@@ -173,12 +175,16 @@ class ServiceForm(forms.ModelForm, OptionsForm):  # type: ignore[type-arg, misc]
         for side in SIDES:
             widget: Any = self.fields[f"{side.side}_connection"].widget
             # The admin wraps the list of connections to add its links.
-            getattr(widget, "widget", widget).attrs["data-kinds"] = kinds
+            getattr(widget, "widget", widget).attrs |= {
+                "data-kinds": kinds,
+                "data-describe-url": reverse("admin:services_service_describe_connection"),
+            }
             for name, condition in side.conditions().items():
                 self.fields[name].widget.attrs["data-shown-for"] = " ".join(
                     f"{chooser}={','.join(choices)}" for chooser, choices in condition.items()
                 )
         self.fields["since"].widget.attrs["data-shown-for"] = "source_connection=http"
+        self.fields["source_body"].widget.attrs["data-shown-for"] += " source_method=POST"
 
     def _describe_schedule(self) -> None:
         schedule, zone = self["schedule"], self["timezone"].value() or ""
@@ -186,8 +192,22 @@ class ServiceForm(forms.ModelForm, OptionsForm):  # type: ignore[type-arg, misc]
             text = schedule_text_with_next(schedule.value() or "", zone, timezone.now())
         except ValidationError:
             text = ""
-        url = reverse("admin:services_service_describe_schedule")
-        schedule.field.widget.attrs["data-describe-url"] = url
-        schedule.help_text = format_html(
-            '{} <output class="schedule-text">{}</output>', schedule.field.help_text, text
-        )
+        _describe(schedule, "admin:services_service_describe_schedule", text)
+
+    def _describe_expressions(self) -> None:
+        for name, field in self.fields.items():
+            if not field.widget.attrs.pop("data-expression", ""):
+                continue
+            try:
+                text = expression_text(str(self[name].value() or field.widget.attrs.get("placeholder", "")))
+            except ValueError:
+                text = ""
+            _describe(self[name], "admin:services_service_describe_expression", text)
+
+
+def _describe(bound: forms.BoundField, url_name: str, text: str) -> None:
+    """Shows `text` below the field; settings/form.js updates it from the URL while the user types."""
+    bound.field.widget.attrs["data-describe-url"] = reverse(url_name)
+    bound.help_text = format_html(
+        '{} <output class="description" for="{}">{}</output>', bound.field.help_text, bound.id_for_label, text
+    )

@@ -7,16 +7,19 @@ from typing import Any
 import yaml
 from django.contrib import admin
 from django.forms import ModelForm
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_POST
 
-from apps.console.settings.fieldsets import REPORTED_FIELDSETS, SERVICE_FIELDSETS
-from apps.console.settings.schedule_preview import schedule_preview
+from apps.console.settings.descriptions import describe_connection, describe_expression, describe_schedule
+from apps.console.settings.fieldsets import REPORTED_FIELDSETS, with_used_options_open
+from apps.console.settings.option_fields import SIDES
 from apps.console.settings.service_copy import copied_service, values_of_copy
 from apps.console.settings.service_form import ServiceForm
+from apps.console.settings.trial_view import replayable_runs, trial_view
 from apps.services.models import Connection, Service
 
 _READ_ONLY_FIELDSETS = (
@@ -51,7 +54,14 @@ class ServiceSettings(admin.ModelAdmin):  # type: ignore[type-arg]  # It takes n
         original = obj or copied_service(request)
         if original is not None and original.kind == Service.Kind.REPORTED:
             return REPORTED_FIELDSETS
-        return SERVICE_FIELDSETS if may_write else _READ_ONLY_FIELDSETS
+        if not may_write:
+            return _READ_ONLY_FIELDSETS
+        used = {
+            name
+            for side in SIDES
+            for name in (side.initial(getattr(original, f"{side.side}_options")) if original else ())
+        }
+        return with_used_options_open(used)
 
     def get_form(
         self, request: HttpRequest, obj: Service | None = None, change: bool = False, **kwargs: Any
@@ -81,11 +91,30 @@ class ServiceSettings(admin.ModelAdmin):  # type: ignore[type-arg]  # It takes n
         super().save_model(request, obj, form, change)
 
     def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(schedule_preview)
+        view = self.admin_site.admin_view
         return [
-            path("describe-schedule/", view, name="services_service_describe_schedule"),
+            path("describe-schedule/", view(describe_schedule), name="services_service_describe_schedule"),
+            path(
+                "describe-expression/", view(describe_expression), name="services_service_describe_expression"
+            ),
+            path(
+                "describe-connection/", view(describe_connection), name="services_service_describe_connection"
+            ),
+            path("preview/", view(require_POST(self.preview_view)), name="services_service_preview"),
             *super().get_urls(),
         ]
+
+    def preview_view(self, request: HttpRequest) -> HttpResponse:
+        """One step of the service with the unsaved settings of the form."""
+        return trial_view(self, request)
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> Any:
+        """With the stored pages that a preview can have as its input."""
+        service = kwargs.get("obj")
+        context["replayable_runs"] = replayable_runs(service) if service is not None else []
+        return super().render_change_form(request, context, *args, **kwargs)
 
     @admin.display(description=_("settings"))
     def source_settings(self, service: Service) -> SafeString:

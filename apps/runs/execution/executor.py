@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -50,7 +49,7 @@ def execute_run(run_id: int, *, worker: str, echo: Echo | None = None) -> Run | 
     if run is None or token is None:
         return None
     try:
-        log = RunLog(run, token, secrets=_secrets_of(run), echo=echo)
+        log = RunLog(run, token, secrets=run.service.secrets(), echo=echo)
     except OSError as error:
         return _end_without_log(run, token, error)
     try:
@@ -221,10 +220,3 @@ def _log_end(log: RunLog, status: Run.Status) -> None:
         errors,
         "error" if errors == 1 else "errors",
     )
-
-
-def _secrets_of(run: Run) -> Iterable[str]:
-    """Secrets to mask in the log."""
-    for system in (run.service.source_connection, run.service.destination_connection):
-        if system is not None:
-            yield from system.secrets()

@@ -135,11 +135,7 @@ class IncrementalPull:
             return ""
         if self._override:
             return self._override
-        before = "" if self._is_resync else self._before
-        if before and options.is_run_start and moment_of(before) is None:
-            logger.warning("The stored value of {since}, %s, is not a time; the first value counts", before)
-            before = ""
-        return earlier(before, options.overlap_seconds) if before else options.first
+        return start_of_pull(options, "" if self._is_resync else self._before)
 
     def _after(self, options: Since) -> str:
         started_at = self._run.started_at
@@ -162,6 +158,14 @@ class IncrementalPull:
                 )
             return in_spelling_of(self._maximum, started_at)
         return self._maximum
+
+
+def start_of_pull(options: Since, before: str) -> str:
+    """The value of `{since}` in a run, empty if there is none; `before` is what the last successful run left."""
+    if before and options.is_run_start and moment_of(before) is None:
+        logger.warning("The stored value of {since}, %s, is not a time; the first value counts", before)
+        before = ""
+    return earlier(before, options.overlap_seconds) if before else options.first
 
 
 def since_options(service: Service) -> Since | None:

@@ -8,9 +8,10 @@ import re
 from collections.abc import Callable, Iterable
 from urllib.parse import quote, quote_plus
 
+from apps.services.definition.connection_url import MASK
+
 # Bytes of UTF-8 in one line, without the marker of a cut.
 MAX_BYTES = 32 * 1024
-HIDDEN = "••••"
 # Shorter secrets are not masked: replacing every "a" would ruin the log and protect nothing.
 _MIN_SECRET_LENGTH = 4
 
@@ -39,7 +40,7 @@ def make_masker(secrets: Iterable[str]) -> Callable[[str], str] | None:
         return None
     # Longest first, so that a shorter secret within a longer one leaves no rest.
     pattern = re.compile("|".join(re.escape(form) for form in sorted(forms, key=len, reverse=True)))
-    return lambda message: pattern.sub(HIDDEN, message)
+    return lambda message: pattern.sub(MASK, message)
 
 
 def _visible(match: re.Match[str]) -> str:

@@ -114,6 +114,8 @@ class Page:
     origin: str
     # As received; None if the body of an earlier page contains these records too.
     body: Body | None = None
+    # Request for the next page, empty after the last page; None if it is not known before the page is read.
+    following: str | None = None
 
 
 @dataclass(frozen=True)
@@ -149,6 +151,17 @@ class Delivery:
         return by_reason
 
 
+@dataclass(frozen=True)
+class Outgoing:
+    """What a push would send, as text: a request, or a file."""
+
+    # Request line and headers with masked credentials, or the name of the file.
+    head: str
+    body: str = ""
+    # Why the destination would not get it.
+    refusal: str = ""
+
+
 class Source(Protocol):
     """Source of records. A `with` block closes what it opened."""
 
@@ -178,6 +191,10 @@ class Destination(Protocol):
 
         A batch with refused records is a delivery as well. Raises ConnectorError if the destination fails.
         """
+        ...
+
+    def preview(self, page: int, records: list[Record]) -> Iterator[Outgoing]:
+        """What `push` would send for the records, which is not sent. Raises ConnectorError."""
         ...
 
     def finish(self) -> Iterator[Delivery]:

@@ -10,6 +10,8 @@ from django.utils.translation import gettext as _
 # confinement to folders and the address guard.
 FILE_SCHEMES = ("file", "s3", "s3a", "sftp", "ssh", "ftp", "gs", "gcs", "abfs", "az", "smb", "memory")
 HTTP_SCHEMES = ("http", "https")
+# What is shown instead of a secret.
+MASK = "••••"
 
 
 def validate_address(kind: str, url: str) -> None:
@@ -68,5 +70,5 @@ def _shown_parameter(pair: str) -> str:
     if any(
         word in plain for word in ("token", "key", "secret", "passw", "sig", "auth", "credential", "session")
     ):
-        return f"{name}{equals}••••"
+        return f"{name}{equals}{MASK}"
     return pair

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any, Self
 
@@ -240,6 +241,12 @@ class Service(models.Model):
         """Latest version, None if there is none or if it removed the script."""
         latest = self.scripts.order_by("-version").first()
         return latest if latest and latest.source else None
+
+    def secrets(self) -> Iterator[str]:
+        """Secrets of both connections, to mask in a log."""
+        for system in (self.source_connection, self.destination_connection):
+            if system is not None:
+                yield from system.secrets()
 
     @property
     def timeout(self) -> timedelta:

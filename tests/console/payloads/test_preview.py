@@ -10,7 +10,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from apps.console.payloads.preview_text import MAX_BYTES, Preview, indented, make_preview
+from apps.console.ui.preview_text import MAX_BYTES, Preview, indented, make_preview
 from apps.runs.models import Payload, PayloadRead
 from tests.factories import make_payload, make_run, make_user
 

@@ -7,7 +7,7 @@ from django.core.exceptions import ValidationError
 from django.urls import reverse
 from django.utils.translation import override
 
-from apps.console.settings.schedule_preview import schedule_text_with_next
+from apps.console.settings.descriptions import schedule_text_with_next
 from apps.console.settings.service_form import ServiceForm
 from apps.console.ui.formatting import schedule_text
 from apps.services.definition.loading import load_services
@@ -349,13 +349,39 @@ def test_schedule_description_is_translated(language: str, expression: str, text
 def test_schedule_description_is_returned_for_typed_input(admin_client, client):
     url = reverse("admin:services_service_describe_schedule")
 
-    good = admin_client.get(url, {"schedule": "*/15 * * * *", "timezone": "UTC"}).json()
-    bad = admin_client.get(url, {"schedule": "*/15", "timezone": "UTC"}).json()
+    good = admin_client.get(url, {"value": "*/15 * * * *", "timezone": "UTC"}).json()
+    bad = admin_client.get(url, {"value": "*/15", "timezone": "UTC"}).json()
 
     assert good["is_valid"] is True
     assert good["text"].startswith("Every 15 minutes; next: ")
     assert bad["is_valid"] is False
     assert bad["text"].startswith("“*/15” does not have five fields")
+
+
+@pytest.mark.parametrize(
+    ("expression", "is_valid", "text"),
+    [
+        ("@", True, "Selects the whole document."),
+        ("data.items", True, "Selects “items” of “data”."),
+        ("data[*].id", True, "Selects “id” of each element of “data”."),
+        ("a[?x > `1`].b", True, "Selects “b” of the elements of “a” that meet the condition."),
+        ("number || id", True, "Selects “number”, or if it is missing “id”."),
+        ("", True, ""),
+        ("data[", False, "Not a JMESPath expression: Incomplete expression."),
+    ],
+)
+def test_expression_is_described_for_typed_input(admin_client, expression, is_valid, text):
+    url = reverse("admin:services_service_describe_expression")
+    assert admin_client.get(url, {"value": expression}).json() == {"is_valid": is_valid, "text": text}
+
+
+def test_connection_is_described_for_who_may_see_it(admin_client, client):
+    connection = make_connection(kind="file", url="file:///srv/drop")
+    url = reverse("admin:services_service_describe_connection", query={"value": connection.pk})
+    client.force_login(make_user())
+
+    assert admin_client.get(url).json() == {"kind": "file", "text": "file:///srv/drop"}
+    assert client.get(url).status_code == 404
 
 
 def test_settings_page_shows_and_saves_a_service(admin_client, admin_user):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from itertools import batched, count
 from types import TracebackType
 from typing import Self
@@ -17,6 +18,7 @@ from apps.services.connectors.base import (
     ConnectorError,
     Delivery,
     FileInfo,
+    Outgoing,
     Page,
     Record,
     RunContext,
@@ -180,12 +182,26 @@ class FilePush:
         if "{page}" in self._options.path:
             yield self._complete(self._open)
 
+    def preview(self, page: int, records: list[Record]) -> Iterator[Outgoing]:
+        name, content = self._name(page), BytesIO()
+        writer = record_writer(content, self._options, "none", name)
+        with translate_errors(f"{name} cannot be written"):
+            for record in records:
+                writer.write(record)
+            writer.end()
+        encoding = self._options.csv.encoding if self._options.format == "csv" else "auto"
+        text = content.getvalue().decode("utf-8" if encoding == "auto" else encoding, "replace")
+        yield Outgoing(name, text)
+
     def finish(self) -> Iterator[Delivery]:
         if self._open:
             yield self._complete(self._open)
 
+    def _name(self, page: int) -> str:
+        return self._options.path.replace("{run}", str(self._context.run_id)).replace("{page}", str(page))
+
     def _create(self, page: int) -> _OpenFile:
-        name = self._options.path.replace("{run}", str(self._context.run_id)).replace("{page}", str(page))
+        name = self._name(page)
         pending = self._folder.create(name)
         writer = record_writer(pending.stream, self._options, self._compressed, name)
         return _OpenFile(name, pending, writer)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from urllib.parse import quote_plus, unquote_plus, urlsplit
 
 from apps.services.connectors.base import ConnectorError
+from apps.services.definition.connection_url import MASK
 from apps.services.models import Connection
 from apps.services.secrets import SecretUnavailable
 
@@ -14,9 +15,16 @@ from apps.services.secrets import SecretUnavailable
 class Authentication:
     """No authentication, and the interface of the others."""
 
+    # Headers that contain credentials.
+    header_names: tuple[str, ...] = ()
+
     def headers(self) -> Mapping[str, bytes]:
         """Headers of a request to the system of the connection. Raises ConnectorError."""
         return {}
+
+    def masked_url(self, url: str) -> str:
+        """`url` to show, with masked credentials."""
+        return url
 
     def url(self, url: str, *, is_trusted: bool) -> str:
         """The address to send a request to, which is never shown; `is_trusted` if it is that of the connection."""
@@ -32,6 +40,7 @@ class HeaderAuthentication(Authentication):
     """A header with the secret."""
 
     def __init__(self, name: str, value: bytes) -> None:
+        self.header_names = (name,)
         self._headers = {name: value}
 
     def headers(self) -> Mapping[str, bytes]:
@@ -55,6 +64,9 @@ class QueryAuthentication(Authentication):
         if is_trusted:
             pairs.append(f"{quote_plus(self._name)}={quote_plus(self._secret)}")
         return parts._replace(query="&".join(pairs)).geturl()
+
+    def masked_url(self, url: str) -> str:
+        return f"{url}{'&' if '?' in url else '?'}{quote_plus(self._name)}={MASK}"
 
     def _is_own(self, pair: str, is_trusted: bool) -> bool:
         name, _equals, value = map(unquote_plus, pair.partition("="))

@@ -23,7 +23,7 @@ from apps.services.connectors.http.rate_limit import RateLimit
 from apps.services.connectors.http.tls import tls_context
 from apps.services.connectors.network_errors import connection_error
 from apps.services.connectors.retry import TemporaryError, with_retries
-from apps.services.definition.connection_url import HTTP_SCHEMES, without_secrets
+from apps.services.definition.connection_url import HTTP_SCHEMES, MASK, without_secrets
 from apps.services.models import Connection
 
 __all__ = ["HttpClient", "HttpRequest", "HttpResponse", "is_same_system", "status_error"]
@@ -88,6 +88,13 @@ class HttpClient:
         except ConnectorError as error:
             error.may_have_arrived = self.may_have_arrived
             raise
+
+    def head_of(self, request: HttpRequest) -> str:
+        """Request line and headers as they would be sent, with masked credentials."""
+        credentials = dict.fromkeys(self._authentication.header_names, MASK)
+        headers = {**_BASE_HEADERS, **request.headers, **credentials}
+        url = without_secrets(self._authentication.masked_url(request.url))
+        return "\n".join([f"{request.method} {url}", *(f"{name}: {text}" for name, text in headers.items())])
 
     def _attempt(self, request: HttpRequest) -> HttpResponse:
         if is_same_system(self._home, request.url):

@@ -80,6 +80,8 @@ class OAuth2Authentication(Authentication):
         self._settings = _digest(system, self._secret, self._refresh_token)
         self._tokens: _Tokens | None = None
 
+    header_names = ("Authorization",)
+
     def headers(self) -> Mapping[str, bytes]:
         if self._tokens is None or self._tokens.is_expired:
             self._obtain(rejected="")

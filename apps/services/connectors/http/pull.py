@@ -104,7 +104,14 @@ class HttpPull:
         guard.check_body(response.content, len(records), str(request))
         pulled = PageResponse(str(request), response.url, len(records), document, response.headers)
         following = self._pagination.after(page_request, pulled)
-        return Page(number, records, _origin(request), response.as_body()), following
+        page = Page(
+            number,
+            records,
+            _origin(request),
+            response.as_body(),
+            following=str(following.request) if following else "",
+        )
+        return page, following
 
     def _is_end(self, number: int, request: HttpRequest, response: HttpResponse) -> bool:
         """Whether the status ends the pull. Logs so; a warning if there was no page at all."""

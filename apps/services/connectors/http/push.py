@@ -8,7 +8,7 @@ from itertools import batched
 from types import TracebackType
 from typing import Any, Self
 
-from apps.services.connectors.base import Delivery, Record, RunContext
+from apps.services.connectors.base import Delivery, Outgoing, Record, RunContext
 from apps.services.connectors.formats.documents import encode_json
 from apps.services.connectors.http.client import HttpClient, HttpRequest, HttpResponse, status_error
 from apps.services.connectors.http.record_path import RecordPath, RecordRefused
@@ -52,17 +52,32 @@ class HttpPush:
         for number, batch in enumerate(batched(records, self._options.batch_size), start=1):
             self._context.check()
             try:
-                url = self._path.url_for(batch[0])
+                request = self._request(page, number, batch)
             except RecordRefused as error:
-                not_sent = f"{self._options.method} {without_secrets(self._path.url)}: not sent"
-                yield _delivery(page, number, batch, {0: str(error)}, outcome=not_sent)
+                yield _delivery(page, number, batch, {0: str(error)}, outcome=f"{self._shown}: not sent")
             else:
-                yield self._deliver(page, number, batch, url)
+                yield self._deliver(page, number, batch, request)
+
+    def preview(self, page: int, records: list[Record]) -> Iterator[Outgoing]:
+        for number, batch in enumerate(batched(records, self._options.batch_size), start=1):
+            try:
+                request = self._request(page, number, batch)
+            except RecordRefused as error:
+                yield Outgoing(self._shown, refusal=str(error))
+            else:
+                yield Outgoing(self._client.head_of(request), (request.body or b"").decode())
 
     def finish(self) -> Iterator[Delivery]:
         yield from ()
 
-    def _deliver(self, page: int, number: int, batch: tuple[Record, ...], url: str) -> Delivery:
+    @property
+    def _shown(self) -> str:
+        """Method and path, with the names of fields in braces."""
+        return f"{self._options.method} {without_secrets(self._path.url)}"
+
+    def _request(self, page: int, number: int, batch: tuple[Record, ...]) -> HttpRequest:
+        """Raises RecordRefused if the path has no place for the record."""
+        url = self._path.url_for(batch[0])
         headers = {
             **self._options.headers,
             "Idempotency-Key": f"synclog-{self._context.run_id}-{page}-{number}",
@@ -70,9 +85,11 @@ class HttpPush:
         body = self._body(batch)
         if body is not None:
             headers = {"Content-Type": "application/json", **headers}
-        request = HttpRequest(
+        return HttpRequest(
             self._options.method, url, headers, body, final_statuses=self._options.accept_status
         )
+
+    def _deliver(self, page: int, number: int, batch: tuple[Record, ...], request: HttpRequest) -> Delivery:
         self._context.in_flight = batch
         response = self._client.send(request)
         refusals = self._refusals(request, response, batch)

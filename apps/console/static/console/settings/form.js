@@ -1,14 +1,22 @@
-// Settings forms: shows the fields that apply to the selected options, and describes the schedule while the user types.
+// Settings forms: shows the fields that apply to the selected options, describes what is typed, and proposes names.
 
 const form = document.querySelector("#content-main form");
+const FORMATS = /\.(json|ndjson|csv|tsv|xml|xlsx)(\.(gz|zst|zip))?$/i;
 
-/** The value of a field; for a connection, its kind. */
+/** The value of a field; for a connection its kind, for an empty format that of the path's suffix. */
 function valueOf(name) {
   const field = form.elements.namedItem(name);
   if (!field) {
     return undefined;
   }
-  return field.dataset.kinds ? JSON.parse(field.dataset.kinds)[field.value] : field.value;
+  if (field.dataset.kinds) {
+    return JSON.parse(field.dataset.kinds)[field.value];
+  }
+  if (name.endsWith("_format") && !field.value) {
+    const path = form.elements.namedItem(name.replace("_format", "_path"))?.value ?? "";
+    return FORMATS.exec(path)?.[1].toLowerCase().replace("tsv", "csv") ?? "";
+  }
+  return field.value;
 }
 
 /** Whether a condition such as "source_connection=http source_pagination_type=page,offset" holds; an empty field
@@ -24,41 +32,110 @@ function isMet(condition) {
 function showApplicableFields() {
   for (const field of form.querySelectorAll("[data-shown-for]")) {
     const box = field.closest(".fieldBox") ?? field.closest(".form-row");
-    box.classList.toggle("hidden", !isMet(field.dataset.shownFor));
+    const hasError = box.querySelector(".errorlist") !== null;
+    box.classList.toggle("hidden", !hasError && !isMet(field.dataset.shownFor));
     const row = field.closest(".form-multiline");
     row?.classList.toggle("hidden", !row.querySelector(".fieldBox:not(.hidden)"));
   }
 }
 
-let request = new AbortController();
+const requests = new Map();
 
-async function describeSchedule(field) {
-  request.abort();
-  request = new AbortController();
+/** Fetches the description of a field's value; null if another value was typed meanwhile, or if it is not available:
+    descriptions are optional, and saving validates the value anyway. */
+async function described(field, value) {
+  requests.get(field)?.abort();
+  const request = new AbortController();
+  requests.set(field, request);
   const url = new URL(field.dataset.describeUrl, location.href);
-  url.searchParams.set("schedule", field.value);
-  url.searchParams.set("timezone", form.elements.namedItem("timezone").value);
-  const output = form.querySelector(".schedule-text");
+  url.searchParams.set("value", value);
+  url.searchParams.set("timezone", form.elements.namedItem("timezone")?.value ?? "");
   try {
     const response = await fetch(url, { signal: request.signal });
-    const description = await response.json();
-    output.textContent = description.text;
-    output.classList.toggle("is-invalid", !description.is_valid);
-  } catch (error) {
-    if (error.name !== "AbortError") {
-      // The description is optional: saving validates the schedule anyway.
-      output.textContent = "";
-    }
+    return response.ok ? await response.json() : null;
+  } catch {
+    return null;
   }
 }
 
-if (form) {
+async function describe(field) {
+  const output = field.closest(".flex-container").querySelector(".description");
+  const description = await described(field, field.value || field.placeholder);
+  if (description) {
+    output.textContent = description.text;
+    output.classList.toggle("is-invalid", !description.is_valid);
+  }
+}
+
+/** Learns the kind of a connection that was added in another window. */
+async function learnKinds() {
+  for (const field of form.querySelectorAll("[data-kinds]")) {
+    const kinds = JSON.parse(field.dataset.kinds);
+    if (!field.value || field.value in kinds) {
+      continue;
+    }
+    const connection = await described(field, field.value);
+    if (connection) {
+      kinds[field.value] = connection.kind;
+      field.dataset.kinds = JSON.stringify(kinds);
+    }
+  }
   showApplicableFields();
-  form.addEventListener("change", showApplicableFields);
-  const schedule = form.querySelector("[data-describe-url]");
+}
+
+/** Fills `target` with the text of `source` until a person changes it. */
+function follow(source, target, convert) {
+  if (!source || !target || target.value) {
+    return;
+  }
+  let proposed = "";
+  source.addEventListener("input", () => {
+    if (target.value === proposed) {
+      proposed = convert(source.value).slice(0, target.maxLength > 0 ? target.maxLength : undefined);
+      target.value = proposed;
+    }
+  });
+}
+
+function asSlug(text) {
+  const plain = text.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase();
+  return plain.replace(/[^a-z0-9]+/g, "-").replace(/^-+|-+$/g, "");
+}
+
+/** The host of an address, or the last folder. */
+function asName(address) {
+  const found = /^[a-z0-9+.-]+:\/\/([^/?#]*)(.*)$/i.exec(address.trim());
+  return found ? found[1] || found[2].split("/").filter(Boolean).pop() || "" : "";
+}
+
+if (form) {
+  const fields = form.elements;
+  showApplicableFields();
+  form.addEventListener("change", learnKinds);
+  // Django's window for a new connection reports only to jQuery.
+  window.addEventListener("focus", learnKinds);
   form.addEventListener("input", (event) => {
-    if (schedule && (event.target === schedule || event.target.name === "timezone")) {
-      describeSchedule(schedule);
+    const field = event.target.name === "timezone" ? fields.namedItem("schedule") : event.target;
+    if (field.dataset.describeUrl && !field.dataset.kinds) {
+      describe(field);
+    }
+    if (event.target.name.endsWith("_path")) {
+      showApplicableFields();
+    }
+  });
+  form.addEventListener("trial-ended", ({ target }) => {
+    const error = target.querySelector("[data-script-line]");
+    const detail = error && { line: Number(error.dataset.scriptLine), message: error.textContent };
+    fields.namedItem("script")?.dispatchEvent(new CustomEvent("script-error", { detail }));
+  });
+  follow(fields.namedItem("name"), fields.namedItem("slug"), asSlug);
+  follow(fields.namedItem("url"), fields.namedItem("name"), asName);
+  const kind = fields.namedItem("kind");
+  fields.namedItem("url")?.addEventListener("input", ({ target }) => {
+    const scheme = /^([a-z0-9+.-]+):\/\//i.exec(target.value.trim())?.[1].toLowerCase();
+    if (scheme && kind) {
+      kind.value = scheme.startsWith("http") ? "http" : "file";
+      showApplicableFields();
     }
   });
 }

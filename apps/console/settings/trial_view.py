@@ -1,0 +1,134 @@
+"""Preview of a service with unsaved settings: source, script and destination."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, cast
+
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.contenttypes.models import ContentType
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.http import Http404, HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+
+from apps.console.settings.cancellation import is_cancelled
+from apps.console.settings.record_preview import record_preview
+from apps.console.settings.script_editor import ScriptField
+from apps.console.ui.ansi import message_html
+from apps.runs.execution.replay import check_replay
+from apps.runs.models import Level, Run, Step
+from apps.runs.trial.trial import Trial, try_service
+from apps.services.models import Service
+
+# See sandbox.error_messages.with_headline.
+_SCRIPT_LINE = re.compile(r"The script failed in line (\d+)")
+_STEPS = {"source": Step.PULL, "script": Step.SCRIPT, "destination": Step.PUSH}
+
+
+def trial_view(admin: Any, request: HttpRequest) -> HttpResponse:
+    """The result of the step `?step=` with the submitted form, as a page or as a part of one (`?fragment`)."""
+    step = request.GET.get("step", "")
+    if step not in _STEPS:
+        raise Http404
+    service = _service_of(admin, request)
+    data = request.POST.copy()
+    script = ScriptField().to_python(data.get("script", ""))
+    # The trial itself tells what is wrong with the script.
+    data["script"] = ""
+    form = admin.get_form(request, service, change=service is not None)(data, instance=service)
+    errors = _errors(form, step)
+    trial = None
+    trial_id = request.POST.get("trial_id", "")
+    try:
+        replay_of = _replayed(service, request.POST.get("trial_input", ""))
+    except ValidationError as error:
+        errors.append((_("Input"), " ".join(error.messages)))
+    if not errors:
+        trial = try_service(
+            form.instance,
+            script,
+            _STEPS[step],
+            replay_of=replay_of,
+            is_cancelled=lambda: is_cancelled(request.user, trial_id),
+        )
+        _audit(request, form.instance, step, trial)
+    context = {
+        **admin.admin_site.each_context(request),
+        "title": _("Preview"),
+        "step": step,
+        "errors": errors,
+        **(_result(trial, step) if trial else {}),
+    }
+    name = "console/settings/trial.html" if "fragment" in request.GET else "console/settings/trial_page.html"
+    return TemplateResponse(request, name, context)
+
+
+def replayable_runs(service: Service, limit: int = 5) -> list[Run]:
+    """The latest runs whose pulled pages are stored."""
+    runs = Run.objects.filter(service=service, payloads__kind="pull", payloads__status="stored")
+    return list(runs.exclude(finished_at=None).distinct().order_by("-pk")[:limit])
+
+
+def _service_of(admin: Any, request: HttpRequest) -> Service | None:
+    """The service that is changed, None if one is added."""
+    number = request.GET.get("service", "")
+    if not number:
+        if not admin.has_add_permission(request):
+            raise PermissionDenied
+        return None
+    if not number.isdecimal() or len(number) > 18:
+        raise Http404
+    service: Service | None = Service.objects.visible_to(request.user).filter(pk=int(number)).first()
+    if service is None:
+        raise Http404
+    if not admin.has_change_permission(request, service):
+        raise PermissionDenied
+    return service
+
+
+def _errors(form: Any, step: str) -> list[tuple[str, str]]:
+    """Label and message of the errors that concern the trial."""
+    sides = ("source_", "destination_") if step == "destination" else ("source_",)
+    names = [name for name in form.errors if name.startswith(sides) or (name == "since")]
+    return [(str(form[name].label), " ".join(form.errors[name])) for name in names]
+
+
+def _replayed(service: Service | None, number: str) -> Run | None:
+    """The run whose stored pages are the input, None for the source. Raises ValidationError."""
+    if service is None or not number:
+        return None
+    run: Run | None = service.runs.filter(pk=int(number)).first() if number.isdecimal() else None
+    if run is None:
+        raise ValidationError(_("The run was not found; choose another input."))
+    check_replay(service, run)
+    return run
+
+
+def _audit(request: HttpRequest, service: Service, step: str, trial: Trial) -> None:
+    outcome = "failed" if trial.error else "succeeded"
+    LogEntry.objects.create(
+        user=cast("Any", request.user),
+        content_type=ContentType.objects.get_for_model(Service),
+        object_id=str(service.pk) if service.pk else None,
+        object_repr=(service.name or service.slug or "–")[:200],
+        action_flag=CHANGE,
+        change_message=f"Previewed {step} with unsaved settings: {outcome}.",
+    )
+
+
+def _result(trial: Trial, step: str) -> dict[str, Any]:
+    page = trial.page
+    return {
+        "trial": trial,
+        "error": SafeString(message_html(trial.error)),
+        "pulled": record_preview(page.records, trial.keys) if page else None,
+        "output": None if trial.output is None else record_preview(trial.output, trial.output_keys),
+        "without_key_count": trial.keys.count(""),
+        "script_line": found.group(1) if (found := _SCRIPT_LINE.match(trial.error)) else "",
+        "lines": [
+            (Level(line.level).name.lower(), Step(line.step).label, SafeString(message_html(line.message)))
+            for line in trial.lines
+        ],
+    }

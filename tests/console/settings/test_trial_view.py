@@ -1,0 +1,125 @@
+"""Preview, Try script and Preview push on the settings page of a service."""
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.urls import reverse
+
+from apps.services.models import Service
+from tests.console.settings.test_service_form import form_data_of
+from tests.factories import make_connection, make_user
+from tests.systems import service_between, systems
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+RECORDS = [{"id": number, "sku": f"<b>{number}</b>"} for number in range(1, 13)]
+
+
+@pytest.fixture
+def world():
+    with systems(RECORDS) as served:
+        yield served
+
+
+def preview(client, data, step, service=None, **query):
+    query |= {"step": step, "fragment": "1"} | ({"service": service.pk} if service else {})
+    url = reverse("admin:services_service_preview", query=query)
+    return client.post(url, data)
+
+
+def test_unsaved_source_is_previewed(client, world) -> None:
+    service = service_between(world)
+    client.force_login(make_user(is_superuser=True))
+    data = form_data_of(service) | {"source_page_size": "3", "name": "", "script": "not a script"}
+    html = preview(client, data, "source", service).content.decode()
+
+    assert "3 records" in html
+    assert f"GET {world.url}/orders?page=2&amp;size=3" in html
+    assert "&lt;b&gt;1&lt;/b&gt;" in html
+    assert "<b>1" not in html
+    assert Service.objects.get().source_options["page_size"] == 10
+
+
+def test_service_is_previewed_before_it_is_added(client, world) -> None:
+    data = form_data_of(service_between(world))
+    Service.objects.all().delete()
+    client.force_login(make_user(is_superuser=True))
+    html = preview(client, data, "destination").content.decode()
+
+    assert f"POST {world.url}/stock" in html
+    assert world.received == []
+    assert not Service.objects.exists()
+
+
+def test_page_without_javascript_has_the_result(client, world) -> None:
+    service = service_between(world)
+    client.force_login(make_user(is_superuser=True))
+    url = reverse("admin:services_service_preview", query={"step": "source", "service": service.pk})
+    html = client.post(url, form_data_of(service)).content.decode()
+    assert "10 records" in html
+    assert "</html>" in html
+
+
+def test_invalid_settings_are_named(client, world) -> None:
+    service = service_between(world)
+    client.force_login(make_user(is_superuser=True))
+    data = form_data_of(service) | {"source_records": "a[", "destination_path": "/../x"}
+
+    html = preview(client, data, "source", service).content.decode()
+    assert "“a[” is not a JMESPath expression" in html
+    assert ".." not in html
+    assert world.sent == {}
+    html = preview(client, form_data_of(service) | {"destination_path": "/../x"}, "destination", service)
+    assert "would leave the connection" in html.content.decode()
+
+
+def test_error_of_the_script_has_its_line(client, world) -> None:
+    service = service_between(world)
+    client.force_login(make_user(is_superuser=True))
+    data = form_data_of(service) | {"script": "def transform(records):\r\n    return records[99]\r\n"}
+    assert 'data-script-line="2"' in preview(client, data, "script", service).content.decode()
+
+
+def test_every_use_is_audited_without_secrets(client, world) -> None:
+    service = service_between(world)
+    service.source_connection.auth = "bearer"
+    service.source_connection.set_secret("very-secret")
+    service.source_connection.save()
+    user = make_user(is_superuser=True)
+    client.force_login(user)
+    html = preview(client, form_data_of(service), "destination", service).content.decode()
+
+    entry = LogEntry.objects.get()
+    assert (entry.user, entry.object_id) == (user, str(service.pk))
+    assert entry.change_message == "Previewed destination with unsaved settings: succeeded."
+    assert "very-secret" not in html
+
+
+def test_only_who_may_change_the_service_may_preview_it(client, world) -> None:
+    service = service_between(world)
+    data = form_data_of(service)
+    client.force_login(make_user(permissions=["services.view_service", "services.add_service"]))
+    assert preview(client, data, "source", service).status_code == 403
+    client.force_login(make_user(permissions=["services.view_service", "services.change_service"]))
+    assert preview(client, data, "source", service).status_code == 200
+    assert preview(client, data, "source").status_code == 403
+    assert preview(client, data, "other", service).status_code == 404
+
+
+def test_connection_that_is_not_visible_cannot_be_previewed(client, world) -> None:
+    from django.contrib.auth.models import Group
+
+    hidden = make_connection(url=world.url)
+    service_between(world, source_connection=hidden, groups=[Group.objects.create(name="others")])
+    mine = service_between(world)
+    client.force_login(make_user(permissions=["services.view_service", "services.change_service"]))
+    html = preview(client, form_data_of(mine) | {"source_connection": hidden.pk}, "source", mine)
+    assert "Select a valid choice" in html.content.decode()
+
+
+def test_foreign_run_cannot_be_the_input(client, world) -> None:
+    from tests.factories import make_run
+
+    service = service_between(world)
+    client.force_login(make_user(is_superuser=True))
+    data = form_data_of(service) | {"trial_input": str(make_run().pk)}
+    assert "The run was not found" in preview(client, data, "script", service).content.decode()
