@@ -87,13 +87,28 @@ def test_header_of_one_column_above_rows_with_another_delimiter_is_rejected(root
         read(root, content, **csv)
 
 
+def test_other_delimiter_far_below_a_header_of_one_column_is_rejected(root):
+    quoted = '"a;b"\n"a\n;b"\n'
+    content = f"id\n{'1\n' * 500}{quoted}"
+
+    assert len(read(root, content)) == 502
+    with pytest.raises(ConnectorError, match=r"line 505 .* the file contains another delimiter, semicolon"):
+        read(root, f"{content}2;x\n")
+
+
 def test_line_of_excel_names_the_delimiter(root):
     assert read(root, "sep=;\r\na,b;c\r\n1,2;3\r\n") == [{"a,b": "1,2", "c": "3"}]
 
 
 def test_rows_before_the_header_are_skipped(root):
     assert read(root, "Export;of\n2026\n\nsku;name\n1;a\n", skip_rows=3) == [{"sku": "1", "name": "a"}]
-    assert read(root, "one\n", skip_rows=5) == []
+
+
+def test_file_whose_lines_are_all_skipped_is_a_warning(root, caplog):
+    assert read(root, "", skip_rows=2) == []
+    assert caplog.messages == []
+    assert read(root, "sku;name\n1;a\n", skip_rows=2) == []
+    assert caplog.messages == ["a.csv has no records: “skip_rows” skips all of its lines"]
 
 
 def test_error_after_skipped_rows_names_the_line_of_the_file(root):

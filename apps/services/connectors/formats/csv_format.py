@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import logging
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -19,6 +20,8 @@ from apps.services.connectors.formats.compression import CompressedWriter
 from apps.services.connectors.formats.documents import encode_json
 from apps.services.connectors.formats.size_limits import BLOCK_BYTES, too_large
 from apps.services.definition.file_options import CsvDialect, CsvSource
+
+logger = logging.getLogger(__name__)
 
 # In the order of preference; the names are for error messages.
 _DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
@@ -48,6 +51,8 @@ def read_csv(stream: BinaryIO, dialect: CsvSource, name: str) -> Iterator[Record
         lines += block
         if len(lines) > dialect.skip_rows:
             break
+    if 0 < len(lines) <= dialect.skip_rows:
+        logger.warning("%s has no records: “skip_rows” skips all of its lines", name)
     del lines[: dialect.skip_rows]
     text.line += dialect.skip_rows
     if not lines:
@@ -58,8 +63,12 @@ def read_csv(stream: BinaryIO, dialect: CsvSource, name: str) -> Iterator[Record
         del lines[0]
         text.line += 1
     sample = lines[:_SAMPLE_LINES]
+    all_lines: Iterator[str] = chain(lines, chain.from_iterable(blocks))
+    is_detected = delimiter == "auto"
     delimiter = _detected_delimiter(sample, delimiter, dialect.names, f"{name}, line {text.line}")
-    reader = csv.reader(chain(lines, chain.from_iterable(blocks)), delimiter=delimiter, strict=True)
+    if is_detected and not dialect.names and all(len(row) == 1 for row in _parsed(sample, delimiter)):
+        all_lines = _lines_of_one_column(all_lines, text, name)
+    reader = csv.reader(all_lines, delimiter=delimiter, strict=True)
     yield from _read_rows(reader, text, dialect.names, name)
 
 
@@ -208,6 +217,17 @@ class _CsvText:
         except UnicodeError as error:
             place, wrong = self._name, f"it is not {encoding.upper()}: {error}"
         raise _invalid(place, f"{wrong}. Set “encoding” of csv, such as cp1252")
+
+
+def _lines_of_one_column(lines: Iterator[str], text: _CsvText, name: str) -> Iterator[str]:
+    """Raises ConnectorError for a line after the sample that another delimiter divides outside of quotes."""
+    is_quoted = False
+    for line in lines:
+        if quote_count := line.count('"'):
+            is_quoted ^= quote_count % 2 == 1
+        elif not is_quoted:
+            _refuse_other([one for one in _DELIMITERS if one in line], "", f"{name}, line {text.line}")
+        yield line
 
 
 def _named_delimiter(line: str) -> str:
