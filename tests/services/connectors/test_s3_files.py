@@ -5,6 +5,7 @@ from secrets import token_hex
 
 import pytest
 
+from apps.services.connectors.base import ConnectorError
 from apps.services.connectors.files.connector import folder_of
 from tests.servers import S3Server
 from tests.services.transfers import connection_to, pull, push
@@ -35,6 +36,13 @@ def test_brackets_in_the_address_are_no_wildcards(connection, bucket, s3_server)
     assert [page.records for page in pages] == [[{"id": 1}]]
     keys = [item["Key"] for item in s3_server.client().list_objects_v2(Bucket=bucket)["Contents"]]
     assert keys == ["drop[1]/7.json"]
+
+
+def test_wrong_access_key_is_reported(connection):
+    connection.auth_username = "unknown"
+
+    with pytest.raises(ConnectorError, match=r"^The files \*\.json cannot be listed: .*access key.*[^.]\.$"):
+        pull(connection, {"path": "*.json"})
 
 
 def test_discarded_file_is_deleted(connection, bucket, s3_server):

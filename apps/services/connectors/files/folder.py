@@ -73,6 +73,6 @@ def translate_errors(what: str, *, may_have_arrived: bool = False) -> Iterator[N
     except Exception as error:
         # Each fsspec file system raises errors of its own library.
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        failure = ConnectorError(f"{what}: {reason or type(error).__name__}.")
+        failure = ConnectorError(f"{what}: {reason.rstrip('.') or type(error).__name__}.")
         failure.may_have_arrived = may_have_arrived
         raise failure from error
