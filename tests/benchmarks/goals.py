@@ -60,6 +60,7 @@ GOALS = {
     "expiry_objects_per_s": Goal(min_ratio=0.85),
     "ingest_http_lines_per_s": Goal(min_value=20_000),
     "http_pull_records_per_s": Goal(min_ratio=0.5),
+    "http_pull_memory_mib": Goal(max_value=50),
     "record_cost_us": Goal(max_ratio=1.25),
     "record_pipeline_us": Goal(max_value=4),
     "record_bytes postgresql": Goal(max_value=120),

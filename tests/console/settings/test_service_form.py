@@ -211,7 +211,11 @@ def test_changed_schedule_updates_next_run(form_data):
             "“{page}” in the path has no value",
         ),
         ({"source_params": "status"}, "source_params", "Line 1 is not a pair"),
-        ({"destination_params": "key: {id}"}, "destination_params", "key: Fields of the record such as “{id}”"),
+        (
+            {"destination_params": "key: {id}"},
+            "destination_params",
+            "key: Fields of the record such as “{id}”",
+        ),
         ({"source_headers": "Authorization: x"}, "source_headers", "Authorization: Synclog sets this header"),
         ({"source_headers": "X Y: 1"}, "source_headers", "X Y: Invalid header name"),
         ({"destination_results_path": "items"}, "destination_results_accepted_if", "Required."),
