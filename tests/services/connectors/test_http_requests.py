@@ -6,8 +6,9 @@ from itertools import count
 import pytest
 from django.core.exceptions import ValidationError
 
-from apps.services.connectors import ConnectorError
+from apps.services.connectors import ConnectorError, open_source
 from apps.services.definition.options import read_source
+from apps.services.models import Service
 from tests.services.transfers import bytes_of, connection_to, make_context, pull
 from tests.services.web import Reply, Request, reply_json, serving
 
@@ -202,6 +203,21 @@ def test_retry_status_is_retried(status):
         pages = pull(connection_to(web.url), {"retry_status": [409, 418]}, make_context(max_attempts=2))
 
     assert [page.records for page in pages] == [[1]]
+
+
+def test_retry_status_is_retried_in_the_pull_of_one_record():
+    attempts = count(1)
+
+    def respond(request):
+        return reply_json({}, 409) if next(attempts) == 1 else reply_json({"id": 7})
+
+    with serving(respond) as web:
+        options = {"record_path": "/orders/{key}", "retry_status": [409]}
+        service = Service(slug="tested", source_connection=connection_to(web.url), source_options=options)
+        with open_source(service, make_context(max_attempts=2), {"7"}) as source:
+            pages = list(source.pages())
+
+    assert [page.records for page in pages] == [[{"id": 7}]]
 
 
 @pytest.mark.parametrize(

@@ -185,7 +185,8 @@ class HttpRecordPull(HttpPull):
             self._context.check()
             url = self._url.replace("{key}", quote(key, safe=""))
             url = with_parameters(url, self._template.parameters(self._values))
-            request = HttpRequest("GET", url, self._template.headers(self._values))
+            headers = self._template.headers(self._values)
+            request = HttpRequest("GET", url, headers, retried_statuses=self._options.retry_status)
             response = self._client.send(request)
             if response.status in _NOT_FOUND:
                 continue
