@@ -1,4 +1,4 @@
-"""Trials: the first page goes through the steps of an unsaved service; nothing is pushed or stored.
+"""Trials: connections and services are tried with unsaved settings; nothing is pushed or stored.
 
 May import the execution and what it is built on.
 """

@@ -9,17 +9,23 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Mapping
 from contextlib import suppress
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from ssl import SSLContext
 from typing import Any
+from urllib.parse import urlsplit
 from weakref import WeakSet
 
+from requests import PreparedRequest
 from requests.adapters import HTTPAdapter
+from requests.exceptions import ConnectionError as RequestsConnectionError
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import HTTPError, ProxyError
 
 from apps.services.connectors.base import ConnectorError
+from apps.services.connectors.stages import Stage, report
 
 type Address = IPv4Address | IPv6Address
 
@@ -57,14 +63,19 @@ def check_address(host: str, address: str) -> None:
 
 def check_host(host: str) -> None:
     """Raises AddressRefused if `host` or an address of it is not allowed; unknown hosts pass."""
+    with suppress(OSError, UnicodeError):
+        resolve(host)
+
+
+def resolve(host: str) -> list[str]:
+    """The addresses of `host`. Raises AddressRefused if one is not allowed; OSError or UnicodeError if unknown."""
     if host.lower().rstrip(".") in _REFUSED_HOSTS:
         raise AddressRefused(f"{host} is a cloud metadata service; no connection may use it.")
-    try:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
-        return
-    for *_wait, address in found:
-        check_address(host, str(address[0]))
+    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    addresses = list(dict.fromkeys(str(address[0]) for *_kind, address in found))
+    for address in addresses:
+        check_address(host, address)
+    return addresses
 
 
 def _contained_addresses(address: Address) -> list[Address]:
@@ -80,6 +91,9 @@ def _contained_addresses(address: Address) -> list[Address]:
 
 
 class _GuardedHTTPConnection(HTTPConnection):
+    # Whether the proxy has connected to the other system.
+    has_tunnel = False
+
     def shut_down(self) -> None:
         """Ends a read in another thread, which closing would not do."""
         with suppress(OSError):
@@ -97,11 +111,20 @@ class _GuardedHTTPConnection(HTTPConnection):
         except AddressRefused:
             connected.close()
             raise
+        report(Stage.CONNECTED, connected)
         return connected
+
+    def _tunnel(self) -> None:
+        super()._tunnel()
+        self.has_tunnel = True
+        report(Stage.TUNNELLED)
 
 
 class _GuardedHTTPSConnection(_GuardedHTTPConnection, HTTPSConnection):
-    pass
+    def connect(self) -> None:
+        super().connect()
+        if not self.proxy_is_forwarding:
+            report(Stage.SECURED, self.sock)
 
 
 class _GuardedHTTPConnectionPool(HTTPConnectionPool):
@@ -159,6 +182,25 @@ class GuardedAdapter(HTTPAdapter):
         # By the scheme of the connection: requests would not verify an HTTPS proxy to an http target.
         adapter: Any = super()
         adapter.cert_verify(conn, f"{conn.scheme}://", verify, cert)
+
+    def connect(self, request: PreparedRequest, timeout: float, proxies: Mapping[str, str]) -> None:
+        """Connects as `send` does, and reports the stages. Raises the same errors."""
+        verify = trusted_certificates()
+        pool: Any = self.get_connection_with_tls_context(request, verify, dict(proxies))
+        self.cert_verify(pool, str(request.url), verify, None)
+        connection = pool._new_conn()
+        connection.timeout = timeout
+        try:
+            if connection.proxy and urlsplit(request.url).scheme == "https":
+                pool._prepare_proxy(connection)
+            else:
+                connection.connect()
+        except (OSError, HTTPError) as error:
+            if connection.proxy and not connection.has_tunnel:
+                error = ProxyError("Unable to connect to proxy", error)
+            raise RequestsConnectionError(error) from error
+        finally:
+            connection.close()
 
     def shut_down(self) -> None:
         """Shuts down the connections that another thread is waiting for."""

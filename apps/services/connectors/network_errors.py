@@ -14,7 +14,7 @@ from apps.services.connectors.retry import TemporaryError
 
 def connection_error(shown: str, error: Exception) -> ConnectorError:
     """The error for a request without a complete response; a TemporaryError if a retry may help."""
-    causes = _causes_of(error)
+    causes = causes_of(error)
     if any(isinstance(cause, urllib3.exceptions.ProxyError) for cause in causes):
         if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
             return ConnectorError(_tls_failure(f"{shown}: the proxy failed", causes))
@@ -74,7 +74,7 @@ def _tls_failure(shown: str, causes: list[BaseException]) -> str:
     return f"{shown}: TLS failed ({(reason or _reason_of(causes)).replace('_', ' ').lower()})."
 
 
-def _causes_of(error: BaseException) -> list[BaseException]:
+def causes_of(error: BaseException) -> list[BaseException]:
     """`error` and its causes, outermost first; the libraries use arguments, reasons and causes."""
     causes: list[BaseException] = []
     waiting: list[object] = [error]

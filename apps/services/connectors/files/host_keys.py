@@ -52,3 +52,20 @@ class RememberedHostKeys(paramiko.MissingHostKeyPolicy):  # type: ignore[misc] #
             f"Presented: {key.get_name()} {fingerprint_of(key.asbytes())}. If the operator of the server confirms "
             "the new key, tick “Forget host key” in the settings of the connection and save."
         )
+
+
+class UnsavedHostKeys(RememberedHostKeys):
+    """The same for a test of a connection, which remembers no key."""
+
+    def __init__(self, host: str, *, forgets: bool) -> None:
+        """`forgets` if the remembered keys are about to be forgotten."""
+        super().__init__(host)
+        if forgets:
+            self._rows = {}
+
+    @property
+    def is_first_connection(self) -> bool:
+        return not self._rows
+
+    def missing_host_key(self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey) -> None:
+        """Trusts the server for this connection."""

@@ -6,7 +6,7 @@ import glob
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import PurePosixPath
-from typing import Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from urllib.parse import urlsplit
 
 import fsspec
@@ -18,6 +18,10 @@ from apps.services.connectors.files.folder import is_temporary, temporary_name, 
 from apps.services.models import Connection
 from apps.services.models.connection import SSH_SCHEMES
 from apps.services.secrets import SecretUnavailable
+
+if TYPE_CHECKING:
+    # Imports paramiko.
+    from apps.services.connectors.files.host_keys import RememberedHostKeys
 
 # PyPI package of a file system that fsspec does not include.
 _PACKAGES = {
@@ -42,6 +46,7 @@ _SIGN_IN = {
     "smb": ("username", "password"),
     "ssh": ("username", "password"),
 }
+OBJECT_STORES = ("abfs", "az", "gcs", "gs", "s3", "s3a")
 # Names of the time of the last change in each file system.
 _TIMES = ("mtime", "LastModified", "last_modified", "updated", "last_write_time", "modify", "created")
 
@@ -49,13 +54,14 @@ _TIMES = ("mtime", "LastModified", "last_modified", "updated", "last_write_time"
 class RemoteFolder:
     """Folder of a connection that is not `file://`."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, host_keys: RememberedHostKeys | None = None) -> None:
+        """`host_keys` decides whether the SSH server is trusted, by default those that are remembered."""
         scheme = urlsplit(connection.url).scheme
         if host := urlsplit(connection.url).hostname:
             check_host(host)
         try:
             with translate_errors(f"Connection {connection.name} cannot be opened"):
-                self._fs, root = _filesystem(connection, scheme)
+                self._fs, root = _filesystem(connection, scheme, host_keys)
         except ConnectorError as error:
             if isinstance(error.__cause__, ImportError) and scheme in _PACKAGES:
                 raise ConnectorError(
@@ -64,6 +70,22 @@ class RemoteFolder:
                 ) from None
             raise
         self._root = str(root).rstrip("/")
+        self._is_object_store = scheme in OBJECT_STORES
+
+    def entry_count(self) -> int | None:
+        """The number of entries of the folder itself; None in an object store, where counting them may take long.
+
+        Raises ConnectorError if the folder cannot be opened.
+        """
+        with translate_errors(f"The folder {self._root or '/'} cannot be opened"):
+            if not self._is_object_store:
+                return len(self._fs.ls(self._root or "/", detail=False))
+            try:
+                self._fs.info(self._root)
+            except FileNotFoundError:
+                # A prefix exists once an object has it.
+                self._fs.info(self._root.partition("/")[0])
+        return None
 
     def files(self, pattern: str) -> Iterator[FileInfo]:
         with translate_errors(f"The files {pattern} cannot be listed"):
@@ -165,14 +187,14 @@ def _nanoseconds(time: Any) -> int | None:
     return int(time * 1_000_000) * 1000 if isinstance(time, int | float) else None
 
 
-def _filesystem(connection: Connection, scheme: str) -> tuple[Any, str]:
+def _filesystem(connection: Connection, scheme: str, host_keys: RememberedHostKeys | None) -> tuple[Any, str]:
     """A new file system for `connection`, and the path within it."""
-    options = _authentication_options(connection, scheme)
+    options = authentication_options(connection, scheme)
     if scheme in SSH_SCHEMES:
         # Imports paramiko, which takes a tenth of the start-up time of every process.
         from apps.services.connectors.files.sftp import SftpFileSystem
 
-        return SftpFileSystem(connection, **options), urlsplit(connection.url).path
+        return SftpFileSystem(connection, host_keys=host_keys, **options), urlsplit(connection.url).path
     if scheme == "ftp":
         options["timeout"] = connection.connect_timeout
     options["use_listings_cache"] = False
@@ -180,7 +202,8 @@ def _filesystem(connection: Connection, scheme: str) -> tuple[Any, str]:
     return fs, root
 
 
-def _authentication_options(connection: Connection, scheme: str) -> dict[str, Any]:
+def authentication_options(connection: Connection, scheme: str) -> dict[str, Any]:
+    """Options of the file system. Raises ConnectorError if the authentication is not supported or not available."""
     if connection.auth == Connection.Auth.NONE:
         return {}
     is_key = connection.auth == Connection.Auth.KEY and scheme in SSH_SCHEMES

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import logging
+import socket
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -22,6 +23,7 @@ from apps.services.connectors.base import ConnectorError
 from apps.services.connectors.files.folder import temporary_name, translate_errors
 from apps.services.connectors.files.host_keys import RememberedHostKeys
 from apps.services.connectors.files.sftp_streams import BUFFER_BYTES, SftpReader, SftpWriter, is_lost
+from apps.services.connectors.stages import Stage, report
 from apps.services.models import Connection
 from apps.services.private_key import InvalidPrivateKey, openssh_text, read_private_key
 
@@ -36,6 +38,23 @@ _KEY_CLASSES = {
 _KEEPALIVE_INTERVAL = 20
 
 
+class _Client(paramiko.SSHClient):  # type: ignore[misc] # It ships no types.
+    """SSH client that reports its stages."""
+
+    def connect(self, hostname: str, **options: Any) -> None:
+        super().connect(hostname, transport_factory=_transport, **options)
+
+    def _auth(self, *args: Any) -> None:
+        # Called once the host key is trusted.
+        report(Stage.IDENTIFIED, self.get_transport().get_remote_server_key())
+        super()._auth(*args)
+
+
+def _transport(connected: socket.socket, **options: Any) -> paramiko.Transport:
+    report(Stage.CONNECTED, connected)
+    return paramiko.Transport(connected, **options)
+
+
 class SftpFileSystem(SFTPFileSystem):  # type: ignore[misc] # It ships no types.
     """File system of an SFTP connection, which connects again if the server closes an idle connection."""
 
@@ -48,12 +67,13 @@ class SftpFileSystem(SFTPFileSystem):  # type: ignore[misc] # It ships no types.
         password: str = "",
         private_key: str = "",
         passphrase: str = "",
+        host_keys: RememberedHostKeys | None = None,
     ) -> None:
         parts = urlsplit(connection.url)
         if not parts.hostname:
             raise ConnectorError(f"{connection.url} has no host; write one such as sftp://host/folder.")
         self._connection = connection
-        self._host_keys = RememberedHostKeys(connection.ssh_host)
+        self._host_keys = host_keys or RememberedHostKeys(connection.ssh_host)
         options: dict[str, Any] = {
             "port": parts.port or 22,
             "username": username or parts.username,
@@ -70,7 +90,7 @@ class SftpFileSystem(SFTPFileSystem):  # type: ignore[misc] # It ships no types.
 
     def _connect(self) -> None:
         port = self.ssh_kwargs["port"]
-        client = paramiko.SSHClient()
+        client = _Client()
         self._host_keys.prepare(client, self.host if port == 22 else f"[{self.host}]:{port}")
         try:
             client.connect(self.host, **self.ssh_kwargs)

@@ -80,6 +80,21 @@ class HttpClient:
         self._own_adapter.close()
         self._other_adapter.close()
 
+    def connect(self) -> None:
+        """Connects to the system of the connection, and sends nothing. Raises ConnectorError."""
+        shown = without_secrets(self._home)
+        try:
+            request = requests.Request("GET", self._home).prepare()
+            if self._proxies:
+                check_host(urlsplit(self._home).hostname or "")
+            self._own_adapter.connect(request, self._timeout[0], self._proxies)
+        except requests.RequestException as error:
+            raise connection_error(shown, error) from error
+
+    def authenticate(self) -> None:
+        """Gets what requests are authenticated with, such as an access token. Raises ConnectorError."""
+        self._authentication.headers()
+
     def send(self, request: HttpRequest) -> HttpResponse:
         """The response, whatever its status; temporary errors are retried. Raises ConnectorError."""
         self.may_have_arrived = False
