@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from django.contrib import admin
 from django.db.models import F, Func, OuterRef, Q, QuerySet, Subquery
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.urls import URLPattern, path, reverse
 from django.utils.formats import date_format
 from django.utils.html import format_html_join
 from django.utils.safestring import mark_safe
 from django.utils.timezone import localtime
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_POST
 
 from apps.console.settings.connection_form import ConnectionForm
+from apps.console.settings.connection_test import test_form, test_stored
 from apps.console.ui.csv_export import text_cell
 from apps.services.definition.connection_url import without_secrets
 from apps.services.models import Connection, HostKey, Service
@@ -75,6 +79,31 @@ class ConnectionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # It takes n
             forget = ("forget_host_key",) if may_write else ()
             fieldsets.append((_("Server"), {"fields": ("host_keys", *forget)}))
         return fieldsets
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view
+        return [
+            path("test/", view(require_POST(partial(test_form, self))), name="services_connection_test"),
+            path(
+                "<int:pk>/test/",
+                view(require_POST(partial(test_stored, self))),
+                name="services_connection_test_stored",
+            ),
+            *super().get_urls(),
+        ]
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **options: Any
+    ) -> HttpResponse:
+        """The form, with the address of its test for users who may change it."""
+        stored = context.get("original")
+        may_write = (
+            self.has_change_permission(request, stored) if stored else self.has_add_permission(request)
+        )
+        if may_write:
+            query = {"id": stored.pk} if stored else {}
+            context["test_url"] = reverse("admin:services_connection_test", query=query)
+        return super().render_change_form(request, context, *args, **options)
 
     @admin.display(description=_("Host key"))
     def host_keys(self, connection: Connection) -> str:

@@ -55,6 +55,20 @@ _AUTH_FIELDS = {
     },
 }
 
+# Fields that decide which access tokens a connection gets.
+_TOKEN_FIELDS = {
+    "auth",
+    "auth_grant",
+    "auth_token_url",
+    "auth_client_id",
+    "auth_scope",
+    "refresh_token",
+    "refresh_token_env",
+    "secret",
+    "secret_env",
+    "remove_secret",
+}
+
 
 class SecretTextarea(forms.Textarea):
     """Text of several lines that is never shown again."""
@@ -189,6 +203,25 @@ class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]  # It takes no 
         return cleaned
 
     def save(self, commit: bool = True) -> Connection:
+        self._set_secrets()
+        if self.cleaned_data.get("forget_host_key"):
+            HostKey.objects.filter(host=self._stored.ssh_host).delete()
+        connection: Connection = super().save(commit)
+        return connection
+
+    def unsaved_connection(self) -> Connection:
+        """The connection with the values of the form, of which only the name may be invalid."""
+        self._set_secrets()
+        connection: Connection = copy(self.instance)
+        connection.name = connection.name or _("new")
+        if connection.pk is None or not _TOKEN_FIELDS.isdisjoint(self.changed_data):
+            # Neither uses nor replaces the tokens of the stored connection.
+            connection._state.adding = True
+            # Its rate counts per stored connection.
+            connection.requests_per_minute = None
+        return connection
+
+    def _set_secrets(self) -> None:
         if secret := self._entered_secret(self.cleaned_data):
             self.instance.set_secret(secret)
         elif self.cleaned_data.get("remove_secret"):
@@ -200,8 +233,6 @@ class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]  # It takes no 
             self.instance.set_passphrase(passphrase)
         elif self.cleaned_data.get("remove_secret"):
             self.instance.set_passphrase("")
-        if self.cleaned_data.get("forget_host_key"):
-            HostKey.objects.filter(host=self._stored.ssh_host).delete()
         uses_refresh_token = (
             self.instance.auth == Connection.Auth.OAUTH2
             and self.instance.auth_grant == Connection.Grant.REFRESH_TOKEN
@@ -211,8 +242,6 @@ class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]  # It takes no 
             self.instance.set_refresh_token("")
         elif token := self.cleaned_data.get("refresh_token"):
             self.instance.set_refresh_token(token)
-        connection: Connection = super().save(commit)
-        return connection
 
     def _entered_secret(self, cleaned: dict[str, Any]) -> str:
         name = "private_key" if cleaned.get("auth") == Connection.Auth.KEY else "secret"

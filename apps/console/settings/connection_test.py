@@ -1,0 +1,93 @@
+"""Test connection: tests the unsaved values of the connection form, or a stored connection."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.admin import ModelAdmin
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.contenttypes.models import ContentType
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils.translation import gettext as _
+
+from apps.console.settings.cancellation import is_cancelled
+from apps.runs.trial.connection_trial import try_connection
+from apps.services.connectors.connection_test import ConnectionTest
+from apps.services.definition.connection_url import without_secrets
+from apps.services.models import Connection
+
+# Users who may change services test the connections that they choose for them.
+_PERMISSIONS = ("services.change_connection", "services.change_service", "services.add_service")
+
+
+def test_form(admin: ModelAdmin[Connection], request: HttpRequest) -> HttpResponse:
+    """Tests the values of the form, with the stored secrets of the connection `?id=` where none is entered."""
+    key = request.GET.get("id")
+    stored = admin.get_object(request, key) if key else None
+    if key and stored is None:
+        raise Http404(_("Connection not found."))
+    may_write = admin.has_change_permission(request, stored) if stored else admin.has_add_permission(request)
+    if not may_write:
+        raise PermissionDenied
+    form: Any = admin.get_form(request, stored, change=stored is not None)(request.POST, instance=stored)
+    errors = [
+        (form.fields[name].label if name in form.fields else "", messages)
+        for name, messages in form.errors.items()
+        # A name is not needed for a test.
+        if name != "name"
+    ]
+    if errors:
+        return _response(admin, request, {"errors": errors})
+    forgets_host_key = form.cleaned_data.get("forget_host_key", False)
+    return _tested(admin, request, form.unsaved_connection(), forgets_host_key=forgets_host_key)
+
+
+def test_stored(admin: ModelAdmin[Connection], request: HttpRequest, pk: int) -> HttpResponse:
+    """Tests a connection as it is stored."""
+    if not any(request.user.has_perm(permission) for permission in _PERMISSIONS):
+        raise PermissionDenied
+    connection = Connection.objects.not_hidden_from(request.user).filter(pk=pk).first()
+    if connection is None:
+        raise Http404(_("Connection not found."))
+    return _tested(admin, request, connection)
+
+
+def _tested(
+    admin: ModelAdmin[Connection],
+    request: HttpRequest,
+    connection: Connection,
+    *,
+    forgets_host_key: bool = False,
+) -> HttpResponse:
+    trial_id = request.POST.get("trial_id", "")
+    test = try_connection(
+        connection,
+        is_cancelled=lambda: is_cancelled(request.user, trial_id),
+        forgets_host_key=forgets_host_key,
+    )
+    LogEntry.objects.create(
+        user_id=request.user.pk or 0,
+        content_type=ContentType.objects.get_for_model(Connection),
+        object_id=str(connection.pk) if connection.pk else None,
+        object_repr=str(connection)[:200],
+        action_flag=CHANGE,
+        change_message=f"{outcome_text(test)} ({without_secrets(connection.url)})",
+    )
+    return _response(admin, request, {"connection": connection, "test": test})
+
+
+def outcome_text(test: ConnectionTest) -> str:
+    """ "Tested connection: failed at TLS"."""
+    if test.failed_step is not None:
+        return _("Tested connection: failed at %(step)s") % {"step": test.failed_step.name.label}
+    return _("Tested connection: succeeded") if test.is_complete else _("Tested connection: incomplete")
+
+
+def _response(admin: ModelAdmin[Connection], request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
+    """The result as a fragment of the settings page, otherwise as a page."""
+    if "fragment" in request.GET:
+        return TemplateResponse(request, "console/settings/connection_test_result.html", context)
+    page = {**admin.admin_site.each_context(request), "title": _("Test connection"), **context}
+    return TemplateResponse(request, "console/settings/connection_test_page.html", page)
