@@ -102,10 +102,10 @@ function asSlug(text) {
   return plain.replace(/[^a-z0-9]+/g, "-").replace(/^-+|-+$/g, "");
 }
 
-/** The host of an address, or the last folder. */
+/** The host of an address, or the last folder, as a name. */
 function asName(address) {
   const found = /^[a-z0-9+.-]+:\/\/([^/?#]*)(.*)$/i.exec(address.trim());
-  return found ? found[1] || found[2].split("/").filter(Boolean).pop() || "" : "";
+  return found ? asSlug(found[1] || found[2].split("/").filter(Boolean).pop() || "") : "";
 }
 
 if (form) {

@@ -82,9 +82,9 @@ function saveSwitch() {
   }
 }
 
-// --- Start; the login page has none of it ---
+// --- Start; the login page and small windows have none of it ---
 
-if (dialog) {
+if (dialog && box) {
   enableLetters.checked = readSwitch();
   enableLetters.addEventListener("change", saveSwitch);
   document.addEventListener("keydown", onKey);
