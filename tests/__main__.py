@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections import Counter
 from pathlib import Path
+from typing import BinaryIO
 from xml.etree import ElementTree
 
 # Exit code of pytest if it collected no tests: with a selection, one of the two runs may have none.
@@ -25,29 +26,37 @@ def main(arguments: list[str]) -> int:
     processors = min(os.cpu_count() or 2, 4)
     with tempfile.TemporaryDirectory(prefix="synclog-reports-") as folder:
         reports = [Path(folder) / "postgresql.xml", Path(folder) / "sqlite.xml"]
-        codes = [
-            # More workers than processors, because many tests wait for processes that they started.
-            _pytest(processors + 2, "--database=postgresql", f"--junit-xml={reports[0]}", *arguments),
-            _pytest(
-                processors,
+        output = Path(folder) / "sqlite.txt"
+        # Both at once, with more workers than processors: many tests wait for processes that they started.
+        with output.open("wb") as file:
+            sqlite = _pytest(
+                processors // 2,
                 *("--database=sqlite", "--only-with-database", f"--junit-xml={reports[1]}"),
                 *arguments,
-            ),
-        ]
+                output=file,
+            )
+            postgresql = _pytest(
+                processors + 2, "--database=postgresql", f"--junit-xml={reports[0]}", *arguments
+            )
+            codes = [postgresql.wait(), sqlite.wait()]
+        print(output.read_text(errors="replace"))
         counts = sum((_counts(report) for report in reports), Counter[str]())
     print(_summary(counts, time.monotonic() - started), flush=True)
     ran = [code for code in codes if code != NO_TESTS]
     return max(ran) if ran else NO_TESTS
 
 
-def _pytest(workers: int, *arguments: str) -> int:
+def _pytest(workers: int, *arguments: str, output: BinaryIO | None = None) -> subprocess.Popen[bytes]:
     # Without stored bytecode every worker would compile all modules again.
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    return subprocess.run(
+    # Two runs at once would overwrite each other's coverage.
+    environment["COVERAGE_FILE"] = ".coverage" if output is None else ".coverage-sqlite"
+    return subprocess.Popen(
         [sys.executable, "-m", "pytest", f"--numprocesses={workers}", *DISTRIBUTION, *arguments],
         env=environment,
-        check=False,
-    ).returncode
+        stdout=output,
+        stderr=output and subprocess.STDOUT,
+    )
 
 
 def _counts(report: Path) -> Counter[str]:
