@@ -31,9 +31,9 @@ addEventListener("securitypolicyviolation", (event) => {
 """
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def browser(chromium: str) -> Iterator[Browser]:
-    """The browser of one module; its event loop would affect tests of other modules."""
+    """The browser of this package; its event loop would affect tests of other packages."""
     with pytest.MonkeyPatch.context() as patch:
         # Playwright runs an event loop in this thread, in which Django would forbid queries.
         patch.setitem(os.environ, "DJANGO_ALLOW_ASYNC_UNSAFE", "true")
