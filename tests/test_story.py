@@ -2,10 +2,12 @@
 
 import hashlib
 import re
+import shutil
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -42,14 +44,29 @@ ENVIRONMENT = {"SHOP_TOKEN": "shop-secret-4711", "SYNCLOG_EXPIRY_INTERVAL_SECOND
 class StackWithPages(Stack):
     """A stack whose pages work, because their static files are collected."""
 
+    def __init__(self, environment: Mapping[str, str], static: Path) -> None:
+        super().__init__(environment)
+        # Collected static files of an earlier stack, or a folder that does not exist yet.
+        self._static = static
+
     def prepare(self) -> None:
         super().prepare()
-        self.manage("collectstatic", "--no-input", "--verbosity=0")
+        target = self.folder / "data" / "static"
+        if self._static.exists():
+            shutil.copytree(self._static, target, dirs_exist_ok=True)
+        else:
+            self.manage("collectstatic", "--no-input", "--verbosity=0")
+            shutil.copytree(target, self._static)
+
+
+@pytest.fixture(scope="module")
+def static(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("static") / "collected"
 
 
 @pytest.fixture(scope="module")
 def world(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, static: Path
 ) -> Iterator[tuple[Stack, Systems]]:
     """Synclog and its external systems: with SQLite and folders, or with PostgreSQL, Redis and S3."""
     with ExitStack() as servers:
@@ -60,7 +77,7 @@ def world(
             s3 = servers.enter_context(S3Server())
             environment |= s3.env | {"AWS_STORAGE_BUCKET_NAME": s3.create_bucket()}
         external = servers.enter_context(systems(ORDERS))
-        stack = servers.enter_context(StackWithPages(environment))
+        stack = servers.enter_context(StackWithPages(environment, static))
         services = tmp_path_factory.mktemp("services") / "services.yaml"
         services.write_text(textwrap.dedent(SERVICES % {"url": external.url}))
         stack.manage("load_services", str(services))

@@ -104,7 +104,7 @@ def test_processes_count_together_on_redis(redis_server, tmp_path):
     environment = {
         "DJANGO_SETTINGS_MODULE": "config.settings",
         "SYNCLOG_DATA_DIR": str(tmp_path),
-        "SYNCLOG_API_FAILURE_RATE": "2",
+        "SYNCLOG_API_FAILURE_RATE": "1",
         **redis_server.env,
     }
 
@@ -112,10 +112,10 @@ def test_processes_count_together_on_redis(redis_server, tmp_path):
         subprocess.Popen(
             [sys.executable, "-c", code], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
         )
-        for _index in range(3)
+        for _index in range(2)
     ]
 
-    assert sorted(process.communicate(timeout=60)[0].strip() for process in processes) == ["0", "0", "30"]
+    assert sorted(process.communicate(timeout=60)[0].strip() for process in processes) == ["0", "30"]
 
 
 @pytest.mark.parametrize("kind", ["closed port", "server that never responds"])

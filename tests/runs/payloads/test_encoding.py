@@ -67,10 +67,12 @@ def test_compressible_payload_is_stored_compressed_with_original_size(store, bod
         assert stream.read() == BODIES[body]
 
 
-@pytest.mark.parametrize("first", [0, 1, 262_143, 262_144, 262_145, len(ORDERS) - 1, len(ORDERS)])
-def test_compressed_payload_is_read_from_any_offset(store, first):
-    with open_payload(store_bytes(ORDERS), first=first) as stream:
-        assert stream.read(100) == ORDERS[first : first + 100]
+def test_compressed_payload_is_read_from_any_offset(store):
+    payload = store_bytes(ORDERS)
+
+    for first in (0, 1, 262_143, 262_144, 262_145, len(ORDERS) - 1, len(ORDERS)):
+        with open_payload(payload, first=first) as stream:
+            assert (first, stream.read(100)) == (first, ORDERS[first : first + 100])
 
 
 class GeneratedStream:

@@ -30,7 +30,7 @@ from apps.services.definition.pagination_options import Pagination as Pagination
 logger = logging.getLogger(__name__)
 
 _MAX_URL_LENGTH = 32_768
-_MAX_EMPTY_PAGES = 1000
+MAX_EMPTY_PAGES = 1000
 # Texts that some sources send for false.
 _FALSE_TEXTS = ("", "0", "false", "no")
 
@@ -225,9 +225,9 @@ class RepetitionGuard:
             )
         self._body = digest
         self._empty_count = 0 if record_count else self._empty_count + 1
-        if self._empty_count > _MAX_EMPTY_PAGES:
+        if self._empty_count > MAX_EMPTY_PAGES:
             raise ConnectorError(
-                f"{origin}: more than {_MAX_EMPTY_PAGES:,} pages in a row are empty, so the pull might never end. "
+                f"{origin}: more than {MAX_EMPTY_PAGES:,} pages in a row are empty, so the pull might never end. "
                 "Check “pagination”."
             )
 
