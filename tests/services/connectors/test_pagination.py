@@ -361,6 +361,18 @@ def test_cursor_that_leads_to_another_path_is_rejected(cursor):
         pull(connection_to(web.url), options)
 
 
+@pytest.mark.parametrize("path", ["/orders", "/orders/{cursor}"])
+def test_cursor_with_half_of_a_surrogate_pair_is_rejected(path):
+    options = {"path": path, "records": "rows", "pagination": {"type": "cursor", "cursor": "next"}}
+    with (
+        serving(lambda request: reply_json({"rows": rows(1), "next": "a\ud800"})) as web,
+        pytest.raises(ConnectorError, match="half of a surrogate pair"),
+    ):
+        pull(connection_to(web.url), options)
+
+    assert len(web.requests) == 1
+
+
 def test_cursor_with_line_break_in_header_is_rejected():
     options = {
         "headers": {"X-After": "{cursor}"},

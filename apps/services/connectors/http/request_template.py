@@ -26,8 +26,13 @@ class RequestTemplate:
 
     def request(self, values: Values, parameters: Mapping[str, str]) -> HttpRequest:
         """The request with `values`, and with `parameters` besides those of the source. Raises ConnectorError."""
-        url = join(self._base_url, _path_of(self._options.path, values))
-        url = with_parameters(url, {**self.parameters(values), **parameters})
+        try:
+            url = join(self._base_url, _path_of(self._options.path, values))
+            url = with_parameters(url, {**self.parameters(values), **parameters})
+        except UnicodeEncodeError:
+            raise ConnectorError(
+                "The request cannot be sent: a value in its path or parameters contains half of a surrogate pair."
+            ) from None
         return self.request_to(url, values)
 
     def parameters(self, values: Values) -> dict[str, str]:
@@ -78,7 +83,7 @@ def join(base: str, path: str) -> str:
 def with_parameters(url: str, parameters: Mapping[str, str]) -> str:
     if not parameters:
         return url
-    return f"{url}{'&' if '?' in url else '?'}{urlencode(parameters, errors='replace')}"
+    return f"{url}{'&' if '?' in url else '?'}{urlencode(parameters)}"
 
 
 def _filled(text: str, values: Values) -> str | None:
@@ -109,4 +114,4 @@ def _segment(name: str, value: object) -> str:
     text = "" if value is None else str(value)
     if text and not text.strip("."):
         raise ConnectorError(f"The value “{text}” of {{{name}}} would lead to another path.")
-    return quote(text, safe="", errors="replace")
+    return quote(text, safe="")
