@@ -30,6 +30,22 @@ def test_times_use_time_zone_and_locale_of_the_browser(
     expect(page.locator("tr[data-run] time")).to_have_text(shown)
 
 
+def test_chosen_time_zone_overrides_that_of_the_browser(new_page, log_in) -> None:
+    run = make_run(started_at=datetime(2020, 12, 31, 20, 30, 15, tzinfo=UTC))
+    page = new_page(locale="en-GB", timezone_id="America/New_York")
+    log_in(page, make_user(is_superuser=True))
+    page.goto("/admin/")
+
+    page.locator(".user-button").click()
+    page.get_by_role("link", name="Time zone").click()
+    page.get_by_label("Time zone").fill("Asia/Tokyo")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("Times are shown in the time zone Asia/Tokyo.")).to_be_visible()
+    page.goto(f"/admin/services/service/{run.service_id}/runs/?period=any")
+
+    expect(page.locator("tr[data-run] time")).to_have_text("1 Jan 2021, 05:30:15")
+
+
 def test_chart_days_use_time_zone_of_the_browser(new_page, log_in) -> None:
     run = make_run(started_at=datetime(2020, 12, 31, 20, 30, 15, tzinfo=UTC), pulled_count=7)
     page = new_page(locale="en-GB", timezone_id="Asia/Tokyo")
