@@ -68,12 +68,16 @@ def test_title_and_icon_of_the_tab_follow_the_run(page: Page, run: Run) -> None:
     expect(page).to_have_title(f"● Running · Run {run.pk} | {run.service.name} | Synclog")
     assert "tab-running" in icon.get_attribute("href")
 
+    # A hidden tab shows at least its title and icon.
+    page.evaluate("Object.defineProperty(document, 'hidden', { value: true, configurable: true })")
     Run.objects.filter(pk=run.pk).update(
         status=Run.Status.FAILED, finished_at=run.started_at, lease_token=None, lease_until=None
     )
 
     expect(page).to_have_title(f"✕ Failed · Run {run.pk} | {run.service.name} | Synclog")
     assert "tab-failed" in icon.get_attribute("href")
+    page.evaluate("delete document.hidden; document.dispatchEvent(new Event('visibilitychange'))")
+    expect(page.locator("#refresh")).to_have_text("Auto-refresh is off")
     assert page.request.get(icon.get_attribute("href")).ok
     page.goto("/admin/")
     expect(page).to_have_title("✕ Failed · Home | Synclog")

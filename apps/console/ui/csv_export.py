@@ -26,6 +26,8 @@ else:
     _ModelAdmin = object
 
 ROWS_AT_ONCE = 5000
+# Length of a time without its offset.
+_SECONDS = len("2026-01-31 09:05:00")
 # A spreadsheet would run a cell that begins with one of these as a formula; so says OWASP, “CSV Injection”.
 _FORMULA_STARTS = frozenset("=+-@\t\r")
 
@@ -74,7 +76,8 @@ def cell(value: Any) -> Any:
         case bool():
             return "yes" if value else "no"
         case datetime():
-            return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+            # Faster than a format.
+            return value.astimezone(UTC).isoformat(" ", "seconds")[:_SECONDS]
         case list():
             return text_cell(", ".join(map(str, value)))
     return value
