@@ -83,7 +83,7 @@ class Expression:
         except TypeError:
             # jmespath compares values of any types, and looks for them in others.
             raise JMESPathError(
-                "it compares values of different types; convert one by to_number(…) or to_string(…)"
+                "values of different types are compared; convert one by to_number(…) or to_string(…)"
             ) from None
         except ArithmeticError as error:
             raise JMESPathError(f"{error}") from None
