@@ -19,12 +19,13 @@ from django.views.decorators.http import require_POST
 
 from apps.console.settings.connection_form import ConnectionForm
 from apps.console.settings.connection_test import test_form, test_stored
+from apps.console.settings.edit_conflict import EditConflictAdmin
 from apps.console.ui.csv_export import text_cell
 from apps.services.definition.connection_url import without_secrets
 from apps.services.models import Connection, HostKey, Service
 
 
-class ConnectionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # It takes no parameter at run time.
+class ConnectionAdmin(EditConflictAdmin):
     """Systems that services pull from and push to."""
 
     form = ConnectionForm

@@ -11,6 +11,7 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from apps.console.settings.edit_conflict import EditConflictForm
 from apps.services.connectors.base import ConnectorError
 from apps.services.connectors.files.local_folder import confined
 from apps.services.definition.connections import read_connection
@@ -77,8 +78,16 @@ class SecretTextarea(forms.Textarea):
         return ""
 
 
-class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]  # It takes no parameter at run time.
+class ConnectionForm(EditConflictForm):
     """Address, timeouts and authentication of a connection."""
+
+    secret_columns = {
+        "secret": "secret_encrypted",
+        "private_key": "secret_encrypted",
+        "passphrase": "passphrase_encrypted",
+        "refresh_token": "refresh_token_encrypted",
+        "remove_secret": "secret_encrypted",
+    }
 
     secret = forms.CharField(
         label=gettext_lazy("Secret"),

@@ -16,6 +16,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from apps.console.settings.descriptions import schedule_text_with_next
+from apps.console.settings.edit_conflict import EditConflictForm
 from apps.console.settings.expression_text import expression_text
 from apps.console.settings.option_fields import SIDES, SideFields
 from apps.console.settings.script_editor import ScriptField, editor_attributes, error_attributes
@@ -52,13 +53,14 @@ def option_values(service: Service) -> dict[str, Any]:
     return values
 
 
-class ServiceForm(forms.ModelForm, OptionsForm):  # type: ignore[type-arg, misc]  # Built at run time.
+class ServiceForm(EditConflictForm, OptionsForm):  # type: ignore[misc]  # Built at run time.
     """Source, script, destination, schedule and policies of a service.
 
     The caller sets `author`, the user who is stored with a new version of the script.
     """
 
     author: Any = None
+    columns_of_runs = ("since",)
 
     script = ScriptField(label=_("Script"), help_text=_folded(_("What a script can do"), SCRIPT_HELP))
 
@@ -127,6 +129,13 @@ class ServiceForm(forms.ModelForm, OptionsForm):  # type: ignore[type-arg, misc]
         for side in SIDES:
             self._read_side(side, cleaned)
         return cleaned
+
+    def full_label(self, name: str) -> str:
+        """Label of a field with its side: both have a path."""
+        sides = {"source": _("Source"), "destination": _("Destination")}
+        side = sides.get(name.partition("_")[0])
+        label = super().full_label(name)
+        return f"{side}: {label}" if side else label
 
     def save(self, commit: bool = True) -> Service:
         if not self.instance.pk or {"schedule", "timezone", "is_active"} & set(self.changed_data):

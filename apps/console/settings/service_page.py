@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
 
 from apps.console.settings.descriptions import describe_connection, describe_expression, describe_schedule
+from apps.console.settings.edit_conflict import EditConflictAdmin
 from apps.console.settings.fieldsets import REPORTED_FIELDSETS, with_used_options_open
 from apps.console.settings.option_fields import SIDES
 from apps.console.settings.service_copy import copied_service, values_of_copy
@@ -44,7 +45,7 @@ _READ_ONLY_FIELDSETS = (
 )
 
 
-class ServiceSettings(admin.ModelAdmin):  # type: ignore[type-arg]  # It takes no parameter at run time.
+class ServiceSettings(EditConflictAdmin):
     """Part of the services admin that is about settings."""
 
     form = ServiceForm

@@ -1,0 +1,203 @@
+"""Two users edit the same row: the second one is warned before the first one's values are overwritten."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from difflib import unified_diff
+from hashlib import sha256
+from itertools import islice
+from typing import Any, ClassVar
+
+from django import forms
+from django.contrib import admin
+from django.contrib.admin.models import LogEntry
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest, HttpResponse
+from django.template.loader import render_to_string
+from django.utils.translation import gettext as _
+
+# The log entry of a save follows in the same transaction.
+_LOG_DELAY = timedelta(seconds=5)
+_MAX_DIFF_TEXT = 100_000
+_MAX_DIFF_LINES = 60
+_MASK = "••••"
+
+
+class VersionField(forms.CharField):
+    """A digest of each value that the user has read."""
+
+    widget = forms.HiddenInput
+
+    def __init__(self) -> None:
+        super().__init__(required=False)
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return False
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A value that was changed meanwhile and would be overwritten; `diff` if it has several lines."""
+
+    label: str
+    stored: str
+    entered: str
+
+    @property
+    def diff(self) -> str:
+        if "\n" not in self.stored + self.entered:
+            return ""
+        stored, entered = (text[:_MAX_DIFF_TEXT].splitlines() for text in (self.stored, self.entered))
+        # Without the names of two files.
+        lines = islice(unified_diff(stored, entered, lineterm="", n=1), 2, None)
+        shown = list(islice(lines, _MAX_DIFF_LINES + 1))
+        return "\n".join([*shown[:_MAX_DIFF_LINES], "…"] if len(shown) > _MAX_DIFF_LINES else shown)
+
+
+class EditConflictForm(forms.ModelForm):  # type: ignore[type-arg]  # It takes no parameter at run time.
+    """Form that refuses once to overwrite what others have saved since it was opened."""
+
+    # Columns of the fields that are never shown.
+    secret_columns: ClassVar[Mapping[str, str]] = {}
+    # Columns that runs change: unless edited, they stay as they are stored.
+    columns_of_runs: ClassVar[tuple[str, ...]] = ()
+    # Other uses of the form, such as a preview, overwrite nothing. Set by the admin.
+    is_saving = False
+
+    version = VersionField()
+
+    class Media:
+        css: ClassVar[Any] = {"all": ("console/settings/conflict.css",)}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.is_bound and self._read_digests is not None:
+            for name in self.fields.keys() & set(self.columns_of_runs):
+                if self._read_digests.get(name, "") == _digest(self[name].data):
+                    self._set(name, self.initial[name])
+
+    def get_initial_for_field(self, field: forms.Field, field_name: str) -> Any:
+        if isinstance(field, VersionField):
+            return " ".join(f"{name}:{digest}" for name, digest in self._stored_digests.items())
+        return super().get_initial_for_field(field, field_name)
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or self.cleaned_data
+        if self.is_saving and (differences := self._differences()):
+            # The next attempt overwrites what is shown now.
+            self._set("version", self["version"].initial)
+            context = {"differences": differences, **_last_save(self.instance)}
+            message = render_to_string("console/settings/edit_conflict.html", context)
+            self.add_error(None, ValidationError(message, code="conflict"))
+        return cleaned
+
+    def full_label(self, name: str) -> str:
+        """Label of a field for a message."""
+        return str(self[name].label)
+
+    @property
+    def _read_digests(self) -> dict[str, str] | None:
+        """Digests by field, as the form was sent; None for a new row and for clients that send none."""
+        text = self.data.get(self.add_prefix("version"))
+        if text is None or not self.instance.pk:
+            return None
+        return dict(part.split(":", 1) for part in text.split() if ":" in part)
+
+    @property
+    def _stored_digests(self) -> dict[str, str]:
+        """Digests of the stored values by field, without empty ones."""
+        if not self.instance.pk:
+            return {}
+        digests = {name: _digest(self._stored_value(name)) for name in self.fields if name != "version"}
+        return {name: digest for name, digest in digests.items() if digest}
+
+    def _stored_value(self, name: str) -> Any:
+        if column := self.secret_columns.get(name):
+            return getattr(self.instance, column)
+        return self.fields[name].prepare_value(self.get_initial_for_field(self.fields[name], name))
+
+    def _differences(self) -> list[Difference]:
+        """The values that would overwrite others which the user has not read."""
+        if self._read_digests is None:
+            return []
+        stored, read = self._stored_digests, self._read_digests
+        changed = [name for name in self.fields if stored.get(name, "") != read.get(name, "")]
+        return [self._difference(name) for name in changed if name in self.changed_data]
+
+    def _difference(self, name: str) -> Difference:
+        if name in self.secret_columns:
+            # The page does not show what was entered.
+            return Difference(self.full_label(name), _MASK, _("Enter it again."))
+        field = self.fields[name]
+        return Difference(
+            self.full_label(name), _shown(field, self._stored_value(name)), _shown(field, self[name].data)
+        )
+
+    def _set(self, name: str, value: Any) -> None:
+        """Sets what the client has sent for a field."""
+        data: Any = self.data
+        data = data.copy()
+        data[self.add_prefix(name)] = value
+        self.data = data
+
+
+class EditConflictAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # It takes no parameter at run time.
+    """Admin with such a form. A row is locked while it is saved, so that two users cannot overtake each other."""
+
+    def changeform_view(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponse:
+        request.is_saving = request.method == "POST"
+        response: HttpResponse = super().changeform_view(request, *args, **kwargs)
+        return response
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        row = super().get_object(request, object_id, from_field)
+        if row is None or not _is_saving(request):
+            return row
+        self.model._base_manager.select_for_update().filter(pk=row.pk).values_list("pk").first()
+        return super().get_object(request, object_id, from_field)
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        form: Any = super().get_form(request, obj, change, **kwargs)
+        form.is_saving = _is_saving(request)
+        return form
+
+
+def _is_saving(request: HttpRequest) -> bool:
+    return bool(getattr(request, "is_saving", False))
+
+
+def _digest(value: Any) -> str:
+    """A short digest of the value of a field, empty if the value is."""
+    if value in (None, "", False, [], {}):
+        return ""
+    return sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:10]
+
+
+def _shown(field: forms.Field, value: Any) -> str:
+    """The value as the form shows it."""
+    if isinstance(field, forms.BooleanField):
+        return _("Yes") if value else _("No")
+    values = [
+        part for part in (value if isinstance(value, list | tuple) else [value]) if part not in (None, "")
+    ]
+    labels = {str(key): str(label) for key, label in getattr(field, "choices", ())}
+    text = ", ".join(labels.get(str(part), str(part)) for part in values)
+    return text.replace("\r\n", "\n") or "–"
+
+
+def _last_save(row: Any) -> dict[str, Any]:
+    """When the row was saved, and by whom if it was in the console."""
+    entries = LogEntry.objects.filter(
+        content_type__app_label=row._meta.app_label,
+        content_type__model=row._meta.model_name,
+        object_id=str(row.pk),
+        action_time__range=(row.updated_at, row.updated_at + _LOG_DELAY),
+        # Not the test of a connection or a preview, which are logged as text.
+        change_message__startswith="[",
+    )
+    entry = entries.select_related("user").order_by("action_time").first()
+    user = entry.user.get_short_name() or entry.user.get_username() if entry else ""
+    return {"saved_at": row.updated_at, "saved_by": user}

@@ -1,0 +1,213 @@
+"""Two users edit one service or connection: the second is warned, and nothing is overwritten silently."""
+
+import html
+import re
+
+import pytest
+from django.db import connection as database
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from apps.services.models import Connection, Service
+from tests.factories import make_connection, make_service, make_user
+
+pytestmark = pytest.mark.django_db
+SCRIPT = "def transform(records):\n    return records\n"
+
+
+@pytest.fixture
+def ada() -> Client:
+    return logged_in("ada", first_name="Ada")
+
+
+@pytest.fixture
+def bob() -> Client:
+    return logged_in("bob")
+
+
+def logged_in(name: str, **fields: object) -> Client:
+    client = Client()
+    client.force_login(make_user(name, is_superuser=True, **fields))
+    return client
+
+
+class Page:
+    """The settings page of a row, as one user has opened it."""
+
+    def __init__(self, client: Client, row: Service | Connection) -> None:
+        self.client = client
+        self.url = f"/admin/services/{row._meta.model_name}/{row.pk}/change/"
+        self._take(client.get(self.url))
+
+    def _take(self, response) -> None:
+        self.form = response.context["adminform"].form
+        self.text = response.content.decode()
+        self.data = {}
+        for bound in self.form:
+            shown = bound.field.prepare_value(bound.value())
+            if f'name="{bound.html_name}"' in self.text and shown is not None and shown is not False:
+                self.data[bound.html_name] = "on" if shown is True else shown
+
+    def save(self, **values: object) -> bool:
+        """Whether the values were saved; otherwise the page shows the form again."""
+        self.data |= values
+        response = self.client.post(
+            self.url, {name: value for name, value in self.data.items() if value != ""}
+        )
+        if response.status_code != 302:
+            self._take(response)
+        return response.status_code == 302
+
+    @property
+    def differences(self) -> list[list[str]]:
+        """Label, stored value and entered value of each row of the warning."""
+        rows = re.findall(r"<tr>(<th scope=\"row\">.*?)</tr>", self.text, re.S)
+        cells = [re.split(r"</t[hd]>", row)[:-1] for row in rows]
+        return [[html.unescape(re.sub(r"<[^>]+>", "", cell)) for cell in row] for row in cells]
+
+
+def test_second_user_is_warned_once(ada: Client, bob: Client) -> None:
+    service = make_service(name="Orders", script=SCRIPT, source_options={"path": "/a"})
+    first, second = Page(ada, service), Page(bob, service)
+    assert first.save(name="Ada's", source_path="/ada", is_active="", script=SCRIPT + "# Ada\n")
+
+    assert not second.save(name="Bob's", source_page_size="7", script=SCRIPT + "# Bob\n")
+
+    assert sorted(second.differences) == [
+        ["Name", "Ada's", "Bob's"],
+        ["Schedule on", "No", "Yes"],
+        ["Script", "@@ -2,2 +2,2 @@\n     return records\n-# Ada\n+# Bob"],
+        ["Source: Path", "/ada", "/a"],
+    ]
+    assert "Ada has changed the stored values since you opened this page" in second.text
+    assert second.data["name"] == "Bob's"
+    assert second.data["source_page_size"] == "7"
+    service.refresh_from_db()
+    assert (service.name, service.source_options) == ("Ada's", {"path": "/ada"})
+
+    assert second.save()
+    service.refresh_from_db()
+    assert (service.name, service.source_options) == ("Bob's", {"path": "/a", "page_size": 7})
+
+
+def test_third_save_in_between_is_shown_again(ada: Client, bob: Client) -> None:
+    service = make_service(name="Orders")
+    second = Page(bob, service)
+    Service.objects.update(name="One")
+    assert not second.save(name="Bob's")
+    Service.objects.update(name="Two")
+
+    assert not second.save()
+
+    assert second.differences == [["Name", "Two", "Bob's"]]
+    assert second.save()
+
+
+def test_unrelated_and_equal_changes_are_no_conflict(ada: Client, bob: Client) -> None:
+    service = make_service(name="Orders")
+    first, second = Page(ada, service), Page(bob, service)
+    assert first.save(name="Same")
+
+    assert second.save(name="Same", max_attempts="7")
+
+    service.refresh_from_db()
+    assert (service.name, service.max_attempts) == ("Same", 7)
+
+
+def test_since_of_a_run_in_between_is_kept(ada: Client) -> None:
+    service = make_service(name="Orders", since="2026-01-01T00:00:00Z")
+    page = Page(ada, service)
+    Service.objects.update(since="2026-02-01T00:00:00Z")
+
+    assert page.save(name="Renamed")
+
+    service.refresh_from_db()
+    assert (service.name, service.since) == ("Renamed", "2026-02-01T00:00:00Z")
+
+
+def test_edited_since_is_compared_with_that_of_a_run(ada: Client) -> None:
+    service = make_service(since="2026-01-01T00:00:00Z")
+    page = Page(ada, service)
+    Service.objects.update(since="2026-02-01T00:00:00Z")
+
+    assert not page.save(since="2025-01-01T00:00:00Z")
+
+    assert page.differences == [["Since", "2026-02-01T00:00:00Z", "2025-01-01T00:00:00Z"]]
+    assert page.save()
+    service.refresh_from_db()
+    assert service.since == "2025-01-01T00:00:00Z"
+
+
+def test_reported_service_and_change_outside_of_the_console(ada: Client) -> None:
+    service = make_service(
+        name="Payroll", kind="reported", source_connection=None, destination_connection=None
+    )
+    page = Page(ada, service)
+    Service.objects.update(name="Loaded", updated_at=timezone.now())
+
+    assert not page.save(name="Typed")
+
+    assert page.differences == [["Name", "Loaded", "Typed"]]
+    assert "The stored values have changed since you opened this page" in page.text
+    assert page.save()
+
+
+def test_connection_conflict_never_shows_a_secret(ada: Client, bob: Client) -> None:
+    connection = make_connection(name="shop", auth="bearer", secret="f1rst-secret")
+    first, second = Page(ada, connection), Page(bob, connection)
+    untouched = Page(bob, connection)
+    assert first.save(secret="s3cond-secret", url="http://ada.example")
+
+    assert not second.save(secret="th1rd-secret", url="http://bob.example")
+
+    assert sorted(second.differences) == [
+        ["Secret", "••••", "Enter it again."],
+        ["URL", "http://ada.example", "http://bob.example"],
+    ]
+    for secret in ("f1rst", "s3cond", "th1rd"):
+        assert secret not in second.text
+    # The new secret is kept if none is entered.
+    assert untouched.save(url="http://ada.example", auth_username="")
+    connection.refresh_from_db()
+    assert (connection.get_secret(), connection.url) == ("s3cond-secret", "http://ada.example")
+    assert second.save(secret="th1rd-secret")
+    connection.refresh_from_db()
+    assert (connection.get_secret(), connection.url) == ("th1rd-secret", "http://bob.example")
+
+
+@pytest.mark.parametrize("version", ["x", "name", "name:", ":" * 1000, "\x00é name:0"])
+def test_invalid_version_shows_what_would_be_overwritten(ada: Client, version: str) -> None:
+    service = make_service(name="Orders")
+    page = Page(ada, service)
+
+    assert not page.save(name="New", version=version)
+
+    assert ["Name", "Orders", "New"] in page.differences
+    assert page.save()
+
+
+def test_values_are_escaped(ada: Client) -> None:
+    service = make_service(name="Orders")
+    page = Page(ada, service)
+    Service.objects.update(name="<b>stored</b>")
+
+    assert not page.save(name="<i>typed</i>")
+
+    assert "&lt;b&gt;stored&lt;/b&gt;" in page.text
+    assert "<b>stored" not in page.text
+    assert "<i>typed" not in page.text
+
+
+@pytest.mark.postgresql
+def test_row_is_locked_before_it_is_compared(ada: Client) -> None:
+    page = Page(ada, make_service(name="Orders"))
+
+    with CaptureQueriesContext(database) as queries:
+        assert page.save(name="New")
+
+    statements = [query["sql"] for query in queries]
+    locks = [number for number, sql in enumerate(statements) if "FOR UPDATE" in sql]
+    reads = [number for number, sql in enumerate(statements) if '"services_service"."schedule"' in sql]
+    assert locks
+    assert max(number for number in reads if "UPDATE" not in statements[number][:6]) > locks[0]
