@@ -67,22 +67,34 @@ def test_missing_files_log_a_warning(root, caplog):
     assert "No file matches in/*.csv" in caplog.text
 
 
-@pytest.mark.parametrize("path", ["in/closed/*.csv", "in/*/*.csv", "**/*.csv"])
-def test_folder_that_cannot_be_listed_is_reported(root, monkeypatch, path):
-    (root / "in" / "closed").mkdir(parents=True)
-    (root / "in" / "closed" / "a.csv").write_text("id\n1\n")
+@pytest.fixture
+def closed(root, monkeypatch):
+    """A folder that cannot be listed, as for a user without permission; root has it."""
+    folder = root / "in" / "closed"
+    folder.mkdir(parents=True)
+    (folder / "a.csv").write_text("id\n1\n")
+    (root / "in" / "b.csv").write_text("id\n2\n")
     scandir = os.scandir
 
-    # As for a user without permission; root has it.
-    def refuse(folder="."):
-        if str(folder).rstrip("/").endswith("closed"):
-            raise PermissionError(errno.EACCES, "Permission denied", folder)
-        return scandir(folder)
+    def refuse(path="."):
+        if str(path).rstrip("/") == str(folder):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return scandir(path)
 
     monkeypatch.setattr(os, "scandir", refuse)
+    return folder
 
-    with pytest.raises(ConnectorError, match=r"in/closed cannot be listed: Permission denied\.$"):
+
+@pytest.mark.parametrize("path", ["in/closed/*.csv", "in/*/*.csv"])
+def test_folder_that_cannot_be_listed_is_reported(root, closed, path):
+    with pytest.raises(ConnectorError, match=rf"^{closed} cannot be listed: Permission denied\.$"):
         records_of(root, path)
+
+
+@pytest.mark.parametrize("path", ["**/*.csv", "in/**"])
+def test_folder_that_cannot_be_listed_is_left_out_of_a_recursive_search(root, closed, path, caplog):
+    assert records_of(root, path, format="csv") == [{"id": "2"}]
+    assert caplog.messages == [f"{closed} left out: it cannot be listed: Permission denied"]
 
 
 def test_json_records_are_selected_by_expression(root):

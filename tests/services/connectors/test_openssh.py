@@ -156,15 +156,17 @@ def test_read_only_server_is_reported(sshd: OpenSSHServer, connection: Connectio
 
 
 def test_folder_that_cannot_be_listed_is_reported(
-    connection: Connection, monkeypatch: pytest.MonkeyPatch
+    connection: Connection, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def refuse(*_arguments: Any, **_options: Any) -> None:
         raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr(paramiko.SFTPClient, "listdir_iter", refuse)
 
-    with pytest.raises(ConnectorError, match=r"/drop/? cannot be listed: Permission denied\.$"):
+    with pytest.raises(ConnectorError, match=r"/drop cannot be listed: Permission denied\.$"):
         pull_ids(connection)
+    assert pull(connection, {"path": "**/*.json"}) == []
+    assert "/drop left out: it cannot be listed: Permission denied" in caplog.text
 
 
 def test_refused_key_is_named_with_what_to_add(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from secrets import token_hex
 from typing import BinaryIO, Protocol
 
 from apps.services.connectors.base import ConnectorError, FileInfo
+
+logger = logging.getLogger(__name__)
 
 
 class PendingFile(Protocol):
@@ -60,6 +63,17 @@ def temporary_name(name: str) -> str:
 def is_temporary(name: str) -> bool:
     base = name.rpartition("/")[2]
     return base.startswith(".") and base.endswith(".part")
+
+
+def report_unlisted(folder: str, error: OSError, pattern: str) -> None:
+    """Raises ConnectorError for a folder that cannot be listed.
+
+    Below ** it is a warning: the search may meet folders that are not meant, such as lost+found.
+    """
+    reason = error.strerror or error
+    if "**" not in pattern:
+        raise ConnectorError(f"{folder} cannot be listed: {reason}.") from error
+    logger.warning("%s left out: it cannot be listed: %s", folder, reason)
 
 
 @contextmanager

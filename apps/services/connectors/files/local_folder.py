@@ -5,7 +5,6 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Iterator
-from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from stat import S_ISREG
@@ -14,7 +13,12 @@ from typing import BinaryIO
 from django.conf import settings
 
 from apps.services.connectors.base import ConnectorError, FileInfo
-from apps.services.connectors.files.folder import is_temporary, temporary_name, translate_errors
+from apps.services.connectors.files.folder import (
+    is_temporary,
+    report_unlisted,
+    temporary_name,
+    translate_errors,
+)
 
 # Synclog's own files in the data directory, which is the default root.
 _OWN_NAMES = {"broker", "demo-credentials.txt", "log", "payloads", "secret-key", "spool", "static"}
@@ -47,17 +51,20 @@ class LocalFolder:
     def _check_readable(self, pattern: str) -> None:
         """Raises ConnectorError if a folder that `pattern` searches cannot be listed: glob takes it for empty."""
         parts = pattern.split("/")
+        if parts[-1] == "**":
+            parts.append("*")
         for depth, part in enumerate(parts):
             if not glob.has_magic(part):
                 continue
             parents = "/".join((*parts[:depth], ""))
             for folder in glob.glob(parents, root_dir=self._path, recursive=True) if parents else [""]:  # noqa: PTH207
                 path = self._path / folder
-                with (
-                    translate_errors(f"{path} cannot be listed"),
-                    suppress(FileNotFoundError, NotADirectoryError),
-                ):
+                try:
                     os.scandir(path).close()
+                except (FileNotFoundError, NotADirectoryError):
+                    pass
+                except OSError as error:
+                    report_unlisted(str(path), error, pattern)
 
     def info(self, name: str) -> FileInfo | None:
         return _file_info(name, confined(self._path / name))

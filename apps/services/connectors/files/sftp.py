@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from fsspec.implementations.sftp import SFTPFileSystem
 
 from apps.services.connectors.base import ConnectorError
-from apps.services.connectors.files.folder import temporary_name, translate_errors
+from apps.services.connectors.files.folder import report_unlisted, temporary_name, translate_errors
 from apps.services.connectors.files.host_keys import RememberedHostKeys
 from apps.services.connectors.files.sftp_streams import BUFFER_BYTES, SftpReader, SftpWriter, is_lost
 from apps.services.connectors.stages import Stage, report
@@ -73,6 +73,8 @@ class SftpFileSystem(SFTPFileSystem):  # type: ignore[misc] # It ships no types.
         if not parts.hostname:
             raise ConnectorError(f"{connection.url} has no host; write one such as sftp://host/folder.")
         self._connection = connection
+        # What is searched at this moment.
+        self._pattern = ""
         self._host_keys = host_keys or RememberedHostKeys(connection.ssh_host)
         options: dict[str, Any] = {
             "port": parts.port or 22,
@@ -122,6 +124,10 @@ class SftpFileSystem(SFTPFileSystem):  # type: ignore[misc] # It ships no types.
             self.restore(ftp, error)
             return operation()
 
+    def glob(self, path: str, **options: Any) -> Any:
+        self._pattern = path
+        return super().glob(path, **options)
+
     def ls(self, path: str, detail: bool = False) -> Any:
         """The listing of one folder, always of one connection."""
         operation = partial(super().ls, path, detail=detail)
@@ -129,10 +135,12 @@ class SftpFileSystem(SFTPFileSystem):  # type: ignore[misc] # It ships no types.
             return self.repeated(operation)
         except FileNotFoundError:
             raise
+        except TimeoutError as error:
+            raise ConnectorError(f"{path} cannot be listed: read timeout.") from error
         except OSError as error:
             # fsspec leaves out folders whose listing fails.
-            reason = "read timeout" if isinstance(error, TimeoutError) else error.strerror or error
-            raise ConnectorError(f"{path} cannot be listed: {reason}.") from error
+            report_unlisted(path.rstrip("/") or "/", error, self._pattern)
+            raise
 
     def info(self, path: str) -> Any:
         return self.repeated(partial(super().info, path))
