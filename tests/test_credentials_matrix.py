@@ -30,6 +30,8 @@ OPEN_TO_STAFF = (
     "/admin/search/",
     "/admin/logout/",
     "/admin/jsi18n/",
+    # The CSRF token of the user's own session.
+    "/admin/session/",
     # Cancels only trials of the same user.
     "/admin/trials/cancel/",
 )

@@ -10,6 +10,7 @@ from django.urls import URLPattern, URLResolver, path
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
+from apps.console.account.session import session_state
 from apps.console.account.time_zone import time_zone_page
 from apps.console.help.page import help_page
 from apps.console.home.page import home_context
@@ -60,6 +61,7 @@ class SynclogAdminSite(AdminSite):
             path("records/resync/", self.admin_view(partial(resync_page, site=self)), name="records_resync"),
             path("search/", self.admin_view(require_safe(partial(search_page, site=self))), name="search"),
             path("trials/cancel/", self.admin_view(cancel_trial), name="cancel_trial"),
+            path("session/", self.admin_view(require_safe(session_state)), name="session"),
             path("time-zone/", self.admin_view(partial(time_zone_page, site=self)), name="time_zone"),
             *super().get_urls(),
         ]

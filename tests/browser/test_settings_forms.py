@@ -1,6 +1,7 @@
 """Settings forms in a real browser: fields that do not apply are hidden, and the schedule is described."""
 
 import pytest
+from django.contrib.sessions.models import Session
 from playwright.sync_api import Page, expect
 
 from apps.services.models import Connection, Service
@@ -84,3 +85,50 @@ def test_private_key_is_entered_with_its_line_breaks(page: Page, log_in, tmp_pat
     expect(page.locator(".messagelist")).to_contain_text("was added successfully")
     assert page.locator("[name=private_key]").input_value() == ""
     read_private_key(Connection.objects.get().get_secret(), "")
+
+
+def test_form_of_an_expired_session_keeps_what_was_entered(page: Page, log_in) -> None:
+    service = make_service(name="Orders")
+    log_in(page, make_user(is_superuser=True))
+    page.goto(f"/admin/services/service/{service.pk}/change/")
+    page.locator("[name=name]").fill("Renamed")
+    Session.objects.all().delete()
+    dialog = page.locator("#session-dialog")
+
+    page.locator("[name=_continue]").click()
+    expect(dialog).to_contain_text("Your session has expired")
+    assert dialog.get_by_role("link", name="Log in").get_attribute("target") == "_blank"
+    dialog.get_by_role("button", name="Close").click()
+    assert page.locator("[name=name]").input_value() == "Renamed"
+
+    # A new session in another tab has another CSRF token.
+    user = make_user("other", is_superuser=True, password="secret")
+    other = page.context.new_page()
+    other.goto("/admin/")
+    other.locator("[name=username]").fill(user.username)
+    other.locator("[name=password]").fill("secret")
+    other.locator("[type=submit]").click()
+    expect(other.locator("#user-tools")).to_be_visible()
+    page.locator("[name=_continue]").click()
+
+    expect(page.locator(".messagelist")).to_contain_text("was changed successfully")
+    assert Service.objects.get().name == "Renamed"
+    assert "/change/" in page.url
+
+
+def test_form_that_cannot_be_sent_keeps_what_was_entered(page: Page, log_in, problems) -> None:
+    connection = make_connection(name="shop")
+    log_in(page, make_user(is_superuser=True))
+    page.goto(f"/admin/services/connection/{connection.pk}/change/")
+    page.locator("[name=url]").fill("http://new.example")
+    page.context.set_offline(True)
+
+    page.locator("[name=_save]").click()
+
+    expect(page.locator("#session-dialog")).to_contain_text("Synclog cannot be reached")
+    page.get_by_role("button", name="Close").click()
+    page.context.set_offline(False)
+    problems.clear()
+    page.locator("[name=_save]").click()
+    expect(page.locator(".messagelist")).to_contain_text("was changed successfully")
+    assert Connection.objects.get().url == "http://new.example"

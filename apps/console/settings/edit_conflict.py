@@ -70,7 +70,8 @@ class EditConflictForm(forms.ModelForm):  # type: ignore[type-arg]  # It takes n
     version = VersionField()
 
     class Media:
-        css: ClassVar[Any] = {"all": ("console/settings/conflict.css",)}
+        css: ClassVar[Any] = {"all": ("console/settings/conflict.css", "console/settings/session.css")}
+        js: ClassVar[Any] = (forms.Script("console/settings/session.js", type="module"),)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
