@@ -1,13 +1,16 @@
 """Fixtures that all tests share; tests/environment.py is loaded before it."""
 
+import functools
 import gc
 import os
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
+import botocore.session
 import pytest
 from botocore.config import Config as BotoConfig
+from botocore.loaders import create_loader
 from django.conf import settings as django_settings
 from django.core.cache import cache
 from django.core.management.commands import flush
@@ -144,6 +147,14 @@ def quick_settings() -> Iterator[None]:
     }
     hashers = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     with override_settings(STORAGES=storages, PASSWORD_HASHERS=hashers):
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_s3_clients() -> Iterator[None]:
+    """Reads the description of S3 once, not again for every store: that takes longer than most tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(botocore.session, "create_loader", functools.cache(create_loader))
         yield
 
 
