@@ -14,7 +14,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from botocore.config import Config
 from django.conf import settings
 from django.core.files.base import ContentFile
 from django.core.files.storage import FileSystemStorage, storages
@@ -24,12 +23,12 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from storages.backends.s3 import S3Storage
 
 from apps.runs.clock import database_now
 from apps.runs.log.spool import Spool, spooled_runs
 from apps.runs.models import HousekeepingJob, Run
 from apps.runs.payloads.expiry import expiry_lag
+from apps.runs.payloads.object_store import is_s3
 from apps.runs.tasks import check_broker, responding_workers
 from apps.services.models import Service
 
@@ -46,7 +45,7 @@ MIN_FREE_BYTES = 100 * 1024 * 1024
 HOSTS_SINCE = timedelta(hours=1)
 
 # Short timeouts: a health check must not hang.
-_QUICK = Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 1})
+_QUICK: dict[str, Any] = {"connect_timeout": 2, "read_timeout": 3, "retries": {"total_max_attempts": 1}}
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,7 @@ def _lacks_migrations() -> bool:
 def check_payload_store() -> None:
     """Raises an error of the store if it is unreachable; writes nothing."""
     store: Any = _quick_store()
-    if isinstance(store, S3Storage):
+    if is_s3(store):
         store.connection.meta.client.head_bucket(Bucket=store.bucket_name)
     elif isinstance(store, FileSystemStorage):
         folder = Path(store.location)
@@ -215,7 +214,7 @@ def _check_payload_store(is_thorough: bool) -> str:
 
 def _check_that_hosts_share_the_store() -> None:
     """Raises _CheckFailed if several hosts execute runs while payloads are in a local folder."""
-    if isinstance(storages["payloads"], S3Storage):
+    if is_s3(storages["payloads"]):
         return
     started = Run.objects.filter(
         started_at__gte=Now() - HOSTS_SINCE, service__kind=Service.Kind.INTEGRATION
@@ -255,11 +254,14 @@ def _check_expiry(_is_thorough: bool) -> str:
 
 
 def _quick_store() -> Any:
-    store = storages["payloads"]
-    if not isinstance(store, S3Storage):
+    store: Any = storages["payloads"]
+    if not is_s3(store):
         return store
+    # Only with S3, because the import delays the start of every process.
+    from botocore.config import Config
+
     parameters: Any = settings.STORAGES["payloads"]
-    options = parameters["OPTIONS"] | {"client_config": store.client_config.merge(_QUICK)}
+    options = parameters["OPTIONS"] | {"client_config": store.client_config.merge(Config(**_QUICK))}
     return storages.create_storage({**parameters, "OPTIONS": options})
 
 

@@ -9,11 +9,10 @@ from typing import IO, Any
 from botocore.exceptions import ClientError
 from django.core.files.storage import storages
 from django.db.models.functions import Now
-from storages.backends.s3 import S3Storage
 
 from apps.runs.models import Payload
 from apps.runs.payloads.encoding import ZSTD, DecodedStream
-from apps.runs.payloads.object_store import is_missing, object_size, s3_client
+from apps.runs.payloads.object_store import is_missing, is_s3, object_size, s3_client
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +48,7 @@ def direct_link(payload: Payload, *, disposition: str, content_type: str) -> str
     None if the store has no such URLs or stores the payload compressed. Raises PayloadGone.
     """
     store: Any = storages["payloads"]
-    if not isinstance(store, S3Storage) or payload.encoding:
+    if not is_s3(store) or payload.encoding:
         return None
     left = _check_readable(payload)
     # One second less, because the store counts in whole seconds.
@@ -94,7 +93,7 @@ def _mark_lost(payload: Payload) -> PayloadGone:
 def _open_object(key: str, first: int) -> IO[bytes]:
     store: Any = storages["payloads"]
     stream: IO[bytes]
-    if isinstance(store, S3Storage):
+    if is_s3(store):
         # Streamed: django-storages would load the whole object into memory first.
         part = {"Range": f"bytes={first}-"} if first else {}
         stream = s3_client(store).get_object(Bucket=store.bucket_name, Key=key, **part)["Body"]
