@@ -30,6 +30,10 @@ def create_data() -> Service:
         source_connection=make_connection(name="legacy-erp-of-the-northern-subsidiary-production-2"),
         destination_connection=make_connection(name="group-wide-warehouse-management-platform-eu-1"),
     )
+    for version in range(1, 4):
+        service.set_script(
+            "def transform(records):\n" + f"    return records[:{version}]  # {'x' * 300}\n" * version
+        )
     failed = make_run(service, store_pull=True, status=Run.Status.FAILED, error="Connection refused " * 20)
     make_log_entries(failed, ["word " * 60, "x" * 900, "\x1b[31mred\x1b[0m"])
     make_log_entries(failed, ["It failed"], level=Level.ERROR)
@@ -70,6 +74,7 @@ def main_pages(service: Service) -> dict[str, str]:
         "summary": f"/admin/services/service/{service.pk}/runs/",
         "log": f"/admin/runs/run/{failed.pk}/log/",
         "run service": f"/admin/services/service/{service.pk}/run/",
+        "script versions": f"/admin/services/service/{service.pk}/scripts/",
         "records": "/admin/records/",
         "history of a record": "/admin/records/?key=20040",
         "resync": f"/admin/records/resync/?run={failed.pk}&outcome=refused",
@@ -88,6 +93,7 @@ def all_pages(service: Service) -> list[str]:
         *main_pages(service).values(),
         f"/admin/services/service/{unused.pk}/runs/",
         f"/admin/services/service/{service.pk}/runs/?period=custom&days=90",
+        f"/admin/services/service/{unused.pk}/scripts/",
         f"/admin/services/service/{unused.pk}/delete/",
         f"/admin/runs/run/{service.runs.get(status=Run.Status.RUNNING).pk}/log/",
         *(f"/admin/search/?q={text}" for text in ("", "nothing", "a*", "k*", "connection", "x" * 1001)),

@@ -21,6 +21,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from apps.console.run_service.page import run_page
 from apps.console.services.yaml_export import may_export, yaml_export
+from apps.console.settings.script_versions import restore_version, script_versions_page
 from apps.console.settings.service_copy import duplicate_url
 from apps.console.settings.service_page import ServiceSettings
 from apps.console.summary.page import summary_csv, summary_feed, summary_page
@@ -191,6 +192,16 @@ class ServiceAdmin(ServiceSettings):
             ),
             path("<int:service_id>/run/", view(self.run_view), name="services_service_run"),
             path(
+                "<int:service_id>/scripts/",
+                view(require_safe(self.script_versions_view)),
+                name="services_service_scripts",
+            ),
+            path(
+                "<int:service_id>/scripts/<int:version>/restore/",
+                view(require_POST(self.restore_script_view)),
+                name="services_service_script_restore",
+            ),
+            path(
                 "<int:service_id>/schedule/<str:state>/",
                 view(require_POST(self.schedule_view)),
                 name="services_service_schedule",
@@ -222,6 +233,19 @@ class ServiceAdmin(ServiceSettings):
     def export_view(self, request: HttpRequest, service_id: int) -> HttpResponse:
         """Export as YAML."""
         return yaml_export(request, self._visible(request, service_id))
+
+    def script_versions_view(self, request: HttpRequest, service_id: int) -> HttpResponse:
+        """Script versions: the list, and the comparison of two."""
+        service = self._visible(request, service_id)
+        may_restore = self.has_change_permission(request, service)
+        return script_versions_page(request, self.admin_site, service, may_restore=may_restore)
+
+    def restore_script_view(self, request: HttpRequest, service_id: int, version: int) -> HttpResponse:
+        """Restore an earlier version of the script."""
+        service = self._visible(request, service_id)
+        if not self.has_change_permission(request, service):
+            raise PermissionDenied
+        return restore_version(request, service, version)
 
     def schedule_view(self, request: HttpRequest, service_id: int, state: str) -> HttpResponse:
         """Turn the schedule on or off."""

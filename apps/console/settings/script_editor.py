@@ -1,4 +1,4 @@
-"""Field of a script: a textarea, which static/console/editor replaces by an editor."""
+"""Field of a script: a textarea, which static/console/editor replaces by an editor, and the link to its versions."""
 
 from __future__ import annotations
 
@@ -6,7 +6,12 @@ import json
 from typing import Any
 
 from django import forms
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
+
+from apps.services.models import Service
 
 
 class ScriptField(forms.CharField):
@@ -33,6 +38,11 @@ def editor_attributes() -> dict[str, str]:
 def error_attributes(line: int, reason: str) -> dict[str, str]:
     """Attributes of the textarea for an error that the editor shows at its line."""
     return {"data-error-line": str(line), "data-error-message": reason}
+
+
+def script_versions_link(service: Service) -> SafeString:
+    url = reverse("admin:services_service_scripts", args=[service.pk])
+    return format_html('<p><a href="{}">{}</a></p>', url, _("Script versions"))
 
 
 def _texts() -> dict[str, Any]:

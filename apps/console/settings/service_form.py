@@ -19,7 +19,12 @@ from apps.console.settings.descriptions import schedule_text_with_next
 from apps.console.settings.edit_conflict import EditConflictForm
 from apps.console.settings.expression_text import expression_text
 from apps.console.settings.option_fields import SIDES, SideFields
-from apps.console.settings.script_editor import ScriptField, editor_attributes, error_attributes
+from apps.console.settings.script_editor import (
+    ScriptField,
+    editor_attributes,
+    error_attributes,
+    script_versions_link,
+)
 from apps.services.definition.http_options import HttpSource
 from apps.services.definition.options import read_destination, read_source
 from apps.services.definition.since import check_since
@@ -105,7 +110,7 @@ class ServiceForm(EditConflictForm, OptionsForm):  # type: ignore[misc]  # Built
         for name in self.fields.keys() & {"source_connection", "destination_connection"}:
             self.fields[name].required = True
         if "source_connection" in self.fields:
-            self.fields["script"].widget.attrs |= editor_attributes()
+            self._describe_script()
             self._describe_conditions()
             self._describe_schedule()
             self._describe_expressions()
@@ -176,6 +181,12 @@ class ServiceForm(EditConflictForm, OptionsForm):  # type: ignore[misc]  # Built
             cleaned["since"] = check_since(cleaned["since"], is_time=is_time)
         except ValueError as error:
             self.add_error("since", str(error))
+
+    def _describe_script(self) -> None:
+        field: Any = self.fields["script"]
+        field.widget.attrs |= editor_attributes()
+        if self.instance.pk:
+            field.help_text = format_html("{}{}", field.help_text, script_versions_link(self.instance))
 
     def _describe_conditions(self) -> None:
         """Data attributes for settings/form.js; without JavaScript every field stays visible."""

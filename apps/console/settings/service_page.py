@@ -18,6 +18,7 @@ from apps.console.settings.descriptions import describe_connection, describe_exp
 from apps.console.settings.edit_conflict import EditConflictAdmin
 from apps.console.settings.fieldsets import REPORTED_FIELDSETS, with_used_options_open
 from apps.console.settings.option_fields import SIDES
+from apps.console.settings.script_editor import script_versions_link
 from apps.console.settings.service_copy import copied_service, values_of_copy
 from apps.console.settings.service_form import ServiceForm
 from apps.console.settings.trial_view import replayable_runs, trial_view
@@ -128,7 +129,8 @@ class ServiceSettings(EditConflictAdmin):
     @admin.display(description=_("script"))
     def script_source(self, service: Service) -> SafeString:
         script = service.current_script()
-        return format_html("<pre>{}</pre>", script.source if script else _("No script."))
+        text = script.source if script else _("No script.")
+        return format_html("<pre>{}</pre>{}", text, script_versions_link(service))
 
 
 def _as_text(options: dict[str, Any]) -> SafeString:

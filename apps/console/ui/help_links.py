@@ -10,6 +10,7 @@ _TOPICS = (
     ("index", "overview"),
     ("services_service_runs", "logs"),
     ("services_service_run", "running-a-service"),
+    ("services_service_script", "scripts"),
     ("services_service", "services"),
     ("services_connection", "connections"),
     ("records", "records"),

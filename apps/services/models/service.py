@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
-from django.db import models
+from django.db import models, transaction
 from django.db.models import Max, Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
@@ -231,11 +231,16 @@ class Service(models.Model):
 
     def set_script(self, source: str, *, author: Any = None) -> Script | None:
         """Makes `source` the current script and returns it; creates a version only if the source differs."""
-        current = self.current_script()
-        if source == (current.source if current else ""):
-            return current
-        latest = self.scripts.aggregate(latest=Max("version"))["latest"] or 0
-        return self.scripts.create(version=latest + 1, source=source, created_by=author)
+        with transaction.atomic():
+            self.lock()
+            current = self.current_script()
+            if source == (current.source if current else ""):
+                return current
+            return self.scripts.create(version=self.latest_version() + 1, source=source, created_by=author)
+
+    def lock(self) -> None:
+        """Makes others that lock the service wait until the end of the transaction."""
+        Service.objects.select_for_update(no_key=True).only("pk").get(pk=self.pk)
 
     def current_script(self) -> Script | None:
         """Latest version, None if there is none or if it removed the script."""
@@ -247,6 +252,10 @@ class Service(models.Model):
         for system in (self.source_connection, self.destination_connection):
             if system is not None:
                 yield from system.secrets()
+
+    def latest_version(self) -> int:
+        """Number of the latest version of the script, 0 = none."""
+        return self.scripts.aggregate(latest=Max("version"))["latest"] or 0
 
     @property
     def timeout(self) -> timedelta:
