@@ -45,6 +45,7 @@ function extensions(area, texts) {
     EditorView.contentAttributes.of({
       "aria-label": area.labels[0]?.textContent.replace(/:$/, "") ?? "",
       "aria-describedby": "editor-hint",
+      tabindex: "0",
     }),
     EditorView.updateListener.of((update) => {
       if (update.docChanged && area.value !== update.state.doc.toString()) {
