@@ -41,7 +41,8 @@ async function resultOf(response) {
 }
 
 function cancel(form, id, button, controller) {
-  button.disabled = true;
+  // A disabled button would lose the focus.
+  button.setAttribute("aria-disabled", "true");
   const fields = new FormData();
   fields.set("csrfmiddlewaretoken", form.elements.namedItem("csrfmiddlewaretoken").value);
   fields.set("trial_id", id);
@@ -57,7 +58,7 @@ function showRunning(output, form, id, controller) {
     seconds.textContent = `${Math.floor((performance.now() - startedAt) / 1000)} s`;
   }, 1000);
   const button = output.querySelector("[data-cancel-url]");
-  button.addEventListener("click", () => cancel(form, id, button, controller));
+  button.addEventListener("click", () => cancel(form, id, button, controller), { once: true });
   return timer;
 }
 
