@@ -11,6 +11,8 @@ import urllib3
 from apps.services.connectors.base import ConnectorError
 from apps.services.connectors.retry import TemporaryError
 
+CA_HINT = " For a private CA, name its file in ca_file of the connection, or in SSL_CERT_FILE."
+
 
 def connection_error(shown: str, error: Exception) -> ConnectorError:
     """The error for a request without a complete response; a TemporaryError if a retry may help."""
@@ -66,10 +68,7 @@ def _without_response(message: str) -> TemporaryError:
 def _tls_failure(shown: str, causes: list[BaseException]) -> str:
     for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError):
-            return (
-                f"{shown}: the TLS certificate is not trusted ({cause.verify_message}). For a private CA, "
-                "name its file in ca_file of the connection, or in SSL_CERT_FILE."
-            )
+            return f"{shown}: the TLS certificate is not trusted ({cause.verify_message}).{CA_HINT}"
     reason = next((cause.reason for cause in causes if isinstance(cause, ssl.SSLError)), None)
     return f"{shown}: TLS failed ({(reason or _reason_of(causes)).replace('_', ' ').lower()})."
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from django.core.management import CommandError, call_command
 from django.utils import translation
 
 from apps.runs.trial import connection_trial
@@ -157,7 +158,7 @@ def test_untrusted_certificate_fails_at_tls(tmp_path):
         "tls": "failed",
         "authenticate": "not_reached",
     }
-    assert "the TLS certificate is not trusted" in failure(test)[1]
+    assert failure(test)[1] == f"{web.url}: the TLS certificate is not trusted (self-signed certificate)."
     assert "CA file" in failure(test)[2]
     assert web.requests == []
 
@@ -497,6 +498,23 @@ def test_ftp_server_that_is_down_fails_to_connect():
     test = run_test(connection_to("ftp://127.0.0.1:9/in"))
 
     assert failure(test)[0] == "connect"
+
+
+def test_command_tests_a_stored_connection(capsys):
+    with serving(respond_with(200)) as web:
+        make_connection(name="shop", url=web.url)
+        call_command("test_connection", "shop")
+    make_connection(name="down")
+
+    assert capsys.readouterr().out.splitlines() == [
+        "OK: Resolve host  127.0.0.1",
+        f"OK: Connect  {web.url.removeprefix('http://')}",
+        f"OK: Request  GET {web.url}: 200 OK",
+    ]
+    with pytest.raises(CommandError, match=r"Failed at Connect\. Check host and port"):
+        call_command("test_connection", "down")
+    with pytest.raises(CommandError, match="not found"):
+        call_command("test_connection", "nope")
 
 
 def test_advice_is_translated():

@@ -16,13 +16,14 @@ from apps.services.connectors.connection_test.progress import (
     StepName,
     StepState,
 )
+from apps.services.connectors.network_errors import CA_HINT
 from apps.services.definition.connection_url import validate_address
 from apps.services.models import Connection
 
 __all__ = ["ConnectionStep", "ConnectionTest", "StepName", "StepState", "check_connection"]
 
-# Added by the retries, of which a test makes none.
-_SUFFIX = " (gave up after 1 attempt)"
+# Parts of errors: the number of attempts, which is always one; and a hint that the advice replaces.
+_LEFT_OUT = (" (gave up after 1 attempt)", CA_HINT)
 
 
 def check_connection(
@@ -41,4 +42,7 @@ def check_connection(
     except ValidationError as error:
         test.fail(" ".join(error.messages))
     except ConnectorError as error:
-        test.fail(str(error).replace(_SUFFIX, ""), advice_for(test.current.name, error, connection))
+        message = str(error)
+        for part in _LEFT_OUT:
+            message = message.replace(part, "")
+        test.fail(message, advice_for(test.current.name, error, connection))
