@@ -16,6 +16,7 @@ from apps.runs.trial.connection_trial import try_connection
 from apps.services.models import ConnectionState, HostKey
 from tests.factories import make_connection
 from tests.openssh import USER, OpenSSHServer, create_key
+from tests.servers import S3Server
 from tests.services.certificates import create_certificate
 from tests.services.connectors.test_proxy_and_tls import proxying
 from tests.services.transfers import connection_to
@@ -492,6 +493,33 @@ def test_folder_outside_the_roots_is_not_allowed(folder):
 
     assert failure(test)[0] == "allowed"
     assert "SYNCLOG_FILE_ROOTS" in failure(test)[2]
+
+
+@pytest.fixture
+def bucket_connection(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", s3_server.url)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", s3_server.region)
+    return connection_to(
+        f"s3://{s3_server.create_bucket()}/drop",
+        auth="basic",
+        auth_username=s3_server.access_key,
+        secret=s3_server.secret_key,
+    )
+
+
+def test_bucket_works_before_its_folder_contains_a_file(bucket_connection):
+    assert run_test(bucket_connection).is_complete
+
+
+@pytest.mark.parametrize("fields", [{"auth_username": "unknown"}, {"url": "s3://no-such-bucket-here/drop"}])
+def test_bucket_that_cannot_be_opened_fails(bucket_connection, fields):
+    for name, value in fields.items():
+        setattr(bucket_connection, name, value)
+
+    test = run_test(bucket_connection)
+
+    assert failure(test)[0] == "folder"
+    assert "Check bucket, user name and secret" in failure(test)[2]
 
 
 def test_ftp_server_that_is_down_fails_to_connect():
