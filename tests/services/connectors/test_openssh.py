@@ -30,11 +30,11 @@ RECORDS = [{"id": number, "name": f"Käse {number}"} for number in range(1, 6)]
 KEYS = {
     "ed25519": (("-t", "ed25519"), ""),
     "ed25519 with passphrase": (("-t", "ed25519"), "open sesame"),
-    "rsa": (("-t", "rsa", "-b", "3072"), ""),
-    "rsa with passphrase": (("-t", "rsa", "-b", "3072"), "open sesame"),
-    "rsa in PEM": (("-t", "rsa", "-b", "3072", "-m", "PEM"), ""),
-    "rsa in PEM with passphrase": (("-t", "rsa", "-b", "3072", "-m", "PEM"), "open sesame"),
-    "rsa in PKCS 8 with passphrase": (("-t", "rsa", "-b", "3072", "-m", "PKCS8"), "open sesame"),
+    "rsa": (("-t", "rsa", "-b", "2048"), ""),
+    "rsa with passphrase": (("-t", "rsa", "-b", "2048"), "open sesame"),
+    "rsa in PEM": (("-t", "rsa", "-b", "2048", "-m", "PEM"), ""),
+    "rsa in PEM with passphrase": (("-t", "rsa", "-b", "2048", "-m", "PEM"), "open sesame"),
+    "rsa in PKCS 8 with passphrase": (("-t", "rsa", "-b", "2048", "-m", "PKCS8"), "open sesame"),
     "ecdsa": (("-t", "ecdsa"), ""),
 }
 
@@ -255,7 +255,7 @@ def test_known_algorithm_is_preferred_among_the_keys_of_a_server(
     connection: Connection, sshd: OpenSSHServer
 ) -> None:
     """A server that gets a key of another algorithm is still recognized by the remembered one."""
-    create_key(sshd.folder / "rsa_key", "-t", "rsa", "-b", "3072")
+    create_key(sshd.folder / "rsa_key", "-t", "rsa", "-b", "2048")
     algorithm, key, _comment = (sshd.folder / "rsa_key.pub").read_text().split()
     sshd.additional_options = f"HostKey {sshd.folder}/rsa_key\n"
     sshd.restart()
