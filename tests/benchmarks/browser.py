@@ -61,8 +61,18 @@ def summary_page() -> Figure:
     """CSS and JavaScript of the summary page as transferred, in kB of 1,000 bytes."""
     service = factories.make_service()
     insert_runs(500, services=1, seconds_apart=300)
+    return _files_of(reverse("admin:services_service_runs", args=[service.pk]))
+
+
+@benchmark("workbench_page_kb", "kB", databases=["sqlite"])
+def workbench_page() -> Figure:
+    """CSS and JavaScript of the settings page of a service, as of the summary page."""
+    return _files_of(reverse("admin:services_service_change", args=[factories.make_service().pk]))
+
+
+def _files_of(url: str) -> Figure:
     with _open_browser(make_superuser()) as page:
-        page.goto(reverse("admin:services_service_runs", args=[service.pk]), wait_until="networkidle")
+        page.goto(url, wait_until="networkidle")
         files = dict(page.evaluate(FILE_SIZES))
     assert files, "The page has no style sheet."
     for name, size in files.items():

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 from django.contrib import admin
-from django.forms import ModelForm
+from django.forms import Media, ModelForm
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path
 from django.utils.html import format_html
@@ -50,6 +50,12 @@ class ServiceSettings(EditConflictAdmin):
     """Part of the services admin that is about settings."""
 
     form = ServiceForm
+
+    @property
+    def media(self) -> Media:
+        """Django's scripts for the window in which a connection is added, without those for lists and slugs."""
+        files = ("vendor/jquery/jquery.min.js", "jquery.init.js", "admin/RelatedObjectLookups.js")
+        return Media(js=[f"admin/js/{name}" for name in files])
 
     def get_fieldsets(self, request: HttpRequest, obj: Service | None = None) -> Any:
         may_write = self.has_change_permission(request, obj) if obj else self.has_add_permission(request)

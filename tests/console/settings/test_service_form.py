@@ -14,6 +14,7 @@ from apps.services.definition.loading import load_services
 from apps.services.definition.options import read_destination, read_source
 from apps.services.models import Connection, Service
 from tests.factories import make_connection, make_service, make_user
+from tests.forms import form_data_of
 
 pytestmark = pytest.mark.django_db
 
@@ -70,20 +71,6 @@ services:
        min_age_seconds: 60, after: {move_to: done}}
     destination: {connection: drop, path: "out/{run}-{page}.ndjson"}
 """
-
-
-def form_data_of(service):
-    """Returns the form data that a browser sends for the unchanged settings page of `service`."""
-    form = ServiceForm(instance=service)
-    data = {}
-    for bound in form:
-        value = bound.value()
-        shown = bound.field.prepare_value(value)
-        if shown is not None and shown is not False:
-            data[bound.html_name] = "on" if shown is True else shown
-    return {
-        name: value.replace("\n", "\r\n") if isinstance(value, str) else value for name, value in data.items()
-    }
 
 
 def errors_of(data, instance=None):

@@ -5,8 +5,8 @@ from django.contrib.admin.models import LogEntry
 from django.urls import reverse
 
 from apps.services.models import Service
-from tests.console.settings.test_service_form import form_data_of
 from tests.factories import make_connection, make_user
+from tests.forms import form_data_of
 from tests.systems import service_between, systems
 
 pytestmark = pytest.mark.django_db(transaction=True)
