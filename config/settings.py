@@ -76,7 +76,8 @@ GRACE_SECONDS = read_whole_number("SYNCLOG_GRACE_SECONDS", 30, minimum=0, maximu
 # --- Django -----------------------------------------------------------------------------------------------
 
 DEBUG = read_flag("DJANGO_DEBUG", default=False)
-DEMO = read_flag("SYNCLOG_DEMO", default=False)
+# Whether `make run` creates the demo services.
+DEMO = read_flag("SYNCLOG_DEMO", default=True)
 PORT = read_whole_number("PORT", 8000, minimum=1, maximum=65535)
 # Without a variable, the key that the first start generated in the data directory.
 SECRET_KEY = read_text("DJANGO_SECRET_KEY") or shared_file(DATA_DIR / "secret-key", secrets.token_urlsafe(48))

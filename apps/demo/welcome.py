@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from django.conf import settings
 from django.core.management.color import Style
 
 from apps.demo.access import Access
@@ -35,6 +36,8 @@ def welcome(style: Style, url: str, access: Access, payload: Payload | None, log
             "",
             _curl(url, payload, access),
         ]
+    elif not settings.DEMO:
+        lines += ["The console shows the first steps: connection, service, run and log."]
     else:
         lines += ["There is no payload to fetch; see the log of the worker."]
     return "\n".join([*lines, ""])

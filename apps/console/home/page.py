@@ -9,6 +9,7 @@ from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
 from django.utils.translation import ngettext
 
+from apps.console.home.first_steps import first_steps
 from apps.console.ui.run_history import recent_runs, run_history_html
 from apps.console.ui.tab import TabState
 from apps.runs.models import Run
@@ -25,7 +26,7 @@ MAX_QUEUE_DELAY = timedelta(seconds=60)
 def home_context(user: Any) -> dict[str, Any]:
     """Context of the home page: problems first, then running runs, then all other services."""
     if not user.has_perm("runs.view_run"):
-        return {}
+        return {"first_steps": first_steps(user)}
     now = timezone.now()
     failing = list(failing_runs(user)[:MAX_ROWS])
     services = list(late_services(user, now)[:MAX_ROWS])
@@ -37,7 +38,10 @@ def home_context(user: Any) -> dict[str, Any]:
     shown_runs = list(open_runs.select_related("service", "started_by").order_by("-id")[:MAX_ROWS])
     failed = {run.service_id for run in failing}
     listed = failed | {service.pk for service in (*paused, *services)}
+    others = _other_services(user, listed)
+    has_runs = failing or waiting or shown_runs or any(row["last"] for row in others)
     return {
+        "first_steps": [] if has_runs else first_steps(user),
         "problems": _problems(len(failing), len(services) + len(waiting), len(paused), len(problems)),
         "failing_runs": failing,
         "late_services": services,
@@ -48,7 +52,7 @@ def home_context(user: Any) -> dict[str, Any]:
         "tab": TabState.of_runs(failing or shown_runs),
         "check_results": sorted(check_results, key=lambda result: result.is_ok),
         "is_any_listed": bool(listed),
-        "other_services": _other_services(user, listed),
+        "other_services": others,
     }
 
 

@@ -7,6 +7,7 @@ import threading
 import time
 from argparse import ArgumentParser
 from collections.abc import Callable
+from contextlib import nullcontext
 from types import FrameType
 from typing import Any
 
@@ -39,8 +40,8 @@ FIRST_RUN_WITHIN = 30
 
 class Command(BaseCommand):
     help = (
-        "Runs Synclog on this machine: web, worker, scheduler, and three demo services. Ctrl-C stops "
-        "everything."
+        "Runs Synclog on this machine: web, worker, scheduler, and four demo services unless SYNCLOG_DEMO is 0. Ctrl-C "
+        "stops everything."
     )
     # The data directory may be empty.
     requires_system_checks = ()
@@ -66,8 +67,9 @@ class Command(BaseCommand):
                 prepare_database()
                 prepare_static_files()
                 access = grant_access(settings.DATA_DIR / "demo-credentials.txt")
-                with demo_systems() as (source_url, destination_url):
-                    load_demo_services(source_url, destination_url)
+                with demo_systems() if settings.DEMO else nullcontext() as urls:
+                    if urls:
+                        load_demo_services(*urls)
                     self.run(host, port, access)
         except (StartError, ProcessEndedError) as error:
             raise CommandError(str(error)) from None
@@ -80,7 +82,6 @@ class Command(BaseCommand):
             environment={
                 "SYNCLOG_GRACE_SECONDS": "10",
                 **os.environ,
-                "SYNCLOG_DEMO": "1",
                 "PORT": str(port),
             },
         )
@@ -90,7 +91,8 @@ class Command(BaseCommand):
             start_processes(processes, host, port)
             if not self.wait(processes, READY_WITHIN, lambda: is_ready(url)) and not self.stopping.is_set():
                 raise StartError(f"{url}/readyz does not respond; see {processes.log_dir}/web.log.")
-            if (run := start_first_runs(access.user)) and not self.stopping.is_set():
+            run = start_first_runs(access.user) if settings.DEMO else None
+            if run and not self.stopping.is_set():
                 self.say("Waiting for the first run …")
                 self.wait(processes, FIRST_RUN_WITHIN, lambda: has_ended(run))
             if not self.stopping.is_set():
