@@ -13,6 +13,9 @@ type KeyPath = tuple[str, ...]
 _MAX_NODES = 100_000
 _MAX_DEPTH = 50
 _TIMESTAMP = "tag:yaml.org,2002:timestamp"
+_NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+# Options whose values are sent as text.
+_TEXTS = (("params",), ("headers",))
 
 
 @dataclass(frozen=True)
@@ -79,8 +82,8 @@ class YamlDocument:
             return [
                 self._value_of(loader, item, (*path, str(number))) for number, item in enumerate(node.value)
             ]
-        if node.tag == _TIMESTAMP:
-            # No option is a date; in a request it stays as written.
+        # No option is a date. In a request, dates and numbers stay as written: 1.10 is not 1.1, and 0123 not 83.
+        if node.tag == _TIMESTAMP or (node.tag in _NUMBERS and path[-2:-1] in _TEXTS):
             return str(node.value)
         try:
             return loader.construct_object(node)

@@ -314,6 +314,19 @@ def test_invalid_document_is_rejected(text):
         load_services(text)
 
 
+def test_numbers_of_parameters_keep_their_spelling() -> None:
+    load_services(
+        "connections: {shop: {kind: http, base_url: 'http://127.0.0.1:3000'}}\n"
+        "services:\n"
+        "  orders:\n"
+        "    source: {connection: shop, path: /orders, params: {version: 1.10, shop: 0123, day: 2026-01-01}}\n"
+        "    destination: {connection: shop, path: /stock}\n"
+    )
+    assert Service.objects.get().source_options["params"] == (
+        {"version": "1.10", "shop": "0123", "day": "2026-01-01"}
+    )
+
+
 def test_command_reports_each_entry_and_describes_the_schedule(tmp_path: Path):
     path = tmp_path / "services.yaml"
     path.write_text(EXAMPLE)
