@@ -3,9 +3,11 @@
 from importlib.resources import files
 
 import pytest
+from django.contrib.sessions.models import Session
 from playwright.sync_api import Page, expect
 
 from apps.runs.models import Run
+from apps.services.models import Service
 from tests.browser.pages import all_pages, create_data, main_pages
 from tests.factories import make_run, make_service, make_user
 
@@ -106,6 +108,29 @@ def test_open_menu_and_login_page_have_no_axe_violations(new_page, log_in) -> No
     page.goto(f"/admin/services/service/{service.pk}/runs/")
     page.locator(".menu-button").first.click()
     assert violations(page) == []
+
+
+def test_first_steps_and_edit_conflict_have_no_violations(page: Page, log_in) -> None:
+    log_in(page, make_user(is_superuser=True))
+    page.goto("/admin/")
+    expect(page.get_by_role("heading", name="First steps")).to_be_visible()
+    assert violations(page) == []
+    check_widths(page, "/admin/")
+
+    service = make_service(script="def transform(records):\n    return records\n")
+    page.goto(f"/admin/services/service/{service.pk}/change/")
+    Service.objects.update(name="Changed meanwhile")
+    service.set_script("# changed meanwhile\n" * 50)
+    page.locator("[name=name]").fill("Typed")
+    page.locator("[name=_save]").click()
+    expect(page.locator(".edit-conflict")).to_contain_text("Changed meanwhile")
+    assert [text for text in violations(page) if not text.startswith(OF_DJANGO)] == []
+    check_widths(page, "edit conflict")
+
+    Session.objects.all().delete()
+    page.locator("[name=_save]").click()
+    expect(page.locator("#session-dialog")).to_contain_text("Your session has expired")
+    assert [text for text in violations(page) if not text.startswith(OF_DJANGO)] == []
 
 
 def test_axe_reports_missing_label(page: Page) -> None:

@@ -47,7 +47,7 @@ def test_export_is_offered_in_menu_settings_and_list(client: Client) -> None:
     page = client.get(LIST).content.decode()
     settings = client.get(f"{LIST}{service.pk}/change/").content.decode()
 
-    assert f'href="{LIST}export/">Export as YAML</a>' in page
+    assert f'href="{LIST}export/">' in page
     assert f'<a href="{LIST}{service.pk}/export/">' in page
     assert f'href="{LIST}{service.pk}/export/">Export as YAML</a>' in settings
 
