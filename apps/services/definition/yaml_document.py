@@ -15,7 +15,7 @@ _MAX_DEPTH = 50
 _TIMESTAMP = "tag:yaml.org,2002:timestamp"
 _NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 # Options whose values are sent as text.
-_TEXTS = (("params",), ("headers",))
+_TEXTS = ("params", "headers")
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class YamlDocument:
                 self._value_of(loader, item, (*path, str(number))) for number, item in enumerate(node.value)
             ]
         # No option is a date. In a request, dates and numbers stay as written: 1.10 is not 1.1, and 0123 not 83.
-        if node.tag == _TIMESTAMP or (node.tag in _NUMBERS and path[-2:-1] in _TEXTS):
+        if node.tag == _TIMESTAMP or (node.tag in _NUMBERS and _is_text(path)):
             return str(node.value)
         try:
             return loader.construct_object(node)
@@ -106,3 +106,8 @@ class YamlDocument:
                 self._lines[inner] = line
                 mapping[str(key)] = self._value_of(loader, value_node, inner)
         return mapping
+
+
+def _is_text(path: KeyPath) -> bool:
+    """Whether `path` is services.NAME.SIDE.params.KEY; a body may contain such keys as well, with numbers."""
+    return len(path) == 5 and path[0] == "services" and path[3] in _TEXTS

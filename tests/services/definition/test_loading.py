@@ -319,12 +319,13 @@ def test_numbers_of_parameters_keep_their_spelling() -> None:
         "connections: {shop: {kind: http, base_url: 'http://127.0.0.1:3000'}}\n"
         "services:\n"
         "  orders:\n"
-        "    source: {connection: shop, path: /orders, params: {version: 1.10, shop: 0123, day: 2026-01-01}}\n"
+        "    source: {connection: shop, path: /orders, params: {version: 1.10, shop: 0123, day: 2026-01-01},\n"
+        "             method: POST, body: {params: {limit: 5}, headers: {x: 1.5}}}\n"
         "    destination: {connection: shop, path: /stock}\n"
     )
-    assert Service.objects.get().source_options["params"] == (
-        {"version": "1.10", "shop": "0123", "day": "2026-01-01"}
-    )
+    options = Service.objects.get().source_options
+    assert options["params"] == {"version": "1.10", "shop": "0123", "day": "2026-01-01"}
+    assert options["body"] == {"params": {"limit": 5}, "headers": {"x": 1.5}}
 
 
 def test_command_reports_each_entry_and_describes_the_schedule(tmp_path: Path):
