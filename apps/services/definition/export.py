@@ -123,8 +123,15 @@ def _in_order(options: Mapping[str, Any], model: type[Options]) -> dict[str, Any
         part = nested_model(info)
         if info is not None and info.discriminator and isinstance(value, Mapping):
             part = union_members(info).get(str(value.get(str(info.discriminator), "none")))
+        if key in ("params", "headers") and isinstance(value, Mapping):
+            # Sent as text; from a file, numbers are read as text.
+            value = {name: str(part) if _is_number(part) else part for name, part in value.items()}
         ordered[key] = _in_order(value, part) if part is not None and isinstance(value, Mapping) else value
     return ordered
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _secret_comments(connections: Iterable[Connection]) -> list[str]:

@@ -38,7 +38,9 @@ services:
       connection: crm
       path: /contacts
       method: POST
-      body: {query: "{ a }\\n{ b }\\n", on: "yes", no: "null", variables: {after: "{cursor}", n: [1, 2.5, 1e400, null]}}
+      body:
+        {query: "{ a }\\n{ b }\\n", on: "yes", no: "null", params: {n: 1, x: 2.50},
+         variables: {after: "{cursor}", n: [1, 2.5, 1e400, null]}}
       params: {updated_since: "{since}", day: "2026-01-01", limit: 5}
       headers: {X-Version: "010"}
       since: {first: "2026-01-01T00:00:00Z", from: updated_at, overlap_seconds: 300}
@@ -173,6 +175,19 @@ def test_every_option_is_exported() -> None:
 
     assert set(services["contacts"]) == SERVICES["integration"].model_fields.keys() - {"kind"}
     assert services["payroll"] == {"kind": "reported", "name": "0123", "log_retention_days": 9}
+
+
+@pytest.mark.django_db
+def test_numbers_of_older_rows_are_exported_as_they_are_sent() -> None:
+    options = {"path": "/a", "params": {"limit": 5, "share": 1.5, "all": True}, "headers": {"X-Version": 2}}
+    make_service(slug="orders", source_options=options)
+
+    first = export()
+    delete_everything()
+    load_services(first)
+
+    assert "limit: '5'" in first
+    assert export() == first
 
 
 @pytest.mark.django_db
