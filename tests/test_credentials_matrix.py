@@ -32,6 +32,7 @@ OPEN_TO_STAFF = (
     "/admin/jsi18n/",
     # The CSRF token of the user's own session.
     "/admin/session/",
+    "/admin/time-zone/",
     # Cancels only trials of the same user.
     "/admin/trials/cancel/",
 )
