@@ -22,6 +22,7 @@ PUBLIC = ("/", "/livez", "/readyz", "/api/schema/", "/api/docs/", "/admin/login/
 # Open to all staff: home page, help, password, logout, texts for the browser, and descriptions of expressions.
 OPEN_TO_STAFF = (
     "/admin/services/service/describe-expression/",
+    "/admin/time-zone/",
     "/admin/services/service/describe-schedule/",
     "/admin/",
     "/admin/password_change/",

@@ -17,7 +17,6 @@ from apps.console.home.page import home_context
 from apps.console.records.page import records_csv, records_page
 from apps.console.records.resync import resync_page
 from apps.console.search.page import search_page
-from apps.console.settings.cancellation import cancel_trial
 from apps.console.ui.csv_export import with_csv_export
 from apps.console.ui.help_links import help_url
 from apps.console.ui.lookups import with_guarded_lookups
@@ -60,7 +59,6 @@ class SynclogAdminSite(AdminSite):
             path("records/csv/", self.admin_view(records_csv), name="records_csv"),
             path("records/resync/", self.admin_view(partial(resync_page, site=self)), name="records_resync"),
             path("search/", self.admin_view(require_safe(partial(search_page, site=self))), name="search"),
-            path("trials/cancel/", self.admin_view(cancel_trial), name="cancel_trial"),
             path("session/", self.admin_view(require_safe(session_state)), name="session"),
             path("time-zone/", self.admin_view(partial(time_zone_page, site=self)), name="time_zone"),
             *super().get_urls(),

@@ -1,7 +1,6 @@
 """Test connection in a real browser: result, running state, cancellation, errors, and the page without JavaScript."""
 
 import pytest
-from django.contrib.admin.models import LogEntry
 from django.contrib.sessions.models import Session
 from playwright.sync_api import Page, expect
 
@@ -64,9 +63,6 @@ def test_hanging_test_is_cancelled(page: Page, log_in) -> None:
         page.get_by_role("button", name="Cancel").click()
         expect(page.locator(OUTPUT)).to_contain_text("Cancelled.")
         expect(page.locator(BUTTON)).to_be_focused()
-
-    expect(page.locator(f"{OUTPUT} .is-ok")).to_have_count(2)
-    assert "failed at Request" in LogEntry.objects.get().change_message
 
 
 def test_error_states_keep_what_was_entered(page: Page, log_in, live_server, problems: list[str]) -> None:

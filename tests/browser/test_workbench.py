@@ -28,7 +28,7 @@ def add_connection(page: Page, side: str, url: str) -> None:
 
 
 def preview(page: Page, step: str) -> None:
-    page.locator(f"[aria-controls=trial-{step}]").click()
+    page.locator(f"[aria-controls=trial-{step}][formaction*='/preview/']").click()
     expect(page.locator(f"#trial-{step} .trial-outcome")).to_be_visible()
 
 
@@ -83,6 +83,6 @@ def test_preview_of_a_hanging_source_can_be_cancelled(page: Page, log_in, world)
     log_in(page, make_user(is_superuser=True))
     page.goto(f"/admin/services/service/{service.pk}/change/")
 
-    page.locator("[aria-controls=trial-source]").click()
+    page.locator("[aria-controls=trial-source][formaction*='/preview/']").click()
     page.locator("#trial-source").get_by_role("button", name="Cancel").click()
     expect(page.locator("#trial-source")).to_contain_text("Cancelled")

@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
 
 from apps.console.settings.connection_form import ConnectionForm
-from apps.console.settings.connection_test import test_form, test_stored
+from apps.console.settings.connection_test import test_chosen, test_form
 from apps.console.settings.edit_conflict import EditConflictAdmin
 from apps.console.ui.csv_export import text_cell
 from apps.services.definition.connection_url import without_secrets
@@ -86,9 +86,9 @@ class ConnectionAdmin(EditConflictAdmin):
         return [
             path("test/", view(require_POST(partial(test_form, self))), name="services_connection_test"),
             path(
-                "<int:pk>/test/",
-                view(require_POST(partial(test_stored, self))),
-                name="services_connection_test_stored",
+                "test/<slug:side>/",
+                view(require_POST(partial(test_chosen, self))),
+                name="services_connection_test_chosen",
             ),
             *super().get_urls(),
         ]

@@ -12,7 +12,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
 
-from apps.console.settings.cancellation import is_cancelled
+from apps.console.ui.disconnection import is_disconnected
 from apps.runs.trial.connection_trial import try_connection
 from apps.services.connectors.connection_test import ConnectionTest
 from apps.services.definition.connection_url import without_secrets
@@ -44,11 +44,14 @@ def test_form(admin: ModelAdmin[Connection], request: HttpRequest) -> HttpRespon
     return _tested(admin, request, form.unsaved_connection(), forgets_host_key=forgets_host_key)
 
 
-def test_stored(admin: ModelAdmin[Connection], request: HttpRequest, pk: int) -> HttpResponse:
-    """Tests a connection as it is stored."""
+def test_chosen(admin: ModelAdmin[Connection], request: HttpRequest, side: str) -> HttpResponse:
+    """Tests the connection that is chosen as the source or destination of a service."""
     if not any(request.user.has_perm(permission) for permission in _PERMISSIONS):
         raise PermissionDenied
-    connection = Connection.objects.not_hidden_from(request.user).filter(pk=pk).first()
+    number = request.POST.get(f"{side}_connection", "")
+    if not number:
+        return _response(admin, request, {"errors": [(_("Connection"), [_("Choose a connection first.")])]})
+    connection = admin.get_object(request, number)
     if connection is None:
         raise Http404(_("Connection not found."))
     return _tested(admin, request, connection)
@@ -61,10 +64,9 @@ def _tested(
     *,
     forgets_host_key: bool = False,
 ) -> HttpResponse:
-    trial_id = request.POST.get("trial_id", "")
     test = try_connection(
         connection,
-        is_cancelled=lambda: is_cancelled(request.user, trial_id),
+        is_cancelled=lambda: is_disconnected(request),
         forgets_host_key=forgets_host_key,
     )
     LogEntry.objects.create(

@@ -13,10 +13,10 @@ from django.template.response import TemplateResponse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
-from apps.console.settings.cancellation import is_cancelled
 from apps.console.settings.record_preview import record_preview
 from apps.console.settings.script_editor import ScriptField
 from apps.console.ui.ansi import message_html
+from apps.console.ui.disconnection import is_disconnected
 from apps.runs.execution.replay import check_replay
 from apps.runs.models import Level, Run, Step
 from apps.runs.trial.trial import Trial, try_service
@@ -40,7 +40,6 @@ def trial_view(admin: Any, request: HttpRequest) -> HttpResponse:
     form = admin.get_form(request, service, change=service is not None)(data, instance=service)
     errors = _errors(form, step)
     trial = None
-    trial_id = request.POST.get("trial_id", "")
     try:
         replay_of = _replayed(service, request.POST.get("trial_input", ""))
     except ValidationError as error:
@@ -51,7 +50,7 @@ def trial_view(admin: Any, request: HttpRequest) -> HttpResponse:
             script,
             _STEPS[step],
             replay_of=replay_of,
-            is_cancelled=lambda: is_cancelled(request.user, trial_id),
+            is_cancelled=lambda: is_disconnected(request),
         )
         _audit(request, form.instance, step, trial)
     context = {

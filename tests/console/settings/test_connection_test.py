@@ -134,14 +134,16 @@ def test_tokens_are_shared_only_while_the_authentication_is_unchanged(admin, mon
     assert [each.requests_per_minute for each in tested] == [60, None]
 
 
-def test_stored_connection_is_tested_from_the_service_page(client, web):
+def test_chosen_connection_is_tested_from_the_service_page(client, web):
     connection = make_connection(url=web.url, auth="bearer", secret=SECRET)
-    url = reverse("admin:services_connection_test_stored", args=[connection.pk])
+    url = reverse("admin:services_connection_test_chosen", args=["source"], query={"fragment": "1"})
     client.force_login(make_user(permissions=["services.change_service"]))
 
-    assert "The connection works" in client.post(f"{url}?fragment=1").content.decode()
+    html = client.post(url, {"source_connection": connection.pk}).content.decode()
+    assert "The connection works" in html
+    assert "Choose a connection first." in client.post(url, {"source_connection": ""}).content.decode()
     assert client.get(url).status_code == 405
-    assert client.post(reverse("admin:services_connection_test_stored", args=[10**6])).status_code == 404
+    assert client.post(url, {"source_connection": 10**6}).status_code == 404
 
 
 @pytest.mark.parametrize(
@@ -158,9 +160,10 @@ def test_test_needs_the_permission_to_write(client, permissions, expected):
     connection = make_connection()
     client.force_login(make_user(permissions=permissions))
     data = form_data(connection.url, name=connection.name)
-    stored = reverse("admin:services_connection_test_stored", args=[connection.pk])
+    data |= {"source_connection": connection.pk}
+    chosen = reverse("admin:services_connection_test_chosen", args=["source"])
 
-    found = [client.post(url, data).status_code for url in (URL, url_for(connection), stored)]
+    found = [client.post(url, data).status_code for url in (URL, url_for(connection), chosen)]
 
     # The page of a connection that the user may not even view does not exist.
     assert found == expected
@@ -175,8 +178,8 @@ def test_hidden_connection_is_not_found(client):
     client.force_login(make_user(permissions=["services.change_connection"]))
 
     assert client.post(url_for(connection), form_data("http://127.0.0.1:9")).status_code == 404
-    stored = reverse("admin:services_connection_test_stored", args=[connection.pk])
-    assert client.post(stored).status_code == 404
+    chosen = reverse("admin:services_connection_test_chosen", args=["source"])
+    assert client.post(chosen, {"source_connection": connection.pk}).status_code == 404
 
 
 @pytest.mark.parametrize("key", ["999999", "x", "1;2"])

@@ -4,18 +4,12 @@
 // `aria-controls`. The page includes console/settings/trial_states.html. After a result is shown, "trial-ended" is
 // dispatched on its element.
 
-// Time for the server to respond with what a cancelled trial has found so far.
-const PATIENCE_MS = 3000;
 const states = document.getElementById("trial-states").content;
 // The running trial of each element.
 const running = new Map();
 
 function show(output, name) {
   output.replaceChildren(states.querySelector(`[data-state="${name}"]`).cloneNode(true));
-}
-
-function newId() {
-  return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 function post(url, fields, options) {
@@ -40,25 +34,15 @@ async function resultOf(response) {
   throw new Error(response.status === 403 ? "forbidden" : "failed");
 }
 
-function cancel(form, id, button, controller) {
-  // A disabled button would lose the focus.
-  button.setAttribute("aria-disabled", "true");
-  const fields = new FormData();
-  fields.set("csrfmiddlewaretoken", form.elements.namedItem("csrfmiddlewaretoken").value);
-  fields.set("trial_id", id);
-  post(button.dataset.cancelUrl, fields).catch(() => {});
-  setTimeout(() => controller.abort(), PATIENCE_MS);
-}
-
-function showRunning(output, form, id, controller) {
+function showRunning(output, controller) {
   show(output, "running");
   const seconds = output.querySelector("[data-seconds]");
   const startedAt = performance.now();
   const timer = setInterval(() => {
     seconds.textContent = `${Math.floor((performance.now() - startedAt) / 1000)} s`;
   }, 1000);
-  const button = output.querySelector("[data-cancel-url]");
-  button.addEventListener("click", () => cancel(form, id, button, controller), { once: true });
+  // The server notices that nobody waits any more.
+  output.querySelector("[data-cancel]").addEventListener("click", () => controller.abort());
   return timer;
 }
 
@@ -71,12 +55,10 @@ async function run(button) {
   const { form } = button;
   refreshToken(form);
   const fields = new FormData(form, button);
-  const id = newId();
-  fields.set("trial_id", id);
   const url = new URL(button.formAction);
   url.searchParams.set("fragment", "1");
 
-  const timer = showRunning(output, form, id, controller);
+  const timer = showRunning(output, controller);
   let html = null;
   let state = null;
   try {
