@@ -19,7 +19,7 @@ test: .venv/development
 # Line and branch coverage of apps/, without the processes that tests start.
 coverage: .venv/development
 	@$(BIN)/python -m tests --cov --cov-report= $(ONLY)
-	@$(BIN)/coverage combine --quiet --append .coverage-sqlite
+	@test ! -e .coverage-sqlite || $(BIN)/coverage combine --quiet --append .coverage-sqlite
 	@$(BIN)/coverage report --skip-covered --sort=cover
 
 # The settings create folders and a key, also for the type checker.
