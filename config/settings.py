@@ -94,6 +94,7 @@ INSTALLED_APPS = [
     "apps.demo",
     "apps.console",  # Before the admin, so that its templates take precedence.
     "apps.api",
+    "apps.alerts",
     "apps.runs",
     "apps.services",
     "config.admin.SynclogAdminConfig",

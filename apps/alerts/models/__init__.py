@@ -1,0 +1,1 @@
+"""Models of problems, incidents, channels and deliveries."""
