@@ -16,6 +16,7 @@ from django.db import DatabaseError, InterfaceError, connection, transaction
 from django.db.models.functions import Now
 
 from apps.runs.execution.incremental import NextSince
+from apps.runs.execution.run_end import announce_run_end
 from apps.runs.log.run_log import RunLog
 from apps.runs.log.shipper import LeaseLost, limit_concurrent_writes
 from apps.runs.log.stored_lines import append_lines, stored_counts
@@ -168,6 +169,7 @@ def _save_end(run: Run, token: uuid.UUID, status: Run.Status, follow_up: FollowU
         )
         for selection in RecordSelection.objects.filter(run=run):
             RecordSelection.objects.create(run=retry, keys=selection.keys)
+    announce_run_end(run.pk)
 
 
 def _reaches_failure_limit(run: Run, service: Service) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 
 from django.db import transaction
 
+from apps.runs.execution.run_end import announce_run_end
 from apps.runs.log.bulk_insert import write_lines
 from apps.runs.log.line_format import parse_lines, renumbered, sequence_of
 from apps.runs.log.spool import Spool
@@ -55,10 +56,13 @@ def add_late_lines(run_id: int, spool: Spool) -> int:
         columns, missing = add_left_records(run, spool, sequence=last, since=first, moved_by=moved_by)
         # Of a line that the worker did not write any more.
         Record.objects.filter(run=run, sequence__gt=last).update(sequence=last)
-        changes |= columns | _recorded_outcome(run, spool)
+        outcome = _recorded_outcome(run, spool)
+        changes |= columns | outcome
         if missing:
             changes |= {"is_complete": False, "lost_reason": missing}
         Run.objects.filter(pk=run.pk).update(**changes)
+        if outcome:
+            announce_run_end(run.pk)
     if count:
         shift_captured(run_id, since=first, by=moved_by)
         logger.warning("Run %d: %d late lines were added", run_id, count)

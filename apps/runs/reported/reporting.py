@@ -14,6 +14,7 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
 
+from apps.runs.execution.run_end import announce_run_end
 from apps.runs.log.bulk_insert import write_lines
 from apps.runs.log.line_format import escape
 from apps.runs.log.text import clean_message
@@ -197,6 +198,7 @@ def finish_reported_run(
             log_checksum=current.log_checksum or 0,
         )
         set_expiry(current, settings.PAYLOAD_RETENTION)
+        announce_run_end(current.pk)
     current.refresh_from_db()
     return current
 
