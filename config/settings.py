@@ -12,6 +12,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.csp import CSP
 
 from config.broker import REDIS, cache, transport_options
+from config.email import base_url, is_mail_address, mailers
 from config.environment import (
     absolute_folders,
     database,
@@ -159,6 +160,15 @@ USE_TZ = True
 
 STATIC_URL = "static/"
 STATIC_ROOT = DATA_DIR / "static"
+
+# --- Mail -------------------------------------------------------------------------------------------------
+
+MAILERS = mailers("EMAIL_URL", DATA_DIR / "mail")
+DEFAULT_FROM_EMAIL = read_text("DEFAULT_FROM_EMAIL", "Synclog <synclog@localhost>")
+if not is_mail_address(DEFAULT_FROM_EMAIL):
+    raise ImproperlyConfigured("DEFAULT_FROM_EMAIL is invalid; write Synclog <synclog@example.com>.")
+# For links in messages.
+BASE_URL = base_url("SYNCLOG_BASE_URL")
 
 # --- Security ---------------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import storages
 from django.utils import timezone
 
+from apps.alerts.models import Channel
 from apps.api.models import ApiToken
 from apps.runs.models import Level, LogEntry, Payload, Record, Run, Step
 from apps.services.models import Connection, Service
@@ -47,6 +48,18 @@ def make_connection(**fields: Any) -> Connection:
     connection.set_secret(secret)
     connection.save()
     return connection
+
+
+def make_channel(**fields: Any) -> Channel:
+    """Creates an email channel with one address."""
+    defaults = {"name": f"channel-{next(_numbers)}", "kind": "email"}
+    secret = fields.pop("secret", "")
+    channel = Channel(**defaults | fields)
+    if channel.kind == Channel.Kind.EMAIL and not channel.to:
+        channel.to = ["ops@example.com"]
+    channel.set_secret(secret)
+    channel.save()
+    return channel
 
 
 def make_service(*, script: str = "", groups: Iterable[Group] = (), **fields: Any) -> Service:

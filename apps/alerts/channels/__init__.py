@@ -1,0 +1,4 @@
+"""Channels: their validation, and how each kind sends a message.
+
+May import `apps.alerts.models`.
+"""

@@ -1,0 +1,116 @@
+"""Channels that alerts are sent to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import TYPE_CHECKING, Self
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Count, Max, Q
+from django.utils.translation import gettext_lazy as _
+
+from apps.services.secrets import SecretUnavailable, decrypt, encrypt, secret_from_environment
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+
+class ChannelQuerySet(models.QuerySet["Channel"]):
+    def with_deliveries(self) -> Self:
+        """Adds `last_sent_at`, `pending_count` and `failing_count`: pending deliveries whose last attempt failed."""
+        pending = Q(deliveries__status="pending")
+        return self.annotate(
+            last_sent_at=Max("deliveries__sent_at"),
+            pending_count=Count("deliveries", filter=pending),
+            failing_count=Count("deliveries", filter=pending & Q(deliveries__attempt_count__gt=0)),
+        )
+
+
+class Channel(models.Model):
+    """A group of recipients of alerts: mail addresses, a chat, or a system with a webhook."""
+
+    class Kind(models.TextChoices):
+        EMAIL = "email", _("Email")  # `to` has the addresses.
+        APPRISE = "apprise", _("Apprise")  # The secret is the URL.
+        WEBHOOK = "webhook", _("Webhook")  # `url` is the address; the secret signs the requests.
+
+    name = models.SlugField(
+        _("name"), max_length=100, unique=True, help_text=_("Name in rules and YAML files.")
+    )
+    kind = models.CharField(_("kind"), max_length=10, choices=Kind)
+
+    # List of addresses.
+    to = models.JSONField(_("addresses"), default=list, blank=True)
+    url = models.CharField(
+        _("URL"),
+        max_length=500,
+        blank=True,
+        help_text=_("Address of the webhook, such as https://pager.example/in."),
+    )
+    secret_env = models.CharField(
+        _("secret from environment variable"),
+        max_length=100,
+        blank=True,
+        help_text=_(
+            "Environment variable of the workers that contains the secret, such as PAGER_SECRET. "
+            "Replaces a stored secret."
+        ),
+    )
+    secret_encrypted = models.TextField(_("secret"), blank=True, editable=False)
+    language = models.CharField(
+        _("language"),
+        max_length=10,
+        choices=settings.LANGUAGES,
+        default=settings.LANGUAGE_CODE,
+        help_text=_("Language of the messages."),
+    )
+    is_active = models.BooleanField(
+        _("active"), default=True, help_text=_("An inactive channel receives no messages.")
+    )
+
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+    updated_at = models.DateTimeField(_("updated"), auto_now=True)
+
+    # Set by with_deliveries().
+    last_sent_at: datetime | None
+    pending_count: int
+    failing_count: int
+
+    objects = ChannelQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("channel")
+        verbose_name_plural = _("channels")
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(kind__in=["email", "apprise", "webhook"]), name="channel_kind_known"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def set_secret(self, secret: str) -> None:
+        """Encrypts `secret` into the row. The caller saves."""
+        self.secret_encrypted = encrypt(secret) if secret else ""
+
+    def get_secret(self) -> str:
+        """Secret in clear text, from the environment variable if one is named.
+
+        Raises SecretUnavailable if the variable is not set or the encryption key has changed.
+        """
+        if self.secret_env:
+            return secret_from_environment(self.secret_env)
+        return decrypt(self.secret_encrypted) if self.secret_encrypted else ""
+
+    def secrets(self) -> Iterator[str]:
+        """Secrets to mask in errors. One that is not available cannot appear there."""
+        with suppress(SecretUnavailable):
+            if secret := self.get_secret():
+                yield secret
+
+    @property
+    def has_secret(self) -> bool:
+        return bool(self.secret_env or self.secret_encrypted)
