@@ -15,7 +15,8 @@ from django.utils import timezone
 
 from apps.alerts.models import Channel
 from apps.api.models import ApiToken
-from apps.runs.models import Level, LogEntry, Payload, Record, Run, Step
+from apps.runs.log.fingerprint import fingerprint
+from apps.runs.models import Level, LogEntry, Payload, Record, Run, RunProblem, Step
 from apps.services.models import Connection, Service
 
 _numbers = itertools.count(1)
@@ -143,6 +144,24 @@ def make_record(run: Run | None = None, **fields: Any) -> Record:
         run.has_records = True
         run.save(update_fields=["has_records"])
     return Record.objects.create(run=run, **defaults | fields)
+
+
+def make_run_problem(
+    run: Run | None = None, message: str = "Customer 17 has no address", **fields: Any
+) -> RunProblem:
+    """Creates the occurrence of a problem: one error in the first line of a run."""
+    run = run or make_run()
+    moment = run.started_at or timezone.now()
+    defaults = {
+        "fingerprint": fingerprint(message),
+        "level": Level.ERROR,
+        "count": 1,
+        "first_sequence": 1,
+        "last_sequence": 1,
+        "first_at": moment,
+        "last_at": moment,
+    }
+    return RunProblem.objects.create(run=run, service=run.service, message=message, **defaults | fields)
 
 
 def make_payload(run: Run | None = None, body: bytes | None = b'[{"id": 1}]', **fields: Any) -> Payload:

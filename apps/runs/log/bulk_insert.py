@@ -8,6 +8,7 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import Model
 
 from apps.runs.log.line_format import parse_lines, unescape
+from apps.runs.log.occurrences import add_occurrences
 from apps.runs.log.record_file import RecordChunk
 from apps.runs.models import AcceptedContent, LogEntry, Record
 
@@ -24,7 +25,7 @@ _NEW_DIGEST = "digest = excluded.digest"
 
 
 def write_lines(chunk: bytes) -> None:
-    """Inserts the lines of a spool chunk within the caller's transaction.
+    """Inserts the lines of a spool chunk, and counts their problems, within the caller's transaction.
 
     COPY takes the format of the spool unchanged; SQLite gets parsed lines with `executemany`.
     """
@@ -37,6 +38,7 @@ def write_lines(chunk: bytes) -> None:
                 f"INSERT INTO {table} ({_LINE_COLUMNS}) VALUES (%s, %s, %s, %s, %s, %s)",  # noqa: S608 - our own names
                 list(parse_lines(chunk)),
             )
+    add_occurrences(chunk)
 
 
 def write_records(records: RecordChunk) -> None:

@@ -1,6 +1,6 @@
 """Fingerprints: messages that differ only in numbers, ids, quoted values, URLs or times are one problem.
 
-The rule is in the handbook, problems.md. Whoever changes it raises VERSION: new occurrences then belong to new problems.
+The rule is in the handbook, problems.md. A change of it raises VERSION: new occurrences then belong to new problems.
 """
 
 from __future__ import annotations

@@ -6,11 +6,18 @@ import pytest
 from django.core.management import call_command
 from django.utils import timezone
 
-from apps.runs.models import LogEntry, Payload, Record, Run
+from apps.runs.models import LogEntry, Payload, Record, Run, RunProblem
 from apps.runs.recovery import record_retention, retention
 from apps.runs.recovery.record_retention import delete_records
 from apps.runs.recovery.retention import prune_logs
-from tests.factories import make_log_entries, make_payload, make_record, make_run, make_service
+from tests.factories import (
+    make_log_entries,
+    make_payload,
+    make_record,
+    make_run,
+    make_run_problem,
+    make_service,
+)
 
 pytestmark = pytest.mark.django_db
 MONTH = timedelta(days=30)
@@ -29,10 +36,13 @@ def test_only_old_ended_runs_are_deleted_with_their_lines(old):
     recent = make_run(old.service)
     make_log_entries(recent, 3)
     still_running = make_run(old.service, status="running", started_at=old.started_at)
+    for run in (old, recent):
+        make_run_problem(run)
 
     pruning = prune_logs(MONTH)
 
     assert (pruning.runs, pruning.lines) == (1, 5)
+    assert list(RunProblem.objects.values_list("run", flat=True)) == [recent.pk]
     assert set(Run.objects.all()) == {recent, still_running}
     assert LogEntry.objects.count() == 3
 
@@ -123,7 +133,7 @@ def test_many_small_runs_are_deleted_together(old, django_assert_max_num_queries
 
 def test_long_run_takes_a_constant_query_count_per_batch(old, django_assert_num_queries):
     # 3 batches of SAVEPOINT, lock, DELETE and RELEASE; 19 for the services, the run, its records and bounds.
-    with django_assert_num_queries(31):
+    with django_assert_num_queries(32):
         assert prune_logs(MONTH).lines == 5
 
 
