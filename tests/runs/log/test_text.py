@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.runs.log.text import HIDDEN, MAX_BYTES, clean_message, make_masker
+from apps.runs.log.text import MASK, MAX_BYTES, clean_message, make_masker
 
 
 @pytest.mark.parametrize(
@@ -80,13 +80,13 @@ def test_masker_hides_every_encoding_of_a_secret(secret, before, after):
 
     assert mask is not None
     for form in forms:
-        assert mask(f"a {form} b") == f"a {HIDDEN} b"
+        assert mask(f"a {form} b") == f"a {MASK} b"
     for encoded in (base64.b64encode(data).decode(), base64.urlsafe_b64encode(data).decode()):
-        assert HIDDEN in mask(encoded)
+        assert MASK in mask(encoded)
 
 
 def test_masker_hides_longer_of_two_secrets_completely():
     mask = make_masker(["secret", "secret-and-more"])
 
     assert mask is not None
-    assert mask("it is secret-and-more") == f"it is {HIDDEN}"
+    assert mask("it is secret-and-more") == f"it is {MASK}"
