@@ -281,6 +281,14 @@ CELERY_BEAT_SCHEDULE = {
         "task": "synclog.housekeeping.prune_records",
         "schedule": 3600,
     },
+    "note-problems-every-10-seconds": {
+        "task": "synclog.housekeeping.note_problems",
+        "schedule": 10,
+    },
+    "prune-problems-every-hour": {
+        "task": "synclog.housekeeping.prune_problems",
+        "schedule": 3600,
+    },
 }
 
 # --- Logs of the processes (those of runs are in the database) ---------------------------------------------

@@ -1,4 +1,4 @@
-"""Celery tasks and the notification of workers. No other module of the apps imports Celery."""
+"""Celery tasks and the notification of workers. Beside the tasks of alerts, no other module imports Celery."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def execute_run(*, run_id: int) -> None:
     lost_runs.ship_leftover_spools()
 
 
-def _skip_if_recent(job: Callable[[], None]) -> Callable[[], None]:
+def skip_if_recent(job: Callable[[], None]) -> Callable[[], None]:
     """Skips the job if it ended less than a tenth of its interval ago: queued duplicates have nothing left to do.
 
     Only a tenth, because a job may take nearly as long as its interval.
@@ -115,7 +115,7 @@ def _skip_if_recent(job: Callable[[], None]) -> Callable[[], None]:
 
 
 @shared_task(name="synclog.housekeeping.queue_due_runs")
-@_skip_if_recent
+@skip_if_recent
 def queue_due_runs() -> None:
     result = queue.queue_due_runs(database_now())
     for run_id in [*(run.pk for run in result.queued), *queue.release_waiting_runs()]:
@@ -124,7 +124,7 @@ def queue_due_runs() -> None:
 
 
 @shared_task(name="synclog.housekeeping.close_lost_runs")
-@_skip_if_recent
+@skip_if_recent
 def close_lost_runs() -> None:
     closed = lost_runs.close_lost_runs(worker=worker_name())
     sent_again = queue.resend_unclaimed_runs()
@@ -134,13 +134,13 @@ def close_lost_runs() -> None:
 
 
 @shared_task(name="synclog.housekeeping.delete_expired_payloads")
-@_skip_if_recent
+@skip_if_recent
 def delete_expired_payloads() -> None:
     HousekeepingJob.record_run("delete_expired_payloads", **asdict(expiry.delete_expired_payloads()))
 
 
 @shared_task(name="synclog.housekeeping.reconcile_payloads")
-@_skip_if_recent
+@skip_if_recent
 def reconcile_payloads() -> None:
     HousekeepingJob.record_run(
         "reconcile_payloads", **asdict(reconciliation.reconcile_payloads(database_now()))
@@ -148,12 +148,12 @@ def reconcile_payloads() -> None:
 
 
 @shared_task(name="synclog.housekeeping.prune_logs")
-@_skip_if_recent
+@skip_if_recent
 def prune_logs() -> None:
     HousekeepingJob.record_run("prune_logs", **asdict(retention.prune_logs(settings.LOG_RETENTION)))
 
 
 @shared_task(name="synclog.housekeeping.prune_records")
-@_skip_if_recent
+@skip_if_recent
 def prune_records() -> None:
     HousekeepingJob.record_run("prune_records", **asdict(record_retention.prune_records()))

@@ -2,5 +2,6 @@
 
 from apps.alerts.models.channel import Channel
 from apps.alerts.models.delivery import Delivery, DeliveryAttempt
+from apps.alerts.models.problem import Problem, ProblemChange
 
-__all__ = ("Channel", "Delivery", "DeliveryAttempt")
+__all__ = ("Channel", "Delivery", "DeliveryAttempt", "Problem", "ProblemChange")

@@ -23,6 +23,7 @@ TOPICS = (
     ("runs", "logs"),
     ("runs", "running-a-service"),
     ("runs", "records"),
+    ("alerts", "problems"),
     ("services", "services"),
     ("services", "options"),
     ("services", "connections"),

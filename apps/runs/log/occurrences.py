@@ -54,7 +54,7 @@ def add_occurrences(chunk: bytes) -> None:
     for row in changed.values():
         row.message = title_of(row.message)
         row.last_at = _moment(row.latest_time)  # type: ignore[attr-defined]
-        row.is_noted = False
+        row.is_noted = row.fingerprint == OTHER
     RunProblem.objects.bulk_create(
         changed.values(),
         update_conflicts=True,

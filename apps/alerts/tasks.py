@@ -1,0 +1,26 @@
+"""Celery tasks of problems and alerts."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import timedelta
+
+from celery import shared_task
+
+from apps.alerts.problems import recurrence, retention
+from apps.runs.clock import database_now
+from apps.runs.models import HousekeepingJob
+from apps.runs.tasks import skip_if_recent
+
+
+@shared_task(name="synclog.housekeeping.note_problems")
+@skip_if_recent
+def note_problems() -> None:
+    HousekeepingJob.record_run("note_problems", **asdict(recurrence.note_occurrences(database_now())))
+
+
+@shared_task(name="synclog.housekeeping.prune_problems")
+@skip_if_recent
+def prune_problems() -> None:
+    deleted = retention.prune_problems(database_now() - timedelta(days=1))
+    HousekeepingJob.record_run("prune_problems", deleted=deleted)
