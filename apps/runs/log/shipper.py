@@ -33,10 +33,8 @@ RETRY_INTERVAL = 1.0
 MAX_TIME_WITHOUT_LEASE = 45.0
 # Batches a second of all shippers in a process: with many runs each waits longer and ships more at once.
 MAX_BATCHES_PER_SECOND = 100
-# Time after which PostgreSQL ends the transaction of a worker that is suspended: nobody can close the run before.
-_TRANSACTION_LIMITS = (
-    "SET LOCAL statement_timeout = '30s'; SET LOCAL idle_in_transaction_session_timeout = '30s'"
-)
+# A batch that takes longer would keep others from closing the run.
+_TIMEOUT = "SET LOCAL statement_timeout = '30s'"
 # Threads of a process that write at the same time. A hundred would wait for the interpreter after each response of
 # the database, with open transactions. After the timeout no thread waits, because those in front may hang.
 MAX_CONCURRENT_WRITES = 4
@@ -188,7 +186,7 @@ class Shipper:
             self._position_known = False
             if connection.vendor == "postgresql":
                 with connection.cursor() as cursor:
-                    cursor.execute(_TRANSACTION_LIMITS)
+                    cursor.execute(_TIMEOUT)
             self._prove_lease(**columns, **self._counters())
             if chunk:
                 write_lines(chunk)

@@ -40,3 +40,10 @@ def test_locked_run_is_closed_later_and_the_others_now():
 
     assert (first, second) == (1, 1)
     assert set(Run.objects.values_list("pk", "status")) == {(locked.pk, "lost"), (other.pk, "lost")}
+
+
+def test_transaction_of_a_suspended_worker_is_ended_by_the_database() -> None:
+    """Whatever the worker was writing, such as the end of its run."""
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW idle_in_transaction_session_timeout")
+        assert cursor.fetchone() == ("30s",)
