@@ -266,6 +266,10 @@ CELERY_BEAT_SCHEDULE = {
         "task": "synclog.housekeeping.close_lost_runs",
         "schedule": 30,
     },
+    "send-deliveries-every-10-seconds": {
+        "task": "synclog.housekeeping.send_deliveries",
+        "schedule": 10,
+    },
     "delete-expired-payloads-every-minute": {
         "task": "synclog.housekeeping.delete_expired_payloads",
         "schedule": read_number("SYNCLOG_EXPIRY_INTERVAL_SECONDS", 60, minimum=1, maximum=3600),
@@ -288,6 +292,10 @@ CELERY_BEAT_SCHEDULE = {
     },
     "prune-problems-every-hour": {
         "task": "synclog.housekeeping.prune_problems",
+        "schedule": 3600,
+    },
+    "prune-deliveries-every-hour": {
+        "task": "synclog.housekeeping.prune_deliveries",
         "schedule": 3600,
     },
 }

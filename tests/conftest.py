@@ -29,6 +29,7 @@ KEPT_TABLES = {"django_content_type", "auth_permission"}
 DATABASE_FIXTURES = {"db", "transactional_db", "live_server"}
 # Tests of code whose SQL, locks or transactions differ between the databases.
 DATABASE_TESTS = (
+    "alerts/delivery",
     "api/queries",
     "api/reports/test_lines.py",
     "api/reports/test_records.py",

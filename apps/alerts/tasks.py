@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from celery import shared_task
 
+from apps.alerts.delivery import sending
 from apps.alerts.problems import recurrence, retention
 from apps.runs.clock import database_now
 from apps.runs.models import HousekeepingJob
@@ -24,3 +25,15 @@ def note_problems() -> None:
 def prune_problems() -> None:
     deleted = retention.prune_problems(database_now() - timedelta(days=1))
     HousekeepingJob.record_run("prune_problems", deleted=deleted)
+
+
+@shared_task(name="synclog.housekeeping.send_deliveries")
+@skip_if_recent
+def send_deliveries() -> None:
+    HousekeepingJob.record_run("send_deliveries", **asdict(sending.send_due_deliveries()))
+
+
+@shared_task(name="synclog.housekeeping.prune_deliveries")
+@skip_if_recent
+def prune_deliveries() -> None:
+    HousekeepingJob.record_run("prune_deliveries", deleted=sending.prune_deliveries())

@@ -4,28 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING, Self
+from datetime import datetime
+from typing import Self
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Count, Max, Q
+from django.db.models import Q
+from django.db.models.functions import Coalesce
 from django.utils.translation import gettext_lazy as _
 
 from apps.services.secrets import SecretUnavailable, decrypt, encrypt, secret_from_environment
 
-if TYPE_CHECKING:
-    from datetime import datetime
-
 
 class ChannelQuerySet(models.QuerySet["Channel"]):
-    def with_deliveries(self) -> Self:
-        """Adds `last_sent_at`, `pending_count` and `failing_count`: pending deliveries whose last attempt failed."""
-        pending = Q(deliveries__status="pending")
-        return self.annotate(
-            last_sent_at=Max("deliveries__sent_at"),
-            pending_count=Count("deliveries", filter=pending),
-            failing_count=Count("deliveries", filter=pending & Q(deliveries__attempt_count__gt=0)),
-        )
+    def failing(self) -> Self:
+        """Active channels whose last attempt failed."""
+        return self.filter(is_active=True, failing_since__isnull=False)
 
 
 class Channel(models.Model):
@@ -73,10 +67,10 @@ class Channel(models.Model):
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
     updated_at = models.DateTimeField(_("updated"), auto_now=True)
 
-    # Set by with_deliveries().
-    last_sent_at: datetime | None
-    pending_count: int
-    failing_count: int
+    # Null: the last attempt succeeded, or there was none.
+    failing_since = models.DateTimeField(_("failing since"), null=True, editable=False)
+    last_error = models.TextField(_("error"), blank=True, editable=False)
+    last_sent_at = models.DateTimeField(_("last sent"), null=True, editable=False)
 
     objects = ChannelQuerySet.as_manager()
 
@@ -104,6 +98,13 @@ class Channel(models.Model):
         if self.secret_env:
             return secret_from_environment(self.secret_env)
         return decrypt(self.secret_encrypted) if self.secret_encrypted else ""
+
+    def record_success(self, now: datetime) -> None:
+        Channel.objects.filter(pk=self.pk).update(failing_since=None, last_error="", last_sent_at=now)
+
+    def record_failure(self, now: datetime, error: str) -> None:
+        since = Coalesce("failing_since", now, output_field=models.DateTimeField())
+        Channel.objects.filter(pk=self.pk).update(failing_since=since, last_error=error)
 
     def secrets(self) -> Iterator[str]:
         """Secrets to mask in errors. One that is not available cannot appear there."""

@@ -6,7 +6,7 @@ import uuid
 from datetime import datetime, timedelta
 from typing import Self
 
-from django.db import models
+from django.db import models, transaction
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
@@ -99,14 +99,19 @@ class Delivery(models.Model):
         return bool(claimed)
 
     def record_success(self, now: datetime) -> None:
-        self.attempts.create(attempted_at=now)
-        self._finish(status=self.Status.SENT, sent_at=now, last_error="")
+        with transaction.atomic():
+            self.attempts.create(attempted_at=now)
+            self._finish(status=self.Status.SENT, sent_at=now, next_attempt_at=None, last_error="")
 
     def record_failure(self, now: datetime, error: str, *, next_attempt_at: datetime | None) -> None:
         """Records a failed attempt; without a next one the delivery has failed."""
-        self.attempts.create(attempted_at=now, error=error)
         status = self.Status.PENDING if next_attempt_at else self.Status.FAILED
-        self._finish(status=status, next_attempt_at=next_attempt_at, last_error=error)
+        with transaction.atomic():
+            self.attempts.create(attempted_at=now, error=error)
+            self._finish(status=status, next_attempt_at=next_attempt_at, last_error=error)
+
+    def suppress(self, reason: str) -> None:
+        self._finish(status=self.Status.SUPPRESSED, next_attempt_at=None, last_error=reason)
 
     def _finish(self, **columns: object) -> None:
         for name, value in columns.items():

@@ -201,7 +201,7 @@ class HttpClient:
                 verify=trusted_certificates(),
                 proxies=self._proxies,
             ) as response:
-                content = b"" if response.status_code in _REDIRECTS else self._read(response, shown)
+                content = b"" if response.status_code in _REDIRECTS else self._read(response, shown, request)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             raise connection_error(shown, error) from error
         return HttpResponse(url, response.status_code, response.reason or "", response.headers, content)
@@ -213,8 +213,10 @@ class HttpClient:
             return {**headers, **cast("dict[str, str]", self._authentication.headers())}
         return {name: value for name, value in headers.items() if name.lower() in _HARMLESS_HEADERS}
 
-    def _read(self, response: requests.Response, shown: str) -> bytes:
+    def _read(self, response: requests.Response, shown: str, request: HttpRequest) -> bytes:
         """The decompressed content, at most settings.MAX_RESPONSE_BYTES."""
+        if request.max_response_bytes is not None:
+            return bytes(response.raw.read1(request.max_response_bytes, decode_content=True))
         limit = settings.MAX_RESPONSE_BYTES
         content = BytesIO()
         declared = response.headers.get("Content-Length", "")

@@ -35,6 +35,8 @@ class HttpRequest:
     final_statuses: Collection[int] = ()
     # Statuses that are retried besides temporary ones.
     retried_statuses: Collection[int] = ()
+    # Bytes of the response that are read, the rest is ignored; None = all, and a limit that raises.
+    max_response_bytes: int | None = None
 
     def __str__(self) -> str:
         return f"{self.method} {without_secrets(self.url)}"
