@@ -25,7 +25,7 @@ _HEAD = (
 LEASE_CHECK_WITHIN = 2.0
 # The longest gap between scheduled times: the longest outage and two intervals of the scheduler.
 MAX_SCHEDULE_GAP = timedelta(minutes=4)
-# Patterns of a run's first error after a fault of Synclog, and after a deploy stopped its worker.
+# Patterns of messages after a fault of Synclog, and after a deploy stopped the worker.
 INTERNAL_ERROR = "Internal error in Synclog%"
 LOST_BY_DEPLOY = (
     f"Run lost: its worker % was stopped, and the run did not end within the grace period of {GRACE} s%"
@@ -133,7 +133,9 @@ def _broken_rules(world: World, load: Load, verdicts: Mapping[int, Verdict]) -> 
         if statuses[run_id] != "succeeded":
             yield f"Run {run_id} did not survive a deploy: {statuses[run_id]}"
     for run_id, status, error in world.query(
-        "SELECT id, status, error FROM runs_run WHERE id = ANY(%s) AND NOT (status = 'lost' AND error LIKE %s)",
+        # The error of a run is the first one, which may be a refused record.
+        "SELECT id, status, error FROM runs_run WHERE id = ANY(%s) AND NOT (status = 'lost' AND EXISTS"
+        " (SELECT FROM runs_logentry line WHERE line.run_id = runs_run.id AND line.message LIKE %s))",
         list(load.must_be_lost),
         LOST_BY_DEPLOY,
     ):
