@@ -121,7 +121,7 @@ class ServiceSettings(EditConflictAdmin):
     ) -> Any:
         """With the stored pages that a preview can have as its input."""
         service = kwargs.get("obj")
-        context["replayable_runs"] = replayable_runs(service) if service is not None else []
+        context["replayable_runs"] = replayable_runs(request.user, service) if service is not None else []
         return super().render_change_form(request, context, *args, **kwargs)
 
     @admin.display(description=_("settings"))

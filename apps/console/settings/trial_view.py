@@ -17,8 +17,9 @@ from apps.console.settings.record_preview import record_preview
 from apps.console.settings.script_editor import ScriptField
 from apps.console.ui.ansi import message_html
 from apps.console.ui.disconnection import is_disconnected
-from apps.runs.execution.replay import check_replay
+from apps.runs.execution.replay import check_replay, stored_pages
 from apps.runs.models import Level, Run, Step
+from apps.runs.payloads.audit import record_direct_read
 from apps.runs.trial.trial import Trial, try_service
 from apps.services.models import Service
 
@@ -41,7 +42,7 @@ def trial_view(admin: Any, request: HttpRequest) -> HttpResponse:
     errors = _errors(form, step)
     trial = None
     try:
-        replay_of = _replayed(service, request.POST.get("trial_input", ""))
+        replay_of = _replayed(request, service)
     except ValidationError as error:
         errors.append((_("Input"), " ".join(error.messages)))
     if not errors:
@@ -64,8 +65,10 @@ def trial_view(admin: Any, request: HttpRequest) -> HttpResponse:
     return TemplateResponse(request, name, context)
 
 
-def replayable_runs(service: Service, limit: int = 5) -> list[Run]:
-    """The latest runs whose pulled pages are stored."""
+def replayable_runs(user: Any, service: Service, limit: int = 5) -> list[Run]:
+    """The latest runs whose stored pages the user may read."""
+    if not user.has_perm("runs.download_payload"):
+        return []
     runs = Run.objects.filter(service=service, payloads__kind="pull", payloads__status="stored")
     return list(runs.exclude(finished_at=None).distinct().order_by("-pk")[:limit])
 
@@ -94,14 +97,22 @@ def _errors(form: Any, step: str) -> list[tuple[str, str]]:
     return [(str(form[name].label), " ".join(form.errors[name])) for name in names]
 
 
-def _replayed(service: Service | None, number: str) -> Run | None:
-    """The run whose stored pages are the input, None for the source. Raises ValidationError."""
+def _replayed(request: HttpRequest, service: Service | None) -> Run | None:
+    """The run whose first stored page is the input, None for the source. Raises ValidationError.
+
+    The read is recorded.
+    """
+    number = request.POST.get("trial_input", "")
     if service is None or not number:
         return None
+    if not request.user.has_perm("runs.download_payload"):
+        raise PermissionDenied
     run: Run | None = service.runs.filter(pk=int(number)).first() if number.isdecimal() else None
     if run is None:
         raise ValidationError(_("The run was not found; choose another input."))
     check_replay(service, run)
+    page: Any = stored_pages(run).first()
+    record_direct_read(page, user=request.user, address=request.META.get("REMOTE_ADDR"))
     return run
 
 

@@ -41,7 +41,7 @@ def check_replay(service: Service, original: Run) -> None:
         raise _refusal(_("Run %(run)s belongs to another service.") % {"run": original.pk})
     if original.is_open:
         raise _refusal(_("Run %(run)s is still open.") % {"run": original.pk})
-    pages = [payload.state for payload in _pages_of(original)]
+    pages = [payload.state for payload in stored_pages(original)]
     if not pages:
         raise _refusal(_("Run %(run)s stored no pull payloads.") % {"run": original.pk})
     if gone := [state for state in pages if state != "stored"]:
@@ -71,7 +71,7 @@ class Replay:
     def pages(self) -> Iterator[Page]:
         """Raises ConnectorError, also if a page has expired since the start of the run."""
         numbers = count(1)
-        for payload in _pages_of(self._original):
+        for payload in stored_pages(self._original):
             self._context.check()
             body: Body | None = _body_of(payload)
             origin = f"{payload.name}, stored by run {self._original.pk}"
@@ -103,7 +103,8 @@ class Replay:
         yield records_in(document, options.records, origin=origin)
 
 
-def _pages_of(original: Run) -> PayloadQuerySet:
+def stored_pages(original: Run) -> PayloadQuerySet:
+    """The pull payloads of the run in the order of its pages, with their `state`."""
     pages = Payload.objects.listed().with_state().filter(run=original, kind=Payload.Kind.PULL)
     return pages.filter(name__startswith=_PAGES).order_by("name")
 

@@ -4,6 +4,9 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.urls import reverse
 
+from apps.runs.execution.executor import execute_run
+from apps.runs.models import PayloadRead, Run
+from apps.runs.tasks import start_run
 from apps.services.models import Service
 from tests.factories import make_connection, make_user
 from tests.forms import form_data_of
@@ -123,3 +126,23 @@ def test_foreign_run_cannot_be_the_input(client, world) -> None:
     client.force_login(make_user(is_superuser=True))
     data = form_data_of(service) | {"trial_input": str(make_run().pk)}
     assert "The run was not found" in preview(client, data, "script", service).content.decode()
+
+
+def test_stored_payload_as_input_needs_the_permission_to_read_it_and_is_recorded(client, world) -> None:
+    service = service_between(world)
+    run = start_run(service, trigger=Run.Trigger.MANUAL, store=["pull"])
+    execute_run(run.pk, worker="test")
+    data = form_data_of(service) | {"trial_input": str(run.pk)}
+    page = reverse("admin:services_service_change", args=[service.pk])
+
+    client.force_login(make_user(permissions=["services.view_service", "services.change_service"]))
+    assert preview(client, data, "script", service).status_code == 403
+    assert "Stored payload of" not in client.get(page).content.decode()
+
+    reader = make_user(is_superuser=True)
+    client.force_login(reader)
+    assert "Stored payload of" in client.get(page).content.decode()
+    assert "Input, 10 records" in preview(client, data, "script", service).content.decode()
+    assert list(PayloadRead.objects.values_list("user", "payload__name")) == [
+        (reader.pk, "pull-page-00001.json")
+    ]
