@@ -298,6 +298,10 @@ CELERY_BEAT_SCHEDULE = {
         "task": "synclog.housekeeping.prune_deliveries",
         "schedule": 3600,
     },
+    "evaluate-alerts-every-minute": {
+        "task": "synclog.housekeeping.evaluate_alerts",
+        "schedule": 60,
+    },
 }
 
 # --- Logs of the processes (those of runs are in the database) ---------------------------------------------

@@ -30,6 +30,7 @@ DATABASE_FIXTURES = {"db", "transactional_db", "live_server"}
 # Tests of code whose SQL, locks or transactions differ between the databases.
 DATABASE_TESTS = (
     "alerts/delivery",
+    "alerts/incidents",
     "api/queries",
     "api/reports/test_lines.py",
     "api/reports/test_records.py",

@@ -13,7 +13,7 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import storages
 from django.utils import timezone
 
-from apps.alerts.models import Channel
+from apps.alerts.models import Channel, Incident, Rule
 from apps.api.models import ApiToken
 from apps.runs.log.fingerprint import fingerprint
 from apps.runs.models import Level, LogEntry, Payload, Record, Run, RunProblem, Step
@@ -61,6 +61,26 @@ def make_channel(**fields: Any) -> Channel:
     channel.set_secret(secret)
     channel.save()
     return channel
+
+
+def make_rule(
+    *services: Service,
+    events: Iterable[str] = ("failed", "recovered"),
+    channels: Iterable[Channel] = (),
+    **fields: Any,
+) -> Rule:
+    """Creates a rule for the services, without services for all; without `channels` it has a channel of its own."""
+    rule = Rule.objects.create(**{"name": f"Rule {next(_numbers)}", "events": list(events)} | fields)
+    rule.services.set(services)
+    rule.channels.set(channels or [make_channel()])
+    return rule
+
+
+def make_incident(service: Service | None, **fields: Any) -> Incident:
+    """Creates an open incident, without a service one of the system."""
+    now = fields.get("opened_at") or timezone.now()
+    times = {"since": now, "opened_at": now, "last_event_at": now, "changed_at": now}
+    return Incident.objects.create(service=service, **{"kind": Incident.Kind.FAILED} | times | fields)
 
 
 def make_service(*, script: str = "", groups: Iterable[Group] = (), **fields: Any) -> Service:

@@ -8,6 +8,7 @@ from datetime import timedelta
 from celery import shared_task
 
 from apps.alerts.delivery import sending
+from apps.alerts.incidents.clock_events import evaluate_clock
 from apps.alerts.problems import recurrence, retention
 from apps.runs.clock import database_now
 from apps.runs.models import HousekeepingJob
@@ -37,3 +38,9 @@ def send_deliveries() -> None:
 @skip_if_recent
 def prune_deliveries() -> None:
     HousekeepingJob.record_run("prune_deliveries", deleted=sending.prune_deliveries())
+
+
+@shared_task(name="synclog.housekeeping.evaluate_alerts")
+@skip_if_recent
+def evaluate_alerts() -> None:
+    HousekeepingJob.record_run("evaluate_alerts", **asdict(evaluate_clock(database_now())))

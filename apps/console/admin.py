@@ -2,6 +2,9 @@
 
 from django.contrib import admin
 
+from apps.alerts.models import Incident, MaintenanceWindow, Rule
+from apps.console.alerts.incidents import IncidentAdmin
+from apps.console.alerts.rules import MaintenanceAdmin, RuleAdmin
 from apps.console.payloads.admin import PayloadAdmin
 from apps.console.runs.admin import RunAdmin
 from apps.console.services.admin import ServiceAdmin
@@ -13,3 +16,6 @@ admin.site.register(Service, ServiceAdmin)
 admin.site.register(Connection, ConnectionAdmin)
 admin.site.register(Run, RunAdmin)
 admin.site.register(Payload, PayloadAdmin)
+admin.site.register(Incident, IncidentAdmin)
+admin.site.register(Rule, RuleAdmin)
+admin.site.register(MaintenanceWindow, MaintenanceAdmin)

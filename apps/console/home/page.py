@@ -18,8 +18,7 @@ from apps.services.models import Service
 
 # Rows of each list; the full lists are pages of their own.
 MAX_ROWS = 20
-# Time after which a missed scheduled time or a waiting run counts as late.
-MAX_SCHEDULE_DELAY = timedelta(minutes=2)
+# Time after which a waiting run counts as late.
 MAX_QUEUE_DELAY = timedelta(seconds=60)
 
 
@@ -72,8 +71,7 @@ def failing_runs(user: Any) -> QuerySet[Run]:
 
 def late_services(user: Any, now: datetime) -> QuerySet[Service]:
     """Services whose scheduled time has passed without a queued run, the most overdue first."""
-    services = Service.objects.visible_to(user).due(now - MAX_SCHEDULE_DELAY)
-    return services.exclude(kind=Service.Kind.REPORTED).order_by("next_run_at")
+    return Service.objects.visible_to(user).late(now).order_by("next_run_at")
 
 
 def waiting_runs(user: Any, now: datetime) -> QuerySet[Run]:
@@ -90,8 +88,7 @@ def waiting_runs(user: Any, now: datetime) -> QuerySet[Run]:
 
 def paused_services(user: Any) -> QuerySet[Service]:
     """Services whose schedule is paused after failures."""
-    paused = Service.objects.visible_to(user).filter(paused_at__isnull=False, is_active=False)
-    return paused.order_by("-paused_at")
+    return Service.objects.visible_to(user).paused().order_by("-paused_at")
 
 
 def _other_services(user: Any, listed: set[int]) -> list[dict[str, Any]]:

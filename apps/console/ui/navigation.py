@@ -18,6 +18,7 @@ _OPERATIONS = {
     "services.service": "services",
     "runs.run": "runs",
     "runs.payload": "file",
+    "alerts.incident": "warning",
     "services.connection": "connections",
 }
 _SHORTCUTS = {"services.service": "s"}

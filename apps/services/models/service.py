@@ -16,6 +16,9 @@ from django.utils.translation import gettext_lazy as _
 from apps.services.schedule import next_scheduled_time, validate_cron, validate_timezone
 from apps.services.user_access import hidden_service_ids
 
+# Time after which a missed scheduled time counts as late.
+MAX_SCHEDULE_DELAY = timedelta(minutes=2)
+
 
 class ServiceQuerySet(models.QuerySet["Service"]):
     def active(self) -> Self:
@@ -24,6 +27,14 @@ class ServiceQuerySet(models.QuerySet["Service"]):
     def due(self, now: datetime) -> Self:
         """Active services whose next scheduled time has passed."""
         return self.active().filter(next_run_at__lte=now)
+
+    def late(self, now: datetime) -> Self:
+        """Services whose scheduled time has passed without a queued run."""
+        return self.due(now - MAX_SCHEDULE_DELAY).exclude(kind=Service.Kind.REPORTED)
+
+    def paused(self) -> Self:
+        """Services whose schedule is paused after failures."""
+        return self.filter(paused_at__isnull=False, is_active=False)
 
     def visible_to(self, user: Any) -> Self:
         """Services that `user` may see: the rule behind every page and route of services.

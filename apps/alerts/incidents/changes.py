@@ -1,0 +1,102 @@
+"""Changes of incidents: a failure opens one, a recovery closes it, and many changes make it unstable."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from apps.alerts.incidents.notices import notify
+from apps.alerts.models import Incident, Notice, Rule
+from apps.runs.models import Run
+
+# More changes than these within this time make an incident unstable, until it has been stable for the same time.
+MAX_CHANGES = 3
+STABLE_AFTER = timedelta(hours=1)
+
+# Incidents that tell also about their end in rules that name only "recovered".
+RUN_FAILURES = (Incident.Kind.FAILED, Incident.Kind.LOST)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What is wrong, with a service or (None) with the system."""
+
+    kind: Incident.Kind
+    service_id: int | None
+    # The error in one sentence.
+    detail: str = ""
+    # Since when; None = since now.
+    since: datetime | None = None
+    # Path of the page that shows it.
+    url: str = ""
+    run: Run | None = None
+    subject: str = ""
+    # The rule whose limit is exceeded, None = all that watch this kind.
+    rule: Rule | None = None
+
+
+def watches(rule: Rule, kind: str) -> bool:
+    """Whether incidents of this kind matter to the rule."""
+    if kind == Incident.Kind.NO_SUCCESS:
+        return bool(rule.no_success_for_hours)
+    return kind in rule.events or (kind in RUN_FAILURES and Rule.Event.RECOVERED in rule.events)
+
+
+def record_failure(failure: Failure, rules: Sequence[Rule], now: datetime) -> Incident | None:
+    """Opens an incident, or adds the failure to the open one; None if it matters to none of the rules."""
+    watching = [rule for rule in rules if watches(rule, failure.kind)]
+    if not watching:
+        return None
+    key = {"service_id": failure.service_id, "kind": failure.kind, "subject": failure.subject[:200]}
+    incident, is_new = Incident.objects.open().get_or_create(
+        **key,
+        defaults={
+            "closed_at": None,
+            "run": failure.run,
+            "detail": failure.detail,
+            "url": failure.url,
+            "since": failure.since or now,
+            "opened_at": now,
+            "last_event_at": now,
+            "changed_at": now,
+        },
+    )
+    if not is_new:
+        incident.add_event(now, is_run=failure.run is not None)
+    if is_new and _changes(incident, now) > MAX_CHANGES:
+        incident.set_unstable(now, is_failing=True)
+        notify(incident, Notice.Kind.UNSTABLE, watching, now, run=failure.run)
+    elif not incident.is_unstable:
+        # Those who know of it already are not told again.
+        notify(incident, Notice.Kind.OPENED, watching, now, run=failure.run)
+    return incident
+
+
+def record_recovery(incident: Incident, rules: Sequence[Rule], now: datetime, run: Run | None = None) -> None:
+    """Closes an open incident; an unstable one only once it has been stable."""
+    watching = [rule for rule in rules if watches(rule, incident.kind)]
+    if incident.is_unstable:
+        if incident.is_failing:
+            incident.set_recovered(now)
+    elif _changes(incident, now) + 1 > MAX_CHANGES:
+        incident.set_unstable(now, is_failing=False)
+        notify(incident, Notice.Kind.UNSTABLE, watching, now, run=run)
+    elif incident.close(now):
+        notify(incident, Notice.Kind.CLOSED, watching, now, run=run)
+
+
+def settle(incident: Incident, rules: Sequence[Rule], now: datetime) -> None:
+    """Ends the unstable state of an incident that has not changed for an hour."""
+    watching = [rule for rule in rules if watches(rule, incident.kind)]
+    if incident.is_failing:
+        incident.set_stable()
+        notify(incident, Notice.Kind.STABLE, watching, now)
+    elif incident.close(now):
+        notify(incident, Notice.Kind.CLOSED, watching, now)
+
+
+def _changes(incident: Incident, now: datetime) -> int:
+    """How often incidents like this one were opened or closed within an hour."""
+    like = Incident.objects.filter(service=incident.service_id, kind=incident.kind, subject=incident.subject)
+    return like.change_count(now - STABLE_AFTER)

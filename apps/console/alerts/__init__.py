@@ -1,0 +1,1 @@
+"""Pages of alerts: rules, maintenance windows and incidents."""
