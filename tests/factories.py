@@ -13,7 +13,7 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import storages
 from django.utils import timezone
 
-from apps.alerts.models import Channel, Incident, Rule
+from apps.alerts.models import Channel, Incident, Problem, Rule
 from apps.api.models import ApiToken
 from apps.runs.log.fingerprint import fingerprint
 from apps.runs.models import Level, LogEntry, Payload, Record, Run, RunProblem, Step
@@ -182,6 +182,20 @@ def make_run_problem(
         "last_at": moment,
     }
     return RunProblem.objects.create(run=run, service=run.service, message=message, **defaults | fields)
+
+
+def make_problem(
+    service: Service | None = None, title: str = "Customer 17 has no address", **fields: Any
+) -> Problem:
+    """Creates an open problem that occurred a minute ago, once; its occurrences are rows of their own."""
+    moment = timezone.now() - timedelta(minutes=1)
+    defaults = {
+        "fingerprint": fingerprint(title),
+        "level": Level.ERROR,
+        "first_seen_at": moment,
+        "last_seen_at": moment,
+    }
+    return Problem.objects.create(service=service or make_service(), title=title, **defaults | fields)
 
 
 def make_payload(run: Run | None = None, body: bytes | None = b'[{"id": 1}]', **fields: Any) -> Payload:

@@ -13,7 +13,15 @@ from django.contrib.auth.models import Group, Permission
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from tests.factories import make_connection, make_payload, make_run, make_service, make_token, make_user
+from tests.factories import (
+    make_connection,
+    make_payload,
+    make_problem,
+    make_run,
+    make_service,
+    make_token,
+    make_user,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -65,6 +73,7 @@ def placeholders():
         "connection": make_connection().pk,
         "run": run.pk,
         "payload": make_payload(run).pk,
+        "problem": make_problem(service).pk,
         "token": token.pk,
     }
 
@@ -81,10 +90,16 @@ def fill(route: str, placeholders: dict[str, object]) -> str:
         "url": "nowhere",
         "content_type_id": 1,
         "id": 1,
-        "pk": placeholders["payload"] if "/payloads/<uuid" in route else placeholders["run"],
+        "pk": _primary_key(route, placeholders),
         **{f"{name}_id": value for name, value in placeholders.items()},
     }
     return re.sub(r"<(?:\w+:)?(\w+)>", lambda match: str(values.get(match[1], uuid.UUID(int=1))), route)
+
+
+def _primary_key(route: str, placeholders: dict[str, object]) -> object:
+    if "/problems/" in route:
+        return placeholders["problem"]
+    return placeholders["payload"] if "/payloads/<uuid" in route else placeholders["run"]
 
 
 def statuses(client: Client, path: str) -> set[int]:
@@ -147,7 +162,7 @@ def test_staff_of_another_group_are_rejected(placeholders):
     user.user_permissions.set(Permission.objects.all())
     client = Client()
     client.force_login(user)
-    pattern = r"/admin/(services/service|runs/run|runs/payload)/<"
+    pattern = r"/admin/(services/service|runs/run|runs/payload|problems)/<"
     routes = [route for route in ROUTES if re.match(pattern, route)]
 
     assert len(routes) > 20

@@ -11,6 +11,7 @@ from apps.api.views.download import DownloadView
 from apps.api.views.log import LogNdjsonView, LogTextView
 from apps.api.views.metrics import MetricsView
 from apps.api.views.payloads import PayloadViewSet
+from apps.api.views.problems import ProblemViewSet
 from apps.api.views.records import RecordViewSet
 from apps.api.views.reports import FinishView, ReportedPayloadView, RunLogView, RunRecordsView
 from apps.api.views.resync import ResyncView
@@ -41,6 +42,12 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("v1/runs/<int:pk>/records/", RunRecordsView.as_view(), name="run-records"),
     path("v1/runs/<int:pk>/finish/", FinishView.as_view(), name="run-finish"),
     path("v1/records/", RecordViewSet.as_view({"get": "list"}), name="record-list"),
+    path("v1/problems/", ProblemViewSet.as_view({"get": "list"}), name="problem-list"),
+    path(
+        "v1/problems/<int:pk>/",
+        ProblemViewSet.as_view({"get": "retrieve", "patch": "change"}),
+        name="problem-detail",
+    ),
     path("v1/payloads/", PayloadViewSet.as_view({"get": "list"}), name="payload-list"),
     path("v1/payloads/<uuid:pk>/", PayloadViewSet.as_view({"get": "retrieve"}), name="payload-detail"),
     path("v1/payloads/<uuid:pk>/download/", DownloadView.as_view(), name="payload-download"),

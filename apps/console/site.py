@@ -8,12 +8,14 @@ from django.http import HttpRequest
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver, path
 from django.utils.translation import gettext_lazy as _
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_POST, require_safe
 
 from apps.console.account.session import session_state
 from apps.console.account.time_zone import time_zone_page
 from apps.console.help.page import help_page
 from apps.console.home.page import home_context
+from apps.console.problems.changes import change_problems
+from apps.console.problems.page import problem_page, problems_page
 from apps.console.records.page import records_csv, records_page
 from apps.console.records.resync import resync_page
 from apps.console.search.page import search_page
@@ -55,6 +57,15 @@ class SynclogAdminSite(AdminSite):
         return [
             path("help/", help_view, name="help"),
             path("help/<slug:slug>/", help_view, name="help_topic"),
+            path(
+                "problems/", self.admin_view(require_safe(partial(problems_page, site=self))), name="problems"
+            ),
+            path("problems/change/", self.admin_view(require_POST(change_problems)), name="problems_change"),
+            path(
+                "problems/<int:pk>/",
+                self.admin_view(require_safe(partial(problem_page, site=self))),
+                name="problems_problem",
+            ),
             path("records/", self.admin_view(partial(records_page, site=self)), name="records"),
             path("records/csv/", self.admin_view(records_csv), name="records_csv"),
             path("records/resync/", self.admin_view(partial(resync_page, site=self)), name="records_resync"),

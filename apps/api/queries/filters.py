@@ -18,6 +18,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework.request import Request
 from rest_framework.settings import api_settings
 
+from apps.alerts.models import Problem
 from apps.api.queries.pagination import CURSOR, LIMIT
 from apps.api.serializers.fields import MAX_INTEGER, parse_choices, unknown_key_message
 from apps.runs.models import Payload, Record, Run
@@ -139,6 +140,21 @@ class PayloadFilter(FilterSet):  # type: ignore[misc]
 
     class Meta:
         model = Payload
+        fields: list[str] = []
+
+
+class ProblemFilter(FilterSet):  # type: ignore[misc]
+    """Filters of problems by service and state."""
+
+    service = django_filters.CharFilter(field_name="service__slug", help_text=_("Slug of a service."))
+    state = MultipleChoiceFilter(
+        choices=Problem.State.choices,
+        distinct=False,
+        help_text=_("Several values: repeat the parameter or separate them by commas."),
+    )
+
+    class Meta:
+        model = Problem
         fields: list[str] = []
 
 

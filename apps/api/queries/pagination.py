@@ -187,6 +187,12 @@ class PayloadPagination(ListPagination):
         return ("created_at", "pk") if request.query_params.get("run") else self.ordering
 
 
+class ProblemPagination(ListPagination):
+    """Those that occurred last first."""
+
+    ordering = ("-last_seen_at", "-pk")
+
+
 def _limit(request: Request) -> int:
     value = request.query_params.get(LIMIT)
     if not value:

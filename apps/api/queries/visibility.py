@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db.models import QuerySet
 from rest_framework.request import Request
 
+from apps.alerts.models import Problem
 from apps.api.models import ApiToken
 from apps.runs.models import Payload, Run
 from apps.services.models import Service
@@ -38,6 +39,15 @@ def listed_runs(request: Request) -> QuerySet[Run]:
     if not isinstance(token, ApiToken) or (token.user.is_superuser and not token.is_limited):
         return visible_runs(request)
     return Run.objects.filter(service__in=list(visible_services(request).values_list("pk", flat=True)))
+
+
+def visible_problems(request: Request) -> QuerySet[Problem]:
+    """Problems of the visible services."""
+    token = request.auth
+    if not isinstance(token, ApiToken):
+        return Problem.objects.none()
+    services = visible_services(request)
+    return Problem.objects.filter(service__in=services) if services.query.where else Problem.objects.all()
 
 
 def visible_payloads(request: Request) -> QuerySet[Payload]:

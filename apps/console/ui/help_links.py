@@ -14,6 +14,7 @@ _TOPICS = (
     ("services_service", "services"),
     ("services_connection", "connections"),
     ("records", "records"),
+    ("problems", "problems"),
     ("runs_run", "logs"),
     ("runs_payload", "payloads"),
     ("api_apitoken", "api"),

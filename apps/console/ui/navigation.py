@@ -59,6 +59,11 @@ def navigation(site: AdminSite, request: HttpRequest) -> list[NavigationGroup]:
         item = NavigationItem(_("Records"), records, "records", request.path.startswith(records), "r")
         # After the runs.
         operations.insert(3, item)
+    if request.user.has_perms(("services.view_service", "runs.view_run")):
+        problems = reverse("admin:problems")
+        item = NavigationItem(_("Problems"), problems, "warning", request.path.startswith(problems))
+        # After the records.
+        operations.insert(4, item)
     others = dict.fromkeys(sorted(set(visible) - set(_OPERATIONS) - set(_ACCESS)), "file")
     groups = [
         NavigationGroup(_("Operations"), tuple(operations)),

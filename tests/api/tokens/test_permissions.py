@@ -13,7 +13,7 @@ from apps.api.models import ApiToken, new_secret
 from apps.api.tokens.permissions import TokenHasScope
 from apps.runs.models import Record
 from tests.api.conftest import body_of, client_of
-from tests.factories import make_payload, make_run, make_service, make_token, make_user
+from tests.factories import make_payload, make_problem, make_run, make_service, make_token, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -24,6 +24,7 @@ EVERY_PERMISSION = (
     "runs.view_payload",
     "runs.download_payload",
     "runs.view_run",
+    "alerts.change_problem",
 )
 # Method, path, required scope, and required permission of the user beside those to see the service.
 ROUTES = {
@@ -38,6 +39,9 @@ ROUTES = {
     "log.txt": ("get", "/api/v1/runs/{run}/log.txt", "run:read", None),
     "log.ndjson": ("get", "/api/v1/runs/{run}/log.ndjson", "run:read", None),
     "records": ("get", "/api/v1/records/", "run:read", None),
+    "problems": ("get", "/api/v1/problems/", "run:read", None),
+    "problem": ("get", "/api/v1/problems/{problem}/", "run:read", None),
+    "change a problem": ("patch", "/api/v1/problems/{problem}/", "run:start", "alerts.change_problem"),
     "payloads": ("get", "/api/v1/payloads/", "payload:read", "runs.view_payload"),
     "payload": ("get", "/api/v1/payloads/{payload}/", "payload:read", "runs.view_payload"),
     "report lines": ("post", "/api/v1/runs/{reported}/log/", "run:report", "runs.start_run"),
@@ -48,11 +52,11 @@ ROUTES = {
     "download": ("get", "/api/v1/payloads/{payload}/download/", "payload:read", "runs.download_payload"),
     "metrics": ("get", "/api/v1/metrics/", "metrics:read", "runs.view_run"),
 }
-LISTS = ("services", "runs", "records", "payloads")
+LISTS = ("services", "runs", "records", "payloads", "problems")
 # Covers all services together.
 OVERALL = ("metrics",)
 # Number of rows that `places` creates.
-OTHERS = {"services": 2, "runs": 3, "records": 1, "payloads": 1}
+OTHERS = {"services": 2, "runs": 3, "records": 1, "payloads": 1, "problems": 1}
 
 
 def add_record(run):
@@ -81,6 +85,7 @@ def places(team, member):
         "run": run.pk,
         "ended": ended.pk,
         "payload": make_payload(run).pk,
+        "problem": make_problem(service).pk,
         "reported_slug": elsewhere.slug,
         "reported": reported.pk,
     }
@@ -112,7 +117,15 @@ def test_matrix_covers_every_route():
         if pattern.name and pattern.name not in ("schema", "docs")
     }
 
-    places = {"slug": "a", "run": 1, "ended": 1, "payload": uuid.uuid4(), "reported": 1, "reported_slug": "a"}
+    places = {
+        "slug": "a",
+        "run": 1,
+        "ended": 1,
+        "problem": 1,
+        "payload": uuid.uuid4(),
+        "reported": 1,
+        "reported_slug": "a",
+    }
 
     covered = {
         resolve(path.format(**places)).url_name for _method, path, _scope, _permission in ROUTES.values()
@@ -220,6 +233,7 @@ def test_lists_contain_visible_rows_only(route, places):
     own = make_service()
     run = make_run(own, store_pull=True)
     make_payload(run)
+    make_problem(own)
     add_record(run)
     unlimited = client_of(make_token()[1])
     limited = client_of(make_token(services=[own])[1])

@@ -1,0 +1,1 @@
+"""Pages of problems: list, detail and changes, and the panel on other pages."""

@@ -1,0 +1,172 @@
+"""List of problems, and the page of one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.contrib.admin import AdminSite
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.template.response import TemplateResponse
+from django.utils import timezone
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+
+from apps.alerts.models import Problem
+from apps.alerts.problems.changes import possible_assignees
+from apps.alerts.problems.frequency import Frequency, frequencies
+from apps.console.problems.badges import problem_badge
+from apps.console.problems.changes import MUTE_DAYS
+from apps.console.problems.query import ME, NOBODY, ProblemQuery
+from apps.console.problems.sparkline import frequency_text, sparkline
+from apps.console.ui.filters import PERIODS
+from apps.console.ui.links import line_url, records_url
+from apps.console.ui.paging import CappedPaginator
+from apps.runs.models import Level, LogEntry, Record, Run, RunProblem, Step
+
+PAGE_SIZE = 50
+# Days of the sparklines.
+LIST_DAYS = 14
+DETAIL_DAYS = 30
+# Latest runs, records and changes on the page of a problem.
+_MAX_RUNS = 20
+_MAX_RECORDS = 20
+_MAX_CHANGES = 50
+# Lines of context around the latest line.
+_LINES_BEFORE = 4
+_LINES_AFTER = 2
+
+
+@dataclass(frozen=True)
+class ProblemRow:
+    """A problem as lists show it."""
+
+    problem: Problem
+    badge: SafeString
+    frequency: Frequency
+    sparkline: SafeString
+
+
+def problem_rows(problems: list[Problem], now: datetime) -> list[ProblemRow]:
+    """One query for the frequencies of all."""
+    found = frequencies(problems, LIST_DAYS, now)
+    return [
+        ProblemRow(problem, problem_badge(problem), found[problem.pk], sparkline(found[problem.pk]))
+        for problem in problems
+    ]
+
+
+def problems_page(request: HttpRequest, site: AdminSite) -> HttpResponse:
+    """The list: open problems first."""
+    check_permission(request)
+    now = timezone.now()
+    query = ProblemQuery.from_query(request.GET.dict(), request.user)
+    page = CappedPaginator(query.problems(request.user, now), PAGE_SIZE).get_page(request.GET.get("page"))
+    may_change = request.user.has_perm("alerts.change_problem")
+    context = {
+        **site.each_context(request),
+        "title": _("Problems"),
+        "query": query,
+        "page": page,
+        "rows": problem_rows(list(page), now),
+        "states": [
+            (_("All"), query.link(state=""), not query.state),
+            *((state.label, query.link(state=state), state == query.state) for state in Problem.State),
+        ],
+        "periods": [
+            (
+                period.label,
+                query.link(period="" if period.length is None else period.key),
+                period == query.period,
+            )
+            for period in PERIODS
+        ],
+        "me": ME,
+        "nobody": NOBODY,
+        "previous_link": query.link(page=str(page.previous_page_number())) if page.has_previous() else "",
+        "next_link": query.link(page=str(page.next_page_number())) if page.has_next() else "",
+        "days": LIST_DAYS,
+        "may_change": may_change,
+        "users": possible_assignees() if may_change else (),
+        "mute_days": MUTE_DAYS,
+    }
+    return TemplateResponse(request, "console/problems/list.html", context)
+
+
+def problem_page(request: HttpRequest, pk: int, site: AdminSite) -> HttpResponse:
+    """One problem: frequency, runs, latest line with context, affected records, actions and history."""
+    check_permission(request)
+    now = timezone.now()
+    visible = Problem.objects.visible_to(request.user).select_related("service", "assignee")
+    problem = get_object_or_404(visible, pk=pk)
+    frequency = frequencies([problem], DETAIL_DAYS, now)[problem.pk]
+    occurrences = list(problem.occurrences().order_by("-last_at")[:_MAX_RUNS])
+    runs = Run.objects.in_bulk([row.run_id for row in occurrences])
+    latest = occurrences[0] if occurrences else None
+    may_change = request.user.has_perm("alerts.change_problem")
+    context = {
+        **site.each_context(request),
+        "title": problem.title,
+        "problem": problem,
+        "badge": problem_badge(problem),
+        "level": Level(problem.level).label,
+        "frequency": frequency,
+        "frequency_text": frequency_text(frequency),
+        "sparkline": sparkline(frequency),
+        "runs": [
+            (
+                runs[row.run_id],
+                row,
+                line_url(row.run_id, row.first_sequence),
+                line_url(row.run_id, row.last_sequence),
+            )
+            for row in occurrences
+            if row.run_id in runs
+        ],
+        "max_runs": _MAX_RUNS,
+        "latest": latest,
+        "lines": _context_lines(latest) if latest else [],
+        "records": _affected_records(latest) if latest else [],
+        "changes": problem.changes.select_related("user").order_by("-changed_at", "-pk")[:_MAX_CHANGES],
+        "may_change": may_change,
+        "users": possible_assignees() if may_change else (),
+        "mute_days": MUTE_DAYS,
+    }
+    return TemplateResponse(request, "console/problems/problem.html", context)
+
+
+def check_permission(request: HttpRequest) -> None:
+    if not request.user.has_perms(("services.view_service", "runs.view_run")):
+        raise PermissionDenied
+
+
+def _context_lines(latest: RunProblem) -> list[dict[str, Any]]:
+    """The latest line and those around it."""
+    last = latest.last_sequence
+    lines = LogEntry.objects.filter(
+        run_id=latest.run_id, sequence__gte=last - _LINES_BEFORE, sequence__lte=last + _LINES_AFTER
+    ).order_by("sequence")
+    return [
+        {
+            "number": line.sequence,
+            "url": line_url(latest.run_id, line.sequence),
+            "logged_at": line.logged_at,
+            "level": Level(line.level),
+            "step": Step(line.step).label,
+            "message": line.message,
+            "is_latest": line.sequence == last,
+        }
+        for line in lines
+    ]
+
+
+def _affected_records(latest: RunProblem) -> list[tuple[str, str]]:
+    """Keys of the records that the first and the latest line of the latest run decided on, with their links."""
+    records = Record.objects.filter(
+        run_id=latest.run_id, sequence__in={latest.first_sequence, latest.last_sequence}
+    )
+    keys = records.order_by("-sequence", "page", "key").values_list("key", flat=True)[:_MAX_RECORDS]
+    return [(key, records_url(key=key)) for key in keys]
