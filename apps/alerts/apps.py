@@ -6,7 +6,10 @@ class AlertsConfig(AppConfig):
 
     def ready(self) -> None:
         # The models must be loaded before.
+        from apps.alerts.channels.definition import CHANNEL_SECTION
         from apps.alerts.incidents.run_events import receive_run_end
         from apps.runs.execution.run_end import run_ended
+        from apps.services.definition.sections import register_section
 
         run_ended.connect(receive_run_end, dispatch_uid="alerts")
+        register_section(CHANNEL_SECTION)

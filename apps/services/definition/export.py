@@ -12,6 +12,7 @@ from apps.services.definition.connections import CONNECTIONS, KEY_OF_FIELD
 from apps.services.definition.option_errors import fields_of, nested_model, union_members
 from apps.services.definition.option_types import Options
 from apps.services.definition.options import DESTINATIONS, SOURCES
+from apps.services.definition.sections import SECTIONS
 from apps.services.definition.services import SERVICES, ServiceBase
 from apps.services.definition.yaml_text import yaml_text
 from apps.services.models import Connection, Script, Service
@@ -31,10 +32,10 @@ _GROUPS = """\
 # Groups are not part of this file. Until you choose them, everybody who may view services sees these:"""
 
 
-def export_services(services: QuerySet[Service]) -> str:
+def export_services(services: QuerySet[Service], *, with_sections: bool = False) -> str:
     """YAML text with `services` and the connections that they use, without secrets.
 
-    Comments at the top list the secrets that must be set.
+    Comments at the top list the secrets that must be set. With `with_sections`, other sections follow the connections.
     """
     scripts = Script.objects.filter(service=OuterRef("pk")).order_by("-version")
     groups = Service.groups.through.objects.filter(service_id=OuterRef("pk"))
@@ -54,6 +55,8 @@ def export_services(services: QuerySet[Service]) -> str:
     parts = ["\n#\n".join([_INTRODUCTION, *_secret_comments(connections), *restricted]) + "\n"]
     if connections:
         parts.append(yaml_text({"connections": {row.name: _connection(row) for row in connections}}))
+    others = {section.name: section.export() for section in SECTIONS.values()} if with_sections else {}
+    parts += [yaml_text({name: entries}) for name, entries in others.items() if entries]
     parts.append(yaml_text({"services": {row.slug: _service(row, row.script_source or "") for row in rows}}))
     return "\n".join(parts)
 

@@ -12,11 +12,10 @@ from django.db import transaction
 from django.utils import timezone
 
 from apps.services.definition.connections import load_connection
+from apps.services.definition.sections import SECTIONS
 from apps.services.definition.services import load_service
 from apps.services.definition.yaml_document import KeyPath, Problem, YamlDocument
 from apps.services.models import Connection
-
-_SECTIONS = ("connections", "services")
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ class LoadError(Exception):
 
 
 def load_services(text: str, *, filename: str = "") -> LoadResult:
-    """Creates or updates the connections and services in `text`. Raises LoadError and then changes nothing."""
+    """Creates or updates the entries of all sections in `text`. Raises LoadError and then changes nothing."""
     document = YamlDocument(text)
     loading = _Loading(document, timezone.now())
     with transaction.atomic():
@@ -77,11 +76,15 @@ class _Loading:
         if not isinstance(root, Mapping) or not root:
             self.document.note((), "Empty file; write “connections:” and “services:”.")
             return
+        known = ("connections", *SECTIONS, "services")
         for section in root:
-            if section not in _SECTIONS:
-                self.document.note((section,), f"Unknown section. Allowed: {', '.join(_SECTIONS)}.")
+            if section not in known:
+                self.document.note((section,), f"Unknown section. Allowed: {', '.join(known)}.")
         for name, data in self._entries(root, "connections"):
             self._load_entry(("connections", name), f"connection {name}", load_connection, name, data)
+        for key, other in SECTIONS.items():
+            for name, data in self._entries(root, key):
+                self._load_entry((key, name), f"{other.entry} {name}", other.load, name, data)
         connections = {connection.name: connection for connection in Connection.objects.all()}
         for slug, data in self._entries(root, "services"):
             self._load_entry(

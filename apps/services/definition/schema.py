@@ -10,6 +10,7 @@ from apps.services.definition.connections import FileConnection, HttpConnection
 from apps.services.definition.file_options import FileDestination, FileSource
 from apps.services.definition.http_options import HttpDestination, HttpSource
 from apps.services.definition.option_types import Options, Text
+from apps.services.definition.sections import SECTIONS
 from apps.services.definition.services import IntegrationService, ReportedService
 
 
@@ -22,11 +23,19 @@ def service_file_schema() -> dict[str, Any]:
         destination=(_with_connection(HttpDestination) | _with_connection(FileDestination), ...),
     )
     connection = Annotated[HttpConnection | FileConnection, Field(discriminator="kind")]
+    others: dict[str, Any] = {
+        section.name: (
+            dict[str, section.annotation()],  # type: ignore[misc]
+            Field({}, description=f"{section.name.capitalize()} by name."),
+        )
+        for section in SECTIONS.values()
+    }
     file = create_model(
         "ServiceFile",
         __base__=Options,
         connections=(dict[str, connection], Field({}, description="Connections by name.")),
         services=(dict[str, service | ReportedService], Field({}, description="Services by slug.")),
+        **others,
     )
     schema = file.model_json_schema()
     for definition in schema["$defs"].values():

@@ -11,8 +11,8 @@ from apps.services.models import Service
 
 class Command(BaseCommand):
     help = (
-        "Prints services and the connections that they use as YAML, which load_services imports unchanged. Secrets are "
-        "left out; comments at the top list them."
+        "Prints services and the connections that they use as YAML, which load_services imports unchanged. "
+        "Without slugs, channels are printed too. Secrets are left out; comments at the top list those of connections."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -24,4 +24,4 @@ class Command(BaseCommand):
             services = services.filter(slug__in=slugs)
             if unknown := slugs - set(services.values_list("slug", flat=True)):
                 raise CommandError(f"Unknown service: {', '.join(sorted(unknown))}.")
-        self.stdout.write(export_services(services), ending="")
+        self.stdout.write(export_services(services, with_sections=not slugs), ending="")

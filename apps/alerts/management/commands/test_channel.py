@@ -1,0 +1,25 @@
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from apps.alerts.delivery.sending import send_test_message
+from apps.alerts.models import Channel, Delivery
+
+
+class Command(BaseCommand):
+    help = (
+        "Sends a test message to a channel from this host, such as from a worker that has its own environment "
+        "variables. The exit code is 1 if the channel does not accept it."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("name", help="name of the channel")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        channel = Channel.objects.filter(name=options["name"]).first()
+        if channel is None:
+            raise CommandError(f"Channel {options['name']} not found.")
+        delivery = send_test_message(channel)
+        if delivery.status != Delivery.Status.SENT:
+            raise CommandError(f"Not delivered. {delivery.last_error}")
+        self.stdout.write(f"The channel {channel.name} has accepted the message.")
