@@ -24,6 +24,7 @@ TOPICS = (
     ("runs", "running-a-service"),
     ("runs", "records"),
     ("alerts", "problems"),
+    ("alerts", "alerts"),
     ("services", "services"),
     ("services", "options"),
     ("services", "connections"),
