@@ -9,6 +9,7 @@ from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
 from django.utils.translation import ngettext
 
+from apps.console.alerts.open_incidents import open_incidents
 from apps.console.home.first_steps import first_steps
 from apps.console.ui.run_history import recent_runs, run_history_html
 from apps.console.ui.tab import TabState
@@ -41,7 +42,13 @@ def home_context(user: Any) -> dict[str, Any]:
     has_runs = failing or waiting or shown_runs or any(row["last"] for row in others)
     return {
         "first_steps": [] if has_runs else first_steps(user),
-        "problems": _problems(len(failing), len(services) + len(waiting), len(paused), len(problems)),
+        "problems": _problems(
+            len(failing),
+            len(services) + len(waiting),
+            len(paused),
+            len(problems),
+            len(open_incidents(user).values_list("pk")[:MAX_ROWS]),
+        ),
         "failing_runs": failing,
         "late_services": services,
         "waiting_runs": waiting,
@@ -104,12 +111,13 @@ def _other_services(user: Any, listed: set[int]) -> list[dict[str, Any]]:
     ]
 
 
-def _problems(failing: int, late: int, paused: int, problems: int) -> list[str]:
+def _problems(failing: int, late: int, paused: int, problems: int, incidents: int) -> list[str]:
     """Problems in short phrases; empty = none. A full list may have more."""
     phrases = (
         (failing, ngettext("%(count)s service failing", "%(count)s services failing", failing)),
         (late, ngettext("%(count)s late", "%(count)s late", late)),
         (paused, ngettext("%(count)s schedule paused", "%(count)s schedules paused", paused)),
         (problems, ngettext("%(count)s check fails", "%(count)s checks fail", problems)),
+        (incidents, ngettext("%(count)s open incident", "%(count)s open incidents", incidents)),
     )
     return [text % {"count": f"{count}+" if count >= MAX_ROWS else count} for count, text in phrases if count]

@@ -15,6 +15,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from apps.console.alerts.open_incidents import open_incidents
 from apps.console.summary.chart import draw_chart
 from apps.console.summary.daily_transactions import LENGTHS, MAX_AGGREGATED, DayRange, daily_transactions
 from apps.console.summary.export import RUN_HEADER, run_rows
@@ -32,6 +33,8 @@ from apps.services.models import Service
 
 # Interval of the refresh of running runs, in seconds.
 POLL_AFTER = 5
+# Open incidents that are shown; the list has all.
+MAX_INCIDENTS = 5
 # Parameters of which the last choice is remembered, and its values; a custom range is not remembered.
 _REMEMBERED = {"period": PERIOD_KEYS, "days": tuple(map(str, LENGTHS))}
 
@@ -49,6 +52,7 @@ def summary_page(request: HttpRequest, site: AdminSite, service: Service) -> Htt
         "tab": tab if tab and tab.is_notable else None,
         "service": service,
         "is_reported": service.kind == Service.Kind.REPORTED,
+        "incidents": open_incidents(request.user).filter(service=service)[:MAX_INCIDENTS],
         "flow": flow_html(service),
         "next_run": next_run_html(service, now),
         **_chart(service, links.range),

@@ -18,6 +18,7 @@ _TOPICS = (
     ("runs_run", "logs"),
     ("runs_payload", "payloads"),
     ("api_apitoken", "api"),
+    ("alerts_", "alerts"),
 )
 
 

@@ -10,7 +10,7 @@ from pytest_django import DjangoAssertNumQueries
 from apps.console.home import page as home_page
 from apps.runs.models import Run
 from apps.runs.monitoring.doctor import CheckResult
-from tests.factories import make_run, make_service, make_user
+from tests.factories import make_incident, make_run, make_service, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -146,6 +146,14 @@ def test_home_takes_a_constant_query_count(
         make_run(status=Run.Status.FAILED)
         make_run(status=Run.Status.RUNNING)
 
-    # Session, user, failing, late, waiting, paused, open runs, other services, their last runs.
-    with django_assert_num_queries(9):
+    # Session, user, failing, late, waiting, paused, open runs, other services, their last runs, incidents.
+    with django_assert_num_queries(10):
         page(staff)
+
+
+def test_home_counts_open_incidents(staff: Client) -> None:
+    make_incident(make_service())
+    make_incident(None, kind="doctor", subject="workers")
+    make_incident(make_service(), closed_at=timezone.now())
+
+    assert "2 open incidents" in page(staff)

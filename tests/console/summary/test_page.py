@@ -13,7 +13,7 @@ from apps.console.summary.chart import compact, round_up
 from apps.console.summary.daily_transactions import DayRange, daily_transactions
 from apps.runs.models import Run
 from apps.services.models import Service
-from tests.factories import make_run, make_service, make_user
+from tests.factories import make_incident, make_run, make_service, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -173,8 +173,8 @@ def test_summary_takes_a_constant_query_count(
     for _number in range(count):
         make_run(service, started_by=make_user())
 
-    # Session, user, service, started runs, runs that never started, both counted, days.
-    with django_assert_num_queries(8):
+    # Session, user, service, started runs, runs that never started, both counted, days, incidents.
+    with django_assert_num_queries(9):
         page(staff, service)
 
 
@@ -336,3 +336,18 @@ def test_counts_lead_to_the_records_of_a_run(staff: Client) -> None:
     assert f"run={untracked.pk}" not in rows
     assert "Pulled and pushed differ" in page(staff, service)
     assert "Resync all refused records" in log
+
+
+def test_summary_shows_open_incidents_to_those_who_may_see_them(staff: Client) -> None:
+    service, now = make_service(), timezone.now()
+    incident = make_incident(service, detail="HTTP 503")
+    make_incident(service, kind="lost", closed_at=now)
+    make_incident(make_service(), kind="late")
+    reader = Client()
+    reader.force_login(make_user(permissions=["services.view_service", "runs.view_run"]))
+
+    texts = [page(client, service) for client in (staff, reader)]
+
+    assert f'<a href="/admin/alerts/incident/{incident.pk}/change/">Run failed</a>' in texts[0]
+    assert ["Incident open since" in text for text in texts] == [True, False]
+    assert texts[0].count("/admin/alerts/incident/") == 2  # The sidebar has the list.
