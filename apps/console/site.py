@@ -15,7 +15,7 @@ from apps.console.account.time_zone import time_zone_page
 from apps.console.help.page import help_page
 from apps.console.home.page import home_context
 from apps.console.problems.changes import change_problems
-from apps.console.problems.page import problem_page, problems_page
+from apps.console.problems.page import problem_of_line, problem_page, problems_page
 from apps.console.records.page import records_csv, records_page
 from apps.console.records.resync import resync_page
 from apps.console.search.page import search_page
@@ -65,6 +65,11 @@ class SynclogAdminSite(AdminSite):
                 "problems/<int:pk>/",
                 self.admin_view(require_safe(partial(problem_page, site=self))),
                 name="problems_problem",
+            ),
+            path(
+                "problems/line/<int:run_id>/<int:sequence>/",
+                self.admin_view(require_safe(problem_of_line)),
+                name="problems_line",
             ),
             path("records/", self.admin_view(partial(records_page, site=self)), name="records"),
             path("records/csv/", self.admin_view(records_csv), name="records_csv"),

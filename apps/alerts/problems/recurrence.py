@@ -10,15 +10,13 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.db.models import F, Q, Sum
 from django.db.models.functions import Greatest
-from django.dispatch import Signal
+from django.urls import reverse
 
+from apps.alerts.incidents.problem_events import problem_event
 from apps.alerts.models import Problem, ProblemChange
 from apps.runs.models import RunProblem
 
 logger = logging.getLogger(__name__)
-
-# Receivers get `problem` and `is_new`, within the transaction that opens it; False: it recurred or its mute has ended.
-problem_opened = Signal()
 
 # Occurrences that are read at once; further ones wait for the next run.
 _MAX_ROWS = 2_000
@@ -78,7 +76,7 @@ def _create(rows: list[RunProblem]) -> bool:
         },
     )
     if is_new:
-        problem_opened.send(sender=Problem, problem=problem, is_new=True)
+        _announce(problem, "new")
     return is_new
 
 
@@ -115,5 +113,17 @@ def _open(problem: Problem, condition: Q, action: ProblemChange.Action, now: dat
     if is_opened:
         ProblemChange.objects.create(problem=problem, changed_at=now, action=action)
         problem.refresh_from_db()
-        problem_opened.send(sender=Problem, problem=problem, is_new=False)
+        _announce(problem, "reopened")
     return bool(is_opened)
+
+
+def _announce(problem: Problem, kind: str) -> None:
+    """Alerts in a savepoint: an error there must not keep the problem from being recorded."""
+    try:
+        with transaction.atomic():
+            problem_event(
+                problem.service, kind, problem.title, reverse("admin:problems_problem", args=[problem.pk])
+            )
+    # Whatever it is, it is logged, and the next problems are recorded.
+    except Exception:
+        logger.exception("Problem %d: its alerts could not be created", problem.pk)

@@ -11,6 +11,7 @@ from django.utils.translation import ngettext
 
 from apps.console.alerts.open_incidents import open_incidents
 from apps.console.home.first_steps import first_steps
+from apps.console.problems.rows import problem_panel
 from apps.console.ui.run_history import recent_runs, run_history_html
 from apps.console.ui.tab import TabState
 from apps.runs.models import Run
@@ -49,6 +50,7 @@ def home_context(user: Any) -> dict[str, Any]:
             len(problems),
             len(open_incidents(user).values_list("pk")[:MAX_ROWS]),
         ),
+        "problem_panel": problem_panel(user, now),
         "failing_runs": failing,
         "late_services": services,
         "waiting_runs": waiting,

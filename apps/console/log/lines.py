@@ -31,6 +31,9 @@ class LineContext:
     # The line that the URL names.
     target: int | None = None
     records: RecordLinks = field(default_factory=RecordLinks)
+    # Address before the number of a line, and the title of the link; empty = no links.
+    problems_url: str = ""
+    problem_title: str = ""
 
 
 def render_lines(lines: Iterable[Line], context: LineContext) -> str:
@@ -47,11 +50,21 @@ def render_lines(lines: Iterable[Line], context: LineContext) -> str:
             f'<a class="line-number" href="?line={number}#L{number}">{number}</a>'
             f'<time class="line-time" datetime="{line.logged_at.isoformat()}"'
             f' title="{local:%Y-%m-%d %H:%M:%S.%f %Z}">{local:%H:%M:%S}.{local.microsecond // 1000:03}</time>'
-            f'<span class="line-level">{labels[line.level]}</span><span class="line-step">{labels[line.step]}</span>'
+            f'{_level(line, labels[line.level], context)}<span class="line-step">{labels[line.step]}</span>'
             f'<span class="line-message">{context.records.message_html(line)}</span>'
             f"{context.records.decided_html(line)}{_payloads(line, context)}</li>\n"
         )
     return "".join(parts)
+
+
+def _level(line: Line, label: str, context: LineContext) -> str:
+    """The level; of a warning or an error a link to its problem."""
+    if line.level < Level.WARNING or not context.problems_url:
+        return f'<span class="line-level">{label}</span>'
+    return (
+        f'<a class="line-level" href="{context.problems_url}{line.sequence}/"'
+        f' title="{escape(context.problem_title)}">{label}</a>'
+    )
 
 
 def _payloads(line: Line, context: LineContext) -> str:

@@ -8,8 +8,10 @@ from django.conf import settings
 from django.contrib.admin import AdminSite
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.template.response import TemplateResponse
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
 
 from apps.console.log.lines import LineContext, render_lines
 from apps.console.log.record_links import RecordLinks
@@ -20,7 +22,7 @@ from apps.console.log.window import LogQuery, LogWindow, read_window
 from apps.console.run_service.page import run_option_texts
 from apps.console.ui.tab import TabState
 from apps.runs.log.reading import last_sequence
-from apps.runs.models import Level, Run, Step
+from apps.runs.models import Level, Run, RunProblem, Step
 
 # Interval of the refresh in seconds.
 POLL_AFTER = 5.0
@@ -41,6 +43,8 @@ def log_page(request: HttpRequest, site: AdminSite, run: Run) -> HttpResponse:
         "retries": list(run.retries.order_by("pk").only("pk")[:_MAX_RETRIES]),
         "is_held": run.held_until is not None and run.held_until > timezone.now(),
         "chosen": run_option_texts(run),
+        "other_line_count": _other_line_count(run),
+        "max_problems": RunProblem.MAX_PROBLEMS,
         "live": live_status(run, timezone.now()),
         "tab": TabState.of(run.status),
         "version": status_version(run),
@@ -121,6 +125,13 @@ def find_matches(request: HttpRequest, run: Run) -> JsonResponse:
     )
 
 
+def _other_line_count(run: Run) -> int:
+    """Warnings and errors that belong to no problem."""
+    if run.warning_count + run.error_count <= RunProblem.MAX_PROBLEMS:
+        return 0
+    return RunProblem.objects.other().filter(run=run).values_list("count", flat=True).first() or 0
+
+
 def _poll_after(run: Run, window: LogWindow) -> float | None:
     if window.has_later:
         return 0
@@ -138,4 +149,6 @@ def _line_context(request: HttpRequest, query: LogQuery, run: Run, window: LogWi
         may_download=request.user.has_perm("runs.download_payload"),
         target=query.line,
         records=RecordLinks.of(run, window.lines),
+        problems_url=reverse("admin:problems_line", args=[run.pk, 0]).removesuffix("0/"),
+        problem_title=_("Show the problem of this line"),
     )

@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
+from django.contrib import messages
 from django.contrib.admin import AdminSite
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
+from django.urls import reverse
 from django.utils import timezone
-from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 from apps.alerts.models import Problem
 from apps.alerts.problems.changes import possible_assignees
-from apps.alerts.problems.frequency import Frequency, frequencies
+from apps.alerts.problems.frequency import frequencies
 from apps.console.problems.badges import problem_badge
 from apps.console.problems.changes import MUTE_DAYS
 from apps.console.problems.query import ME, NOBODY, ProblemQuery
+from apps.console.problems.rows import LIST_DAYS, problem_rows
 from apps.console.problems.sparkline import frequency_text, sparkline
 from apps.console.ui.filters import PERIODS
 from apps.console.ui.links import line_url, records_url
 from apps.console.ui.paging import CappedPaginator
+from apps.runs.log.fingerprint import fingerprint
 from apps.runs.models import Level, LogEntry, Record, Run, RunProblem, Step
 
 PAGE_SIZE = 50
-# Days of the sparklines.
-LIST_DAYS = 14
+# Days of the sparkline.
 DETAIL_DAYS = 30
 # Latest runs, records and changes on the page of a problem.
 _MAX_RUNS = 20
@@ -38,25 +38,6 @@ _MAX_CHANGES = 50
 # Lines of context around the latest line.
 _LINES_BEFORE = 4
 _LINES_AFTER = 2
-
-
-@dataclass(frozen=True)
-class ProblemRow:
-    """A problem as lists show it."""
-
-    problem: Problem
-    badge: SafeString
-    frequency: Frequency
-    sparkline: SafeString
-
-
-def problem_rows(problems: list[Problem], now: datetime) -> list[ProblemRow]:
-    """One query for the frequencies of all."""
-    found = frequencies(problems, LIST_DAYS, now)
-    return [
-        ProblemRow(problem, problem_badge(problem), found[problem.pk], sparkline(found[problem.pk]))
-        for problem in problems
-    ]
 
 
 def problems_page(request: HttpRequest, site: AdminSite) -> HttpResponse:
@@ -136,6 +117,24 @@ def problem_page(request: HttpRequest, pk: int, site: AdminSite) -> HttpResponse
         "mute_days": MUTE_DAYS,
     }
     return TemplateResponse(request, "console/problems/problem.html", context)
+
+
+def problem_of_line(request: HttpRequest, run_id: int, sequence: int) -> HttpResponse:
+    """Redirects from a warning or an error in a log to its problem."""
+    check_permission(request)
+    run = get_object_or_404(Run.objects.visible_to(request.user).only("service_id"), pk=run_id)
+    line = get_object_or_404(LogEntry, run_id=run_id, sequence=sequence, level__gte=Level.WARNING)
+    problem = Problem.objects.filter(service=run.service_id, fingerprint=fingerprint(line.message)).first()
+    if problem is not None:
+        return HttpResponseRedirect(reverse("admin:problems_problem", args=[problem.pk]))
+    if RunProblem.objects.other().filter(run=run_id, last_sequence__gte=sequence).exists():
+        text = _(
+            "This line belongs to no problem, because its run has too many different warnings and errors."
+        )
+    else:
+        text = _("The problem of this line is not known yet. Try again in 10 seconds.")
+    messages.info(request, text)
+    return HttpResponseRedirect(line_url(run_id, sequence))
 
 
 def check_permission(request: HttpRequest) -> None:

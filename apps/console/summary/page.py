@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from apps.console.alerts.open_incidents import open_incidents
+from apps.console.problems.rows import problem_panel
 from apps.console.summary.chart import draw_chart
 from apps.console.summary.daily_transactions import LENGTHS, MAX_AGGREGATED, DayRange, daily_transactions
 from apps.console.summary.export import RUN_HEADER, run_rows
@@ -56,6 +57,7 @@ def summary_page(request: HttpRequest, site: AdminSite, service: Service) -> Htt
         "flow": flow_html(service),
         "next_run": next_run_html(service, now),
         **_chart(service, links.range),
+        "problem_panel": problem_panel(request.user, now, service),
         "query": query,
         "page": page,
         "max_counted": MAX_COUNT,

@@ -6,9 +6,10 @@ import pytest
 from django.utils import timezone
 
 from apps.alerts.models import Problem, ProblemChange
+from apps.alerts.problems import recurrence
 from apps.alerts.problems.changes import assign, set_note, set_state
 from apps.alerts.problems.frequency import frequencies
-from apps.alerts.problems.recurrence import Recurrence, note_occurrences, problem_opened
+from apps.alerts.problems.recurrence import Recurrence, note_occurrences
 from apps.alerts.problems.retention import prune_problems
 from apps.alerts.tasks import note_problems
 from apps.runs.models import HousekeepingJob, RunProblem
@@ -19,16 +20,15 @@ State, Action = Problem.State, ProblemChange.Action
 
 
 @pytest.fixture
-def opened():
-    """What the receivers of `problem_opened` got."""
+def opened(monkeypatch):
+    """The alerts about problems."""
     received = []
-
-    def receive(problem, is_new, **_signal):
-        received.append((problem.title, is_new))
-
-    problem_opened.connect(receive)
-    yield received
-    problem_opened.disconnect(receive)
+    monkeypatch.setattr(
+        recurrence,
+        "problem_event",
+        lambda service, kind, title, url: received.append((title, kind)),
+    )
+    return received
 
 
 def make_problem(message="Customer 17 has no address", **fields):
@@ -69,7 +69,7 @@ def test_occurrences_in_several_runs_are_one_problem(opened):
     assert (problem.title, problem.state, problem.level) == ("Customer 1 has no address", "open", 40)
     assert (problem.first_seen_at, problem.last_seen_at) == (first.first_at, last.last_at)
     assert Problem.objects.get(service=elsewhere.service) != problem
-    assert opened == [("Customer 1 has no address", True), ("Customer 3 has no address", True)]
+    assert opened == [("Customer 1 has no address", "new"), ("Customer 3 has no address", "new")]
     assert not RunProblem.objects.unnoted().exists()
 
 
@@ -81,7 +81,7 @@ def test_resolved_problem_reopens_when_it_recurs(opened):
 
     assert (problem.state, problem.is_reopened, problem.resolved_at) == ("open", True, None)
     assert actions(problem) == ["resolved", "recurred"]
-    assert opened[1:] == [("Customer 17 has no address", False)]
+    assert opened[1:] == [("Customer 17 has no address", "reopened")]
 
 
 def test_lines_from_before_the_resolution_do_not_reopen_it():
@@ -185,3 +185,15 @@ def test_housekeeping_records_what_it_did():
 
     assert HousekeepingJob.objects.get(name="note_problems").outcome == {"created": 1, "reopened": 0}
     assert Problem.objects.count() == 1
+
+
+def test_failing_alerts_do_not_keep_problems_from_being_recorded(monkeypatch, caplog):
+    make_run_problem()
+
+    def fail(*_arguments):
+        Problem.objects.get(pk=-1)
+
+    monkeypatch.setattr(recurrence, "problem_event", fail)
+    assert note_occurrences(timezone.now()) == Recurrence(created=1)
+
+    assert "its alerts could not be created" in caplog.text

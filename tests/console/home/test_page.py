@@ -146,8 +146,8 @@ def test_home_takes_a_constant_query_count(
         make_run(status=Run.Status.FAILED)
         make_run(status=Run.Status.RUNNING)
 
-    # Session, user, failing, late, waiting, paused, open runs, other services, their last runs, incidents.
-    with django_assert_num_queries(10):
+    # Session, user, failing, late, waiting, paused, problems, open runs, other services, their last runs, incidents.
+    with django_assert_num_queries(11):
         page(staff)
 
 

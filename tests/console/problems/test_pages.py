@@ -184,3 +184,64 @@ def test_list_requires_permission_to_view_runs(client):
     client.force_login(make_user(permissions=["services.view_service"]))
 
     assert client.get(LIST).status_code == 403
+
+
+def test_line_of_the_log_leads_to_its_problem(client, user):
+    run = make_run()
+    make_log_entries(run, ["Customer 17 has no address"], level=40)
+    make_log_entries(run, ["all is well"])
+    problem = make_problem(run.service, "Customer 3 has no address")
+
+    log = client.get(reverse("admin:runs_run_log", args=[run.pk])).content.decode()
+    address = reverse("admin:problems_line", args=[run.pk, 1])
+
+    assert log.count("Show the problem of this line") == 1
+    assert f'href="{address}"' in log
+    assert client.get(address)["Location"] == reverse("admin:problems_problem", args=[problem.pk])
+    assert client.get(reverse("admin:problems_line", args=[run.pk, 2])).status_code == 404
+
+
+def test_line_without_a_problem_says_why(client, user):
+    run = make_run()
+    make_log_entries(run, ["Customer 17 has no address"], level=40)
+    address = reverse("admin:problems_line", args=[run.pk, 1])
+
+    unknown = client.get(address, follow=True)
+    make_run_problem(run, fingerprint="", count=7)
+    beyond = client.get(address, follow=True)
+
+    assert told(unknown) == ["The problem of this line is not known yet. Try again in 10 seconds."]
+    assert "too many different warnings and errors" in told(beyond)[0]
+
+
+def test_log_says_how_many_lines_belong_to_no_problem(client, user):
+    run = make_run(error_count=2_000)
+    make_run_problem(run, fingerprint="", count=1_900)
+
+    page = client.get(reverse("admin:runs_run_log", args=[run.pk])).content.decode()
+
+    assert "1,900 further warnings and errors belong to no problem" in page
+
+
+def test_line_of_another_group_is_not_found(client):
+    run = make_run(make_service(groups=[Group.objects.create(name="Finance")]))
+    make_log_entries(run, ["Customer 17 has no address"], level=40)
+    client.force_login(make_user(permissions=VIEW))
+
+    assert client.get(reverse("admin:problems_line", args=[run.pk, 1])).status_code == 404
+
+
+def test_home_and_summary_show_open_problems(client, user):
+    service = make_service()
+    for letter in "abcdefg":
+        make_problem(service, f"Cause {letter}")
+    make_problem(title="Cause elsewhere")
+
+    home = client.get("/admin/").content.decode()
+    summary = client.get(reverse("admin:services_service_runs", args=[service.pk])).content.decode()
+
+    assert "8 open problems" in home
+    assert "7 open problems" in summary
+    assert "Cause elsewhere" in home
+    assert "Cause elsewhere" not in summary
+    assert f"/admin/problems/?state=open&amp;service={service.slug}" in summary

@@ -173,8 +173,8 @@ def test_summary_takes_a_constant_query_count(
     for _number in range(count):
         make_run(service, started_by=make_user())
 
-    # Session, user, service, started runs, runs that never started, both counted, days, incidents.
-    with django_assert_num_queries(9):
+    # Session, user, service, problems, started runs, runs that never started, both counted, days, incidents.
+    with django_assert_num_queries(10):
         page(staff, service)
 
 
