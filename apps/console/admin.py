@@ -2,7 +2,9 @@
 
 from django.contrib import admin
 
-from apps.alerts.models import Incident, MaintenanceWindow, Rule
+from apps.alerts.models import Channel, Delivery, Incident, MaintenanceWindow, Rule
+from apps.console.alerts.channels import ChannelAdmin
+from apps.console.alerts.deliveries import DeliveryAdmin
 from apps.console.alerts.incidents import IncidentAdmin
 from apps.console.alerts.rules import MaintenanceAdmin, RuleAdmin
 from apps.console.payloads.admin import PayloadAdmin
@@ -19,3 +21,5 @@ admin.site.register(Payload, PayloadAdmin)
 admin.site.register(Incident, IncidentAdmin)
 admin.site.register(Rule, RuleAdmin)
 admin.site.register(MaintenanceWindow, MaintenanceAdmin)
+admin.site.register(Channel, ChannelAdmin)
+admin.site.register(Delivery, DeliveryAdmin)

@@ -4,18 +4,31 @@ from __future__ import annotations
 
 import uuid
 from datetime import datetime, timedelta
-from typing import Self
+from typing import Any, Self
 
 from django.db import models, transaction
-from django.db.models import F, Q
+from django.db.models import F, Q, Value
+from django.db.models.functions import Cast, Concat
 from django.utils.translation import gettext_lazy as _
 
 from apps.alerts.models.channel import Channel
+from apps.alerts.models.incident import Incident
+from apps.services.user_access import hidden_service_ids
 
 
 class DeliveryQuerySet(models.QuerySet["Delivery"]):
     def pending(self) -> Self:
         return self.filter(status=Delivery.Status.PENDING)
+
+    def visible_to(self, user: Any) -> Self:
+        """Deliveries of tests and of incidents that `user` may see; all, if no service is hidden from the user."""
+        if not hidden_service_ids(user):
+            return self
+        reference = Concat(
+            Value("incident "), Cast("pk", models.TextField()), output_field=models.TextField()
+        )
+        visible = Incident.objects.visible_to(user).annotate(name=reference).values("name")
+        return self.filter(Q(reference="test") | Q(reference__in=visible))
 
     def due(self, now: datetime) -> Self:
         return self.pending().filter(next_attempt_at__lte=now)

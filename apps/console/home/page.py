@@ -9,6 +9,7 @@ from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
 from django.utils.translation import ngettext
 
+from apps.alerts.models import Channel
 from apps.console.alerts.open_incidents import open_incidents
 from apps.console.home.first_steps import first_steps
 from apps.console.problems.rows import problem_panel
@@ -35,6 +36,7 @@ def home_context(user: Any) -> dict[str, Any]:
     paused = list(paused_services(user)[:MAX_ROWS])
     check_results = run_checks()
     problems = [result for result in check_results if not result.is_ok]
+    channels = failing_channels(user)
     open_runs = Run.objects.open().visible_to(user).exclude(pk__in=[run.pk for run in waiting])
     shown_runs = list(open_runs.select_related("service", "started_by").order_by("-id")[:MAX_ROWS])
     failed = {run.service_id for run in failing}
@@ -47,6 +49,7 @@ def home_context(user: Any) -> dict[str, Any]:
             len(failing),
             len(services) + len(waiting),
             len(paused),
+            len(channels),
             len(problems),
             len(open_incidents(user).values_list("pk")[:MAX_ROWS]),
         ),
@@ -55,6 +58,7 @@ def home_context(user: Any) -> dict[str, Any]:
         "late_services": services,
         "waiting_runs": waiting,
         "paused_services": [service for service in paused if service.pk not in failed],
+        "failing_channels": channels,
         "open_runs": shown_runs,
         # What failed needs attention first.
         "tab": TabState.of_runs(failing or shown_runs),
@@ -100,6 +104,13 @@ def paused_services(user: Any) -> QuerySet[Service]:
     return Service.objects.visible_to(user).paused().order_by("-paused_at")
 
 
+def failing_channels(user: Any) -> list[Channel]:
+    """Channels whose last message was not delivered, for users who may see channels."""
+    if not user.has_perm("alerts.view_channel"):
+        return []
+    return list(Channel.objects.failing().order_by("failing_since")[:MAX_ROWS])
+
+
 def _other_services(user: Any, listed: set[int]) -> list[dict[str, Any]]:
     services = list(Service.objects.visible_to(user).exclude(pk__in=listed).order_by("name")[:MAX_ROWS])
     recent = recent_runs([service.pk for service in services])
@@ -113,12 +124,15 @@ def _other_services(user: Any, listed: set[int]) -> list[dict[str, Any]]:
     ]
 
 
-def _problems(failing: int, late: int, paused: int, problems: int, incidents: int) -> list[str]:
+def _problems(
+    failing: int, late: int, paused: int, channels: int, problems: int, incidents: int
+) -> list[str]:
     """Problems in short phrases; empty = none. A full list may have more."""
     phrases = (
         (failing, ngettext("%(count)s service failing", "%(count)s services failing", failing)),
         (late, ngettext("%(count)s late", "%(count)s late", late)),
         (paused, ngettext("%(count)s schedule paused", "%(count)s schedules paused", paused)),
+        (channels, ngettext("%(count)s channel failing", "%(count)s channels failing", channels)),
         (problems, ngettext("%(count)s check fails", "%(count)s checks fail", problems)),
         (incidents, ngettext("%(count)s open incident", "%(count)s open incidents", incidents)),
     )

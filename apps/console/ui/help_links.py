@@ -13,6 +13,8 @@ _TOPICS = (
     ("services_service_script", "scripts"),
     ("services_service", "services"),
     ("services_connection", "connections"),
+    ("alerts_channel", "alerts"),
+    ("alerts_delivery", "alerts"),
     ("records", "records"),
     ("problems", "problems"),
     ("runs_run", "logs"),

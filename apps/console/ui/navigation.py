@@ -22,6 +22,12 @@ _OPERATIONS = {
     "services.connection": "connections",
 }
 _SHORTCUTS = {"services.service": "s"}
+_ALERTS = {
+    "alerts.rule": "settings",
+    "alerts.channel": "connections",
+    "alerts.delivery": "logs",
+    "alerts.maintenancewindow": "pause",
+}
 _ACCESS = {"api.apitoken": "key", "auth.user": "user", "auth.group": "users"}
 
 
@@ -64,9 +70,10 @@ def navigation(site: AdminSite, request: HttpRequest) -> list[NavigationGroup]:
         item = NavigationItem(_("Problems"), problems, "warning", request.path.startswith(problems))
         # After the records.
         operations.insert(4, item)
-    others = dict.fromkeys(sorted(set(visible) - set(_OPERATIONS) - set(_ACCESS)), "file")
+    others = dict.fromkeys(sorted(set(visible) - set(_OPERATIONS) - set(_ALERTS) - set(_ACCESS)), "file")
     groups = [
         NavigationGroup(_("Operations"), tuple(operations)),
+        NavigationGroup(_("Alerts"), _items(_ALERTS, visible, request)),
         NavigationGroup(_("Access"), _items(_ACCESS, visible, request)),
         NavigationGroup(_("More"), (*_items(others, visible, request), reference, handbook)),
     ]

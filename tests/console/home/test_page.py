@@ -146,8 +146,9 @@ def test_home_takes_a_constant_query_count(
         make_run(status=Run.Status.FAILED)
         make_run(status=Run.Status.RUNNING)
 
-    # Session, user, failing, late, waiting, paused, problems, open runs, other services, their last runs, incidents.
-    with django_assert_num_queries(11):
+    # Session, user, failing, late, waiting, paused, channels, problems, open runs, other services, their last runs,
+    # incidents.
+    with django_assert_num_queries(12):
         page(staff)
 
 
