@@ -21,6 +21,7 @@ PROMISED = {
     "log_call_us",
     "log_end_to_end_lines_per_s",
     "log_page_1m_ms",
+    "problem_cost_us",
     "record_cost_us",
     "record_search_ms",
     "retention_rows_per_s",

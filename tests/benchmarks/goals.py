@@ -65,6 +65,7 @@ GOALS = {
     "http_pull_records_per_s": Goal(min_ratio=0.5),
     "http_pull_memory_mib": Goal(max_value=50),
     "record_cost_us": Goal(max_ratio=1.25),
+    "problem_extra_us": Goal(max_value=15),
     "record_pipeline_us": Goal(max_value=4),
     "record_bytes postgresql": Goal(max_value=120),
     "record_search_ms": Goal(max_value=20),

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 from django.db import connection
 
-from apps.runs.models import LogEntry, Run
+from apps.runs.models import LogEntry, Run, RunProblem
 from tests.api.conftest import client_of
 from tests.api.reports.requests import NDJSON, line, open_run, post_lines, stored_lines
 from tests.factories import make_token
@@ -189,3 +189,14 @@ def test_response_to_the_next_batch_announces_a_requested_cancellation(client, r
 
     assert "Synclog-Cancel-Requested" not in before
     assert after["Synclog-Cancel-Requested"] == "true"
+
+
+def test_repeated_report_counts_each_problem_once(client, run):
+    lines = [line(number, f"Customer {number} has no address", level="error") for number in (1, 2, 3)]
+
+    for batch in (lines[:2], lines):
+        assert post_lines(client, run, batch).status_code == 200
+
+    problem = RunProblem.objects.get(run=run)
+    assert (problem.count, problem.first_sequence, problem.last_sequence) == (3, 1, 3)
+    assert problem.message == "Customer 3 has no address"

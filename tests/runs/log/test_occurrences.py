@@ -1,11 +1,12 @@
 """Occurrences of problems: counted with the lines, through deaths of workers, limits and late lines."""
 
 import logging
+import threading
 import time
 import uuid
 
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, connection, transaction
 
 from apps.runs.log import shipper
 from apps.runs.log.occurrences import add_occurrences
@@ -169,3 +170,27 @@ def test_lines_without_warnings_cost_no_query(run, django_assert_num_queries):
 
     with django_assert_num_queries(0):
         add_occurrences(line.encode())
+
+
+@pytest.mark.postgresql
+def test_runs_of_a_service_do_not_wait_for_each_other(service):
+    """The first run has counted the same problem and is not committed yet."""
+    runs = [make_run(service), make_run(service)]
+    append_lines(runs[0], [(Level.ERROR, "Customer 1 has no address")])
+    waited = []
+
+    def count_in_the_second():
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SET LOCAL lock_timeout = '5ms'")
+            append_lines(runs[1], [(Level.ERROR, "Customer 3 has no address")])
+            waited.append(False)
+        connection.close()
+
+    with transaction.atomic():
+        append_lines(runs[0], [(Level.ERROR, "Customer 2 has no address")])
+        thread = threading.Thread(target=count_in_the_second)
+        thread.start()
+        thread.join()
+
+    assert waited == [False]
+    assert [occurrences(run)[0][1] for run in runs] == [2, 1]
