@@ -8,8 +8,10 @@ class AlertsConfig(AppConfig):
         # The models must be loaded before.
         from apps.alerts.channels.definition import CHANNEL_SECTION
         from apps.alerts.incidents.run_events import receive_run_end
+        from apps.alerts.rules.definition import ALERTS_PART
         from apps.runs.execution.run_end import run_ended
-        from apps.services.definition.sections import register_section
+        from apps.services.definition.sections import register_section, register_service_part
 
         run_ended.connect(receive_run_end, dispatch_uid="alerts")
         register_section(CHANNEL_SECTION)
+        register_service_part(ALERTS_PART)

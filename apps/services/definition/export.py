@@ -12,7 +12,7 @@ from apps.services.definition.connections import CONNECTIONS, KEY_OF_FIELD
 from apps.services.definition.option_errors import fields_of, nested_model, union_members
 from apps.services.definition.option_types import Options
 from apps.services.definition.options import DESTINATIONS, SOURCES
-from apps.services.definition.sections import SECTIONS
+from apps.services.definition.sections import SECTIONS, SERVICE_PARTS
 from apps.services.definition.services import SERVICES, ServiceBase
 from apps.services.definition.yaml_text import yaml_text
 from apps.services.models import Connection, Script, Service
@@ -56,8 +56,14 @@ def export_services(services: QuerySet[Service], *, with_sections: bool = False)
     if connections:
         parts.append(yaml_text({"connections": {row.name: _connection(row) for row in connections}}))
     others = {section.name: section.export() for section in SECTIONS.values()} if with_sections else {}
-    parts += [yaml_text({name: entries}) for name, entries in others.items() if entries]
-    parts.append(yaml_text({"services": {row.slug: _service(row, row.script_source or "") for row in rows}}))
+    parts += [
+        yaml_text({name: rows_of_section}) for name, rows_of_section in others.items() if rows_of_section
+    ]
+    entries = {row.pk: _service(row, row.script_source or "") for row in rows}
+    for part in SERVICE_PARTS.values():
+        for pk, value in part.export(rows).items():
+            entries[pk][part.name] = value
+    parts.append(yaml_text({"services": {row.slug: entries[row.pk] for row in rows}}))
     return "\n".join(parts)
 
 

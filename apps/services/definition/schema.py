@@ -10,18 +10,24 @@ from apps.services.definition.connections import FileConnection, HttpConnection
 from apps.services.definition.file_options import FileDestination, FileSource
 from apps.services.definition.http_options import HttpDestination, HttpSource
 from apps.services.definition.option_types import Options, Text
-from apps.services.definition.sections import SECTIONS
+from apps.services.definition.sections import SECTIONS, SERVICE_PARTS
 from apps.services.definition.services import IntegrationService, ReportedService
 
 
 def service_file_schema() -> dict[str, Any]:
     """JSON Schema 2020-12 of a file for `load_services`."""
+    service_parts: dict[str, Any] = {
+        part.name: (part.annotation(), Field([], title=part.name.capitalize()))
+        for part in SERVICE_PARTS.values()
+    }
     service: Any = create_model(
         "Service",
         __base__=IntegrationService,
         source=(_with_connection(HttpSource) | _with_connection(FileSource), ...),
         destination=(_with_connection(HttpDestination) | _with_connection(FileDestination), ...),
+        **service_parts,
     )
+    reported: Any = create_model("ReportedService", __base__=ReportedService, **service_parts)
     connection = Annotated[HttpConnection | FileConnection, Field(discriminator="kind")]
     others: dict[str, Any] = {
         section.name: (
@@ -34,7 +40,7 @@ def service_file_schema() -> dict[str, Any]:
         "ServiceFile",
         __base__=Options,
         connections=(dict[str, connection], Field({}, description="Connections by name.")),
-        services=(dict[str, service | ReportedService], Field({}, description="Services by slug.")),
+        services=(dict[str, service | reported], Field({}, description="Services by slug.")),
         **others,
     )
     schema = file.model_json_schema()

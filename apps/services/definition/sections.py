@@ -1,12 +1,13 @@
-"""Sections of a service file beside connections and services, which other apps register."""
+"""Sections of a service file, and keys of a service, which other apps register."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from apps.services.definition.rows import Outcome
+from apps.services.models import Service
 
 
 @dataclass(frozen=True)
@@ -25,9 +26,29 @@ class Section:
     annotation: Callable[[], Any]
 
 
+@dataclass(frozen=True)
+class ServicePart:
+    """A key of a service; without it, what it describes stays as it is."""
+
+    # The key, such as `alerts`.
+    name: str
+    # Applies the value to the saved service and returns whether anything changed. Raises ValidationError by key.
+    load: Callable[[Service, Any], bool]
+    # The value of each service that has one, by the number of the service.
+    export: Callable[[Iterable[Service]], Mapping[int, Any]]
+    # Type of the value for the JSON Schema.
+    annotation: Callable[[], Any]
+
+
 SECTIONS: dict[str, Section] = {}
+SERVICE_PARTS: dict[str, ServicePart] = {}
 
 
 def register_section(section: Section) -> None:
     """Called by an app when it is ready."""
     SECTIONS[section.name] = section
+
+
+def register_service_part(part: ServicePart) -> None:
+    """Called by an app when it is ready."""
+    SERVICE_PARTS[part.name] = part

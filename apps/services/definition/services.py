@@ -15,6 +15,7 @@ from apps.services.definition.option_errors import choice_message, read_options
 from apps.services.definition.option_types import Flag, Options, Text, WholeNumber
 from apps.services.definition.options import read_destination, read_source
 from apps.services.definition.rows import Outcome, assign, column, outcome_of, validate
+from apps.services.definition.sections import SERVICE_PARTS
 from apps.services.models import Connection, Service
 from apps.services.sandbox import ScriptError, check_script
 
@@ -78,10 +79,13 @@ def load_service(
 ) -> Outcome:
     """Creates or updates the service `slug`. Raises ValidationError by key of `data`.
 
-    A service without `script` has no script afterwards; without `is_active` it stays as it is.
+    A service without `script` has no script afterwards; without `is_active` it stays as it is, and so do the parts
+    that other apps define.
     """
     service = Service.objects.filter(slug=slug).first() or Service(slug=slug)
-    description, sides = _read_service(data, connections)
+    parts = {key: value for key, value in data.items() if key in SERVICE_PARTS and value is not None}
+    own = {key: value for key, value in data.items() if key not in SERVICE_PARTS}
+    description, sides = _read_service(own, connections)
     fields = description.model_dump(exclude={"name", "is_active", "script", "source", "destination"})
     fields["name"] = description.name or slug.replace("-", " ").capitalize()
     if description.is_active is not None:
@@ -90,7 +94,17 @@ def load_service(
         connection, options = sides.get(side, (None, {}))
         fields |= {f"{side}_connection": connection, f"{side}_options": options}
     script = description.script if isinstance(description, IntegrationService) else ""
-    return _save(service, fields, script, is_named=bool(description.name), now=now)
+    outcome = _save(service, fields, script, is_named=bool(description.name), now=now)
+    has_changed = [_load_part(service, key, value) for key, value in parts.items()]
+    return "updated" if outcome == "unchanged" and any(has_changed) else outcome
+
+
+def _load_part(service: Service, key: str, value: Any) -> bool:
+    try:
+        return SERVICE_PARTS[key].load(service, value)
+    except ValidationError as error:
+        errors = {f"{key}.{inner}".rstrip("."): reasons for inner, reasons in error.message_dict.items()}
+        raise ValidationError(errors) from None
 
 
 def _read_service(

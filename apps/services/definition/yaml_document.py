@@ -94,6 +94,9 @@ class YamlDocument:
         mapping: dict[str, Any] = {}
         for key_node, value_node in node.value:
             key = self._value_of(loader, key_node, path)
+            if isinstance(key, bool):
+                # YAML 1.1 reads the keys on, off, yes and no as booleans.
+                key = key_node.value
             inner = (*path, str(key))
             line = key_node.start_mark.line + 1
             if isinstance(key, dict | list):

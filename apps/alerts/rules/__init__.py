@@ -1,0 +1,4 @@
+"""Description of rules in service files.
+
+May import `apps.alerts.models`.
+"""
