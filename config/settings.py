@@ -228,6 +228,7 @@ SPECTACULAR_SETTINGS = {
         "PayloadStatus": "apps.api.serializers.payloads.PAYLOAD_STATES",
         "ReportedStatus": "apps.api.serializers.reports.FINAL_STATUSES",
         "RecordOutcome": "apps.api.serializers.records.OUTCOME_NAMES",
+        "DeliveryStatus": "apps.alerts.models.Delivery.Status",
         "ProblemState": "apps.alerts.models.Problem.State",
         "ResyncOrigin": "apps.api.serializers.records.ORIGINS",
         "ServiceKind": "apps.services.models.Service.Kind",

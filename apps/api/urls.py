@@ -6,6 +6,7 @@ from drf_spectacular.views import SpectacularAPIView
 import apps.api.schema  # noqa: F401 - registers the extensions of drf-spectacular
 from apps.api.http.error_handlers import not_found
 from apps.api.http.file_names import RestOfPathConverter
+from apps.api.views.deliveries import DeliveryViewSet
 from apps.api.views.docs import docs
 from apps.api.views.download import DownloadView
 from apps.api.views.log import LogNdjsonView, LogTextView
@@ -42,6 +43,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("v1/runs/<int:pk>/records/", RunRecordsView.as_view(), name="run-records"),
     path("v1/runs/<int:pk>/finish/", FinishView.as_view(), name="run-finish"),
     path("v1/records/", RecordViewSet.as_view({"get": "list"}), name="record-list"),
+    path("v1/alerts/deliveries/", DeliveryViewSet.as_view({"get": "list"}), name="delivery-list"),
     path("v1/problems/", ProblemViewSet.as_view({"get": "list"}), name="problem-list"),
     path(
         "v1/problems/<int:pk>/",

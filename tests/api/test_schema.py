@@ -31,6 +31,7 @@ def test_schema_is_public():
 
 def test_schema_has_every_route_with_its_authentication(schema):
     assert sorted(schema["paths"]) == [
+        "/api/v1/alerts/deliveries/",
         "/api/v1/metrics/",
         "/api/v1/payloads/",
         "/api/v1/payloads/{id}/",
@@ -72,6 +73,7 @@ def test_schema_has_named_enumerations(schema):
         "ServiceKind": ["integration", "reported"],
         "PayloadStatus": ["stored", "expired", "deleted", "lost"],
         "RecordOutcome": ["refused", "failed", "pushed", "dropped", "skipped", "pulled"],
+        "DeliveryStatus": ["pending", "sent", "failed", "suppressed"],
         "ProblemState": ["open", "muted", "resolved"],
         "ResyncOrigin": ["stored", "source"],
         "RunStatus": ["queued", "running", "succeeded", "failed", "cancelled", "lost"],

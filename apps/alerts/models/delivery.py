@@ -22,13 +22,17 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
 
     def visible_to(self, user: Any) -> Self:
         """Deliveries of tests and of incidents that `user` may see; all, if no service is hidden from the user."""
-        if not hidden_service_ids(user):
+        if user.has_perm("services.view_service") and not hidden_service_ids(user):
             return self
+        return self.about(Incident.objects.visible_to(user))
+
+    def about(self, incidents: models.QuerySet[Incident]) -> Self:
+        """Deliveries about these incidents, and of tests."""
         reference = Concat(
             Value("incident "), Cast("pk", models.TextField()), output_field=models.TextField()
         )
-        visible = Incident.objects.visible_to(user).annotate(name=reference).values("name")
-        return self.filter(Q(reference="test") | Q(reference__in=visible))
+        names = incidents.annotate(name=reference).values("name")
+        return self.filter(Q(reference="test") | Q(reference__in=names))
 
     def due(self, now: datetime) -> Self:
         return self.pending().filter(next_attempt_at__lte=now)

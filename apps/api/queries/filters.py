@@ -18,7 +18,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework.request import Request
 from rest_framework.settings import api_settings
 
-from apps.alerts.models import Problem
+from apps.alerts.models import Delivery, Problem
 from apps.api.queries.pagination import CURSOR, LIMIT
 from apps.api.serializers.fields import MAX_INTEGER, parse_choices, unknown_key_message
 from apps.runs.models import Payload, Record, Run
@@ -155,6 +155,21 @@ class ProblemFilter(FilterSet):  # type: ignore[misc]
 
     class Meta:
         model = Problem
+        fields: list[str] = []
+
+
+class DeliveryFilter(FilterSet):  # type: ignore[misc]
+    """Filters of deliveries by channel and status."""
+
+    channel = django_filters.CharFilter(field_name="channel_name", help_text=_("Name of a channel."))
+    status = MultipleChoiceFilter(
+        choices=Delivery.Status.choices,
+        distinct=False,
+        help_text=_("Several values: repeat the parameter or separate them by commas."),
+    )
+
+    class Meta:
+        model = Delivery
         fields: list[str] = []
 
 

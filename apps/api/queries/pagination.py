@@ -193,6 +193,12 @@ class ProblemPagination(ListPagination):
     ordering = ("-last_seen_at", "-pk")
 
 
+class DeliveryPagination(ListPagination):
+    """Newest first."""
+
+    ordering = ("-created_at", "-pk")
+
+
 def _limit(request: Request) -> int:
     value = request.query_params.get(LIMIT)
     if not value:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.db.models import QuerySet
 from rest_framework.request import Request
 
-from apps.alerts.models import Problem
+from apps.alerts.models import Delivery, Incident, Problem
 from apps.api.models import ApiToken
 from apps.runs.models import Payload, Run
 from apps.services.models import Service
@@ -60,3 +60,14 @@ def visible_payloads(request: Request) -> QuerySet[Payload]:
         return payloads
     # Names each service, as in `listed_runs`.
     return payloads.filter(service__in=list(token.services.values_list("pk", flat=True)))
+
+
+def visible_deliveries(request: Request) -> QuerySet[Delivery]:
+    """Deliveries about the visible services, and of tests."""
+    token = request.auth
+    if not isinstance(token, ApiToken):
+        return Delivery.objects.none()
+    if not token.is_limited:
+        return Delivery.objects.visible_to(token.user)
+    incidents = Incident.objects.visible_to(token.user).filter(service__in=token.services.values("pk"))
+    return Delivery.objects.about(incidents)

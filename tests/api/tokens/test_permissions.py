@@ -9,11 +9,21 @@ from django.test import Client
 from django.urls import get_resolver, resolve
 from django.utils import timezone
 
+from apps.alerts.delivery.outbox import Message, queue_message
 from apps.api.models import ApiToken, new_secret
 from apps.api.tokens.permissions import TokenHasScope
 from apps.runs.models import Record
 from tests.api.conftest import body_of, client_of
-from tests.factories import make_payload, make_problem, make_run, make_service, make_token, make_user
+from tests.factories import (
+    make_channel,
+    make_incident,
+    make_payload,
+    make_problem,
+    make_run,
+    make_service,
+    make_token,
+    make_user,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -25,6 +35,7 @@ EVERY_PERMISSION = (
     "runs.download_payload",
     "runs.view_run",
     "alerts.change_problem",
+    "alerts.view_delivery",
 )
 # Method, path, required scope, and required permission of the user beside those to see the service.
 ROUTES = {
@@ -39,6 +50,7 @@ ROUTES = {
     "log.txt": ("get", "/api/v1/runs/{run}/log.txt", "run:read", None),
     "log.ndjson": ("get", "/api/v1/runs/{run}/log.ndjson", "run:read", None),
     "records": ("get", "/api/v1/records/", "run:read", None),
+    "deliveries": ("get", "/api/v1/alerts/deliveries/", "run:read", "alerts.view_delivery"),
     "problems": ("get", "/api/v1/problems/", "run:read", None),
     "problem": ("get", "/api/v1/problems/{problem}/", "run:read", None),
     "change a problem": ("patch", "/api/v1/problems/{problem}/", "run:start", "alerts.change_problem"),
@@ -52,11 +64,16 @@ ROUTES = {
     "download": ("get", "/api/v1/payloads/{payload}/download/", "payload:read", "runs.download_payload"),
     "metrics": ("get", "/api/v1/metrics/", "metrics:read", "runs.view_run"),
 }
-LISTS = ("services", "runs", "records", "payloads", "problems")
+LISTS = ("services", "runs", "records", "payloads", "problems", "deliveries")
 # Covers all services together.
 OVERALL = ("metrics",)
 # Number of rows that `places` creates.
-OTHERS = {"services": 2, "runs": 3, "records": 1, "payloads": 1, "problems": 1}
+OTHERS = {"services": 2, "runs": 3, "records": 1, "payloads": 1, "problems": 1, "deliveries": 1}
+
+
+def add_delivery(service):
+    message = Message("failed", "Orders", "Run 7 failed", reference=make_incident(service).reference)
+    queue_message([make_channel()], message)
 
 
 def add_record(run):
@@ -86,6 +103,7 @@ def places(team, member):
         "ended": ended.pk,
         "payload": make_payload(run).pk,
         "problem": make_problem(service).pk,
+        "delivery": add_delivery(service),
         "reported_slug": elsewhere.slug,
         "reported": reported.pk,
     }
@@ -234,6 +252,7 @@ def test_lists_contain_visible_rows_only(route, places):
     run = make_run(own, store_pull=True)
     make_payload(run)
     make_problem(own)
+    add_delivery(own)
     add_record(run)
     unlimited = client_of(make_token()[1])
     limited = client_of(make_token(services=[own])[1])
