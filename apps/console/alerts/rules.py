@@ -23,7 +23,7 @@ class RuleForm(forms.ModelForm):  # type: ignore[type-arg] # It takes no paramet
     viewer: Any = None
 
     events = forms.MultipleChoiceField(
-        label=_("events"), choices=Rule.Event, widget=forms.CheckboxSelectMultiple, required=False
+        label=_("Events"), choices=Rule.Event, widget=forms.CheckboxSelectMultiple, required=False
     )
 
     class Meta:
