@@ -13,8 +13,10 @@ from tests.factories import (
     make_connection,
     make_log_entries,
     make_payload,
+    make_problem,
     make_record,
     make_run,
+    make_run_problem,
     make_service,
     make_token,
 )
@@ -37,6 +39,8 @@ def create_data() -> Service:
     failed = make_run(service, store_pull=True, status=Run.Status.FAILED, error="Connection refused " * 20)
     make_log_entries(failed, ["word " * 60, "x" * 900, "\x1b[31mred\x1b[0m"])
     make_log_entries(failed, ["It failed"], level=Level.ERROR)
+    make_run_problem(failed, "It failed " + "x" * 150, first_sequence=4, last_sequence=4, count=17)
+    make_problem(service, "It failed " + "x" * 150)
     make_payload(failed, sequence=2, name="a-rather-long-name-of-a-file-that-was-pulled-page-1.json")
     for key in ("10045", "k" * 190):
         make_record(failed, key=key, outcome=1, message="unknown sku " * 30)
@@ -102,6 +106,9 @@ def all_pages(service: Service) -> list[str]:
         "/admin/records/?key=nothing",
         "/admin/records/resync/",
         preview_at_record(service),
+        "/admin/problems/",
+        "/admin/problems/?state=muted",
+        reverse("admin:problems_problem", args=[service.problems.get().pk]),
         "/admin/password_change/",
         "/admin/time-zone/",
         "/admin/services/",
@@ -111,7 +118,7 @@ def all_pages(service: Service) -> list[str]:
         addresses += [reverse(f"{name}_changelist"), f"{reverse(f'{name}_changelist')}?q=nothing-like-it"]
         addresses.append(reverse(f"{name}_add"))
         row = model._default_manager.order_by("pk").first()
-        for view in ("change", "history", "delete"):
+        for view in ("change", "history", "delete") if row is not None else ():
             try:
                 addresses.append(reverse(f"{name}_{view}", args=[row.pk]))
             except NoReverseMatch:
