@@ -1,4 +1,7 @@
-"""Data migrations, on rows of the previous release."""
+"""Data migrations, on rows of the previous release.
+
+Each test ends with the migrations of all apps, because going back unapplies those that depend on them as well.
+"""
 
 import paramiko
 import pytest
@@ -16,7 +19,7 @@ def test_migration_sets_service_of_existing_payloads():
     payloads = [make_payload(body=None) for _index in range(3)]
 
     call_command("migrate", "runs", "0004", verbosity=0)
-    call_command("migrate", "runs", verbosity=0)
+    call_command("migrate", verbosity=0)
 
     services = dict(Payload.objects.values_list("pk", "service_id"))
     assert services == {payload.pk: payload.run.service_id for payload in payloads}
@@ -30,7 +33,7 @@ def test_migration_renames_existing_permission_to_hold_runs():
     permission = Permission.objects.get(codename="hold_run")
     Permission.objects.filter(pk=permission.pk).update(name="Old name")
 
-    call_command("migrate", "runs", verbosity=0)
+    call_command("migrate", verbosity=0)
 
     permission.refresh_from_db()
     assert permission.name == "Can hold runs (exclude them from deletion)"
@@ -50,7 +53,7 @@ def test_migration_takes_over_known_hosts(settings, tmp_path):
     make_connection(kind="file", url="sftp://hashed.example:2222/in")
 
     call_command("migrate", "services", "0009", verbosity=0)
-    call_command("migrate", "services", verbosity=0)
+    call_command("migrate", verbosity=0)
 
     remembered = {row.host: (row.algorithm, row.key) for row in HostKey.objects.all()}
     assert remembered == {
