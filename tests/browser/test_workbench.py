@@ -67,7 +67,9 @@ def test_script_is_tried_and_its_error_stands_at_its_line(page: Page, log_in, wo
     page.goto(f"/admin/services/service/{service.pk}/change/")
 
     preview(page, "script")
-    expect(page.locator("#trial-script")).to_contain_text("The script drops 3 records: 10045, 10046, 10047")
+    expect(page.locator("#trial-script")).to_contain_text(
+        "3 records are not in the output: 10045, 10046, 10047"
+    )
 
     service.set_script("def transform(records):\n    return records[99]\n")
     page.reload()

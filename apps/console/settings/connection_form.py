@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy
 from apps.console.settings.edit_conflict import EditConflictForm
 from apps.services.connectors.base import ConnectorError
 from apps.services.connectors.files.local_folder import confined
+from apps.services.connectors.http.client import is_same_system
 from apps.services.definition.connections import read_connection
 from apps.services.models import Connection, HostKey
 
@@ -207,6 +208,11 @@ class ConnectionForm(EditConflictForm):
             self._validate_folder(cleaned["url"])
         if cleaned.get("secret") and cleaned.get("auth") == Connection.Auth.NONE:
             self.add_error("secret", _("Not used without authentication; choose one, or leave this empty."))
+        if self._would_send_stored_secret_elsewhere(cleaned):
+            self.add_error(
+                "secret",
+                _("The address leads to another system; enter the secret again, or name a variable."),
+            )
         if self._entered_secret(cleaned) and cleaned.get("remove_secret"):
             self.add_error("remove_secret", _("Enter a new secret or remove the stored one, not both."))
         return cleaned
@@ -251,6 +257,19 @@ class ConnectionForm(EditConflictForm):
             self.instance.set_refresh_token("")
         elif token := self.cleaned_data.get("refresh_token"):
             self.instance.set_refresh_token(token)
+
+    def _would_send_stored_secret_elsewhere(self, cleaned: dict[str, Any]) -> bool:
+        """Whether another system would get the secret that nobody may read here."""
+        stored, auth = self._stored, cleaned.get("auth")
+        is_replaced = (
+            self._entered_secret(cleaned) or cleaned.get("secret_env") or cleaned.get("remove_secret")
+        )
+        if not self._has_stored_secret or is_replaced or auth in (Connection.Auth.NONE, Connection.Auth.KEY):
+            return False
+        token_url = cleaned.get("auth_token_url") or ""
+        return not is_same_system(stored.url, cleaned.get("url") or "") or (
+            auth == Connection.Auth.OAUTH2 and not is_same_system(stored.auth_token_url, token_url)
+        )
 
     def _entered_secret(self, cleaned: dict[str, Any]) -> str:
         name = "private_key" if cleaned.get("auth") == Connection.Auth.KEY else "secret"

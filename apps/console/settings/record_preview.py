@@ -42,7 +42,7 @@ def record_preview(records: Sequence[Record], keys: Sequence[str]) -> RecordPrev
     data, is_cut = _first_bytes(shown)
     return RecordPreview(
         count=len(records),
-        columns=columns,
+        columns=[_shown(column) for column in columns],
         rows=[
             (key, [_cell(record, column) for column in columns])
             for key, record in zip(keys, shown, strict=False)
@@ -61,4 +61,9 @@ def _first_bytes(records: Sequence[Record]) -> tuple[bytes, bool]:
 def _cell(record: Record, column: str) -> str:
     value: Any = record.get(column, "") if isinstance(record, dict) else record
     text = value if isinstance(value, str) else encode_json(value).decode(errors="replace")
-    return text if len(text) <= MAX_CELL_LENGTH else f"{text[:MAX_CELL_LENGTH]}…"
+    return _shown(text if len(text) <= MAX_CELL_LENGTH else f"{text[:MAX_CELL_LENGTH]}…")
+
+
+def _shown(text: str) -> str:
+    """`text` without halves of surrogate pairs, which cannot be sent to a browser."""
+    return text.encode(errors="backslashreplace").decode()

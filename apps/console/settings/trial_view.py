@@ -94,7 +94,12 @@ def _errors(form: Any, step: str) -> list[tuple[str, str]]:
     """Label and message of the errors that concern the trial."""
     sides = ("source_", "destination_") if step == "destination" else ("source_",)
     names = [name for name in form.errors if name.startswith(sides) or (name == "since")]
-    return [(str(form[name].label), " ".join(form.errors[name])) for name in names]
+    return [(_label(form, name), " ".join(form.errors[name])) for name in names]
+
+
+def _label(form: Any, name: str) -> str:
+    side = _("Destination") if name.startswith("destination_") else _("Source")
+    return f"{side}, {form[name].label}"
 
 
 def _replayed(request: HttpRequest, service: Service | None) -> Run | None:
@@ -103,11 +108,13 @@ def _replayed(request: HttpRequest, service: Service | None) -> Run | None:
     The read is recorded.
     """
     number = request.POST.get("trial_input", "")
-    if service is None or not number:
+    if service is None or not number or request.GET.get("step") == "source":
         return None
     if not request.user.has_perm("runs.download_payload"):
         raise PermissionDenied
-    run: Run | None = service.runs.filter(pk=int(number)).first() if number.isdecimal() else None
+    run: Run | None = (
+        service.runs.filter(pk=int(number)).first() if number.isdecimal() and len(number) < 19 else None
+    )
     if run is None:
         raise ValidationError(_("The run was not found; choose another input."))
     check_replay(service, run)

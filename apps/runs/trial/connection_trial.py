@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from apps.runs.execution.interruption import RunAbandoned, RunCancelled, RunStopped
 from apps.runs.execution.supervision import supervise
 from apps.runs.log.text import clean_message, make_masker
+from apps.runs.trial.slots import trial_slot
 from apps.services.connectors.base import RunContext
 from apps.services.connectors.connection_test import ConnectionTest, check_connection
 from apps.services.models import Connection
@@ -55,7 +56,8 @@ def try_connection(
             shut_down()
 
     try:
-        supervise(work, check, abandon)
+        with trial_slot():
+            supervise(work, check, abandon)
     except (RunCancelled, RunStopped) as error:
         # What the other thread does from now on is not shown.
         test = deepcopy(test)

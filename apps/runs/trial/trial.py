@@ -16,6 +16,7 @@ from apps.runs.execution.supervision import supervise
 from apps.runs.log.context import bind_thread, unbind
 from apps.runs.models import Run, Step
 from apps.runs.records.keys import key_expressions, key_reader
+from apps.runs.trial.slots import trial_slot
 from apps.runs.trial.trial_log import Line, TrialLog
 from apps.services.connectors import open_destination, open_source
 from apps.services.connectors.base import ConnectorError, Outgoing, Page, Record, RunContext
@@ -73,7 +74,8 @@ def try_service(
     started = time.monotonic()
     binding = bind_thread(log)
     try:
-        supervise(steps.execute, steps.check, steps.abandon)
+        with trial_slot():
+            supervise(steps.execute, steps.check, steps.abandon)
     except (ConnectorError, ScriptError, RunStopped, RunCancelled, RunAbandoned) as error:
         steps.trial.error = log.cleaned(str(error))
     finally:
@@ -141,7 +143,7 @@ class _Steps:
             raise RunAbandoned
         if time.monotonic() > self._deadline:
             raise RunStopped(
-                f"Stopped after {MAX_SECONDS:g} s, the limit of a preview. A run may take longer."
+                f"The {self._log.step.label} did not end within {MAX_SECONDS:g} s, the limit of a preview."
             )
         if self._is_cancelled():
             raise RunCancelled("Cancelled")

@@ -79,7 +79,7 @@ def test_proxy_and_files_are_saved():
 
 
 def test_empty_secret_keeps_stored_secret_and_checkbox_removes_it():
-    connection = make_connection(name="shop", auth="bearer", secret="old")
+    connection = make_connection(name="shop", url=FILLED["url"], auth="bearer", secret="old")
 
     save(FILLED | {"auth": "bearer"}, connection)
     assert Connection.objects.get().get_secret() == "old"
@@ -232,11 +232,11 @@ def test_connection_can_be_added_and_changed(admin_client):
     added = admin_client.post(reverse("admin:services_connection_add"), FILLED | BEARER)
     connection = Connection.objects.get()
     url = reverse("admin:services_connection_change", args=[connection.pk])
-    changed = admin_client.post(url, FILLED | {"auth": "bearer", "url": "https://new.example"})
+    changed = admin_client.post(url, FILLED | {"auth": "bearer", "url": "https://shop.example/v2"})
 
     connection.refresh_from_db()
     assert (added.status_code, changed.status_code) == (302, 302)
-    assert connection.url == "https://new.example"
+    assert connection.url == "https://shop.example/v2"
     assert connection.get_secret() == "s3cret-of-the-shop"
 
 

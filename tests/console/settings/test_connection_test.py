@@ -70,13 +70,13 @@ def test_result_is_a_page_without_javascript(admin, web):
 
 
 def test_empty_secret_means_the_stored_one(admin, web):
-    connection = make_connection(url="http://127.0.0.1:9", auth="bearer", secret=SECRET)
+    connection = make_connection(url=web.url, auth="bearer", secret=SECRET)
 
-    response = admin.post(url_for(connection), form_data(web.url, auth="bearer"))
+    response = admin.post(url_for(connection), form_data(f"{web.url}/v2", auth="bearer"))
 
     assert "The connection works" in response.content.decode()
     connection.refresh_from_db()
-    assert connection.url == "http://127.0.0.1:9"
+    assert connection.url == web.url
 
 
 def test_entered_secret_replaces_the_stored_one_for_the_test_only(admin, web):
@@ -198,3 +198,19 @@ def test_form_offers_the_test_to_users_who_may_write(client):
 
     client.force_login(make_user(permissions=["services.change_connection"]))
     assert f'formaction="{URL}?id={connection.pk}"' in client.get(page).content.decode()
+
+
+def test_stored_secret_is_not_sent_to_another_system(admin, web):
+    connection = make_connection(url="http://127.0.0.1:9", auth="bearer", secret=SECRET)
+    data = form_data(web.url, name=connection.name, auth="bearer")
+    html = admin.post(url_for(connection), data).content.decode()
+    assert "The address leads to another system" in html
+    assert web.requests == []
+
+    saved = admin.post(reverse("admin:services_connection_change", args=[connection.pk]), data)
+    assert "The address leads to another system" in saved.content.decode()
+    connection.refresh_from_db()
+    assert connection.url == "http://127.0.0.1:9"
+    assert (
+        "The connection works" in admin.post(url_for(connection), data | {"secret": SECRET}).content.decode()
+    )

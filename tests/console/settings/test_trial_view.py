@@ -146,3 +146,18 @@ def test_stored_payload_as_input_needs_the_permission_to_read_it_and_is_recorded
     assert list(PayloadRead.objects.values_list("user", "payload__name")) == [
         (reader.pk, "pull-page-00001.json")
     ]
+
+
+def test_halves_of_surrogate_pairs_are_shown_escaped(client) -> None:
+    with systems([{"id": 1, "name \ud800": "\udc00"}]) as odd:
+        service = service_between(odd, script="def transform(records):\n    return records\n")
+        client.force_login(make_user(is_superuser=True))
+        html = preview(client, form_data_of(service), "source", service).content.decode()
+    assert "<td>\\udc00</td>" in html
+
+
+def test_number_of_an_input_that_is_too_long_is_an_error(client, world) -> None:
+    service = service_between(world)
+    client.force_login(make_user(is_superuser=True))
+    data = form_data_of(service) | {"trial_input": "1" * 5000}
+    assert "The run was not found" in preview(client, data, "script", service).content.decode()

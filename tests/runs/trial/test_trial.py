@@ -1,11 +1,13 @@
 """Trials: pull, script and push of the first page, without a run and without any effect."""
 
 import time
+from contextlib import ExitStack
 
 import pytest
 
 from apps.runs.models import Payload, Run, Step
 from apps.runs.trial import trial as trials
+from apps.runs.trial.slots import MAX_TRIALS, trial_slot
 from apps.runs.trial.trial import try_service
 from apps.services.models import Service
 from tests.factories import make_connection
@@ -135,7 +137,7 @@ def test_source_that_hangs_ends_at_the_limit(world, monkeypatch) -> None:
     before = time.monotonic()
     trial = try_service(service_between(world), "", Step.PULL)
 
-    assert trial.error == "Stopped after 0.5 s, the limit of a preview. A run may take longer."
+    assert trial.error == "The pull did not end within 0.5 s, the limit of a preview."
     assert trial.page is None
     assert time.monotonic() - before < 20
 
@@ -162,3 +164,14 @@ def test_since_of_the_service_is_used_and_not_changed(world) -> None:
 
     assert "since=2026-01-01T00%3A00%3A00Z" in trial.page.origin
     assert Service.objects.get().since == ""
+
+
+def test_number_of_simultaneous_trials_is_limited(world) -> None:
+    service = service_between(world)
+    with ExitStack() as others:
+        for _trial in range(MAX_TRIALS):
+            others.enter_context(trial_slot())
+        trial = try_service(service, "", Step.PULL)
+
+    assert trial.error == "3 other previews or tests are in progress. Try again in half a minute."
+    assert try_service(service, "", Step.PULL).error == ""

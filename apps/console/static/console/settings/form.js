@@ -108,8 +108,25 @@ function asName(address) {
   return found ? asSlug(found[1] || found[2].split("/").filter(Boolean).pop() || "") : "";
 }
 
+/** Asks before the page is left with unsaved changes. */
+function guardChanges() {
+  let isChanged = form.querySelector(".errornote") !== null;
+  form.addEventListener("input", () => {
+    isChanged = true;
+  });
+  form.addEventListener("submit", (event) => {
+    isChanged = isChanged && event.defaultPrevented;
+  });
+  addEventListener("beforeunload", (event) => {
+    if (isChanged) {
+      event.preventDefault();
+    }
+  });
+}
+
 if (form) {
   const fields = form.elements;
+  guardChanges();
   showApplicableFields();
   form.addEventListener("change", learnKinds);
   // Django's window for a new connection reports only to jQuery.
