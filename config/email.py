@@ -29,7 +29,7 @@ def mailers(name: str, default_folder: Path) -> dict[str, Any]:
     if parts.scheme == "file":
         return {"default": _folder(name, parts.path)}
     if parts.scheme not in ("smtp", "smtps"):
-        raise ImproperlyConfigured(f"{name} begins with neither smtp:// nor smtps:// nor file:; {_EXAMPLE}.")
+        raise ImproperlyConfigured(f"{name} must begin with smtp://, smtps:// or file:; {_EXAMPLE}.")
     if not parts.hostname or parts.path.strip("/") or parts.fragment:
         raise ImproperlyConfigured(f"{name} does not consist of a host and a port; {_EXAMPLE}.")
     if parts.query not in ("", "tls=0", "tls=1"):

@@ -5,7 +5,7 @@ class AlertsConfig(AppConfig):
     name = "apps.alerts"
 
     def ready(self) -> None:
-        # The models must be loaded before.
+        # Here, because these modules import models, which are not loaded yet when this module is.
         from apps.alerts.channels.definition import CHANNEL_SECTION
         from apps.alerts.incidents.run_events import receive_run_end
         from apps.alerts.rules.definition import ALERTS_PART

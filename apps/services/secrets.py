@@ -1,4 +1,4 @@
-"""Secrets of connections: encrypted in the database, or in an environment variable."""
+"""Secrets of connections and channels: encrypted in the database, or in an environment variable."""
 
 import base64
 import os
@@ -25,6 +25,19 @@ def decrypt(encrypted: str) -> str:
         raise SecretUnavailable(
             "The stored secret cannot be decrypted: DJANGO_SECRET_KEY has changed. Enter the secret again."
         ) from None
+
+
+def reencrypted(stored: str, secret: str) -> str:
+    """The encrypted secret for the row; the stored text if the secret is empty or has not changed."""
+    if not secret:
+        return stored
+    try:
+        if stored and decrypt(stored) == secret:
+            return stored
+    except SecretUnavailable:
+        # The key has changed: the secret is encrypted anew.
+        pass
+    return encrypt(secret)
 
 
 def secret_from_environment(name: str) -> str:

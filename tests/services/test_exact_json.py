@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from apps.services.definition.option_types import Expression
+from apps.services.definition.expression import Expression
 from apps.services.exact_json import Encoder, ExactNumber, Parser, decode, to_bytes
 
 NUMBERS = [

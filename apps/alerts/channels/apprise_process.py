@@ -47,6 +47,7 @@ def main() -> None:
     # Prints of a plugin must not get into the result.
     result = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
+    # Only after that, because loading Django may print as well.
     import django
 
     django.setup()

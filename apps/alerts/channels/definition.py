@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
@@ -17,12 +18,12 @@ from apps.alerts.channels.webhook import signing_key
 from apps.alerts.models import Channel
 from apps.services.connectors.address_guard import check_host
 from apps.services.connectors.base import ConnectorError
-from apps.services.definition.authentication import check_http_address
+from apps.services.definition.authentication import check_http_address, check_presence
 from apps.services.definition.option_errors import choice_message, read_options
 from apps.services.definition.option_types import Flag, Options, Text, VariableName
 from apps.services.definition.rows import Outcome, assign, column, outcome_of, validate
 from apps.services.definition.sections import Section
-from apps.services.secrets import SecretUnavailable, decrypt, encrypt
+from apps.services.secrets import reencrypted
 
 _MAX_ADDRESSES = 100
 
@@ -49,25 +50,10 @@ def _check_addresses(value: tuple[str, ...]) -> tuple[str, ...]:
 def _check_webhook(value: str) -> str:
     # Some systems identify the sender by a parameter.
     check_http_address(value.partition("?")[0])
-    host = value.partition("://")[2].partition("/")[0].partition("?")[0]
     try:
-        check_host(
-            host.removeprefix("[").partition("]")[0] if host.startswith("[") else host.partition(":")[0]
-        )
+        check_host(urlsplit(value).hostname or "")
     except ConnectorError as error:
         raise ValueError(str(error)) from None
-    return value
-
-
-def _check_secret(value: str, info: ValidationInfo, variable: str) -> str:
-    """A secret is entered, stored, or in an environment variable."""
-    if value and info.data.get(variable):
-        raise ValueError(gettext("Enter a secret or name a variable, not both."))
-    has_secret = value or info.data.get(variable) or (info.context or {}).get("has_stored_secret")
-    if not has_secret and variable in info.data:
-        raise ValueError(
-            gettext("Required; enter the secret, or name the environment variable that contains it.")
-        )
     return value
 
 
@@ -104,7 +90,7 @@ class AppriseChannel(_ChannelDescription):
     @field_validator("url")
     @classmethod
     def _check_url(cls, value: str, info: ValidationInfo) -> str:
-        _check_secret(value, info, "url_env")
+        check_presence(value, info, "url_env")
         if value:
             _raise_value_error(check_apprise_url, value)
         return value
@@ -134,7 +120,7 @@ class WebhookChannel(_ChannelDescription):
     @field_validator("secret")
     @classmethod
     def _check_key(cls, value: str, info: ValidationInfo) -> str:
-        _check_secret(value, info, "secret_env")
+        check_presence(value, info, "secret_env")
         if value:
             _raise_value_error(signing_key, value)
         return value
@@ -194,23 +180,10 @@ def fields_of_channel(channel: Channel, description: ChannelDescription) -> dict
         "to": list(description.to) if isinstance(description, EmailChannel) else [],
         "url": description.url if isinstance(description, WebhookChannel) else "",
         "secret_env": variable,
-        "secret_encrypted": _encrypted(stored, secret),
+        "secret_encrypted": reencrypted(stored, secret),
         "language": description.language,
         "is_active": description.is_active,
     }
-
-
-def _encrypted(stored: str, secret: str) -> str:
-    """The encrypted secret for the row; the stored text if the secret is empty or has not changed."""
-    if not secret:
-        return stored
-    try:
-        if stored and decrypt(stored) == secret:
-            return stored
-    except SecretUnavailable:
-        # The key has changed: the secret is encrypted anew.
-        pass
-    return encrypt(secret)
 
 
 def export_channels() -> dict[str, Any]:

@@ -13,7 +13,8 @@ from django.db.models import Q
 from django.db.models.functions import Coalesce
 from django.utils.translation import gettext_lazy as _
 
-from apps.services.secrets import SecretUnavailable, decrypt, encrypt, secret_from_environment
+from apps.services.models.stored_secret import StoredSecret
+from apps.services.secrets import SecretUnavailable
 
 
 class ChannelQuerySet(models.QuerySet["Channel"]):
@@ -22,7 +23,7 @@ class ChannelQuerySet(models.QuerySet["Channel"]):
         return self.filter(is_active=True, failing_since__isnull=False)
 
 
-class Channel(models.Model):
+class Channel(StoredSecret, models.Model):
     """A group of recipients of alerts: mail addresses, a chat, or a system with a webhook."""
 
     class Kind(models.TextChoices):
@@ -86,19 +87,6 @@ class Channel(models.Model):
     def __str__(self) -> str:
         return self.name
 
-    def set_secret(self, secret: str) -> None:
-        """Encrypts `secret` into the row. The caller saves."""
-        self.secret_encrypted = encrypt(secret) if secret else ""
-
-    def get_secret(self) -> str:
-        """Secret in clear text, from the environment variable if one is named.
-
-        Raises SecretUnavailable if the variable is not set or the encryption key has changed.
-        """
-        if self.secret_env:
-            return secret_from_environment(self.secret_env)
-        return decrypt(self.secret_encrypted) if self.secret_encrypted else ""
-
     def record_success(self, now: datetime) -> None:
         Channel.objects.filter(pk=self.pk).update(failing_since=None, last_error="", last_sent_at=now)
 
@@ -111,7 +99,3 @@ class Channel(models.Model):
         with suppress(SecretUnavailable):
             if secret := self.get_secret():
                 yield secret
-
-    @property
-    def has_secret(self) -> bool:
-        return bool(self.secret_env or self.secret_encrypted)

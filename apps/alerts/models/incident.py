@@ -201,7 +201,7 @@ class Incident(models.Model):
 
 
 class Notice(models.Model):
-    """What a channel is told about an incident: at once, or later in a summary."""
+    """A message about an incident for one channel: sent at once, or later in a summary."""
 
     class Kind(models.TextChoices):
         OPENED = "opened", _("Opened")

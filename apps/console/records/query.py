@@ -139,7 +139,7 @@ class RecordQuery:
 
     @property
     def is_list(self) -> bool:
-        """Whether the query is for neither one key nor one run."""
+        """Whether the query is not limited to one key or one run."""
         return not self.is_exact and not self.run_number
 
     @property

@@ -230,7 +230,7 @@ class ConnectionForm(EditConflictForm):
         connection: Connection = copy(self.instance)
         connection.name = connection.name or _("new")
         if connection.pk is None or not _TOKEN_FIELDS.isdisjoint(self.changed_data):
-            # Neither uses nor replaces the tokens of the stored connection.
+            # The tokens of the stored connection are not used or replaced.
             connection._state.adding = True
             # Its rate counts per stored connection.
             connection.requests_per_minute = None

@@ -6,7 +6,8 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from apps.services.definition.option_types import MAX_TEXT_LENGTH, Expression
+from apps.services.definition.expression import Expression
+from apps.services.definition.option_types import MAX_TEXT_LENGTH
 
 _MAX_DEPTH = 8
 

@@ -11,8 +11,9 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 from pydantic.fields import FieldInfo
 
+from apps.services.definition.expression import Expression
 from apps.services.definition.option_errors import fields_of, is_whole_number, nested_model, union_members
-from apps.services.definition.option_types import Expression, JMESPath, JsonBody, Options
+from apps.services.definition.option_types import JMESPath, JsonBody, Options
 from apps.services.definition.options import DESTINATIONS, SOURCES
 
 # Labels of the types of a union.

@@ -35,7 +35,7 @@ class RecordPreview:
 
 
 def record_preview(records: Sequence[Record], keys: Sequence[str]) -> RecordPreview:
-    """The first records with their keys; records that are no objects have a single column."""
+    """The first records with their keys; records other than objects have a single column."""
     shown = records[:MAX_RECORDS]
     names = list(dict.fromkeys(name for record in shown if isinstance(record, dict) for name in record))
     columns = names[:MAX_COLUMNS] or [""]

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 
 from apps.runs.models import Run
 
-# The sign of each status; a title has neither icons nor colours.
+# The sign of each status, because a title cannot contain icons or colours.
 _SIGNS = {
     Run.Status.QUEUED: "○",
     Run.Status.RUNNING: "●",

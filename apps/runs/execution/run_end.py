@@ -16,7 +16,7 @@ run_ended = Signal()
 
 
 def announce_run_end(run_id: int) -> None:
-    """Calls the receivers in a savepoint: an error of theirs is logged and does not prevent the end of the run."""
+    """Calls the receivers in a savepoint: an error in a receiver is logged and does not prevent the end of the run."""
     try:
         with transaction.atomic():
             run_ended.send(sender=Run, run_id=run_id)

@@ -11,7 +11,7 @@ from jmespath.exceptions import JMESPathError
 
 from apps.runs.log.text import clean_message
 from apps.services.connectors.base import ConnectorError
-from apps.services.definition.option_types import Expression
+from apps.services.definition.expression import Expression
 from apps.services.models import Service
 
 MAX_LENGTH = 200

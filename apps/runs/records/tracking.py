@@ -13,7 +13,7 @@ from apps.runs.models import Record, Run, Step
 from apps.runs.records.keys import key_reader
 from apps.services.connectors.base import Delivery
 from apps.services.connectors.base import Record as Content
-from apps.services.definition.option_types import Expression
+from apps.services.definition.expression import Expression
 
 logger = logging.getLogger(__name__)
 

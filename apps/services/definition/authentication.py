@@ -50,7 +50,7 @@ def _check_parameter(value: str) -> str:
     return value
 
 
-def _check_presence(
+def check_presence(
     value: str, info: ValidationInfo, variable: str = "secret_env", stored: str = "has_stored_secret"
 ) -> str:
     """A secret is entered, stored, or in an environment variable."""
@@ -103,7 +103,7 @@ class _SecretAuth(Options):
     @field_validator("secret")
     @classmethod
     def _check_secret(cls, value: str, info: ValidationInfo) -> str:
-        return _check_presence(_check_printable(value), info)
+        return check_presence(_check_printable(value), info)
 
 
 class BearerAuth(_SecretAuth):
@@ -177,7 +177,7 @@ class KeyAuth(Options):
     @field_validator("secret")
     @classmethod
     def _check_secret(cls, value: str, info: ValidationInfo) -> str:
-        return _check_presence(value, info)
+        return check_presence(value, info)
 
     @field_validator("passphrase")
     @classmethod
@@ -233,12 +233,12 @@ class OAuth2Auth(Options):
             raise ValueError(gettext("Used by the grant refresh_token only; choose it, or leave this empty."))
         if is_unused:
             return value
-        return _check_presence(_check_printable(value), info, "refresh_token_env", "has_stored_refresh_token")
+        return check_presence(_check_printable(value), info, "refresh_token_env", "has_stored_refresh_token")
 
     @field_validator("secret")
     @classmethod
     def _check_secret(cls, value: str, info: ValidationInfo) -> str:
         # Public clients, which have no secret, use refresh tokens.
         is_optional = info.data.get("grant") == "refresh_token"
-        check = partial(_check_single, variable="secret_env") if is_optional else _check_presence
+        check = partial(_check_single, variable="secret_env") if is_optional else check_presence
         return check(_check_printable(value), info)

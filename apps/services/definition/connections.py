@@ -27,7 +27,7 @@ from apps.services.definition.option_types import Number, Options, Text, WholeNu
 from apps.services.definition.rows import Outcome, assign, column, outcome_of, validate
 from apps.services.models import Connection
 from apps.services.models.connection import SSH_SCHEMES
-from apps.services.secrets import SecretUnavailable, decrypt, encrypt
+from apps.services.secrets import reencrypted
 
 # Keys of the description whose model field has another name.
 KEY_OF_FIELD = {
@@ -141,15 +141,15 @@ def load_connection(name: str, data: Mapping[str, Any]) -> Outcome:
         "secret_env": getattr(auth, "secret_env", ""),
         "secret_encrypted": ""
         if isinstance(auth, NoAuth) or auth.secret_env
-        else _encrypted(connection.secret_encrypted, auth.secret),
+        else reencrypted(connection.secret_encrypted, auth.secret),
         "passphrase_env": getattr(auth, "passphrase_env", ""),
         "passphrase_encrypted": ""
         if not isinstance(auth, KeyAuth) or auth.passphrase_env
-        else _encrypted(connection.passphrase_encrypted, auth.passphrase),
+        else reencrypted(connection.passphrase_encrypted, auth.passphrase),
         "refresh_token_env": getattr(auth, "refresh_token_env", ""),
         "refresh_token_encrypted": ""
         if getattr(auth, "grant", "") != Connection.Grant.REFRESH_TOKEN or auth.refresh_token_env
-        else _encrypted(connection.refresh_token_encrypted, auth.refresh_token),
+        else reencrypted(connection.refresh_token_encrypted, auth.refresh_token),
     }
     outcome = outcome_of(connection, changed=assign(connection, fields))
     validate(connection, KEY_OF_FIELD)
@@ -179,16 +179,3 @@ def read_connection(data: Mapping[str, Any], *, stored: Connection | None = None
         has_stored_refresh_token=bool(may_keep and stored and stored.refresh_token_encrypted),
         has_stored_passphrase=bool(may_keep and stored and stored.passphrase_encrypted),
     )
-
-
-def _encrypted(stored: str, secret: str) -> str:
-    """The encrypted secret for the row; the stored text if the secret is empty or has not changed."""
-    if not secret:
-        return stored
-    try:
-        if stored and decrypt(stored) == secret:
-            return stored
-    except SecretUnavailable:
-        # The key has changed: the secret is encrypted anew.
-        pass
-    return encrypt(secret)

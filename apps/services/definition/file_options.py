@@ -19,10 +19,10 @@ from pydantic import (
     model_validator,
 )
 
+from apps.services.definition.expression import Expression
 from apps.services.definition.option_types import (
     MAX_PAGE_SIZE,
     DestinationFile,
-    Expression,
     Flag,
     JMESPath,
     MoveTarget,

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Annotated, Any
 from urllib.parse import unquote
 
-import jmespath
 from django.utils.translation import gettext as _
-from jmespath.exceptions import JMESPathError
-from jmespath.parser import ParsedResult
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -26,6 +22,7 @@ from pydantic import (
 )
 
 from apps.services.definition import placeholders
+from apps.services.definition.expression import Expression
 from apps.services.definition.placeholders import check_body, check_placeholders
 
 MAX_TEXT_LENGTH = 2000
@@ -56,37 +53,6 @@ class Options(BaseModel):
         if not isinstance(data, Mapping):
             return data
         return {key: value for key, value in data.items() if value is not None and value != ""}
-
-
-@dataclass(frozen=True)
-class Expression:
-    """A compiled JMESPath expression; two are equal if their texts are."""
-
-    text: str
-    compiled: ParsedResult = field(compare=False, repr=False)
-
-    @classmethod
-    def compile(cls, text: str) -> Expression:
-        """Raises ValueError with the reason if `text` is not a JMESPath expression."""
-        try:
-            return cls(text, jmespath.compile(text))
-        except JMESPathError as error:
-            reason = str(error).strip().splitlines()[0].rstrip(": ")
-            raise ValueError(reason.removeprefix("Invalid jmespath expression: ")) from None
-        except RecursionError:
-            raise ValueError(_("it is nested too deeply")) from None
-
-    def search(self, document: Any) -> Any:
-        """The value at the expression in `document`, None if there is none. Raises JMESPathError."""
-        try:
-            return self.compiled.search(document)
-        except TypeError:
-            # jmespath compares values of any types, and looks for them in others.
-            raise JMESPathError(
-                "values of different types are compared; convert one by to_number(…) or to_string(…)"
-            ) from None
-        except ArithmeticError as error:
-            raise JMESPathError(f"{error}") from None
 
 
 def _check_text(value: str) -> str:

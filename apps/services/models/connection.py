@@ -14,6 +14,7 @@ from django.db.models import Exists, OuterRef, Q
 from django.utils.translation import gettext_lazy as _
 
 from apps.services.models.service import Service
+from apps.services.models.stored_secret import StoredSecret
 from apps.services.secrets import SecretUnavailable, decrypt, encrypt, secret_from_environment
 
 SSH_SCHEMES = ("sftp", "ssh")
@@ -28,7 +29,7 @@ class ConnectionQuerySet(models.QuerySet["Connection"]):
         return self.filter(Exists(services.not_hidden_from(user)) | ~Exists(services))
 
 
-class Connection(models.Model):
+class Connection(StoredSecret, models.Model):
     """A system that services pull from or push to, with its authentication."""
 
     class Kind(models.TextChoices):
@@ -179,19 +180,6 @@ class Connection(models.Model):
     def __str__(self) -> str:
         return self.name
 
-    def set_secret(self, secret: str) -> None:
-        """Encrypts `secret` into the row. The caller saves."""
-        self.secret_encrypted = encrypt(secret) if secret else ""
-
-    def get_secret(self) -> str:
-        """Secret in clear text, from the environment variable if one is named.
-
-        Raises SecretUnavailable if the variable is not set or the encryption key has changed.
-        """
-        if self.secret_env:
-            return secret_from_environment(self.secret_env)
-        return decrypt(self.secret_encrypted) if self.secret_encrypted else ""
-
     def set_passphrase(self, passphrase: str) -> None:
         """Encrypts the passphrase of the private key into the row. The caller saves."""
         self.passphrase_encrypted = encrypt(passphrase) if passphrase else ""
@@ -232,10 +220,6 @@ class Connection(models.Model):
         with suppress(SecretUnavailable):
             if passphrase := self.get_passphrase():
                 yield passphrase
-
-    @property
-    def has_secret(self) -> bool:
-        return bool(self.secret_env or self.secret_encrypted)
 
     @property
     def custom_header(self) -> str:

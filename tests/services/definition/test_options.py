@@ -5,8 +5,8 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import override
 
 from apps.services.definition.connection_url import validate_address, without_secrets
+from apps.services.definition.expression import Expression
 from apps.services.definition.http_options import HttpSource
-from apps.services.definition.option_types import Expression
 from apps.services.definition.options import read_destination, read_run_options, read_source
 from apps.services.definition.pagination_options import Cursors, PageNumbers, SinglePage
 

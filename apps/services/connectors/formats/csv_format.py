@@ -1,4 +1,4 @@
-"""CSV files: delimiter and encoding, reader and writer."""
+"""CSV files: encoding, reader and writer."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ import codecs
 import csv
 import io
 import logging
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from itertools import chain
 from typing import Any, BinaryIO
 
@@ -17,14 +15,20 @@ from django.conf import settings
 
 from apps.services.connectors.base import ConnectorError, Record
 from apps.services.connectors.formats.compression import CompressedWriter
+from apps.services.connectors.formats.csv_delimiter import (
+    DELIMITERS,
+    detected_delimiter,
+    invalid_csv,
+    named_delimiter,
+    parsed_rows,
+    refuse_other,
+)
 from apps.services.connectors.formats.documents import encode_json
 from apps.services.connectors.formats.size_limits import BLOCK_BYTES, too_large
 from apps.services.definition.file_options import CsvDialect, CsvSource
 
 logger = logging.getLogger(__name__)
 
-# In the order of preference; the names are for error messages.
-_DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
 # UTF-32 first, because its byte order mark begins with that of UTF-16.
 _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32-le"),
@@ -34,8 +38,6 @@ _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 _SAMPLE_LINES = 100
-# A number with a decimal comma.
-_DECIMAL = re.compile(r"[+-]?[\d.]*\d,\d+")
 _MAX_FIELD_BYTES = 16 * 1024 * 1024
 
 # The default limit of 128 KiB is too small for long texts and embedded images.
@@ -58,15 +60,15 @@ def read_csv(stream: BinaryIO, dialect: CsvSource, name: str) -> Iterator[Record
     if not lines:
         return
     delimiter = dialect.delimiter
-    if delimiter == "auto" and (named := _named_delimiter(lines[0])):
+    if delimiter == "auto" and (named := named_delimiter(lines[0])):
         delimiter = named
         del lines[0]
         text.line += 1
     sample = lines[:_SAMPLE_LINES]
     all_lines: Iterator[str] = chain(lines, chain.from_iterable(blocks))
     is_detected = delimiter == "auto"
-    delimiter = _detected_delimiter(sample, delimiter, dialect.names, f"{name}, line {text.line}")
-    if is_detected and not dialect.names and all(len(row) == 1 for row in _parsed(sample, delimiter)):
+    delimiter = detected_delimiter(sample, delimiter, dialect.names, f"{name}, line {text.line}")
+    if is_detected and not dialect.names and all(len(row) == 1 for row in parsed_rows(sample, delimiter)):
         all_lines = _lines_of_one_column(all_lines, text, name)
     reader = csv.reader(all_lines, delimiter=delimiter, strict=True)
     yield from _read_rows(reader, text, dialect.names, name)
@@ -82,14 +84,14 @@ def _read_rows(reader: Any, text: _CsvText, names: Sequence[str], name: str) -> 
         except StopIteration:
             return
         except csv.Error as error:
-            raise _invalid(f"{name}, line {line}", _reason(error)) from None
+            raise invalid_csv(f"{name}, line {line}", _reason(error)) from None
         if not row:
             continue
         if not columns:
             columns = _checked_header(row, f"{name}, line {line}")
         elif len(row) != len(columns):
             expected = "“names” lists" if names else "the header has"
-            raise _invalid(
+            raise invalid_csv(
                 f"{name}, line {line}", f"it has {len(row)} columns, and {expected} {len(columns)}"
             )
         else:
@@ -172,7 +174,7 @@ class _CsvText:
             is_last = not data
             text = self._decoded(decoder, data, encoding, number)
             if "\0" in text:
-                raise _invalid(
+                raise invalid_csv(
                     f"{self._name}, line {number + text.count('\n', 0, text.index('\0')) + 1}",
                     "it contains a NUL character. For UTF-16 without a byte order mark, set “encoding” of csv to "
                     "utf-16-le",
@@ -216,7 +218,7 @@ class _CsvText:
             wrong = f"byte 0x{error.object[error.start]:02x} is not {encoding.upper()}"
         except UnicodeError as error:
             place, wrong = self._name, f"it is not {encoding.upper()}: {error}"
-        raise _invalid(place, f"{wrong}. Set “encoding” of csv, such as cp1252")
+        raise invalid_csv(place, f"{wrong}. Set “encoding” of csv, such as cp1252")
 
 
 def _lines_of_one_column(lines: Iterator[str], text: _CsvText, name: str) -> Iterator[str]:
@@ -226,87 +228,15 @@ def _lines_of_one_column(lines: Iterator[str], text: _CsvText, name: str) -> Ite
         if quote_count := line.count('"'):
             is_quoted ^= quote_count % 2 == 1
         elif not is_quoted:
-            _refuse_other([one for one in _DELIMITERS if one in line], "", f"{name}, line {text.line}")
+            refuse_other([one for one in DELIMITERS if one in line], "", f"{name}, line {text.line}")
         yield line
-
-
-def _named_delimiter(line: str) -> str:
-    """The delimiter of a line such as `sep=;`, which Excel understands; empty if it is another line."""
-    line = line.rstrip("\r\n")
-    return line[4:] if len(line) == 5 and line.lower().startswith("sep=") else ""
-
-
-def _detected_delimiter(sample: list[str], delimiter: str, names: Sequence[str], place: str) -> str:
-    """The delimiter of the rows in `sample`. Raises ConnectorError if it cannot be told or if another one is used."""
-    rows_by_delimiter = {one: _parsed(sample, one) for one in _DELIMITERS}
-    columns = {one: len(rows[0]) for one, rows in rows_by_delimiter.items() if rows and len(rows[0]) > 1}
-    if delimiter != "auto":
-        rows = _parsed(sample, delimiter)
-        if not names and rows and len(rows[0]) == 1:
-            _refuse_other([*columns, *_consistent(rows_by_delimiter)], delimiter, place)
-        return delimiter
-    if len(names) == 1:
-        return ","
-    if not columns:
-        others = [one for one, rows in rows_by_delimiter.items() if any(len(row) > 1 for row in rows)]
-        _refuse_other(others, "", place)
-        return ","
-
-    def fitness(one: str) -> tuple[bool, bool, int]:
-        is_regular = all(len(row) == columns[one] for row in rows_by_delimiter[one])
-        return columns[one] == len(names), is_regular, columns[one]
-
-    best = max(map(fitness, columns))
-    found = [one for one in columns if fitness(one) == best]
-    if (
-        len(found) > 1
-        and "," in found
-        and all(map(_is_decimal, _cells_with_comma(rows_by_delimiter[found[1]])))
-    ):
-        # Every comma is that of a number, as in 19,90.
-        found.remove(",")
-    if len(found) > 1:
-        options = " or ".join(_DELIMITERS[one] for one in found)
-        raise _invalid(place, f"the delimiter may be {options}. Set “delimiter” of csv")
-    return found[0]
-
-
-def _cells_with_comma(rows: list[list[str]]) -> Iterator[str]:
-    return (cell for row in rows for cell in row if "," in cell)
-
-
-def _is_decimal(cell: str) -> bool:
-    return _DECIMAL.fullmatch(cell.strip()) is not None
-
-
-def _consistent(rows_by_delimiter: dict[str, list[list[str]]]) -> list[str]:
-    """Delimiters that split each row after the header into the same number of columns."""
-    counts = {one: {len(row) for row in rows[1:]} for one, rows in rows_by_delimiter.items()}
-    return [one for one, sizes in counts.items() if len(sizes) == 1 and max(sizes) > 1]
-
-
-def _refuse_other(others: list[str], delimiter: str, place: str) -> None:
-    if wrong := [one for one in others if one != delimiter]:
-        raise _invalid(
-            place,
-            f"the header is one column, but the file contains another delimiter, {_DELIMITERS[wrong[0]]}. Set "
-            "“delimiter” of csv, or “skip_rows” if the header is further down",
-        )
-
-
-def _parsed(sample: list[str], delimiter: str) -> list[list[str]]:
-    """The rows up to one that is invalid, or incomplete in the sample."""
-    rows: list[list[str]] = []
-    with suppress(csv.Error):
-        rows.extend(row for row in csv.reader(sample, delimiter=delimiter, strict=True) if row)
-    return rows
 
 
 def _checked_header(row: list[str], place: str) -> list[str]:
     if not all(column.strip() for column in row):
-        raise _invalid(place, "every column must have a name")
+        raise invalid_csv(place, "every column must have a name")
     if twice := sorted(column for column, count in Counter(row).items() if count > 1):
-        raise _invalid(place, f"{', '.join(twice)} is repeated")
+        raise invalid_csv(place, f"{', '.join(twice)} is repeated")
     return row
 
 
@@ -314,10 +244,6 @@ def _reason(error: csv.Error) -> str:
     if "field larger" in str(error):
         return f"a field is larger than {_MAX_FIELD_BYTES // 2**20} MiB; perhaps a quote is not closed"
     return str(error)
-
-
-def _invalid(place: str, reason: str) -> ConnectorError:
-    return ConnectorError(f"{place} is invalid CSV: {reason}.")
 
 
 def _cell(value: Any) -> str:

@@ -10,7 +10,7 @@ from jmespath.exceptions import JMESPathError
 
 from apps.services import exact_json
 from apps.services.connectors.base import ConnectorError, Record
-from apps.services.definition.option_types import Expression
+from apps.services.definition.expression import Expression
 
 logger = logging.getLogger(__name__)
 

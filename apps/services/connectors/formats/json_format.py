@@ -15,7 +15,7 @@ from apps.services.connectors.formats.compression import CompressedWriter
 from apps.services.connectors.formats.documents import encode_json, parse_json, records_in
 from apps.services.connectors.formats.json_array import read_array
 from apps.services.connectors.formats.size_limits import BLOCK_BYTES, too_large
-from apps.services.definition.option_types import Expression
+from apps.services.definition.expression import Expression
 from apps.services.exact_json import Parser
 
 _BOM = b"\xef\xbb\xbf"

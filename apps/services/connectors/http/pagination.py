@@ -16,7 +16,7 @@ from apps.services.connectors.base import ConnectorError
 from apps.services.connectors.http.client import HttpRequest, is_same_system
 from apps.services.connectors.http.request_template import RequestTemplate, Values
 from apps.services.definition.connection_url import without_secrets
-from apps.services.definition.option_types import Expression
+from apps.services.definition.expression import Expression
 from apps.services.definition.pagination_options import (
     Cursors,
     Links,

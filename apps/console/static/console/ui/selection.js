@@ -1,10 +1,10 @@
-// Selected problems: their number, and a checkbox for all of the page.
+// Selected rows of a list: their number, and a checkbox for all of the page.
 
-const form = document.getElementById("problems");
 const all = document.getElementById("select-all");
+const { form } = all;
 const count = document.getElementById("selected-count");
 const hint = count.textContent;
-const boxes = [...form.querySelectorAll("input[name='problem']")];
+const boxes = [...form.querySelectorAll(".select-cell input[name]")];
 
 function update() {
   const { length } = boxes.filter((box) => box.checked);
