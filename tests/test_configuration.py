@@ -35,7 +35,11 @@ INVALID_SETTINGS = {
     "debug": ("DJANGO_DEBUG", "maybe", "write 1 or 0"),
     "broker": ("CELERY_BROKER_URL", "http://localhost", "redis://"),
     "relative root of files": ("SYNCLOG_FILE_ROOTS", "files", "absolute paths"),
-    "mail server of another kind": ("EMAIL_URL", "imap://user:hunter2@mail.example", "must begin with smtp://"),
+    "mail server of another kind": (
+        "EMAIL_URL",
+        "imap://user:hunter2@mail.example",
+        "must begin with smtp://",
+    ),
     "mail server without a host": ("EMAIL_URL", "smtp://", "host and a port"),
     "mail server with an invalid port": ("EMAIL_URL", "smtp://mail.example:x", "not a valid URL"),
     "mail server with an unknown option": ("EMAIL_URL", "smtp://mail.example?ssl=1", "unknown options"),
