@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib.admin import ModelAdmin
-from django.contrib.admin.models import CHANGE, LogEntry
-from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
 
+from apps.console.settings.trial_audit import TrialAudit
 from apps.console.ui.disconnection import is_disconnected
 from apps.runs.trial.connection_trial import try_connection
 from apps.services.connectors.connection_test import ConnectionTest
@@ -64,27 +63,23 @@ def _tested(
     *,
     forgets_host_key: bool = False,
 ) -> HttpResponse:
+    what = _("Tested connection (%(url)s)") % {"url": without_secrets(connection.url)}
+    audit = TrialAudit(request, connection, str(connection), what)
     test = try_connection(
         connection,
         is_cancelled=lambda: is_disconnected(request),
         forgets_host_key=forgets_host_key,
     )
-    LogEntry.objects.create(
-        user_id=request.user.pk or 0,
-        content_type=ContentType.objects.get_for_model(Connection),
-        object_id=str(connection.pk) if connection.pk else None,
-        object_repr=str(connection)[:200],
-        action_flag=CHANGE,
-        change_message=f"{outcome_text(test)} ({without_secrets(connection.url)})",
-    )
+    audit.complete(_outcome_text(test))
     return _response(admin, request, {"connection": connection, "test": test})
 
 
-def outcome_text(test: ConnectionTest) -> str:
-    """ "Tested connection: failed at TLS"."""
+def _outcome_text(test: ConnectionTest) -> str:
+    if test.is_cancelled:
+        return _("cancelled")
     if test.failed_step is not None:
-        return _("Tested connection: failed at %(step)s") % {"step": test.failed_step.name.label}
-    return _("Tested connection: succeeded") if test.is_complete else _("Tested connection: incomplete")
+        return _("failed at %(step)s") % {"step": test.failed_step.name.label}
+    return _("succeeded") if test.is_complete else _("not completed")
 
 
 def _response(admin: ModelAdmin[Connection], request: HttpRequest, context: dict[str, Any]) -> HttpResponse:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Any, cast
+from typing import Any
 
-from django.contrib.admin.models import CHANGE, LogEntry
-from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -15,6 +13,7 @@ from django.utils.translation import gettext as _
 
 from apps.console.settings.record_preview import record_preview
 from apps.console.settings.script_editor import ScriptField
+from apps.console.settings.trial_audit import TrialAudit
 from apps.console.ui.ansi import message_html
 from apps.console.ui.disconnection import is_disconnected
 from apps.runs.execution.replay import check_replay, stored_pages
@@ -46,6 +45,7 @@ def trial_view(admin: Any, request: HttpRequest) -> HttpResponse:
     except ValidationError as error:
         errors.append((_("Input"), " ".join(error.messages)))
     if not errors:
+        audit = _audit(request, form.instance, step)
         trial = try_service(
             form.instance,
             script,
@@ -53,7 +53,7 @@ def trial_view(admin: Any, request: HttpRequest) -> HttpResponse:
             replay_of=replay_of,
             is_cancelled=lambda: is_disconnected(request),
         )
-        _audit(request, form.instance, step, trial)
+        audit.complete(_outcome_text(trial))
     context = {
         **admin.admin_site.each_context(request),
         "title": _("Preview"),
@@ -123,16 +123,19 @@ def _replayed(request: HttpRequest, service: Service | None) -> Run | None:
     return run
 
 
-def _audit(request: HttpRequest, service: Service, step: str, trial: Trial) -> None:
-    outcome = "failed" if trial.error else "succeeded"
-    LogEntry.objects.create(
-        user=cast("Any", request.user),
-        content_type=ContentType.objects.get_for_model(Service),
-        object_id=str(service.pk) if service.pk else None,
-        object_repr=(service.name or service.slug or "–")[:200],
-        action_flag=CHANGE,
-        change_message=f"Previewed {step} with unsaved settings: {outcome}.",
-    )
+def _audit(request: HttpRequest, service: Service, step: str) -> TrialAudit:
+    what = {
+        "source": _("Previewed source with unsaved settings"),
+        "script": _("Tried script with unsaved settings"),
+        "destination": _("Previewed push with unsaved settings"),
+    }
+    return TrialAudit(request, service, service.name or service.slug or "–", what[step])
+
+
+def _outcome_text(trial: Trial) -> str:
+    if trial.is_cancelled:
+        return _("cancelled")
+    return _("failed") if trial.error else _("succeeded")
 
 
 def _result(trial: Trial, step: str) -> dict[str, Any]:

@@ -37,7 +37,7 @@ def try_connection(
             raise RunCancelled(_("Cancelled."))
         if time.monotonic() > deadline:
             raise RunStopped(
-                _("No result after %(seconds)d s, the limit of a test.") % {"seconds": MAX_SECONDS}
+                _("No result after %(seconds)g s, the limit of a test.") % {"seconds": MAX_SECONDS}
             )
 
     context = RunContext(run_id=0, max_attempts=1, check=check, add_secret=secrets.add)
@@ -56,12 +56,13 @@ def try_connection(
             shut_down()
 
     try:
-        with trial_slot():
+        with trial_slot(MAX_SECONDS):
             supervise(work, check, abandon)
     except (RunCancelled, RunStopped) as error:
         # What the other thread does from now on is not shown.
         test = deepcopy(test)
         test.fail(str(error), _advice(error))
+        test.is_cancelled = isinstance(error, RunCancelled)
     _mask(test, secrets)
     return test
 

@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
+from django.utils.translation import get_language, override
+from django.utils.translation import gettext as _
+
 from apps.runs.execution.incremental import since_options, start_of_pull
 from apps.runs.execution.interruption import RunAbandoned, RunCancelled, RunStopped
 from apps.runs.execution.replay import Replay
@@ -46,6 +49,7 @@ class Trial:
     has_more_outgoing: bool = False
     # Empty if every step succeeded.
     error: str = ""
+    is_cancelled: bool = False
     step: Step = Step.PULL
     seconds: float = 0
     lines: list[Line] = field(default_factory=list)
@@ -74,10 +78,11 @@ def try_service(
     started = time.monotonic()
     binding = bind_thread(log)
     try:
-        with trial_slot():
+        with trial_slot(MAX_SECONDS):
             supervise(steps.execute, steps.check, steps.abandon)
     except (ConnectorError, ScriptError, RunStopped, RunCancelled, RunAbandoned) as error:
         steps.trial.error = log.cleaned(str(error))
+        steps.trial.is_cancelled = isinstance(error, RunCancelled)
     finally:
         unbind(binding)
     trial = steps.trial
@@ -107,6 +112,7 @@ class _Steps:
         self._log = log
         self._is_cancelled = is_cancelled
         self._is_abandoned = False
+        self._language = get_language()
         self._deadline = time.monotonic() + MAX_SECONDS
         self._context = RunContext(
             # Stands for the number of the run.
@@ -118,6 +124,11 @@ class _Steps:
 
     def execute(self) -> None:
         """Raises ConnectorError, ScriptError and the errors of `check`."""
+        # Another thread begins with the default language.
+        with override(self._language):
+            self._execute()
+
+    def _execute(self) -> None:
         trial = self.trial
         page = self._pull()
         if page is None:
@@ -142,11 +153,9 @@ class _Steps:
         if self._is_abandoned:
             raise RunAbandoned
         if time.monotonic() > self._deadline:
-            raise RunStopped(
-                f"The {self._log.step.label} did not end within {MAX_SECONDS:g} s, the limit of a preview."
-            )
+            raise RunStopped(_late_text(self._log.step) % {"seconds": MAX_SECONDS})
         if self._is_cancelled():
-            raise RunCancelled("Cancelled")
+            raise RunCancelled(_("Cancelled."))
 
     def abandon(self) -> None:
         """Lets the other thread stop as soon as it wakes up."""
@@ -169,3 +178,17 @@ class _Steps:
         with source:
             page: Page | None = next(source.pages(), None)
         return page
+
+
+def _late_text(step: Step) -> str:
+    if step == Step.SCRIPT:
+        return _(
+            "The script did not end within %(seconds)g s, the limit of a preview. Check its loops; a smaller page "
+            "size may help."
+        )
+    if step == Step.PUSH:
+        return _("The requests were not complete within %(seconds)g s, the limit of a preview.")
+    return _(
+        "The source sent no complete page within %(seconds)g s, the limit of a preview. Check whether it responds; a "
+        "smaller page size may help."
+    )

@@ -56,7 +56,7 @@ def test_unsaved_secret_is_used_and_nothing_is_saved(admin, web):
     assert Connection.objects.count() == 0
     entry = LogEntry.objects.get()
     assert (entry.change_message, entry.object_id, entry.object_repr) == (
-        f"Tested connection: succeeded ({web.url})",
+        f"Tested connection ({web.url}): succeeded",
         None,
         "shop",
     )
@@ -88,7 +88,7 @@ def test_entered_secret_replaces_the_stored_one_for_the_test_only(admin, web):
     connection.refresh_from_db()
     assert connection.get_secret() == SECRET
     entry = LogEntry.objects.get()
-    assert entry.change_message == f"Tested connection: failed at Authenticate ({web.url})"
+    assert entry.change_message == f"Tested connection ({web.url}): failed at Authenticate"
     assert entry.object_id == str(connection.pk)
 
 

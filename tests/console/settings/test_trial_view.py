@@ -4,6 +4,7 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.urls import reverse
 
+from apps.console.settings import trial_view
 from apps.runs.execution.executor import execute_run
 from apps.runs.models import PayloadRead, Run
 from apps.runs.tasks import start_run
@@ -93,8 +94,26 @@ def test_every_use_is_audited_without_secrets(client, world) -> None:
 
     entry = LogEntry.objects.get()
     assert (entry.user, entry.object_id) == (user, str(service.pk))
-    assert entry.change_message == "Previewed destination with unsaved settings: succeeded."
+    assert entry.change_message == "Previewed push with unsaved settings: succeeded"
     assert "very-secret" not in html
+
+
+def test_audit_entry_exists_before_the_preview_and_says_that_it_was_cancelled(
+    client, world, monkeypatch
+) -> None:
+    def close_browser(_request):
+        messages.append(LogEntry.objects.get().change_message)
+        return True
+
+    messages: list[str] = []
+    monkeypatch.setattr(trial_view, "is_disconnected", close_browser)
+    world.may_respond.clear()
+    service = service_between(world)
+    client.force_login(make_user(is_superuser=True))
+    preview(client, form_data_of(service), "source", service)
+
+    assert messages[0] == "Previewed source with unsaved settings: not completed"
+    assert LogEntry.objects.get().change_message == "Previewed source with unsaved settings: cancelled"
 
 
 def test_only_who_may_change_the_service_may_preview_it(client, world) -> None:

@@ -4,8 +4,10 @@ import time
 from contextlib import ExitStack
 
 import pytest
+from django.utils import translation
 
 from apps.runs.models import Payload, Run, Step
+from apps.runs.trial import slots
 from apps.runs.trial import trial as trials
 from apps.runs.trial.slots import MAX_TRIALS, trial_slot
 from apps.runs.trial.trial import try_service
@@ -137,7 +139,10 @@ def test_source_that_hangs_ends_at_the_limit(world, monkeypatch) -> None:
     before = time.monotonic()
     trial = try_service(service_between(world), "", Step.PULL)
 
-    assert trial.error == "The pull did not end within 0.5 s, the limit of a preview."
+    assert trial.error == (
+        "The source sent no complete page within 0.5 s, the limit of a preview. Check whether it responds; a smaller "
+        "page size may help."
+    )
     assert trial.page is None
     assert time.monotonic() - before < 20
 
@@ -148,7 +153,7 @@ def test_endless_script_is_cancelled(world) -> None:
     trial = try_service(
         service_between(world), script, Step.SCRIPT, is_cancelled=lambda: time.monotonic() > started + 0.5
     )
-    assert trial.error == "Cancelled"
+    assert (trial.error, trial.is_cancelled) == ("Cancelled.", True)
 
 
 def test_since_of_the_service_is_used_and_not_changed(world) -> None:
@@ -170,8 +175,35 @@ def test_number_of_simultaneous_trials_is_limited(world) -> None:
     service = service_between(world)
     with ExitStack() as others:
         for _trial in range(MAX_TRIALS):
-            others.enter_context(trial_slot())
+            others.enter_context(trial_slot(12))
         trial = try_service(service, "", Step.PULL)
 
-    assert trial.error == "3 other previews or tests are in progress. Try again in half a minute."
+    assert trial.error == (
+        "3 other previews or tests are in progress. Try again; one of them ends in 12 s at the latest."
+    )
     assert try_service(service, "", Step.PULL).error == ""
+
+
+def test_abandoned_trial_leaves_its_slot_to_others(world, monkeypatch) -> None:
+    monkeypatch.setattr(slots, "MAX_TRIALS", 1)
+    monkeypatch.setattr(trials, "MAX_SECONDS", 0.3)
+    world.may_respond.clear()
+    service = service_between(world)
+    assert "limit of a preview" in try_service(service, "", Step.PULL).error
+    monkeypatch.setattr(trials, "MAX_SECONDS", 28.0)
+    world.may_respond.set()
+
+    assert try_service(service, "", Step.PULL).error == ""
+
+
+@pytest.mark.parametrize("step", [Step.PULL, Step.SCRIPT])
+def test_limit_is_explained_in_the_language_of_the_user(world, monkeypatch, step) -> None:
+    monkeypatch.setattr(trials, "MAX_SECONDS", 0.8)
+    if step == Step.PULL:
+        world.may_respond.clear()
+    script = "def transform(records):\n    for a in range(2000000000):\n        pass\n    return records\n"
+    with translation.override("de"):
+        trial = try_service(service_between(world), script, step)
+
+    assert trial.step == step
+    assert "Grenze einer Vorschau" in trial.error

@@ -49,6 +49,7 @@ class ConnectionTest:
 
     def __init__(self) -> None:
         self.steps = [ConnectionStep(StepName.SETTINGS)]
+        self.is_cancelled = False
         self._position = 0
         self._started_at = time.monotonic()
 
