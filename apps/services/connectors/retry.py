@@ -49,9 +49,9 @@ def with_retries[Result](attempt: Callable[[], Result], context: RunContext) -> 
             # An abandoned run logs nothing.
             context.check()
             if number == context.max_attempts:
-                tries = "1 attempt" if number == 1 else f"{number} attempts"
+                given_up = f" (gave up after {number} attempts)" if number > 1 else ""
                 raise ConnectorError(
-                    f"{error} (gave up after {tries})", request=error.request, response=error.response
+                    f"{error}{given_up}", request=error.request, response=error.response
                 ) from error
             pause = _pause_before(number + 1) if error.retry_after is None else error.retry_after
             logger.warning(
