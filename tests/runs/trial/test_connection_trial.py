@@ -368,16 +368,20 @@ def test_sftp_with_a_wrong_password_fails_to_authenticate(tmp_path):
     assert "Authentication failed" in failure(test)[1]
 
 
-def test_sftp_folder_that_is_missing_fails_at_the_folder(tmp_path):
+def test_missing_folder_of_sftp_is_a_warning_unless_a_file_is_in_its_place(tmp_path):
+    (tmp_path / "file").write_text("x")
+    fields = {"auth": "basic", "auth_username": SFTP_USER, "secret": PASSWORD}
     with sftp_server(tmp_path) as port:
-        test = run_test(
-            connection_to(
-                f"sftp://127.0.0.1:{port}/nope", auth="basic", auth_username=SFTP_USER, secret=PASSWORD
-            )
-        )
+        missing = run_test(connection_to(f"sftp://127.0.0.1:{port}/new/orders", **fields))
+        blocked = run_test(connection_to(f"sftp://127.0.0.1:{port}/file/orders", **fields))
 
-    assert failure(test)[0] == "folder"
-    assert "A destination creates a missing folder" in failure(test)[2]
+    assert missing.is_complete
+    assert (missing.steps[-1].state, missing.steps[-1].detail) == (
+        "warning",
+        "/new/orders does not exist yet.",
+    )
+    assert not (tmp_path / "new").exists()
+    assert failure(blocked)[:2] == ("folder", "/file/orders cannot be created: /file is not a folder.")
 
 
 def test_port_without_ssh_fails_at_the_host_key():
@@ -478,14 +482,30 @@ def test_folder_without_read_permission_fails_at_reading(folder, request):
     assert failure(test)[0] == "read"
 
 
-def test_missing_folder_and_file_fail(folder):
-    (folder / "file").write_text("x")
+def test_missing_folder_that_a_run_creates_is_a_warning(folder):
+    test = run_test(connection_to(f"file://{folder}/new/orders"))
 
-    assert failure(run_test(connection_to(f"file://{folder}/nope")))[:2] == (
-        "folder",
-        f"{folder}/nope does not exist.",
-    )
-    assert failure(run_test(connection_to(f"file://{folder}/file")))[0] == "folder"
+    assert test.is_complete
+    assert states(test) == {"allowed": "ok", "folder": "warning"}
+    assert details(test)["folder"] == f"{folder}/new/orders does not exist yet."
+    assert "A destination creates the folder" in test.steps[-1].advice
+    assert list(folder.iterdir()) == []
+
+
+def test_folder_that_cannot_be_created_fails(folder, request):
+    (folder / "closed").mkdir(mode=0o555)
+    (folder / "file").write_text("x")
+    request.getfixturevalue("unprivileged")
+
+    for name, reason in {
+        "closed/new": f"does not exist and cannot be created: {folder}/closed cannot be written.",
+        "file/new": f"cannot be created: {folder}/file is not a folder.",
+        "file": "is not a folder.",
+    }.items():
+        assert failure(run_test(connection_to(f"file://{folder}/{name}")))[:2] == (
+            "folder",
+            f"{folder}/{name} {reason}",
+        )
 
 
 def test_folder_outside_the_roots_is_not_allowed(folder):

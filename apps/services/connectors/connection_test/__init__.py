@@ -22,9 +22,6 @@ from apps.services.models import Connection
 
 __all__ = ["ConnectionStep", "ConnectionTest", "StepName", "StepState", "check_connection"]
 
-# Parts of errors: the number of attempts, which is always one; and a hint that the advice replaces.
-_LEFT_OUT = (" (gave up after 1 attempt)", CA_HINT)
-
 
 def check_connection(
     connection: Connection, context: RunContext, test: ConnectionTest, *, forgets_host_key: bool = False
@@ -42,7 +39,5 @@ def check_connection(
     except ValidationError as error:
         test.fail(" ".join(error.messages))
     except ConnectorError as error:
-        message = str(error)
-        for part in _LEFT_OUT:
-            message = message.replace(part, "")
-        test.fail(message, advice_for(test.current.name, error, connection))
+        # The advice replaces the hint.
+        test.fail(str(error).replace(CA_HINT, ""), advice_for(test.current.name, error, connection))

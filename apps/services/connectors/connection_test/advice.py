@@ -37,9 +37,7 @@ _ADVICE = {
     StepName.ALLOWED: gettext_lazy(
         "Choose a folder within SYNCLOG_FILE_ROOTS, or let an operator add this one."
     ),
-    StepName.FOLDER: gettext_lazy(
-        "Check the path. A destination creates a missing folder with its first file; a source finds no files."
-    ),
+    StepName.FOLDER: gettext_lazy("Check the path, and whether the user may open the folder."),
     StepName.READ: gettext_lazy(
         "Allow the user of the workers to read the folder. Until then only destinations can use it."
     ),

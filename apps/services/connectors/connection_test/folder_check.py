@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from apps.services.connectors.base import ConnectorError
+from apps.services.connectors.connection_test.advice import CheckFailed
 from apps.services.connectors.connection_test.hosts import address_of, resolved
 from apps.services.connectors.connection_test.progress import ConnectionTest, StepName
 from apps.services.connectors.files.folder import translate_errors
@@ -41,7 +42,7 @@ def check_folder(connection: Connection, test: ConnectionTest, *, forgets_host_k
     elif scheme in _SERVER_SCHEMES:
         _check_server(connection, test)
     else:
-        test.complete(_entries(RemoteFolder(connection).entry_count()))
+        _check_remote(RemoteFolder(connection), test)
 
 
 def _names(scheme: str) -> list[StepName]:
@@ -72,17 +73,46 @@ def _check_secrets(connection: Connection, scheme: str) -> None:
 def _check_local(path: Path, test: ConnectionTest) -> None:
     folder = confined(path)
     test.complete(str(folder))
-    if not folder.exists():
-        raise ConnectorError(f"{folder} does not exist.")
+    if not os.path.lexists(folder):
+        _check_creatable(folder, test)
+        return
     if not folder.is_dir():
-        raise ConnectorError(f"{folder} is not a folder.")
+        raise ConnectorError(_("%(folder)s is not a folder.") % {"folder": folder})
     test.complete()
     with translate_errors(f"{folder} cannot be read"):
         count = len(os.listdir(folder))  # noqa: PTH208 - faster for many files
     test.complete(_entries(count))
-    if not os.access(folder, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
-        raise ConnectorError(f"{folder} cannot be written.")
+    if not _is_writable(folder):
+        raise ConnectorError(_("%(folder)s cannot be written.") % {"folder": folder})
     test.complete()
+
+
+def _check_creatable(folder: Path, test: ConnectionTest) -> None:
+    """A run creates the folder: whether it may is told by the folder above."""
+    parent = next(parent for parent in folder.parents if os.path.lexists(parent))
+    if not parent.is_dir():
+        raise ConnectorError(_blocked_text(str(folder), str(parent)))
+    if not _is_writable(parent):
+        raise CheckFailed(
+            _("%(folder)s does not exist and cannot be created: %(parent)s cannot be written.")
+            % {"folder": folder, "parent": parent},
+            _("Create the folder, or allow the user of the workers to write to the folder above it."),
+        )
+    _warn_of_missing(str(folder), test)
+
+
+def _warn_of_missing(folder: str, test: ConnectionTest) -> None:
+    test.end_with_warning(
+        _("%(folder)s does not exist yet.") % {"folder": folder},
+        _(
+            "A destination creates the folder with its first file; a source finds no files until then. Check the path "
+            "if the folder should exist."
+        ),
+    )
+
+
+def _is_writable(folder: Path) -> bool:
+    return os.access(folder, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids)
 
 
 def _check_sftp(connection: Connection, test: ConnectionTest, *, forgets_host_key: bool) -> None:
@@ -100,10 +130,8 @@ def _check_sftp(connection: Connection, test: ConnectionTest, *, forgets_host_ke
 
     with observed(complete):
         folder = RemoteFolder(connection, host_keys)
-    test.complete(
-        _("User %(name)s.") % {"name": connection.auth_username} if connection.auth_username else ""
-    )
-    test.complete(_entries(folder.entry_count()))
+    test.complete(_user(connection))
+    _check_remote(folder, test)
 
 
 def _check_server(connection: Connection, test: ConnectionTest) -> None:
@@ -117,7 +145,27 @@ def _check_server(connection: Connection, test: ConnectionTest) -> None:
         raise
     test.complete()
     test.complete(_user(connection))
-    test.complete(_entries(folder.entry_count()))
+    _check_remote(folder, test)
+
+
+def _check_remote(folder: RemoteFolder, test: ConnectionTest) -> None:
+    try:
+        count = folder.entry_count()
+    except ConnectorError as error:
+        if not isinstance(error.__cause__, FileNotFoundError):
+            raise
+        if parent := folder.file_above():
+            raise ConnectorError(_blocked_text(folder.path, parent)) from error
+        _warn_of_missing(folder.path, test)
+        return
+    test.complete(_entries(count))
+
+
+def _blocked_text(folder: str, parent: str) -> str:
+    return _("%(folder)s cannot be created: %(parent)s is not a folder.") % {
+        "folder": folder,
+        "parent": parent,
+    }
 
 
 def _user(connection: Connection) -> str:

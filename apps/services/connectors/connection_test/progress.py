@@ -27,6 +27,7 @@ class StepName(TextChoices):
 
 class StepState(TextChoices):
     OK = "ok", _("OK")
+    WARNING = "warning", _("Warning")  # Does not prevent a run.
     FAILED = "failed", _("Failed")
     NOT_REACHED = "not_reached", _("Not reached")
 
@@ -63,7 +64,7 @@ class ConnectionTest:
 
     @property
     def is_complete(self) -> bool:
-        return all(step.state == StepState.OK for step in self.steps)
+        return all(step.state in (StepState.OK, StepState.WARNING) for step in self.steps)
 
     @property
     def milliseconds(self) -> float:
@@ -83,6 +84,12 @@ class ConnectionTest:
         self._end(StepState.OK, detail)
         self._position = min(self._position + 1, len(self.steps) - 1)
         self._started_at = time.monotonic()
+
+    def end_with_warning(self, detail: str, advice: str) -> None:
+        """A run will pass the current step; those after it cannot be tested before and are left out."""
+        self._end(StepState.WARNING, detail)
+        self.current.advice = advice
+        del self.steps[self._position + 1 :]
 
     def fail(self, message: str, advice: str = "") -> None:
         """The current step failed; those after it are not reached."""

@@ -72,14 +72,29 @@ class RemoteFolder:
         self._root = str(root).rstrip("/")
         self._is_object_store = scheme in OBJECT_STORES
 
+    @property
+    def path(self) -> str:
+        return self._root or "/"
+
+    def file_above(self) -> str:
+        """The file in place of a folder above this one, which prevents its creation; empty if there is none."""
+        for parent in map(str, PurePosixPath(self._root).parents):
+            with translate_errors(f"{parent} cannot be opened"):
+                try:
+                    entry = self._fs.info(parent)
+                except FileNotFoundError:
+                    continue
+            return parent if entry["type"] == "file" else ""
+        return ""
+
     def entry_count(self) -> int | None:
         """The number of entries of the folder itself; None in an object store, where counting them may take long.
 
         Raises ConnectorError if the folder cannot be opened.
         """
-        with translate_errors(f"The folder {self._root or '/'} cannot be opened"):
+        with translate_errors(f"The folder {self.path} cannot be opened"):
             if not self._is_object_store:
-                return len(self._fs.ls(self._root or "/", detail=False))
+                return len(self._fs.ls(self.path, detail=False))
             try:
                 self._fs.info(self._root)
             except FileNotFoundError:
