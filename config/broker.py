@@ -1,4 +1,4 @@
-"""Options of the message broker, and the cache that uses the same Redis."""
+"""Options of the message broker, and the caches that use the same Redis."""
 
 import re
 from pathlib import Path
@@ -36,23 +36,33 @@ def transport_options(url: str, folder: Path) -> dict[str, Any]:
     )
 
 
-def cache(broker_url: str) -> dict[str, Any]:
-    """Django's cache: the Redis of the broker, shared by all processes, otherwise the memory of each process.
+def caches(broker_url: str, folder: Path) -> dict[str, Any]:
+    """Django's caches: `default` with the limits of logins, and `requests` with the limits of the API.
 
+    With Redis, the one of the broker, all processes share both. Otherwise the processes of a host share the first one
+    in `folder`, and the second one, which every request of the API uses, is in the memory of each process.
     `cache.clear()` would delete the messages of the broker as well.
     """
+    files = {
+        "BACKEND": "django.core.cache.backends.filebased.FileBasedCache",
+        "LOCATION": str(folder),
+        "OPTIONS": {"MAX_ENTRIES": 2000},
+    }
     if not broker_url.startswith(REDIS):
-        return {
+        memory = {
             "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
             "OPTIONS": {"MAX_ENTRIES": 100_000},
         }
+        return {"default": files, "requests": memory}
     # Celery accepts several URLs for a failover, and other names for the requirements on certificates.
     url = re.sub(
         "(?<=ssl_cert_reqs=)CERT_[A-Z]+", lambda match: match[0][5:].lower(), broker_url.split(";")[0]
     )
-    return {
+    redis = {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
         "LOCATION": [url],
         "KEY_PREFIX": "synclog",
         "OPTIONS": {"socket_timeout": 0.5, "socket_connect_timeout": 0.5},
     }
+    failover = {"BACKEND": "config.failover_cache.FailoverCache", "FILES": files}
+    return {"default": redis | failover, "requests": redis}

@@ -11,7 +11,7 @@ from pathlib import Path
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.csp import CSP
 
-from config.broker import REDIS, cache, transport_options
+from config.broker import REDIS, caches, transport_options
 from config.email import base_url, is_mail_address, mailers
 from config.environment import (
     absolute_folders,
@@ -105,6 +105,8 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
+    "allauth",
+    "allauth.account",
     "django_filters",
     "rest_framework",
     "drf_spectacular",
@@ -121,8 +123,13 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "apps.console.ui.time_zone.ReaderZone",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
+# Number of proxies that append to X-Forwarded-For; 0 = clients connect directly.
+TRUSTED_PROXIES = read_whole_number("SYNCLOG_TRUSTED_PROXIES", 0, minimum=0, maximum=10)
+if TRUSTED_PROXIES:
+    MIDDLEWARE.insert(0, "config.client_address.client_address_middleware")
 ROOT_URLCONF = "config.urls"
 WSGI_APPLICATION = "config.wsgi.application"
 FORM_RENDERER = "apps.console.ui.form_renderer.FormRenderer"
@@ -150,7 +157,6 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
-LOGIN_URL = "admin:login"
 
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English"), ("de", "Deutsch")]
@@ -187,6 +193,23 @@ X_FRAME_OPTIONS = "DENY"
 _BEHIND_TLS = any(origin.startswith("https://") for origin in CSRF_TRUSTED_ORIGINS)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _BEHIND_TLS
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if _BEHIND_TLS else None
+
+# --- Login ------------------------------------------------------------------------------------------------
+
+LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "admin:index"
+LOGOUT_REDIRECT_URL = "admin:login"
+
+ACCOUNT_ADAPTER = "apps.console.account.adapters.AccountAdapter"
+ACCOUNT_FORMS = {"login": "apps.console.account.forms.LoginForm"}
+ACCOUNT_LOGIN_METHODS = {"username"}
+# Sessions survive the end of the browser.
+ACCOUNT_SESSION_REMEMBER = True
+# Addresses are those of Django's users; several users may share one.
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_UNIQUE_EMAIL = False
+# By address (ip) and account (key).
+ACCOUNT_RATE_LIMITS = {"login": "60/m/ip", "login_failed": "20/m/ip,100/h/ip,10/10m/key"}
 
 # --- API --------------------------------------------------------------------------------------------------
 
@@ -240,7 +263,7 @@ SPECTACULAR_SETTINGS = {
 # --- Celery -----------------------------------------------------------------------------------------------
 
 CELERY_BROKER_URL = read_text("CELERY_BROKER_URL", "filesystem://localhost")
-CACHES = {"default": cache(CELERY_BROKER_URL)}
+CACHES = caches(CELERY_BROKER_URL, DATA_DIR / "cache")
 CELERY_BROKER_TRANSPORT_OPTIONS = transport_options(CELERY_BROKER_URL, DATA_DIR / "broker")
 # A message that is not acknowledged when Redis restarts ends the worker: kombu can neither acknowledge it later nor
 # return it. The database knows which runs wait, so messages are acknowledged early; without prefetching no worker

@@ -8,6 +8,7 @@ from apps.api.views.health import livez, readyz
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
+    path("admin/", include("apps.console.account.urls")),
     path("admin/", admin.site.urls),
     path("api/", include("apps.api.urls")),
     path("livez", livez),
@@ -15,4 +16,5 @@ urlpatterns = [
 ]
 
 handler400 = "apps.api.http.error_handlers.bad_request"
+handler429 = "apps.console.account.rate_limit.too_many_requests"
 handler500 = "apps.api.http.error_handlers.server_error"

@@ -12,7 +12,7 @@ import pytest
 from botocore.config import Config as BotoConfig
 from botocore.loaders import create_loader
 from django.conf import settings as django_settings
-from django.core.cache import cache
+from django.core.cache import caches
 from django.core.management.commands import flush
 from django.db import connection
 from django.test import override_settings
@@ -241,8 +241,9 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 @pytest.fixture(autouse=True)
 def reset_request_counts() -> None:
-    """Clears the request counts of the rate limits, which earlier tests of this process stored in the cache."""
-    cache.clear()
+    """Clears the request counts of the rate limits, which earlier tests of this process stored in the caches."""
+    for name in django_settings.CACHES:
+        caches[name].clear()
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from config.broker import cache
+from config.broker import caches
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -241,8 +241,8 @@ def test_ci_script_is_valid_and_executable():
         ("rediss://redis/0?ssl_cert_reqs=CERT_NONE", "rediss://redis/0?ssl_cert_reqs=none"),
     ],
 )
-def test_cache_uses_redis_of_the_broker_or_memory(broker_url, location):
-    options = cache(broker_url)
+def test_cache_uses_redis_of_the_broker_or_memory(broker_url, location, tmp_path):
+    options = caches(broker_url, tmp_path)["requests"]
 
     assert options.get("LOCATION") == (location and [location])
     assert ("RedisCache" in options["BACKEND"]) == (location is not None)

@@ -38,6 +38,9 @@ class SynclogAdminSite(AdminSite):
     enable_nav_sidebar = False
 
     def register(self, model_or_iterable: Any, admin_class: Any = None, **options: Any) -> None:
+        if getattr(admin_class, "__module__", "").startswith("allauth."):
+            # Its tables contain secrets; users have pages of their own for them.
+            return
         super().register(
             model_or_iterable, with_guarded_lookups(with_csv_export(admin_class or ModelAdmin)), **options
         )

@@ -1,4 +1,4 @@
-"""Rate limits by token and by address: requests are counted per minute in Django's cache.
+"""Rate limits by token and by address: requests are counted per minute in the cache `requests`.
 
 With a Redis broker all web processes count together, otherwise each counts for itself. DRF's SimpleRateThrottle
 stores the time of every request, which costs 0.3 ms per request at 6,000 requests a minute; a counter costs 4 µs.
@@ -12,7 +12,7 @@ import time
 from typing import Any
 
 from django.conf import settings
-from django.core.cache import cache
+from django.core.cache import caches
 from redis import RedisError
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
@@ -48,6 +48,7 @@ class MinuteCounter:
 
 
 def _increment(key: str) -> int:
+    cache = caches["requests"]
     try:
         return cache.incr(key)
     except ValueError:
@@ -82,7 +83,7 @@ class TokenThrottle(_MinuteThrottle):
 
 
 class AddressThrottle(_MinuteThrottle):
-    """Limits the requests of a client address. Behind a proxy this is the address of the proxy."""
+    """Limits the requests of a client address. Behind a proxy see SYNCLOG_TRUSTED_PROXIES."""
 
     def allow_request(self, request: Request, view: Any) -> bool:
         address = request.META.get("REMOTE_ADDR", "")

@@ -1,1 +1,1 @@
-"""What users set for themselves: their time zone."""
+"""Accounts: login with django-allauth, and what users set for themselves."""

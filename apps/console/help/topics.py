@@ -36,6 +36,7 @@ TOPICS = (
     ("runs", "payloads"),
     ("api", "api"),
     ("api", "reporting"),
+    ("console", "accounts"),
     ("console", "operations"),
     ("console", "promises"),
 )

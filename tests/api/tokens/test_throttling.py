@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from apps.api.models import ApiToken, new_secret
 from apps.api.tokens.throttling import MinuteCounter
-from config.broker import cache
+from config.broker import caches
 from tests.api.conftest import client_of
 from tests.factories import make_token, make_user
 
@@ -29,11 +29,11 @@ def frozen_time(monkeypatch):
 
 
 @pytest.fixture(params=["memory", "redis"])
-def cache_backend(request, settings):
+def cache_backend(request, settings, tmp_path):
     """The cache of either kind of broker."""
     if request.param == "redis":
         server = request.getfixturevalue("redis_server")
-        settings.CACHES = {"default": cache(server.url)}
+        settings.CACHES = caches(server.url, tmp_path)
 
 
 def test_requests_of_a_token_are_limited(settings, cache_backend):
@@ -119,13 +119,13 @@ def test_processes_count_together_on_redis(redis_server, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["closed port", "server that never responds"])
-def test_nothing_is_limited_while_redis_is_unreachable(settings, monkeypatch, caplog, kind):
+def test_nothing_is_limited_while_redis_is_unreachable(settings, monkeypatch, caplog, tmp_path, kind):
     # The pause after an outage must not outlast this test.
     monkeypatch.setattr("apps.api.tokens.throttling.counter", MinuteCounter())
     settings.API_TOKEN_RATE = 1
     client = client_of(make_token()[1])
     with socket.create_server(("127.0.0.1", 0)) as server:
-        settings.CACHES = {"default": cache(f"redis://127.0.0.1:{server.getsockname()[1]}/0")}
+        settings.CACHES = caches(f"redis://127.0.0.1:{server.getsockname()[1]}/0", tmp_path)
         if kind == "closed port":
             server.close()
         started = time.monotonic()

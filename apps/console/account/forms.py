@@ -1,0 +1,23 @@
+"""Forms of django-allauth in the wording of the console."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from allauth.account import forms as account_forms
+from django.utils.translation import gettext_lazy as _
+
+
+class LoginForm(account_forms.LoginForm):
+    """Username and password."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.label_suffix = ""
+        self.fields["login"].label = _("Username")
+        self.fields["login"].widget.attrs = {"autocomplete": "username", "autofocus": True}
+        self.fields["password"].widget.attrs = {"autocomplete": "current-password"}
+
+    def add_prefix(self, field_name: str) -> str:
+        """The field is named as that of Django's admin, on which password managers and scripts rely."""
+        return str(super().add_prefix("username" if field_name == "login" else field_name))

@@ -1,0 +1,38 @@
+"""Views of django-allauth as pages of the console."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from allauth.account.views import LoginView as AllauthLoginView
+from django.contrib import admin
+from django.contrib.auth import logout
+from django.http import HttpRequest, HttpResponseBase
+from django.template.response import TemplateResponse
+
+View = Callable[..., HttpResponseBase]
+
+
+def console_page(view: View, title: Any) -> View:
+    """The view with the context of all pages of the console."""
+
+    @wraps(view)
+    def page(request: HttpRequest, *args: Any, **options: Any) -> HttpResponseBase:
+        response = view(request, *args, **options)
+        if isinstance(response, TemplateResponse) and not response.is_rendered:
+            context = {**admin.site.each_context(request), "title": title}
+            response.context_data = context | (response.context_data or {})
+        return response
+
+    return page
+
+
+class LoginView(AllauthLoginView):
+    def dispatch(self, request: HttpRequest, *args: Any, **options: Any) -> HttpResponseBase:
+        if request.user.is_authenticated and not admin.site.has_permission(request):
+            # Otherwise this page and the page that it redirects to would redirect to each other.
+            logout(request)
+        response: HttpResponseBase = super().dispatch(request, *args, **options)
+        return response
