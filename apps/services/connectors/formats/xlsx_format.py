@@ -154,7 +154,7 @@ def _check_sheet(stream: Any, name: str) -> None:
         numbers = _ROW.findall(text, max(start, 0))
         # Numbers of rows are optional.
         last_row = max(last_row, *map(int, numbers)) if numbers else last_row + text.count(b"row>")
-        columns.update(_columns_up_to(last_row).findall(text))
+        columns.update(_new_columns(columns, last_row).findall(text))
         if b'"e"' in text and not first_error and (match := _ERROR.search(text)):
             first_error = match[1]
         if b"f>" in text and (match := _FORMULA_WITHOUT_VALUE.search(text)):
@@ -172,12 +172,18 @@ def _check_sheet(stream: Any, name: str) -> None:
         logger.warning("%s: cell %s contains an error; such cells are empty.", name, first_error.decode())
 
 
-def _columns_up_to(last_row: int) -> re.Pattern[bytes]:
-    """Finds the letters of cell references, with digits if the row is much greater than `last_row`."""
+def _new_columns(known: set[bytes], last_row: int) -> re.Pattern[bytes]:
+    """Finds the letters of cell references, with digits if the row is much greater than `last_row`.
+
+    Passes over `known` columns of one letter, which most cells are in.
+    """
     digits = str(last_row)
     longer = rb"\d{%d}" % (len(digits) + 1)
     greater = b"" if digits[0] == "9" else rb"[%d-9]\d{%d}|" % (int(digits[0]) + 1, len(digits) - 1)
-    return re.compile(rb' r="([A-Z]{1,3}(?:' + greater + longer + rb")?)")
+    outside = greater + longer
+    letters = b"".join(column for column in known if len(column) == 1)
+    passed = rb"(?![%s](?!%s)\d)" % (letters, outside) if letters else b""
+    return re.compile(rb' r="' + passed + rb"([A-Z]{1,3}(?:" + outside + rb")?)")
 
 
 def _column_number(letters: bytes) -> int:
