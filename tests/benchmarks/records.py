@@ -120,7 +120,7 @@ def record_csv() -> dict[str, Figure]:
 @benchmark("record_retention_rows_per_s", "rows/s")
 def record_retention() -> Figure:
     """`prune_records` over a run of 500,000 records, against raw DELETEs of the same batches."""
-    return compare(_prune, _delete_raw, rounds=2)
+    return compare(_prune, _delete_raw, rounds=3)
 
 
 @contextmanager
