@@ -107,6 +107,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "allauth",
     "allauth.account",
+    "allauth.mfa",
     "django_filters",
     "rest_framework",
     "drf_spectacular",
@@ -210,6 +211,16 @@ ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_UNIQUE_EMAIL = False
 # By address (ip) and account (key).
 ACCOUNT_RATE_LIMITS = {"login": "60/m/ip", "login_failed": "20/m/ip,100/h/ip,10/10m/key"}
+
+# Whether users without a second factor must set one up before they see anything else.
+REQUIRE_2FA = read_flag("SYNCLOG_REQUIRE_2FA", default=False)
+MFA_ADAPTER = "apps.console.account.adapters.SecondFactorAdapter"
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_ALLOW_UNVERIFIED_EMAIL = True
+MFA_TOTP_ISSUER = "Synclog"
+# Accepts the previous and the next code, for clocks that differ by up to 30 s.
+MFA_TOTP_TOLERANCE = 1
 
 # --- API --------------------------------------------------------------------------------------------------
 

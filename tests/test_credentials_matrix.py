@@ -42,6 +42,8 @@ OPEN_TO_STAFF = (
     # The CSRF token of the user's own session.
     "/admin/session/",
     "/admin/time-zone/",
+    # The user's own second factors.
+    "/admin/account/2fa/",
     # Cancels only trials of the same user.
     "/admin/trials/cancel/",
 )

@@ -1,15 +1,17 @@
 """The admin site with the pages of the console."""
 
-from functools import partial
+from functools import partial, wraps
 from typing import Any
 
 from django.contrib.admin import AdminSite, ModelAdmin
 from django.http import HttpRequest
+from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver, path
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST, require_safe
 
+from apps.console.account.second_factor import lacks_second_factor
 from apps.console.account.session import session_state
 from apps.console.account.time_zone import time_zone_page
 from apps.console.help.page import help_page
@@ -44,6 +46,17 @@ class SynclogAdminSite(AdminSite):
         super().register(
             model_or_iterable, with_guarded_lookups(with_csv_export(admin_class or ModelAdmin)), **options
         )
+
+    def admin_view(self, view: Any, cacheable: bool = False) -> Any:
+        inner = super().admin_view(view, cacheable)
+
+        @wraps(inner)
+        def guarded(request: HttpRequest, *args: Any, **options: Any) -> Any:
+            if self.has_permission(request) and lacks_second_factor(request):
+                return redirect("mfa_index")
+            return inner(request, *args, **options)
+
+        return guarded
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
         context = super().each_context(request)

@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+import base64
+import logging
+import os
 from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.account.internal.stagekit import clear_login
 from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.core.internal.httpkit import get_client_ip
+from allauth.mfa.adapter import DefaultMFAAdapter
 from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from apps.console.account.rate_limit import too_many_requests
+from apps.services import secrets
 
-# Pages that follow show these events anyway.
-_SILENT = {"account/messages/logged_in.txt", "account/messages/logged_out.txt"}
+logger = logging.getLogger(__name__)
+
+# Texts by the template of django-allauth; its other messages are not shown.
+_MESSAGES = {
+    "mfa/messages/totp_activated.txt": _("The authenticator app is active."),
+    "mfa/messages/totp_deactivated.txt": _("The authenticator app is removed."),
+    "mfa/messages/webauthn_added.txt": _("The passkey is added."),
+    "mfa/messages/webauthn_removed.txt": _("The passkey is removed."),
+}
 
 
 class AccountAdapter(DefaultAccountAdapter):
@@ -25,6 +38,7 @@ class AccountAdapter(DefaultAccountAdapter):
 
     error_messages = DefaultAccountAdapter.error_messages | {
         "username_password_mismatch": _("Wrong username or password."),
+        "incorrect_password": _("Wrong password."),
         "too_many_login_attempts": _("Too many failed attempts. Try again in ten minutes."),
     }
 
@@ -52,10 +66,36 @@ class AccountAdapter(DefaultAccountAdapter):
         return refuse_access(request)
 
     def add_message(
-        self, request: HttpRequest, level: int, message_template: Any = None, *args: Any, **options: Any
+        self, request: HttpRequest, level: int, message_template: str = "", *args: Any, **options: Any
     ) -> None:
-        if message_template not in _SILENT:
-            super().add_message(request, level, message_template, *args, **options)
+        if text := options.get("message") or _MESSAGES.get(message_template):
+            messages.add_message(request, level, text)
+
+
+class SecondFactorAdapter(DefaultMFAAdapter):
+    """Second factors, with their secrets encrypted like those of connections."""
+
+    error_messages = DefaultMFAAdapter.error_messages | {"incorrect_code": _("Wrong code.")}
+
+    def encrypt(self, text: str) -> str:
+        return secrets.encrypt(text)
+
+    def decrypt(self, encrypted_text: str) -> str:
+        """A random secret, for which no code is right, if the encryption key has changed."""
+        try:
+            return secrets.decrypt(encrypted_text)
+        except secrets.SecretUnavailable:
+            logger.warning("A second factor cannot be decrypted: DJANGO_SECRET_KEY has changed.")
+            return base64.b32encode(os.urandom(20)).decode()
+
+    def generate_authenticator_name(self, user: Any, type: Any) -> str:  # noqa: A002 - a keyword of allauth
+        return gettext("Passkey %(number)d") % {
+            "number": user.authenticator_set.filter(type=type).count() + 1
+        }
+
+    def _get_site_name(self) -> str:
+        """The name that browsers show, instead of the host."""
+        return "Synclog"
 
 
 def refuse_access(request: HttpRequest) -> HttpResponse:

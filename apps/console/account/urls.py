@@ -5,9 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from allauth.account import views as account
+from allauth.mfa.base import views as mfa
+from allauth.mfa.recovery_codes import views as recovery_codes
+from allauth.mfa.totp import views as totp
+from allauth.mfa.webauthn import views as webauthn
 from django.urls import URLPattern, path
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
+from django.views.generic import RedirectView
 
 from apps.console.account.views import LoginView, View, console_page
 
@@ -16,8 +21,62 @@ def _page(route: str, view: View, name: str, title: Any) -> URLPattern:
     return path(route, console_page(view, title), name=name)
 
 
+_CONFIRM = _("Confirm that it is you")
+
 urlpatterns = [
     # The same addresses as those of Django's admin, which they replace.
     _page("login/", LoginView.as_view(), "account_login", _("Log in")),
     path("logout/", require_POST(account.logout), name="account_logout"),
+    # Login with a second factor or a passkey.
+    _page("login/second-factor/", mfa.authenticate, "mfa_authenticate", _("Second factor")),
+    path("login/passkey/", webauthn.login_webauthn, name="mfa_login_webauthn"),
+    # Confirmation before security settings are changed.
+    _page("account/confirm/", account.reauthenticate, "account_reauthenticate", _CONFIRM),
+    _page("account/confirm/code/", mfa.reauthenticate, "mfa_reauthenticate", _CONFIRM),
+    _page(
+        "account/confirm/passkey/",
+        webauthn.reauthenticate_webauthn,
+        "mfa_reauthenticate_webauthn",
+        _CONFIRM,
+    ),
+    # Second factors.
+    _page("account/2fa/", mfa.index, "mfa_index", _("Two-factor authentication")),
+    _page("account/2fa/app/add/", totp.activate_totp, "mfa_activate_totp", _("Add an authenticator app")),
+    _page(
+        "account/2fa/app/remove/",
+        totp.deactivate_totp,
+        "mfa_deactivate_totp",
+        _("Remove the authenticator app"),
+    ),
+    path("account/2fa/passkeys/", RedirectView.as_view(pattern_name="mfa_index"), name="mfa_list_webauthn"),
+    _page("account/2fa/passkeys/add/", webauthn.add_webauthn, "mfa_add_webauthn", _("Add a passkey")),
+    _page(
+        "account/2fa/passkeys/<int:pk>/rename/",
+        webauthn.edit_webauthn,
+        "mfa_edit_webauthn",
+        _("Rename a passkey"),
+    ),
+    _page(
+        "account/2fa/passkeys/<int:pk>/remove/",
+        webauthn.remove_webauthn,
+        "mfa_remove_webauthn",
+        _("Remove a passkey"),
+    ),
+    _page(
+        "account/2fa/recovery-codes/",
+        recovery_codes.view_recovery_codes,
+        "mfa_view_recovery_codes",
+        _("Recovery codes"),
+    ),
+    _page(
+        "account/2fa/recovery-codes/new/",
+        recovery_codes.generate_recovery_codes,
+        "mfa_generate_recovery_codes",
+        _("New recovery codes"),
+    ),
+    path(
+        "account/2fa/recovery-codes/recovery-codes.txt",
+        recovery_codes.download_recovery_codes,
+        name="mfa_download_recovery_codes",
+    ),
 ]

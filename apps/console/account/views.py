@@ -12,6 +12,8 @@ from django.contrib.auth import logout
 from django.http import HttpRequest, HttpResponseBase
 from django.template.response import TemplateResponse
 
+from apps.console.account.second_factor import lacks_second_factor
+
 View = Callable[..., HttpResponseBase]
 
 
@@ -22,7 +24,11 @@ def console_page(view: View, title: Any) -> View:
     def page(request: HttpRequest, *args: Any, **options: Any) -> HttpResponseBase:
         response = view(request, *args, **options)
         if isinstance(response, TemplateResponse) and not response.is_rendered:
-            context = {**admin.site.each_context(request), "title": title}
+            context = {
+                **admin.site.each_context(request),
+                "title": title,
+                "lacks_second_factor": lacks_second_factor(request),
+            }
             response.context_data = context | (response.context_data or {})
         return response
 

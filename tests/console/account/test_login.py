@@ -159,7 +159,11 @@ def test_login_failed_login_and_logout_send_signals_of_django(client: Client) ->
 def test_only_wanted_pages_of_allauth_exist() -> None:
     names = {str(name) for name in get_resolver().reverse_dict if isinstance(name, str)}
 
-    assert {name for name in names if name.startswith("account_")} == {"account_login", "account_logout"}
+    assert {name for name in names if name.startswith(("account_", "socialaccount_"))} == {
+        "account_login",
+        "account_logout",
+        "account_reauthenticate",
+    }
 
 
 def test_processes_share_the_limits_through_redis_and_fall_back_to_files(
