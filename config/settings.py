@@ -108,6 +108,7 @@ INSTALLED_APPS = [
     "allauth",
     "allauth.account",
     "allauth.mfa",
+    "allauth.usersessions",
     "django_filters",
     "rest_framework",
     "drf_spectacular",
@@ -172,6 +173,8 @@ STATIC_ROOT = DATA_DIR / "static"
 # --- Mail -------------------------------------------------------------------------------------------------
 
 MAILERS = mailers("EMAIL_URL", DATA_DIR / "mail")
+# Without it mails are files that only operators can read.
+HAS_MAIL_SERVER = bool(read_text("EMAIL_URL"))
 DEFAULT_FROM_EMAIL = read_text("DEFAULT_FROM_EMAIL", "Synclog <synclog@localhost>")
 if not is_mail_address(DEFAULT_FROM_EMAIL):
     raise ImproperlyConfigured("DEFAULT_FROM_EMAIL is invalid; write Synclog <synclog@example.com>.")
@@ -202,15 +205,27 @@ LOGIN_REDIRECT_URL = "admin:index"
 LOGOUT_REDIRECT_URL = "admin:login"
 
 ACCOUNT_ADAPTER = "apps.console.account.adapters.AccountAdapter"
-ACCOUNT_FORMS = {"login": "apps.console.account.forms.LoginForm"}
+ACCOUNT_FORMS = {
+    "login": "apps.console.account.forms.LoginForm",
+    "reset_password": "apps.console.account.forms.ResetPasswordForm",
+}
 ACCOUNT_LOGIN_METHODS = {"username"}
 # Sessions survive the end of the browser.
 ACCOUNT_SESSION_REMEMBER = True
 # Addresses are those of Django's users; several users may share one.
 ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_UNIQUE_EMAIL = False
+ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False
+ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
+# In seconds.
+PASSWORD_RESET_TIMEOUT = 3600
+ACCOUNT_PASSWORD_RESET_TOKEN_GENERATOR = "django.contrib.auth.tokens.PasswordResetTokenGenerator"  # noqa: S105 - a class
 # By address (ip) and account (key).
-ACCOUNT_RATE_LIMITS = {"login": "60/m/ip", "login_failed": "20/m/ip,100/h/ip,10/10m/key"}
+ACCOUNT_RATE_LIMITS = {
+    "login": "60/m/ip",
+    "login_failed": "20/m/ip,100/h/ip,10/10m/key",
+    "reset_password": "20/10m/ip,3/10m/key",
+}
 
 # Whether users without a second factor must set one up before they see anything else.
 REQUIRE_2FA = read_flag("SYNCLOG_REQUIRE_2FA", default=False)

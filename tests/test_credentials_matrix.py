@@ -26,7 +26,12 @@ from tests.factories import (
 pytestmark = pytest.mark.django_db
 
 # Open to everybody, because they show no data of services.
-PUBLIC = ("/", "/livez", "/readyz", "/api/schema/", "/api/docs/", "/admin/login/")
+PUBLIC = (
+    *("/", "/livez", "/readyz", "/api/schema/", "/api/docs/", "/admin/login/"),
+    # Reset of a forgotten password.
+    *("/admin/account/password/", "/admin/account/password/sent/", "/admin/account/password/done/"),
+    "/admin/^account/password/(?P<uidb36>[0-9A-Za-z]+)-<key>/",
+)
 # Open to all staff: home page, help, password, logout, texts for the browser, and descriptions of expressions.
 OPEN_TO_STAFF = (
     "/admin/services/service/describe-expression/",
@@ -42,8 +47,9 @@ OPEN_TO_STAFF = (
     # The CSRF token of the user's own session.
     "/admin/session/",
     "/admin/time-zone/",
-    # The user's own second factors.
+    # The user's own second factors and sessions.
     "/admin/account/2fa/",
+    "/admin/account/sessions/",
     # Cancels only trials of the same user.
     "/admin/trials/cancel/",
 )

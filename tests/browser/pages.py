@@ -110,6 +110,7 @@ def all_pages(service: Service) -> list[str]:
         "/admin/problems/?state=muted",
         reverse("admin:problems_problem", args=[service.problems.get().pk]),
         "/admin/password_change/",
+        "/admin/account/sessions/",
         "/admin/time-zone/",
         "/admin/services/",
     ]

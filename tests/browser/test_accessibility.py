@@ -101,12 +101,13 @@ def check_widths(page: Page, address: str) -> None:
         assert (address, page.evaluate(CUT_FIELDS)) == (address, [])
 
 
-def test_open_menu_and_login_page_have_no_axe_violations(new_page, log_in) -> None:
+def test_open_menu_and_pages_before_the_login_have_no_axe_violations(new_page, log_in) -> None:
     service = create_data()
     page = new_page(viewport={"width": 390, "height": 844})
-    page.goto("/admin/login/")
-    assert violations(page) == []
-    check_widths(page, "/admin/login/")
+    for address in ("login/", "account/password/", "account/password/sent/", "account/password/1-invalid/"):
+        page.goto(f"/admin/{address}")
+        assert (address, violations(page)) == (address, [])
+        check_widths(page, address)
 
     page.set_viewport_size({"width": 390, "height": 844})
     log_in(page, make_user(is_superuser=True))

@@ -63,7 +63,7 @@ def texts_of_code() -> Iterator[str]:
 
 def texts_of_templates() -> Iterator[str]:
     call = re.compile(r"""\b(?:_|gettext|ngettext)\(u?('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")""")
-    for path in (Path(settings.BASE_DIR) / "templates").rglob("*.html"):
+    for path in (Path(settings.BASE_DIR) / "templates").rglob("*.*"):
         for literal in call.findall(templatize(path.read_text(), origin=str(path))):
             yield ast.literal_eval(literal)
 

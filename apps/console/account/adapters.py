@@ -5,15 +5,20 @@ from __future__ import annotations
 import base64
 import logging
 import os
+from smtplib import SMTPException
+from threading import Thread
 from typing import Any
+from urllib.parse import urljoin, urlsplit
 
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.account.internal.stagekit import clear_login
 from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.core.internal.httpkit import get_client_ip
 from allauth.mfa.adapter import DefaultMFAAdapter
+from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import ValidationError
+from django.core.mail import EmailMessage
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.translation import gettext
@@ -26,6 +31,8 @@ logger = logging.getLogger(__name__)
 
 # Texts by the template of django-allauth; its other messages are not shown.
 _MESSAGES = {
+    "account/messages/password_changed.txt": _("The password is changed."),
+    "usersessions/messages/sessions_logged_out.txt": _("All other sessions are ended."),
     "mfa/messages/totp_activated.txt": _("The authenticator app is active."),
     "mfa/messages/totp_deactivated.txt": _("The authenticator app is removed."),
     "mfa/messages/webauthn_added.txt": _("The passkey is added."),
@@ -65,11 +72,32 @@ class AccountAdapter(DefaultAccountAdapter):
         clear_login(request)
         return refuse_access(request)
 
+    def get_password_change_redirect_url(self, request: HttpRequest) -> str:
+        return reverse("admin:index")
+
+    def get_reset_password_from_key_url(self, key: str) -> str:
+        """With the configured address, because the client chooses the host of the request."""
+        url = str(super().get_reset_password_from_key_url(key))
+        return urljoin(settings.BASE_URL, urlsplit(url).path) if settings.BASE_URL else url
+
+    def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
+        """In a thread, so that the time of the response does not reveal whether the account exists."""
+        mail = self.render_mail(template_prefix, email, context)
+        Thread(target=_send, args=(mail,), name="account mail").start()
+
     def add_message(
         self, request: HttpRequest, level: int, message_template: str = "", *args: Any, **options: Any
     ) -> None:
         if text := options.get("message") or _MESSAGES.get(message_template):
             messages.add_message(request, level, text)
+
+
+def _send(mail: EmailMessage) -> None:
+    try:
+        mail.send(using="default")
+    except (SMTPException, OSError) as error:
+        # Without the address, which is personal.
+        logger.warning("A mail of an account could not be sent: %s", type(error).__name__)
 
 
 class SecondFactorAdapter(DefaultMFAAdapter):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from allauth.account import forms as account_forms
+from django.contrib.auth.models import User
 from django.utils.translation import gettext_lazy as _
 
 
@@ -21,3 +22,16 @@ class LoginForm(account_forms.LoginForm):
     def add_prefix(self, field_name: str) -> str:
         """The field is named as that of Django's admin, on which password managers and scripts rely."""
         return str(super().add_prefix("username" if field_name == "login" else field_name))
+
+
+class ResetPasswordForm(account_forms.ResetPasswordForm):
+    """The address of an account with a password; users of the identity provider get none by mail."""
+
+    def clean_email(self) -> str:
+        email: str = self.cleaned_data["email"]
+        users = User.objects.filter(email__iexact=email, is_active=True, is_staff=True)
+        # Databases also find addresses with similar letters, which may belong to somebody else.
+        self.users = [
+            user for user in users if user.email.lower() == email.lower() and user.has_usable_password()
+        ]
+        return email

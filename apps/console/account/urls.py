@@ -9,12 +9,13 @@ from allauth.mfa.base import views as mfa
 from allauth.mfa.recovery_codes import views as recovery_codes
 from allauth.mfa.totp import views as totp
 from allauth.mfa.webauthn import views as webauthn
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, re_path
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
 from django.views.generic import RedirectView
 
-from apps.console.account.views import LoginView, View, console_page
+from apps.console.account.sessions import SessionsView, end_session
+from apps.console.account.views import LoginView, View, console_page, password_change, password_reset
 
 
 def _page(route: str, view: View, name: str, title: Any) -> URLPattern:
@@ -24,6 +25,28 @@ def _page(route: str, view: View, name: str, title: Any) -> URLPattern:
 _CONFIRM = _("Confirm that it is you")
 
 urlpatterns = [
+    # Password and sessions.
+    _page("password_change/", password_change, "account_change_password", _("Change password")),
+    _page("account/password/", password_reset, "account_reset_password", _("Reset password")),
+    _page(
+        "account/password/sent/",
+        account.password_reset_done,
+        "account_reset_password_done",
+        _("Reset password"),
+    ),
+    _page(
+        "account/password/done/",
+        account.password_reset_from_key_done,
+        "account_reset_password_from_key_done",
+        _("Password changed"),
+    ),
+    re_path(
+        r"^account/password/(?P<uidb36>[0-9A-Za-z]+)-(?P<key>.+)/$",
+        console_page(account.password_reset_from_key, _("New password")),
+        name="account_reset_password_from_key",
+    ),
+    _page("account/sessions/", SessionsView.as_view(), "usersessions_list", _("Sessions")),
+    path("account/sessions/<int:pk>/end/", require_POST(end_session), name="usersessions_end"),
     # The same addresses as those of Django's admin, which they replace.
     _page("login/", LoginView.as_view(), "account_login", _("Log in")),
     path("logout/", require_POST(account.logout), name="account_logout"),

@@ -163,6 +163,11 @@ def test_only_wanted_pages_of_allauth_exist() -> None:
         "account_login",
         "account_logout",
         "account_reauthenticate",
+        "account_change_password",
+        "account_reset_password",
+        "account_reset_password_done",
+        "account_reset_password_from_key",
+        "account_reset_password_from_key_done",
     }
 
 
