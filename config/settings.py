@@ -25,6 +25,7 @@ from config.environment import (
     shared_file,
     writable_folder,
 )
+from config.openid_connect import openid_provider
 from config.payload_storage import payload_storage
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -108,6 +109,7 @@ INSTALLED_APPS = [
     "allauth",
     "allauth.account",
     "allauth.mfa",
+    "allauth.socialaccount",
     "allauth.usersessions",
     "django_filters",
     "rest_framework",
@@ -226,6 +228,18 @@ ACCOUNT_RATE_LIMITS = {
     "login_failed": "20/m/ip,100/h/ip,10/10m/key",
     "reset_password": "20/10m/ip,3/10m/key",
 }
+
+# None if users log in with passwords only.
+OPENID_PROVIDER = openid_provider()
+SOCIALACCOUNT_PROVIDERS = OPENID_PROVIDER.for_allauth() if OPENID_PROVIDER else {}
+if OPENID_PROVIDER:
+    # Only then, because its imports delay the start of every process. It has no tables.
+    INSTALLED_APPS.append("allauth.socialaccount.providers.openid_connect")
+SOCIALACCOUNT_ADAPTER = "apps.console.account.openid_connect.ProviderAdapter"
+# By a link: the content security policy forbids that a form leads to another site.
+SOCIALACCOUNT_LOGIN_ON_GET = True
+# In seconds. Afterwards the provider is asked again for the groups of the user.
+OPENID_SESSION_SECONDS = 12 * 3600
 
 # Whether users without a second factor must set one up before they see anything else.
 REQUIRE_2FA = read_flag("SYNCLOG_REQUIRE_2FA", default=False)

@@ -1,4 +1,4 @@
-"""Real servers for tests, fault tests and benchmarks: PostgreSQL, Redis and S3, each from a wheel.
+"""Real servers for tests, fault tests and benchmarks: PostgreSQL, Redis, S3 and OpenID, each from a wheel.
 
     with PostgresServer() as postgres, RedisServer() as redis, S3Server() as s3:
         env = postgres.env | redis.env | s3.env
@@ -8,8 +8,9 @@ it. `kill` sends SIGKILL; `start` starts the server again at the same address wi
 """
 
 from tests.servers.base import Server, ServerDidNotStart
+from tests.servers.openid import OpenIDServer
 from tests.servers.postgresql import PostgresServer
 from tests.servers.redis import RedisServer
 from tests.servers.s3 import S3Server
 
-__all__ = ("PostgresServer", "RedisServer", "S3Server", "Server", "ServerDidNotStart")
+__all__ = ("OpenIDServer", "PostgresServer", "RedisServer", "S3Server", "Server", "ServerDidNotStart")

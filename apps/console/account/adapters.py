@@ -85,6 +85,14 @@ class AccountAdapter(DefaultAccountAdapter):
         mail = self.render_mail(template_prefix, email, context)
         Thread(target=_send, args=(mail,), name="account mail").start()
 
+    def post_login(
+        self, request: HttpRequest, user: Any, *, signal_kwargs: dict[str, Any] | None, **options: Any
+    ) -> HttpResponse:
+        if "sociallogin" in (signal_kwargs or {}):
+            request.session.set_expiry(settings.OPENID_SESSION_SECONDS)
+        response: HttpResponse = super().post_login(request, user, signal_kwargs=signal_kwargs, **options)
+        return response
+
     def add_message(
         self, request: HttpRequest, level: int, message_template: str = "", *args: Any, **options: Any
     ) -> None:

@@ -14,8 +14,10 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
 from django.views.generic import RedirectView
 
+from apps.console.account.openid_connect import provider_callback, provider_login
 from apps.console.account.sessions import SessionsView, end_session
 from apps.console.account.views import LoginView, View, console_page, password_change, password_reset
+from config.openid_connect import PROVIDER_ID
 
 
 def _page(route: str, view: View, name: str, title: Any) -> URLPattern:
@@ -53,6 +55,16 @@ urlpatterns = [
     # Login with a second factor or a passkey.
     _page("login/second-factor/", mfa.authenticate, "mfa_authenticate", _("Second factor")),
     path("login/passkey/", webauthn.login_webauthn, name="mfa_login_webauthn"),
+    # Login through the OpenID provider.
+    path(
+        "account/provider/login/", provider_login, {"provider_id": PROVIDER_ID}, name="openid_connect_login"
+    ),
+    path(
+        "account/provider/callback/",
+        provider_callback,
+        {"provider_id": PROVIDER_ID},
+        name="openid_connect_callback",
+    ),
     # Confirmation before security settings are changed.
     _page("account/confirm/", account.reauthenticate, "account_reauthenticate", _CONFIRM),
     _page("account/confirm/code/", mfa.reauthenticate, "mfa_reauthenticate", _CONFIRM),

@@ -45,6 +45,11 @@ class LoginView(account.LoginView):
         response: HttpResponseBase = super().dispatch(request, *args, **options)
         return response
 
+    def get_context_data(self, **options: Any) -> dict[str, Any]:
+        provider = settings.OPENID_PROVIDER
+        context: dict[str, Any] = super().get_context_data(**options)
+        return context | {"provider_name": provider.name if provider else ""}
+
 
 def password_change(request: HttpRequest) -> HttpResponseBase:
     if request.user.is_authenticated and not request.user.has_usable_password():

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
+from django.contrib.auth.models import Group
 from django.core.files.base import ContentFile
 from django.core.files.storage import FileSystemStorage, storages
 from django.db import DatabaseError, InterfaceError, connection
@@ -74,7 +75,11 @@ def run_checks(*, is_thorough: bool = False) -> list[CheckResult]:
     if is_thorough and _lacks_migrations():
         # Every other check would fail for this reason alone.
         return [CheckResult("database", False, _("Migrations are missing; run “manage.py migrate”."))]
-    return [_run_check(name, check, is_thorough) for name, (_label, check) in _CHECKS.items()]
+    return [
+        _run_check(name, check, is_thorough)
+        for name, (_label, check) in _CHECKS.items()
+        if name != "openid_provider" or (settings.OPENID_PROVIDER and is_thorough)
+    ]
 
 
 def check_database() -> None:
@@ -253,6 +258,29 @@ def _check_expiry(_is_thorough: bool) -> str:
     return _("The oldest expired payload has been waiting for %(age)s.") % {"age": _duration(lag)}
 
 
+def _check_openid_provider(_is_thorough: bool) -> str:
+    # Only with a provider, because the import delays the start of every process.
+    import requests
+
+    provider: Any = settings.OPENID_PROVIDER
+    url = f"{provider.issuer}/.well-known/openid-configuration"
+    response = requests.get(url, timeout=(2, 3))
+    response.raise_for_status()
+    issuer = response.json().get("issuer")
+    if str(issuer).rstrip("/") != provider.issuer:
+        raise _CheckFailed(
+            _("Calls itself %(issuer)s; set SYNCLOG_OIDC_ISSUER to this address.") % {"issuer": issuer}
+        )
+    names = {name for _theirs, name in provider.groups}
+    missing = names - set(Group.objects.filter(name__in=names).values_list("name", flat=True))
+    if missing:
+        raise _CheckFailed(
+            _("Groups of SYNCLOG_OIDC_GROUPS do not exist: %(names)s. Add them under Groups.")
+            % {"names": ", ".join(sorted(missing))}
+        )
+    return _("Responds; all groups exist.")
+
+
 def _quick_store() -> Any:
     store: Any = storages["payloads"]
     if not is_s3(store):
@@ -283,4 +311,5 @@ _CHECKS: dict[str, tuple[Any, Callable[[bool], str]]] = {
     "payload_store": (gettext_lazy("Payload store"), _check_payload_store),
     "clock": (gettext_lazy("Clock"), _check_clock),
     "expiry": (gettext_lazy("Expiry"), _check_expiry),
+    "openid_provider": (gettext_lazy("OpenID provider"), _check_openid_provider),
 }
