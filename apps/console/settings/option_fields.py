@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from typing import Any, get_args
 
 from django import forms
@@ -164,6 +165,7 @@ class SideFields:
                 return name, ".".join(parts[len(path) :])
         return next((name for name, path in names if path[0] == parts[0]), f"{self.side}_{parts[0]}"), ""
 
+    @cached_property
     def conditions(self) -> dict[str, Condition]:
         """For each field, the kinds of connection, the types of pagination and the format for which it applies."""
         kinds: dict[str, list[str]] = {}
@@ -201,7 +203,7 @@ class SideFields:
         }
         return [
             name
-            for name, condition in self.conditions().items()
+            for name, condition in self.conditions.items()
             if any(chosen[other] not in allowed for other, allowed in condition.items())
         ]
 

@@ -190,16 +190,21 @@ class ServiceForm(EditConflictForm, OptionsForm):  # type: ignore[misc]  # Built
 
     def _describe_conditions(self) -> None:
         """Data attributes for settings/form.js; without JavaScript every field stays visible."""
-        choices: Any = self.fields["source_connection"]
-        kinds = json.dumps({str(key): kind for key, kind in choices.queryset.values_list("pk", "kind")})
+        connections: Any = self.fields["source_connection"]
+        rows = [*connections.queryset.values_list("pk", "name", "kind")]
+        kinds = json.dumps({str(key): kind for key, _name, kind in rows})
+        # One query for both lists.
+        choices = [("", connections.empty_label), *((key, name) for key, name, _kind in rows)]
         for side in SIDES:
             widget: Any = self.fields[f"{side.side}_connection"].widget
             # The admin wraps the list of connections to add its links.
-            getattr(widget, "widget", widget).attrs |= {
+            widget = getattr(widget, "widget", widget)
+            widget.choices = choices
+            widget.attrs |= {
                 "data-kinds": kinds,
                 "data-describe-url": reverse("admin:services_service_describe_connection"),
             }
-            for name, condition in side.conditions().items():
+            for name, condition in side.conditions.items():
                 self.fields[name].widget.attrs["data-shown-for"] = " ".join(
                     f"{chooser}={','.join(choices)}" for chooser, choices in condition.items()
                 )
@@ -212,9 +217,10 @@ class ServiceForm(EditConflictForm, OptionsForm):  # type: ignore[misc]  # Built
             text = schedule_text_with_next(schedule.value() or "", zone, timezone.now())
         except ValidationError:
             text = ""
-        _describe(schedule, "admin:services_service_describe_schedule", text)
+        _describe(schedule, reverse("admin:services_service_describe_schedule"), text)
 
     def _describe_expressions(self) -> None:
+        url = reverse("admin:services_service_describe_expression")
         for name, field in self.fields.items():
             if not field.widget.attrs.pop("data-expression", ""):
                 continue
@@ -222,12 +228,12 @@ class ServiceForm(EditConflictForm, OptionsForm):  # type: ignore[misc]  # Built
                 text = expression_text(str(self[name].value() or field.widget.attrs.get("placeholder", "")))
             except ValueError:
                 text = ""
-            _describe(self[name], "admin:services_service_describe_expression", text)
+            _describe(self[name], url, text)
 
 
-def _describe(bound: forms.BoundField, url_name: str, text: str) -> None:
-    """Shows `text` below the field; settings/form.js updates it from the URL while the user types."""
-    bound.field.widget.attrs["data-describe-url"] = reverse(url_name)
+def _describe(bound: forms.BoundField, url: str, text: str) -> None:
+    """Shows `text` below the field; settings/form.js updates it from `url` while the user types."""
+    bound.field.widget.attrs["data-describe-url"] = url
     bound.help_text = format_html(
         '{} <output class="description" for="{}">{}</output>', bound.field.help_text, bound.id_for_label, text
     )

@@ -9,11 +9,12 @@ from django.contrib.admin.views.main import PAGE_VAR, ChangeList
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
-from apps.console.ui import badges, formatting, links
+from apps.console.ui import badges, form_rows, formatting, links
 
 register = template.Library()
 
 register.simple_tag(badges.icon, name="icon")
+register.simple_tag(form_rows.form_rows, name="form_rows")
 register.filter("status_badge", badges.status_badge)
 register.filter("trigger", badges.trigger_text)
 register.filter("duration", formatting.duration_text)

@@ -400,6 +400,18 @@ def test_settings_page_shows_and_saves_a_service(admin_client, admin_user):
     assert service.current_script().created_by == admin_user
 
 
+@pytest.mark.parametrize("number", [1, 3])
+def test_settings_page_takes_nine_queries(admin_client, django_assert_num_queries, number):
+    service = make_service()
+    for _number in range(number):
+        make_connection()
+    url = reverse("admin:services_service_change", args=[service.pk])
+    admin_client.get(url)
+
+    with django_assert_num_queries(9):
+        admin_client.get(url)
+
+
 def test_settings_page_shows_script_errors_escaped(admin_client):
     service = make_service()
     url = reverse("admin:services_service_change", args=[service.pk])
