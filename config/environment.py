@@ -14,7 +14,20 @@ from django.core.exceptions import ImproperlyConfigured
 
 
 def read_text(name: str, default: str = "") -> str:
-    return os.environ.get(name, "").strip() or default
+    """The variable, or the content of the file that the variable with the suffix _FILE names."""
+    value, path = (os.environ.get(each, "").strip() for each in (name, f"{name}_FILE"))
+    if not path:
+        return value or default
+    if value:
+        raise ImproperlyConfigured(f"{name} and {name}_FILE are both set; set one of them.")
+    try:
+        content = Path(path).read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise ImproperlyConfigured(f"{name}_FILE is {path}, which cannot be read: {reason}.") from None
+    if not content:
+        raise ImproperlyConfigured(f"{name}_FILE is {path}, which is empty; write the value to it.")
+    return content
 
 
 def read_list(name: str, default: str = "") -> list[str]:
@@ -82,8 +95,11 @@ def absolute_folders(name: str, default: Path) -> list[Path]:
     return [folder.resolve() for folder in folders]
 
 
-def database(name: str, folder: Path) -> dict[str, Any]:
-    """Django's settings of the database with this URL; a SQLite file in `folder` by default."""
+def database(name: str, folder: Path, *, password: str) -> dict[str, Any]:
+    """Django's settings of the database with this URL; a SQLite file in `folder` by default.
+
+    `password` is that of the user of a URL without a password.
+    """
     url = read_text(name, f"sqlite:///{folder / 'synclog.sqlite3'}")
     try:
         found: dict[str, Any] = dict(dj_database_url.parse(url, conn_max_age=60, conn_health_checks=True))
@@ -91,6 +107,11 @@ def database(name: str, folder: Path) -> dict[str, Any]:
         raise ImproperlyConfigured(
             f"{name} is invalid ({type(error).__name__}); write a database URL."
         ) from None
+    if password and found["PASSWORD"]:
+        raise ImproperlyConfigured(
+            f"DATABASE_PASSWORD is set, and {name} contains a password; remove one of them."
+        )
+    found["PASSWORD"] = found["PASSWORD"] or password
     if found["ENGINE"] == "django.db.backends.sqlite3":
         found["OPTIONS"] = {
             # Writers wait up to 20 s instead of failing when a read becomes a write.

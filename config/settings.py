@@ -38,7 +38,7 @@ SPOOL_DIR = DATA_DIR / "spool"
 # Folders that `file://` connections may read and write.
 FILE_ROOTS = absolute_folders("SYNCLOG_FILE_ROOTS", DATA_DIR)
 
-DATABASES = {"default": database("DATABASE_URL", DATA_DIR)}
+DATABASES = {"default": database("DATABASE_URL", DATA_DIR, password=read_text("DATABASE_PASSWORD"))}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 PAYLOAD_RETENTION = timedelta(hours=read_number("PAYLOAD_RETENTION_HOURS", 24, minimum=0, maximum=24 * 366))
@@ -170,7 +170,7 @@ TIME_ZONE = "UTC"
 USE_TZ = True
 
 STATIC_URL = "static/"
-STATIC_ROOT = DATA_DIR / "static"
+STATIC_ROOT = Path(read_text("SYNCLOG_STATIC_DIR", str(DATA_DIR / "static"))).absolute()
 
 # --- Mail -------------------------------------------------------------------------------------------------
 
@@ -321,6 +321,8 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
 CELERY_BEAT_SCHEDULE_FILENAME = str(DATA_DIR / "beat-schedule")
 CELERY_BEAT_MAX_LOOP_INTERVAL = 5
+# Touched by a worker or scheduler that is connected to the broker, for the health check of its container.
+HEARTBEAT_FILE = read_text("SYNCLOG_HEARTBEAT_FILE")
 # Without `expires`, which would compare the clocks of two machines. Jobs skip messages that piled up.
 CELERY_BEAT_SCHEDULE = {
     "queue-due-runs-every-10-seconds": {

@@ -1,6 +1,7 @@
 """Invalid settings fail with one line that names the setting; make names the required Python version."""
 
 import os
+import re
 import runpy
 import shutil
 import subprocess
@@ -47,6 +48,12 @@ INVALID_SETTINGS = {
     "sender": ("DEFAULT_FROM_EMAIL", "nobody", "Synclog <synclog@example.com>"),
     "sender with another header": ("DEFAULT_FROM_EMAIL", "a@example.com\nBcc: b@example.com", "invalid"),
     "address for links": ("SYNCLOG_BASE_URL", "synclog.example", "https://synclog.example"),
+    "missing file with a secret": (
+        "EMAIL_URL_FILE",
+        "/nowhere/email_url",
+        "cannot be read: No such file or directory",
+    ),
+    "empty file with a secret": ("DATABASE_PASSWORD_FILE", "/dev/null", "is empty"),
     "data directory that is a file": ("SYNCLOG_DATA_DIR", __file__, "cannot be created"),
     "data directory below a file": ("SYNCLOG_DATA_DIR", f"{__file__}/data", "cannot be created"),
 }
@@ -176,6 +183,49 @@ def test_empty_setting_selects_the_default(monkeypatch, tmp_path):
     assert settings["PAYLOAD_RETENTION"] == timedelta(hours=24)
 
 
+def test_any_setting_is_read_from_a_file(monkeypatch, tmp_path):
+    (tmp_path / "key").write_text("from a file\n")
+    (tmp_path / "password").write_text("p@ss/word\n")
+
+    settings = load_settings(
+        monkeypatch,
+        tmp_path,
+        DJANGO_SECRET_KEY_FILE=str(tmp_path / "key"),
+        DATABASE_URL="postgres://synclog@database/synclog",
+        DATABASE_PASSWORD_FILE=str(tmp_path / "password"),
+    )
+
+    assert settings["SECRET_KEY"] == "from a file"
+    assert settings["DATABASES"]["default"]["PASSWORD"] == "p@ss/word"
+
+
+def test_setting_and_its_file_exclude_each_other(monkeypatch, tmp_path):
+    (tmp_path / "key").write_text("from a file")
+
+    with pytest.raises(ImproperlyConfigured) as caught:
+        load_settings(
+            monkeypatch, tmp_path, DJANGO_SECRET_KEY="key", DJANGO_SECRET_KEY_FILE=str(tmp_path / "key")
+        )
+
+    assert str(caught.value) == (
+        "DJANGO_SECRET_KEY and DJANGO_SECRET_KEY_FILE are both set; set one of them."
+    )
+
+
+def test_two_passwords_of_the_database_are_an_error(monkeypatch, tmp_path):
+    with pytest.raises(ImproperlyConfigured) as caught:
+        load_settings(
+            monkeypatch,
+            tmp_path,
+            DATABASE_URL="postgres://synclog:in-the-url@database/synclog",
+            DATABASE_PASSWORD="other",
+        )
+
+    assert str(caught.value) == (
+        "DATABASE_PASSWORD is set, and DATABASE_URL contains a password; remove one of them."
+    )
+
+
 @pytest.fixture
 def bare_machine(tmp_path):
     """A folder with the files that make reads, and a PATH with make's tools and without a suitable Python."""
@@ -220,6 +270,14 @@ def test_make_rejects_an_old_python(bare_machine):
 
     assert "Python 3.12 or newer" in ended.stderr
     assert ended.returncode != 0
+
+
+def test_image_has_the_required_python():
+    [version] = set(
+        re.findall(r"^FROM python:(\d+\.\d+)\.\d+-", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    )
+
+    assert version == (ROOT / ".python-version").read_text().strip()
 
 
 def test_ci_script_is_valid_and_executable():

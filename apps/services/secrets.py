@@ -1,12 +1,14 @@
 """Secrets of connections and channels: encrypted in the database, or in an environment variable."""
 
 import base64
-import os
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+
+from config.environment import read_text
 
 
 class SecretUnavailable(Exception):
@@ -41,9 +43,15 @@ def reencrypted(stored: str, secret: str) -> str:
 
 
 def secret_from_environment(name: str) -> str:
-    """Raises SecretUnavailable if the variable is empty or not set."""
-    if secret := os.environ.get(name, ""):
-        return secret
+    """The variable, or the file that its variant with the suffix _FILE names.
+
+    Raises SecretUnavailable if it is empty or not set, or if the file cannot be read.
+    """
+    try:
+        if secret := read_text(name):
+            return secret
+    except ImproperlyConfigured as error:
+        raise SecretUnavailable(str(error)) from None
     raise SecretUnavailable(
         f"The environment variable {name} with the secret is not set. Set it for the workers."
     )
