@@ -6,7 +6,7 @@ import codecs
 import json
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from json.encoder import encode_basestring
 from types import NoneType
@@ -127,8 +127,12 @@ class Encoder:
         return f"{{{', '.join(texts)}}}"
 
     def _array(self, values: list[Any]) -> str:
+        return f"[{', '.join(self.texts(values))}]"
+
+    def texts(self, values: Iterable[Any]) -> list[str]:
+        """Each value, encoded."""
         encoder_of = self._encoders.get
-        return f"[{', '.join([encoder_of(type(value), _encode_other)(value) for value in values])}]"
+        return [encoder_of(type(value), _encode_other)(value) for value in values]
 
 
 def decode(data: bytes, charset: str = "") -> str:

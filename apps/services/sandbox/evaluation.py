@@ -19,6 +19,7 @@ import starlark
 from apps.services.sandbox.error_messages import OURS, error_message
 from apps.services.sandbox.library import LIBRARY
 from apps.services.sandbox.limits import MIB, Limits, ScriptError, too_large
+from apps.services.sandbox.shapes import RESTORE, restore
 
 LEVELS = ("debug", "info", "warning", "error")
 
@@ -36,17 +37,23 @@ def print(*values):
 )
 
 # Evaluated after the script. JSON text is many times faster than objects for all but a few records.
-_ENTRANCES = """
+_ENTRANCES = (
+    """
 load("script", "transform")
-
+"""
+    + RESTORE
+    + """
 def probe():
     if type(transform) != "function":
         fail("transform is not a function; write: def transform(records):")
     transform([], no_such_parameter = None)
 
 def call_with_text(text):
-    records = json.decode(text)
-    return encode(transform(records))
+    return encode(transform(decode(text)))
+
+def decode(text):
+    shapes, value = json.decode(text)
+    return restore(value, shapes)
 
 def call_with_objects(records):
     return encode(transform(records))
@@ -57,7 +64,8 @@ def encode(result):
         fail("transform returned " + what + "; it must return a list of records")
     return json.encode(result)
 """
-_DECODING = re.compile(rf" --> {OURS}:10:")
+)
+_DECODING = re.compile(rf"{OURS}:\d+, in decode\b")
 _DEFINITION = re.compile(r"^(?:def transform\b|transform\s*=)", re.MULTILINE)
 # If something is missing at the end, the parser names the beginning and no line.
 _AT_THE_END = re.compile(r"^--> .*:1:1$", re.MULTILINE)
@@ -197,7 +205,8 @@ class Script:
                     # The decoder is limited to 128 levels.
                     if not _DECODING.search(str(error)):
                         raise
-            return self._call("call_with_objects", json.loads(text))
+            shapes, value = json.loads(text)
+            return self._call("call_with_objects", restore(value, shapes))
 
     def _call(self, entrance: str, argument: object) -> str:
         result = str(self._entrances.call_with(self._options, entrance, argument).value)

@@ -16,10 +16,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self, cast
 
-from apps.services.exact_json import Encoder, ExactNumber
+from apps.services.exact_json import ExactNumber
 from apps.services.sandbox.error_messages import with_headline
 from apps.services.sandbox.limits import MIB, OUT_OF_MEMORY, Limits, ScriptError, too_large
 from apps.services.sandbox.protocol import Kind, Unpacker, pack
+from apps.services.sandbox.shapes import ShapeEncoder
 from apps.services.sandbox.spellings import Spellings
 
 # Logger of log(), so that a line shows that it comes from the script.
@@ -262,7 +263,7 @@ class Child:
 
 def _encoded(records: list[Any], float_of: Callable[[ExactNumber], str]) -> str:
     try:
-        return Encoder(float_of).encode(records)
+        return ShapeEncoder(float_of).document(records)
     except (TypeError, ValueError, RecursionError) as error:
         raise ScriptError(f"The records cannot be handed to the script as JSON: {error}.") from None
 

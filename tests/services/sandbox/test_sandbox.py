@@ -1,5 +1,6 @@
 """Script execution and error messages for script authors."""
 
+import json
 import logging
 import time
 
@@ -99,6 +100,15 @@ def test_values_are_returned_unchanged(unchanged, value):
     [returned] = unchanged.transform([value])
 
     assert (returned, type(returned).__name__) == (value, type(value).__name__)
+
+
+@pytest.mark.parametrize("number", [1, 2**70])
+def test_keys_keep_the_order_of_the_record(unchanged, number):
+    record = {"z": number, "a": [{"y": {}, "b": []}, {"b": None, "y": 1}], "Ä": {"2": [], "10": [[]]}}
+
+    [returned] = unchanged.transform([record])
+
+    assert json.dumps(returned) == json.dumps(record)
 
 
 def test_deeply_nested_values_are_returned_unchanged():
