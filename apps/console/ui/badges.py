@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import cache
 
 from django.utils import timezone
 from django.utils.html import format_html
@@ -24,6 +25,7 @@ _STATUS_ICONS = {
 }
 
 
+@cache
 def icon(name: str) -> SafeString:
     """An icon, hidden from screen readers: the text beside it says the same."""
     return format_html('<svg class="icon icon-{0}" aria-hidden="true"><use href="#i-{0}"></use></svg>', name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 from django.db import connection
 from django.utils import timezone
@@ -65,16 +65,18 @@ def run_history_html(runs: Sequence[RecentRun]) -> SafeString:
     """The bars, each with a tooltip, and one sentence for screen readers."""
     if not runs:
         return SafeString("")
-    zone, days = timezone.get_current_timezone(), dict[object, str]()
+    zone = timezone.get_current_timezone()
+    # A page has up to 2,000 bars, but few states and days.
+    days, states = dict[date, str](), dict[tuple[str, bool], tuple[str, str]]()
     bars = []
     for run in runs:
         local = run.at.astimezone(zone)
-        day = days.get(local.date())
-        if day is None:
+        if (day := days.get(local.date())) is None:
             day = days[local.date()] = escape(date_format(local, "j M"))
-        kind = "warnings" if run.has_warnings and run.status == Run.Status.SUCCEEDED else run.status
-        label = escape(_state_text(run))
-        # Statuses, numbers and times need no escaping; a page has 2,000 bars.
+        if (state := states.get((run.status, run.has_warnings))) is None:
+            state = states[run.status, run.has_warnings] = _state(run)
+        kind, label = state
+        # Statuses, numbers and times need no escaping.
         bars.append(
             f'<i class="run-bar run-bar-{kind}" title="{run.number} · {label} · {day} '
             f'{local.hour:02}:{local.minute:02}"></i>'
@@ -92,9 +94,13 @@ def run_history_text(runs: Sequence[RecentRun]) -> str:
     return last % {"count": len(runs), "states": ", ".join(parts)}
 
 
-def _state_text(run: RecentRun) -> str:
+def _state(run: RecentRun) -> tuple[str, str]:
+    """Style class and escaped text of a bar."""
     label = str(Run.Status(run.status).label)
-    return _("%(state)s, with warnings") % {"state": label} if run.has_warnings else label
+    if not run.has_warnings:
+        return run.status, escape(label)
+    kind = "warnings" if run.status == Run.Status.SUCCEEDED else run.status
+    return kind, escape(_("%(state)s, with warnings") % {"state": label})
 
 
 def _as_moment(value: datetime | str) -> datetime:
