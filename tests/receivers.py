@@ -49,10 +49,10 @@ class _OnAnyPort(Controller):
 
 
 @contextmanager
-def mail_server() -> Iterator[MailServer]:
-    """Runs a mail server."""
+def mail_server(port: int = 0) -> Iterator[MailServer]:
+    """Runs a mail server, on any free port unless one is given."""
     server = MailServer()
-    controller = _OnAnyPort(server, hostname="127.0.0.1", port=0)
+    controller = _OnAnyPort(server, hostname="127.0.0.1", port=port)
     controller.start()
     server.port = controller.port
     try:
