@@ -33,8 +33,8 @@ class Message:
     sentence: Text = ""
     # Shown in the time zone of the value.
     since: datetime | None = None
-    # Label and value, such as ("Pulled", "120").
-    facts: Sequence[tuple[Text, Text]] = ()
+    # Label and value, such as ("Pulled", "120"); a time is shown as `since` is.
+    facts: Sequence[tuple[Text, Text | datetime]] = ()
     # Link to the run or the problem; see `absolute_url`.
     url: str = ""
     # What the message is about, such as `incident 17`.
@@ -59,7 +59,7 @@ def render_message(message: Message, language: str) -> RenderedMessage:
         service = one_line(message.service)
         headline = one_line(message.headline)
         sentence = _cut(str(message.sentence), _TEXT_CHARACTERS)
-        facts = [(str(label), _cut(str(value), _TEXT_CHARACTERS)) for label, value in message.facts]
+        facts = [(str(label), _shown_value(value)) for label, value in message.facts]
         context = {
             "service": service,
             "headline": headline,
@@ -93,6 +93,10 @@ def render_message(message: Message, language: str) -> RenderedMessage:
 def one_line(text: Text) -> str:
     """The text without line breaks and other control characters, which would begin a new header."""
     return " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
+
+
+def _shown_value(value: Text | datetime) -> str:
+    return _shown_time(value) if isinstance(value, datetime) else _cut(str(value), _TEXT_CHARACTERS)
 
 
 def _shown_time(moment: datetime) -> str:

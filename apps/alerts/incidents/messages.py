@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -13,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.alerts.delivery.message import Message
 from apps.alerts.delivery.outbox import absolute_url
+from apps.alerts.incidents.error_text import without_data
 from apps.alerts.models import Incident, Notice, Rule
 from apps.runs.models import Record, Run
 
@@ -42,7 +42,7 @@ def incident_message(
         kind=_name(incident, kind),
         service=incident.service.name if incident.service else "",
         headline=_headline(incident, kind),
-        sentence=_sentence(incident, kind),
+        sentence=_sentence(incident, kind, rule),
         since=incident.since.astimezone(zone),
         facts=_facts(incident, kind, rule, run, zone),
         url=absolute_url(_path(incident, run)),
@@ -84,10 +84,16 @@ def _headline(incident: Incident, kind: Notice.Kind) -> Any:
     return format_lazy(_HEADLINES[kind], incident=incident.label) if kind in _HEADLINES else incident.label
 
 
-def _sentence(incident: Incident, kind: Notice.Kind) -> Any:
+def _sentence(incident: Incident, kind: Notice.Kind, rule: Rule | None) -> Any:
     if kind == Notice.Kind.UNSTABLE:
         return _UNSTABLE
-    return "" if kind == Notice.Kind.CLOSED else incident.reason
+    if kind == Notice.Kind.CLOSED:
+        return ""
+    if incident.service_id is None:
+        # What a system check says.
+        return incident.reason
+    with_keys = rule is not None and rule.include_record_keys
+    return incident.reason_with(without_data(incident.detail, with_record_keys=with_keys))
 
 
 def _facts(
@@ -95,7 +101,7 @@ def _facts(
 ) -> list[tuple[Any, Any]]:
     facts: list[tuple[Any, Any]] = []
     if kind == Notice.Kind.CLOSED and incident.closed_at is not None:
-        facts.append((_("Until"), _moment(incident.closed_at, zone)))
+        facts.append((_("Until"), incident.closed_at.astimezone(zone)))
     if incident.further_run_count:
         facts.append((_("Further runs"), str(incident.further_run_count)))
     if run is not None:
@@ -103,9 +109,10 @@ def _facts(
             (_("Run"), str(run.pk)),
             (_("Pulled"), str(run.pulled_count)),
             (_("Pushed"), str(run.pushed_count)),
-            (_("Refused"), str(run.refused_count)),
         ]
-        if rule is not None and rule.include_record_keys and run.refused_count:
+    if run is not None and run.refused_count:
+        facts.append((_("Refused"), str(run.refused_count)))
+        if rule is not None and rule.include_record_keys:
             facts.append((_("Refused records"), ", ".join(_refused_keys(run))))
     return facts
 
@@ -139,7 +146,3 @@ def _state(incident: Incident) -> Any:
     if incident.is_open or incident.kind == Incident.Kind.PROBLEM:
         return incident.label
     return format_lazy(_("{incident}, recovered"), incident=incident.label)
-
-
-def _moment(moment: datetime, zone: ZoneInfo) -> str:
-    return moment.astimezone(zone).strftime("%Y-%m-%d %H:%M %Z")

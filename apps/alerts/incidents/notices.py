@@ -34,8 +34,9 @@ def notify(
                     chosen[channel].append(rule)
     if not chosen:
         return
-    told = set(incident.notices.values_list("channel_id", flat=True))
-    held = set(incident.notices.filter(sent_at=None).values_list("channel_id", flat=True))
+    notices = list(incident.notices.values_list("channel_id", "sent_at"))
+    told = {channel_id for channel_id, _sent_at in notices}
+    held = {channel_id for channel_id, sent_at in notices if sent_at is None}
     maintenance_end = _maintenance_end(incident, now)
     for channel, its_rules in chosen.items():
         if kind == Notice.Kind.OPENED and channel.pk in told:

@@ -185,10 +185,14 @@ class Incident(models.Model):
     @property
     def reason(self) -> Any:
         """The reason in one sentence; a lazy text, except for errors from a log."""
+        return self.reason_with(self.detail)
+
+    def reason_with(self, detail: str) -> Any:
+        """The reason with another detail than that of the log."""
         sentence = _REASONS.get(self.kind, "")
-        if self.detail and sentence:
-            return format_lazy("{sentence} {detail}", sentence=sentence, detail=self.detail)
-        return self.detail or sentence
+        if detail and sentence:
+            return format_lazy("{sentence} {detail}", sentence=sentence, detail=detail)
+        return detail or sentence
 
     @property
     def is_open(self) -> bool:

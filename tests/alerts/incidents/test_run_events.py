@@ -153,7 +153,7 @@ def test_message_has_counts_and_record_keys_only_if_the_rule_wants_them(story, o
     run = make_run(
         orders,
         status="failed",
-        error="Too many refused",
+        error='Order 10045 of "Jane Doe" was refused',
         pulled_count=1200,
         pushed_count=1188,
         refused_count=12,
@@ -164,6 +164,8 @@ def test_message_has_counts_and_record_keys_only_if_the_rule_wants_them(story, o
     receive_run_end(run_id=run.pk)
 
     texts = dict(Delivery.objects.values_list("channel_name", "text"))
+    assert 'Order 10045 of "…" was refused' in texts["a-keys"]
+    assert 'Order … of "…" was refused' in texts["b-none"]
     assert "Pulled: 1200" in texts["a-keys"]
     assert "Refused records: K00, K01, K02, K03, K04, K05, K06, K07, K08, K09, …" in texts["a-keys"]
     assert "Refused: 12" in texts["b-none"]
