@@ -88,6 +88,8 @@ def causes_of(error: BaseException) -> list[BaseException]:
 def _reason_of(causes: list[BaseException]) -> str:
     """The text of the operating system, or of the innermost error."""
     for cause in causes:
+        if isinstance(cause, urllib3.exceptions.IncompleteRead):
+            return f"the response ends early: {cause.partial} bytes received, {cause.expected} missing"
         if isinstance(cause, OSError) and cause.strerror:
             return cause.strerror
     return str(causes[-1]) or type(causes[-1]).__name__
