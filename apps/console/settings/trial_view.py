@@ -20,6 +20,7 @@ from apps.runs.execution.replay import check_replay, stored_pages
 from apps.runs.models import Level, Run, Step
 from apps.runs.payloads.audit import record_direct_read
 from apps.runs.trial.trial import Trial, try_service
+from apps.services.connectors.base import ConnectorError
 from apps.services.models import Service
 
 # See sandbox.error_messages.with_headline.
@@ -39,7 +40,7 @@ def trial_view(admin: Any, request: HttpRequest) -> HttpResponse:
     data["script"] = ""
     form = admin.get_form(request, service, change=service is not None)(data, instance=service)
     errors = _errors(form, step)
-    trial = None
+    result: dict[str, Any] = {}
     try:
         replay_of = _replayed(request, service)
     except ValidationError as error:
@@ -53,13 +54,14 @@ def trial_view(admin: Any, request: HttpRequest) -> HttpResponse:
             replay_of=replay_of,
             is_cancelled=lambda: is_disconnected(request),
         )
+        result = _result(trial)
         audit.complete(_outcome_text(trial))
     context = {
         **admin.admin_site.each_context(request),
         "title": _("Preview"),
         "step": step,
         "errors": errors,
-        **(_result(trial, step) if trial else {}),
+        **result,
     }
     name = "console/settings/trial.html" if "fragment" in request.GET else "console/settings/trial_page.html"
     return TemplateResponse(request, name, context)
@@ -138,13 +140,20 @@ def _outcome_text(trial: Trial) -> str:
     return _("failed") if trial.error else _("succeeded")
 
 
-def _result(trial: Trial, step: str) -> dict[str, Any]:
-    page = trial.page
+def _result(trial: Trial) -> dict[str, Any]:
+    pulled = output = None
+    try:
+        if trial.page:
+            pulled = record_preview(trial.page.records, trial.keys)
+        if trial.output is not None:
+            output = record_preview(trial.output, trial.output_keys)
+    except ConnectorError as error:
+        trial.error = trial.error or str(error)
     return {
         "trial": trial,
         "error": SafeString(message_html(trial.error)),
-        "pulled": record_preview(page.records, trial.keys) if page else None,
-        "output": None if trial.output is None else record_preview(trial.output, trial.output_keys),
+        "pulled": pulled,
+        "output": output,
         "without_key_count": trial.keys.count(""),
         "script_line": found.group(1) if (found := _SCRIPT_LINE.match(trial.error)) else "",
         "lines": [

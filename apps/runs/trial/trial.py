@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.utils.translation import get_language, override
 from django.utils.translation import gettext as _
@@ -22,7 +23,10 @@ from apps.runs.records.keys import key_expressions, key_reader
 from apps.runs.trial.slots import trial_slot
 from apps.runs.trial.trial_log import Line, TrialLog
 from apps.services.connectors import open_destination, open_source
+from apps.services.connectors.address_guard import AddressRefused, check_host
 from apps.services.connectors.base import ConnectorError, Outgoing, Page, Record, RunContext
+from apps.services.connectors.retry import TemporaryError
+from apps.services.definition.connection_url import HTTP_SCHEMES
 from apps.services.definition.since import json_value
 from apps.services.models import Service
 from apps.services.sandbox import Sandbox, ScriptError
@@ -41,6 +45,8 @@ class Trial:
 
     # The first page; None if there is none.
     page: Page | None = None
+    # Why a run would fail at the next page; empty if nothing is known.
+    next_page_error: str = ""
     keys: list[str] = field(default_factory=list)
     # The output of the script, None if it was not called.
     output: list[Record] | None = None
@@ -49,6 +55,8 @@ class Trial:
     has_more_outgoing: bool = False
     # Empty if every step succeeded.
     error: str = ""
+    # No system has responded.
+    is_without_response: bool = False
     is_cancelled: bool = False
     step: Step = Step.PULL
     seconds: float = 0
@@ -83,6 +91,7 @@ def try_service(
     except (ConnectorError, ScriptError, RunStopped, RunCancelled, RunAbandoned) as error:
         steps.trial.error = log.cleaned(str(error))
         steps.trial.is_cancelled = isinstance(error, RunCancelled)
+        steps.trial.is_without_response = _is_without_response(error)
     finally:
         unbind(binding)
     trial = steps.trial
@@ -135,6 +144,7 @@ class _Steps:
             return
         source_key, destination_key = map(key_reader, key_expressions(self._service))
         trial.page, trial.keys = page, [*map(source_key, page.records)]
+        trial.next_page_error = _next_page_error(page)
         records = page.records
         if self._until > Step.PULL and self._script:
             self._log.step = Step.SCRIPT
@@ -178,6 +188,30 @@ class _Steps:
         with source:
             page: Page | None = next(source.pages(), None)
         return page
+
+
+def _is_without_response(error: Exception) -> bool:
+    return (
+        isinstance(error, ConnectorError)
+        and error.response is None
+        and isinstance(error.__cause__, TemporaryError)
+    )
+
+
+def _next_page_error(page: Page) -> str:
+    url = (page.following or "").partition(" ")[2]
+    parts = urlsplit(url)
+    if not url:
+        return ""
+    if parts.scheme not in HTTP_SCHEMES:
+        return _("A run would fail at the next page: its URL is neither http nor https.")
+    if page.records and page.following == f"GET {page.origin}":
+        return _("A run would fail at the next page: it is this page again.")
+    try:
+        check_host(parts.hostname or "")
+    except AddressRefused as error:
+        return _("A run would fail at the next page: %(reason)s") % {"reason": error}
+    return ""
 
 
 def _late_text(step: Step) -> str:

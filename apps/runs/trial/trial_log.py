@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from apps.runs.execution import supervision
 from apps.runs.log.text import clean_message, make_masker
 from apps.runs.models import Level, Step
 
@@ -42,6 +43,9 @@ class TrialLog(logging.Handler):
         return clean_message(message if self._mask is None else self._mask(message))
 
     def emit(self, record: logging.LogRecord) -> None:
+        if record.name == supervision.__name__:
+            # Stacks of Synclog itself are for its operators.
+            return
         if len(self.lines) >= MAX_LINES:
             self.omitted_count += 1
             return

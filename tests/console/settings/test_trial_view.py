@@ -9,8 +9,9 @@ from apps.runs.execution.executor import execute_run
 from apps.runs.models import PayloadRead, Run
 from apps.runs.tasks import start_run
 from apps.services.models import Service
-from tests.factories import make_connection, make_user
+from tests.factories import make_connection, make_service, make_user
 from tests.forms import form_data_of
+from tests.services.web import Reply, serving
 from tests.systems import service_between, systems
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -173,6 +174,32 @@ def test_halves_of_surrogate_pairs_are_shown_escaped(client) -> None:
         client.force_login(make_user(is_superuser=True))
         html = preview(client, form_data_of(service), "source", service).content.decode()
     assert "<td>\\udc00</td>" in html
+
+
+def test_record_that_is_nested_too_deeply_is_an_error(client) -> None:
+    with serving(lambda request: Reply(200, b"[" * 3000 + b"]" * 3000)) as web:
+        service = make_service(source_connection=make_connection(url=web.url), source_options={"path": "/"})
+        client.force_login(make_user(is_superuser=True))
+        html = preview(client, form_data_of(service), "source", service).content.decode()
+    assert "A record cannot be written as JSON" in html
+    assert LogEntry.objects.get().change_message.endswith(": failed")
+
+
+def test_source_without_a_page_refers_to_the_log(client) -> None:
+    with serving(lambda request: Reply(204)) as web:
+        service = make_service(source_connection=make_connection(url=web.url), source_options={"path": "/"})
+        client.force_login(make_user(is_superuser=True))
+        html = preview(client, form_data_of(service), "source", service).content.decode()
+    assert "The source has no page of records; the log below says why." in html
+    assert "204 No Content, the pull ends" in html
+
+
+def test_long_request_says_that_only_its_beginning_is_shown(client) -> None:
+    with systems([{"id": 1, "text": "x" * 50_000}]) as long:
+        service = service_between(long)
+        client.force_login(make_user(is_superuser=True))
+        html = preview(client, form_data_of(service), "destination", service).content.decode()
+    assert "Only the beginning of 48.9\xa0KB is shown." in html
 
 
 def test_number_of_an_input_that_is_too_long_is_an_error(client, world) -> None:

@@ -7,7 +7,9 @@ from collections.abc import Iterator, Mapping
 from itertools import batched
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlsplit
 
+from apps.services.connectors.address_guard import check_host
 from apps.services.connectors.base import Delivery, Outgoing, Record, RunContext
 from apps.services.connectors.formats.documents import encode_json
 from apps.services.connectors.http.client import HttpClient, HttpRequest, HttpResponse, status_error
@@ -59,6 +61,7 @@ class HttpPush:
                 yield self._deliver(page, number, batch, request)
 
     def preview(self, page: int, records: list[Record]) -> Iterator[Outgoing]:
+        check_host(urlsplit(self._path.url).hostname or "")
         for number, batch in enumerate(batched(records, self._options.batch_size), start=1):
             try:
                 request = self._request(page, number, batch)
