@@ -46,7 +46,7 @@ def mailers(name: str, default_folder: Path) -> dict[str, Any]:
         "use_tls": use_tls,
         "timeout": _TIMEOUT,
     }
-    return {"default": {"BACKEND": "django.core.mail.backends.smtp.EmailBackend", "OPTIONS": options}}
+    return {"default": {"BACKEND": "config.smtp.EmailBackend", "OPTIONS": options}}
 
 
 def base_url(name: str) -> str:

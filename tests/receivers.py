@@ -25,7 +25,7 @@ class MailServer:
     def mailers(self) -> dict[str, Any]:
         """Django's MAILERS for this server."""
         options = {"host": "127.0.0.1", "port": self.port, "timeout": 5}
-        return {"default": {"BACKEND": "django.core.mail.backends.smtp.EmailBackend", "OPTIONS": options}}
+        return {"default": {"BACKEND": "config.smtp.EmailBackend", "OPTIONS": options}}
 
     async def handle_RCPT(  # noqa: N802 - its name in aiosmtpd
         self, _server: Any, _session: Any, envelope: Any, address: str, _options: Any

@@ -68,6 +68,9 @@ class Delivery(models.Model):
     # Body of a webhook.
     payload = models.JSONField(_("payload"), default=dict)
 
+    # Addresses that have not accepted the mail, while others have; empty = all of the channel.
+    left = models.JSONField(default=list, blank=True)
+
     status = models.CharField(_("status"), max_length=10, choices=Status, default=Status.PENDING)
     attempt_count = models.PositiveIntegerField(_("attempts"), default=0)
     last_error = models.TextField(_("error"), blank=True)
@@ -121,11 +124,11 @@ class Delivery(models.Model):
             self._finish(status=self.Status.SENT, sent_at=now, next_attempt_at=None, last_error="")
 
     def record_failure(self, now: datetime, error: str, *, next_attempt_at: datetime | None) -> None:
-        """Records a failed attempt; without a next one the delivery has failed."""
+        """Records a failed attempt, and what is `left`; without a next one the delivery has failed."""
         status = self.Status.PENDING if next_attempt_at else self.Status.FAILED
         with transaction.atomic():
             self.attempts.create(attempted_at=now, error=error)
-            self._finish(status=status, next_attempt_at=next_attempt_at, last_error=error)
+            self._finish(status=status, next_attempt_at=next_attempt_at, last_error=error, left=self.left)
 
     def suppress(self, reason: str) -> None:
         self._finish(status=self.Status.SUPPRESSED, next_attempt_at=None, last_error=reason)

@@ -98,9 +98,7 @@ def test_header_injection_is_refused(mails):
 def test_mail_server_without_response_ends_by_its_timeout(settings):
     with silent_server() as port:
         options = {"host": "127.0.0.1", "port": port, "timeout": 0.2}
-        settings.MAILERS = {
-            "default": {"BACKEND": "django.core.mail.backends.smtp.EmailBackend", "OPTIONS": options}
-        }
+        settings.MAILERS = {"default": {"BACKEND": "config.smtp.EmailBackend", "OPTIONS": options}}
 
         with pytest.raises(DeliveryError, match="timed out"):
             send(make_channel(), delivery())

@@ -92,6 +92,28 @@ def test_mail_server_that_is_down_for_an_hour_gets_the_message_once_afterwards(s
     assert not Channel.objects.failing().exists()
 
 
+def test_mail_that_some_addresses_refuse_is_tried_again_for_them_alone(mails):
+    channel = make_channel(to=["ops@example.com", "night@example.com"])
+    mails.refused = {"night@example.com": "450 Greylisted"}
+    queue(channel)
+
+    assert sending.send_due_deliveries() == sending.SendingResult(postponed=1)
+    assert (
+        "(night@example.com: 450 Greylisted); the others have got the mail"
+        in Delivery.objects.get().last_error
+    )
+    assert list(Channel.objects.failing()) == [channel]
+
+    pass_time(timedelta(minutes=1))
+    sending.send_due_deliveries()
+    assert "refused addresses that are left" in Delivery.objects.get().last_error
+    mails.refused = {}
+    pass_time(timedelta(minutes=2))
+    sending.send_due_deliveries()
+    assert mails.recipients == [["ops@example.com"], ["night@example.com"]]
+    assert Delivery.objects.get().status == "sent"
+
+
 def test_delivery_is_given_up_after_a_day(settings):
     settings.MAILERS = closed_port()
     queue(make_channel())
@@ -188,4 +210,4 @@ def test_old_deliveries_are_pruned_unless_they_are_pending(settings, mails):
 
 def closed_port():
     options = {"host": "127.0.0.1", "port": 9, "timeout": 5}
-    return {"default": {"BACKEND": "django.core.mail.backends.smtp.EmailBackend", "OPTIONS": options}}
+    return {"default": {"BACKEND": "config.smtp.EmailBackend", "OPTIONS": options}}

@@ -118,9 +118,7 @@ def test_test_message_requires_the_permission_to_change_channels():
 
 def test_failing_channel_is_on_the_home_page(client, settings):
     options = {"host": "127.0.0.1", "port": 9, "timeout": 5}
-    settings.MAILERS = {
-        "default": {"BACKEND": "django.core.mail.backends.smtp.EmailBackend", "OPTIONS": options}
-    }
+    settings.MAILERS = {"default": {"BACKEND": "config.smtp.EmailBackend", "OPTIONS": options}}
     make_service()
     queue_message([make_channel(name="ops")], Message(kind="failed", service="Orders", headline="Failed"))
     assert "Channels that fail" not in client.get("/admin/").text
