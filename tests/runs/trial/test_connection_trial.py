@@ -539,6 +539,7 @@ def test_bucket_that_cannot_be_opened_fails(bucket_connection, fields):
     test = run_test(bucket_connection)
 
     assert failure(test)[0] == "folder"
+    assert failure(test)[1].startswith("The folder ")
     assert "Check bucket, user name and secret" in failure(test)[2]
 
 

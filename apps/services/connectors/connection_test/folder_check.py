@@ -152,7 +152,8 @@ def _check_remote(folder: RemoteFolder, test: ConnectionTest) -> None:
     try:
         count = folder.entry_count()
     except ConnectorError as error:
-        if not isinstance(error.__cause__, FileNotFoundError):
+        # A missing bucket is not created.
+        if folder.is_object_store or not isinstance(error.__cause__, FileNotFoundError):
             raise
         if parent := folder.file_above():
             raise ConnectorError(_blocked_text(folder.path, parent)) from error

@@ -70,7 +70,7 @@ class RemoteFolder:
                 ) from None
             raise
         self._root = str(root).rstrip("/")
-        self._is_object_store = scheme in OBJECT_STORES
+        self.is_object_store = scheme in OBJECT_STORES
 
     @property
     def path(self) -> str:
@@ -93,7 +93,7 @@ class RemoteFolder:
         Raises ConnectorError if the folder cannot be opened.
         """
         with translate_errors(f"The folder {self.path} cannot be opened"):
-            if not self._is_object_store:
+            if not self.is_object_store:
                 return len(self._fs.ls(self.path, detail=False))
             try:
                 self._fs.info(self._root)
