@@ -175,6 +175,14 @@ def test_default_settings_are_valid(tmp_path):
     assert ended.returncode == 0, ended.stderr
 
 
+def test_database_connections_fail_soon_unless_the_url_says_otherwise(monkeypatch, tmp_path):
+    url = "postgres://user@host/name?tcp_user_timeout=5000"
+
+    options = load_settings(monkeypatch, tmp_path, DATABASE_URL=url)["DATABASES"]["default"]["OPTIONS"]
+
+    assert (options["tcp_user_timeout"], options["connect_timeout"]) == (5000, 10)
+
+
 def test_empty_setting_selects_the_default(monkeypatch, tmp_path):
     settings = load_settings(monkeypatch, tmp_path, PORT="", DATABASE_URL="", PAYLOAD_RETENTION_HOURS=" ")
 
