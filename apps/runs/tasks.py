@@ -94,7 +94,10 @@ def begin_shutdown(**_signal: Any) -> None:
 @shared_task(name="synclog.runs.execute")
 def execute_run(*, run_id: int) -> None:
     executor.execute_run(run_id, worker=worker_name())
-    lost_runs.ship_leftover_spools()
+    try:
+        lost_runs.ship_leftover_spools()
+    except (DatabaseError, InterfaceError) as error:
+        logger.warning("Spools of ended runs wait: the database is unreachable (%s)", type(error).__name__)
 
 
 def skip_if_recent(job: Callable[[], None]) -> Callable[[], None]:

@@ -16,7 +16,7 @@ from apps.runs.log.shipper import LeaseLost, Shipper
 from apps.runs.log.spool import Spool, spooled_runs
 from apps.runs.log.stored_lines import last_stored_sequence
 from apps.runs.models import Level, Run
-from apps.runs.payloads.capture import is_clean, resolve_orphaned_captures, store_captured
+from apps.runs.payloads.capture import Capture, is_clean, resolve_orphaned_captures, store_captured
 from apps.runs.records.leftovers import add_left_records
 from apps.runs.recovery.late_lines import add_late_lines
 from apps.services.models import Service
@@ -160,7 +160,8 @@ def _why_missing(run: Run, worker: str) -> str:
     if run.service.kind == Service.Kind.REPORTED:
         return ""
     if _host(run.worker) != _host(worker):
-        return f"its last lines may be on {_host(run.worker)}; they are added when a worker starts there"
+        what = "last lines and captured payloads" if Capture.of(run) else "last lines"
+        return f"its {what} may be on {_host(run.worker)}; they are added when a worker there starts or executes a run"
     # Without a spool and without a line the worker died before it logged anything.
     return "the spool of its worker is missing" if last_stored_sequence(run) else ""
 

@@ -11,6 +11,7 @@ from celery.signals import worker_ready
 from django.db import OperationalError, connection
 from django.db.models.functions import Now
 
+from apps.console.log.run_status import seal_html
 from apps.runs import tasks
 from apps.runs.execution.finalization import end_run
 from apps.runs.execution.queue import queue_run
@@ -100,6 +101,17 @@ def test_starting_worker_closes_lost_runs_of_its_host(run, monkeypatch):
     assert run.status == "lost"
 
 
+def test_leftover_spools_wait_for_the_database(monkeypatch, caplog):
+    def fail():
+        raise OperationalError("connection refused")
+
+    monkeypatch.setattr(tasks.lost_runs, "ship_leftover_spools", fail)
+
+    tasks.execute_run(run_id=0)
+
+    assert "Spools of ended runs wait" in caplog.text
+
+
 def test_worker_starts_without_database(monkeypatch, caplog):
     def fail(**_arguments):
         raise OperationalError("connection refused")
@@ -125,6 +137,21 @@ def test_checksum_includes_lines_added_on_closing(run):
     assert run.log_checksum == zlib.crc32(data)
 
 
+def test_run_of_a_removed_host_says_that_captured_payloads_may_be_there(run):
+    run.service.capture_on_failure = True
+    run.service.save()
+    Run.objects.filter(pk=run.pk).update(trigger=Run.Trigger.SCHEDULE)
+    expire_lease(run)
+
+    close_lost_runs(worker="there:1")
+
+    run.refresh_from_db()
+    reason = "its last lines and captured payloads may be on here"
+    assert (run.status, run.is_complete) == (Run.Status.LOST, False)
+    assert run.lost_reason.startswith(reason)
+    assert f"The log may be incomplete. {reason}" in seal_html(run)
+
+
 def test_run_closed_by_another_host_is_incomplete_until_its_lines_arrive(run):
     with RunLog(run, run.lease_token):
         logger.info("shipped")
@@ -135,7 +162,9 @@ def test_run_closed_by_another_host_is_incomplete_until_its_lines_arrive(run):
 
     assert [message[:8] for message in lines(run)] == ["shipped", "Run lost", "Retry 1 "]
     assert (run.is_complete, run.lost_line_count) == (False, 0)
-    assert run.lost_reason == "its last lines may be on here; they are added when a worker starts there"
+    assert run.lost_reason == (
+        "its last lines may be on here; they are added when a worker there starts or executes a run"
+    )
 
     spool.rename(Spool(run.pk).path)
     spooled(run, "late one", "late two", first=2, level=Level.ERROR)
