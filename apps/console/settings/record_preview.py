@@ -14,6 +14,7 @@ from apps.services.connectors.formats.documents import encode_json
 MAX_RECORDS = 50
 MAX_COLUMNS = 30
 MAX_CELL_LENGTH = 200
+MAX_TEXT_LENGTH = 1000
 MAX_JSON_BYTES = 128 * 1024
 
 
@@ -27,11 +28,16 @@ class RecordPreview:
     rows: list[tuple[str, list[str]]]
     json: str
     is_json_cut: bool
-    omitted_column_count: int = 0
+    has_short_values: bool = False
+    column_count: int = 0
 
     @property
     def is_cut(self) -> bool:
         return self.count > len(self.rows)
+
+    @property
+    def omitted_column_count(self) -> int:
+        return max(0, self.column_count - len(self.columns))
 
 
 def record_preview(records: Sequence[Record], keys: Sequence[str]) -> RecordPreview:
@@ -39,7 +45,8 @@ def record_preview(records: Sequence[Record], keys: Sequence[str]) -> RecordPrev
     shown = records[:MAX_RECORDS]
     names = list(dict.fromkeys(name for record in shown if isinstance(record, dict) for name in record))
     columns = names[:MAX_COLUMNS] or [""]
-    data, is_cut = _first_bytes(shown)
+    shortener = _Shortener()
+    data, is_cut = _first_bytes([shortener.shorten(record) for record in shown])
     return RecordPreview(
         count=len(records),
         columns=[_shown(column) for column in columns],
@@ -49,8 +56,24 @@ def record_preview(records: Sequence[Record], keys: Sequence[str]) -> RecordPrev
         ],
         json=make_preview(data, content_type="application/json", name="", is_whole=not is_cut).text,
         is_json_cut=is_cut or len(shown) < len(records),
-        omitted_column_count=len(names) - len(columns) if names else 0,
+        has_short_values=shortener.has_shortened,
+        column_count=len(names),
     )
+
+
+class _Shortener:
+    """Shortens long texts, so that one of them does not hide all records after it."""
+
+    def __init__(self) -> None:
+        self.has_shortened = False
+
+    def shorten(self, value: Any) -> Any:
+        if isinstance(value, str) and len(value) > MAX_TEXT_LENGTH:
+            self.has_shortened = True
+            return f"{value[:MAX_TEXT_LENGTH]}…"
+        if isinstance(value, dict):
+            return {key: self.shorten(member) for key, member in value.items()}
+        return [self.shorten(member) for member in value] if isinstance(value, list) else value
 
 
 def _first_bytes(records: Sequence[Record]) -> tuple[bytes, bool]:

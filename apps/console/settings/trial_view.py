@@ -147,6 +147,8 @@ def _result(trial: Trial) -> dict[str, Any]:
             pulled = record_preview(trial.page.records, trial.keys)
         if trial.output is not None:
             output = record_preview(trial.output, trial.output_keys)
+    except RecursionError:
+        trial.error = trial.error or _("A record is nested too deeply to be shown.")
     except ConnectorError as error:
         trial.error = trial.error or str(error)
     return {

@@ -181,8 +181,28 @@ def test_record_that_is_nested_too_deeply_is_an_error(client) -> None:
         service = make_service(source_connection=make_connection(url=web.url), source_options={"path": "/"})
         client.force_login(make_user(is_superuser=True))
         html = preview(client, form_data_of(service), "source", service).content.decode()
-    assert "A record cannot be written as JSON" in html
+    assert "A record is nested too deeply to be shown." in html
     assert LogEntry.objects.get().change_message.endswith(": failed")
+
+
+def test_columns_and_long_texts_that_are_not_shown_are_named(client) -> None:
+    record = {"id": 1, "text": "x" * 2**20} | {f"column{number}": number for number in range(200)}
+    with systems([record, {"id": 2}]) as wide:
+        service = service_between(wide)
+        client.force_login(make_user(is_superuser=True))
+        html = preview(client, form_data_of(service), "source", service).content.decode()
+    assert "The first 30 of 202 columns." in html
+    assert "Texts of more than 1,000 characters are shortened." in html
+    assert "&quot;id&quot;: 2" in html
+    assert len(html) < 30_000
+
+
+def test_nothing_to_send_is_explained(client, world) -> None:
+    service = service_between(world, script="def transform(records):\n    return []\n")
+    client.force_login(make_user(is_superuser=True))
+    html = preview(client, form_data_of(service), "destination", service).content.decode()
+    assert "Nothing to send" in html
+    assert "The script returned no records." in html
 
 
 def test_source_without_a_page_refers_to_the_log(client) -> None:
