@@ -169,7 +169,7 @@ class _Steps:
 
     def abandon(self) -> None:
         """Lets the other thread stop as soon as it wakes up."""
-        self._is_abandoned = True
+        self._is_abandoned = self._log.is_abandoned = True
         # What it still does is not shown.
         self.trial = Trial()
         for shut_down in self._context.on_abandon:

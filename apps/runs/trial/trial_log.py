@@ -30,6 +30,8 @@ class TrialLog(logging.Handler):
         self.step = Step.PULL
         self.lines: list[Line] = []
         self.omitted_count = 0
+        # The thread that may still log is not waited for.
+        self.is_abandoned = False
         self._secrets = set(secrets)
         self._mask = make_masker(self._secrets)
 
@@ -43,7 +45,7 @@ class TrialLog(logging.Handler):
         return clean_message(message if self._mask is None else self._mask(message))
 
     def emit(self, record: logging.LogRecord) -> None:
-        if record.name == supervision.__name__:
+        if self.is_abandoned or record.name == supervision.__name__:
             # Stacks of Synclog itself are for its operators.
             return
         if len(self.lines) >= MAX_LINES:
