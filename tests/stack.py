@@ -3,6 +3,8 @@
 import json
 import os
 import secrets
+import select
+import signal
 import subprocess
 import sys
 import tempfile
@@ -19,6 +21,36 @@ from tests.servers.base import free_ports
 ROOT = Path(__file__).resolve().parent.parent
 # Timeout of commands, requests and waits, in seconds.
 PATIENCE = 60
+
+
+class Daemon:
+    """A process that the command server has forked, with the methods of a Popen that the tests use."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self._descriptor = os.pidfd_open(pid)
+
+    def poll(self) -> int | None:
+        """Returns None while the process runs, and 0 afterwards: only its parent learns the exit code."""
+        return 0 if self._has_ended(0) else None
+
+    def wait(self, timeout: float | None = None) -> int:
+        if not self._has_ended(timeout):
+            raise subprocess.TimeoutExpired(str(self.pid), timeout or 0)
+        return 0
+
+    def terminate(self) -> None:
+        self._send(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self._send(signal.SIGKILL)
+
+    def _has_ended(self, timeout: float | None) -> bool:
+        return bool(select.select([self._descriptor], [], [], timeout)[0])
+
+    def _send(self, number: signal.Signals) -> None:
+        if self.poll() is None:
+            signal.pidfd_send_signal(self._descriptor, number)
 
 
 class Stack:
@@ -38,7 +70,7 @@ class Stack:
             "SYNCLOG_DATA_DIR": str(self.folder / "data"),
             **environment,
         }
-        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._processes: dict[str, Daemon | subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> Self:
         self._commands = subprocess.Popen(
@@ -58,7 +90,6 @@ class Stack:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        self._commands.communicate()
         for process in self._processes.values():
             process.terminate()
         deadline = time.monotonic() + 10
@@ -68,6 +99,7 @@ class Stack:
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, 9)
                 process.wait()
+        self._commands.communicate()
         self._folder.cleanup()
 
     def prepare(self) -> None:
@@ -85,10 +117,9 @@ class Stack:
         wait_until(self._is_ready, self.output_tail)
 
     def commands(self) -> dict[str, tuple[str, ...]]:
-        """Commands of the stack's processes by name."""
-        python = sys.executable
-        celery = (python, "-m", "celery", "-A", "config")
-        web = (python, "-m", "gunicorn", "config.wsgi", "--preload", f"--bind=127.0.0.1:{self.port}")
+        """Modules of the stack's processes by name, each with its arguments."""
+        celery = ("celery", "-A", "config")
+        web = ("gunicorn", "config.wsgi", "--preload", f"--bind=127.0.0.1:{self.port}")
         return {
             "web": (*web, "--workers=1", "--threads=4"),
             "worker": (*celery, "worker", "-Q", "runs", "-c", "2", "-n", "runs@%h"),
@@ -96,19 +127,12 @@ class Stack:
             "beat": (*celery, "beat", "-s", str(self.folder / "beat")),
         }
 
-    def start(self, name: str, *command: str) -> None:
-        with (self.folder / f"{name}.log").open("ab") as output:
-            self._processes[name] = subprocess.Popen(
-                command,
-                cwd=ROOT,
-                env=self.environment,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
+    def start(self, name: str, module: str, *arguments: str) -> None:
+        """Starts `python -m module argument …` in a fork of the command server, which has loaded most of it."""
+        output = str(self.folder / f"{name}.log")
+        self._processes[name] = Daemon(int(self._request(output, output, module, *arguments)))
 
-    def process(self, name: str) -> subprocess.Popen[bytes]:
+    def process(self, name: str) -> Daemon | subprocess.Popen[bytes]:
         """Returns the process of this name; its children are in its process group."""
         return self._processes[name]
 
@@ -118,12 +142,18 @@ class Stack:
         if arguments[0] != "shell":
             # The system checks take longer than most commands.
             arguments = (*arguments, "--skip-checks")
-        assert self._commands.stdin
-        assert self._commands.stdout
-        print(json.dumps([str(stdout), str(stderr), *arguments]), file=self._commands.stdin, flush=True)
-        exit_code = self._commands.stdout.readline()
+        for path in (stdout, stderr):
+            path.write_text("")
+        exit_code = self._request(str(stdout), str(stderr), "", *arguments)
         assert exit_code == "0\n", f"{arguments}: {exit_code}{stdout.read_text()}{stderr.read_text()}"
         return stdout.read_text()
+
+    def _request(self, *fields: str) -> str:
+        """Sends a request to the command server and returns its response."""
+        assert self._commands.stdin
+        assert self._commands.stdout
+        print(json.dumps(fields), file=self._commands.stdin, flush=True)
+        return self._commands.stdout.readline()
 
     def shell(self, code: str) -> str:
         """Runs Python code within the project and returns its output."""

@@ -222,7 +222,8 @@ def freeze_child(scene: Scene) -> list[int]:
         wait_until(lambda: scene.load.closed(run_id), scene.world.stack.output_tail, patience=MAX_FREEZE)
         closed = scene.load.outcome(run_id)
         # The short form ends the lease before its time.
-        time.sleep(max(0, frozen_at + MIN_FREEZE - time.monotonic()))
+        with scene.load.quiet():
+            time.sleep(max(0, frozen_at + MIN_FREEZE - time.monotonic()))
     finally:
         signal_process(process, signal.SIGCONT)
     scene.load.asleep[run_id] = Sleep(frozen_at, time.monotonic(), closed)

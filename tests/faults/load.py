@@ -59,6 +59,7 @@ class Load:
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._watching = threading.Event()
+        self._is_quiet = False
         self._thread = threading.Thread(target=self._maintain, daemon=True)
 
     def __enter__(self) -> "Load":
@@ -117,6 +118,15 @@ class Load:
         finally:
             self._outages.append((began, time.monotonic()))
 
+    @contextmanager
+    def quiet(self) -> Iterator[None]:
+        """Starts no run in the short form, which would need the processor for nothing."""
+        self._is_quiet = self._is_short
+        try:
+            yield
+        finally:
+            self._is_quiet = False
+
     def closed(self, run_id: int) -> bool:
         return run_id in self._ended
 
@@ -174,7 +184,8 @@ class Load:
             if self._is_short and time.monotonic() - accelerated_at > 1:
                 self._accelerate()
                 accelerated_at = time.monotonic()
-            if not self._stopping.is_set() and len(self.active()) < CONCURRENT_RUNS and self.start() is None:
+            is_starting = not self._stopping.is_set() and not self._is_quiet
+            if is_starting and len(self.active()) < CONCURRENT_RUNS and self.start() is None:
                 self._watching.wait(0.5)
 
     def _watch(self) -> None:

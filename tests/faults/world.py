@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -19,11 +20,12 @@ from redis import Redis
 from tests.faults.proxy import Proxy, proxy
 from tests.faults.witness import Witness, witness
 from tests.servers import PostgresServer, RedisServer, S3Server
-from tests.stack import Stack
+from tests.stack import ROOT, Stack
 
 # Grace period of a worker in seconds: longer than a run of the service `steady`.
 GRACE = 45
 WORKERS = ("worker", "worker-ahead")
+CLOCK_AHEAD = "tests.faults.clock_ahead"
 SCRIPT = """
 def transform(records):
     for record in records:
@@ -77,16 +79,31 @@ class ReplicatedStack(Stack):
 
     def commands(self) -> dict[str, tuple[str, ...]]:
         commands = super().commands()
-        python = sys.executable
         options = ("-A", "config", "worker", "-Q", "runs", "-c", "3")
-        _python, _module, _celery, *housekeeping = commands["housekeeping"]
+        _celery, *housekeeping = commands["housekeeping"]
         return {
             **commands,
-            "worker": (python, "-m", "celery", *options, "-n", "runs@%h"),
-            "worker-ahead": (python, "-m", "tests.faults.clock_ahead", *options, "-n", "ahead@%h"),
-            "housekeeping": (python, "-m", "tests.faults.clock_ahead", *housekeeping),
+            "worker": ("celery", *options, "-n", "runs@%h"),
+            "worker-ahead": (CLOCK_AHEAD, *options, "-n", "ahead@%h"),
+            "housekeeping": (CLOCK_AHEAD, *housekeeping),
             "beat-2": (*commands["beat"][:-1], str(self.folder / "beat-2")),
         }
+
+    def start(self, name: str, module: str, *arguments: str) -> None:
+        if module != CLOCK_AHEAD:
+            return super().start(name, module, *arguments)
+        # It sets the clock before any other module reads it.
+        with (self.folder / f"{name}.log").open("ab") as output:
+            self._processes[name] = subprocess.Popen(
+                [sys.executable, "-m", module, *arguments],
+                cwd=ROOT,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        return None
 
     def kill(self, name: str) -> None:
         """Kills only the process itself with SIGKILL, not its children."""
@@ -111,6 +128,8 @@ class World:
         self.redis = redis
         self.store = store
         self.witness = seen
+        # Threads may share it.
+        self._connection: psycopg.Connection | None = None
         stack.create_staff("ada")
         self._headers = {"Authorization": f"Bearer {stack.create_token('ada')}"}
 
@@ -127,13 +146,18 @@ class World:
 
     def query(self, statement: LiteralString, *parameters: Any) -> list[tuple[Any, ...]]:
         """Returns the rows; none while the database is down."""
-        with (
-            suppress(psycopg.OperationalError),
-            psycopg.connect(self.database.url, connect_timeout=5, autocommit=True) as connection,
-        ):
-            cursor = connection.execute(statement, parameters)
-            return cursor.fetchall() if cursor.description else []
+        # The second attempt is for a connection that was open when the database stopped.
+        for _attempt in range(2):
+            with suppress(psycopg.OperationalError):
+                if self._connection is None or self._connection.closed:
+                    self._connection = psycopg.connect(self.database.url, connect_timeout=5, autocommit=True)
+                cursor = self._connection.execute(statement, parameters)
+                return cursor.fetchall() if cursor.description else []
         return []
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
 
     def send(self, task: str, *, queue: str, **keywords: Any) -> bool:
         """Sends a message to a queue; returns False while the broker is down."""
@@ -205,4 +229,6 @@ def open_world(pace: float, **environment: str) -> Iterator[World]:
             services.write(service_definitions(seen.url))
             services.flush()
             stack.manage("load_services", services.name)
-        yield World(stack, database, redis, store, seen)
+        world = World(stack, database, redis, store, seen)
+        opened.callback(world.close)
+        yield world
