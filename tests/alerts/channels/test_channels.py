@@ -11,7 +11,7 @@ import uuid
 import pytest
 from django.utils import timezone
 
-from apps.alerts.channels import apprise, webhook
+from apps.alerts.channels import apprise, apprise_process, webhook
 from apps.alerts.channels.errors import DeliveryError
 from apps.alerts.channels.sending import send
 from apps.alerts.delivery.message import Message, render_message
@@ -288,9 +288,18 @@ def test_error_of_an_apprise_service_does_not_contain_its_tokens(receiver):
     [
         ("nonsense", "Not an Apprise URL"),
         ("nosuch://host", "knows no scheme nosuch://"),
-        ("slack://x", "Token"),
         ("syslog://", "notifies only the host"),
         ("macosx://", "notifies only the host"),
+    ],
+)
+def test_apprise_urls_refused_by_their_scheme(url, reason):
+    assert reason in apprise_process.notify(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("slack://x", "Token"),
         ("fcm://project/device?keyfile=/etc/passwd", "reads a local file"),
         ("json://169.254.169.254/latest", "no connection may use it"),
         ("mailto://u:p@169.254.169.254?to=a@b.example", "no connection may use it"),
