@@ -28,7 +28,7 @@ USER synclog
 VOLUME /data
 EXPOSE 8000
 
-HEALTHCHECK --interval=30s --timeout=10s --start-period=60s \
+HEALTHCHECK --interval=15s --timeout=10s --start-period=60s \
     CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:8000/livez')"]
 CMD ["gunicorn", "config.wsgi", "--bind=0.0.0.0:8000", "--preload", "--workers=4", "--threads=8", \
      "--worker-tmp-dir=/dev/shm", "--no-control-socket", "--access-logfile=-"]
