@@ -7,7 +7,7 @@ PYTHON ?= $(shell for python in $(WANTED) python3 python3.14 python3.13 python3.
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: run test coverage check bench faults lock clean
+.PHONY: run test coverage check bench faults containers lock clean
 
 run: .venv/runtime
 	@$(BIN)/python manage.py run_demo
@@ -38,6 +38,10 @@ bench: .venv/development
 # Breaks everything that can break, for a quarter of an hour; SEED=17 repeats an order.
 faults: .venv/development
 	@$(BIN)/python -m tests.faults $(SEED)
+
+# Runs compose.yaml in Docker; OPTIONS=--stand-ins where no image can be pulled, OPTIONS="--from REVISION" upgrades from it.
+containers: .venv/development
+	@$(BIN)/python -m tests.containers $(OPTIONS)
 
 # Compiles the locked requirements, with the hash of every file and without addresses.
 lock: .venv/development

