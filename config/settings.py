@@ -321,6 +321,7 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
 CELERY_BEAT_SCHEDULE_FILENAME = str(DATA_DIR / "beat-schedule")
 CELERY_BEAT_MAX_LOOP_INTERVAL = 5
+CELERY_BEAT_SCHEDULER = "config.scheduler:Scheduler"
 # Touched by a worker or scheduler that is connected to the broker, for the health check of its container.
 HEARTBEAT_FILE = read_text("SYNCLOG_HEARTBEAT_FILE")
 # Without `expires`, which would compare the clocks of two machines. Jobs skip messages that piled up.
