@@ -15,6 +15,7 @@ import pytest
 import requests
 
 from tests.documents import code_blocks
+from tests.stack import wait_until
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(240)]
 
@@ -137,6 +138,8 @@ def test_demo_starts_runs_the_documented_commands_and_stops(demo, environment, t
     assert sorted(service["slug"] for service in services) == SERVICES
     assert (run["status"], run["pulled_count"], run["pushed_count"]) == ("succeeded", 250, 250)
     assert (run["warning_count"], run["error_count"]) == (1, 0)
+    # The scheduler notes the problem of the failed run within ten seconds; an example changes it.
+    wait_until(lambda: requests.get(f"{api}/problems/", headers=token, timeout=10).json()["results"])
     run_documented_commands(environment, demo.printed_value("API token"), tmp_path)
     assert demo.stop(signal.SIGINT) == 0
     assert processes_of(environment["SYNCLOG_DATA_DIR"]) == []
