@@ -107,7 +107,7 @@ def test_form_of_an_expired_session_keeps_what_was_entered(page: Page, log_in) -
     other.goto("/admin/")
     other.locator("[name=username]").fill(user.username)
     other.locator("[name=password]").fill("secret")
-    other.locator("[type=submit]").click()
+    other.get_by_role("button", name="Log in", exact=True).click()
     expect(other.locator("#user-tools")).to_be_visible()
     page.locator("[name=_continue]").click()
 
