@@ -178,3 +178,13 @@ def test_judge_accepts_unknown_outcome_of_last_push() -> None:
     verdict = judge_records(1, ended(56, status="lost"), records, lines, pushes[:-1], later=pushes[-1:])
 
     assert verdict.broken == []
+
+
+@pytest.mark.parametrize("number", [3, 5])
+def test_judge_accepts_only_true_drops_without_a_push(number: int) -> None:
+    """Record 3 is one that the script drops. A run that was cancelled before its first push may say so."""
+    records = [StoredRecord(number, Outcome.DROPPED, "", 1)]
+
+    verdict = judge_records(1, ended(1, status="cancelled"), records, [(1, "record")], [])
+
+    assert verdict.broken == ([] if number == 3 else ["Run 1 shows record 5 as DROPPED: "])

@@ -187,8 +187,8 @@ def judge_records(
         allowed = {_true_outcome(number, arrived, witnessed)}
         if not (ended.status == "succeeded" or (is_known and number not in last and ended.is_complete)):
             allowed.add(Outcome.PULLED)
-        if is_dropped(number) and number not in witnessed:
-            # The script may have had its page before the first push of it, which never came.
+        if is_dropped(number) and number not in witnessed and ended.status != "succeeded":
+            # The run may have ended between the script and the first push of its page.
             allowed.add(Outcome.DROPPED)
         if record.outcome not in allowed:
             broken.append(f"shows record {number} as {Outcome(record.outcome).name}: {record.message}")
