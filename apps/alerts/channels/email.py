@@ -20,7 +20,7 @@ def send_email(channel: Channel, delivery: Delivery) -> None:
     domain = parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition("@")[2]
     addresses = [address for address in channel.to if not delivery.left or address in delivery.left]
     if not addresses:
-        # Those that were left are no longer addresses of the channel.
+        # The others were removed from the channel meanwhile.
         return
     mail = EmailMultiAlternatives(
         delivery.subject,

@@ -13,7 +13,7 @@ _EXCERPT = re.compile(r"(\b[A-Z]{3,7} \S+: \d{3}\b[^:]*|\bIt begins|\bis true): 
 # A body in JSON or XML.
 _BODY = re.compile(r"(?:[\[{]\s*[\[{\"'\d]|<[A-Za-z!?/]).*")
 _QUOTED = re.compile(r"\"[^\"]*\"|“[^”]*”|„[^“”]*[“”]|‘[^’]*’|«[^»]*»|(?<!\w)'[^']*'(?!\w)")
-# Names of fields and of environment variables are no data.
+# Names of fields and of environment variables are not data of customers.
 _NAME = re.compile(r"[a-z_]+|[A-Z_]+")
 _EMAIL = re.compile(r"[\w.+%-]+@[\w-]+(?:\.[\w-]+)*")
 _URL = re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s\"'“”<>]*[^\s\"'“”<>:;,.]")
@@ -28,7 +28,7 @@ def without_data(error: str, *, with_record_keys: bool = False) -> str:
     text = _QUOTED.sub(_shown_quote, text)
     text = _EMAIL.sub(_HIDDEN, text)
     if not with_record_keys:
-        # URLs first, whose hosts and ports are no keys.
+        # URLs first: their hosts and ports must not be taken for keys.
         parts = re.split(f"({_URL.pattern})", text)
         text = "".join(
             _shown_url(part) if index % 2 else _KEY.sub(_HIDDEN, part) for index, part in enumerate(parts)

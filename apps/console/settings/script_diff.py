@@ -98,7 +98,8 @@ def _anchors(before: list[str], after: list[str]) -> list[tuple[int, int]]:
     in_before, in_after = Counter(before), Counter(after)
     places = {line: number for number, line in enumerate(after) if in_after[line] == in_before[line] == 1}
     pairs = [(number, places[line]) for number, line in enumerate(before) if line in places]
-    # The longest increasing subsequence: for each length, the smallest end and its pair; for each pair, the one before.
+    # Finds the longest increasing subsequence: for each length, its smallest last value and pair; for each pair,
+    # its predecessor.
     ends: list[int] = []
     last: list[int] = []
     previous: list[int] = []

@@ -17,7 +17,7 @@ from apps.alerts.incidents.error_text import without_data
             "GET http://127.0.0.1:3000/orders: 500 Server Error",
         ),
         ("PUT https://crm.example/people/4711?mail=jane: 503 Busy", "PUT https://crm.example/people/…?…: 503 Busy"),
-        ("The response is no JSON. It begins: <p>Jane", "The response is no JSON. It begins"),
+        ("The response is not JSON. It begins: <p>Jane", "The response is not JSON. It begins"),
         ('Unexpected record {"name": "Jane"}', "Unexpected record …"),
         ("KeyError: 'vat' (line 4)", "KeyError: 'vat' (line 4)"),
         ("transform: unknown customer “Jane Doe”", "transform: unknown customer “…”"),

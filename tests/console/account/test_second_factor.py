@@ -144,7 +144,7 @@ def test_command_removes_lost_second_factors(ada: User) -> None:
     call_command("remove_second_factors", "ada")
 
     assert log_in(Client(), "ada")["Location"] == "/admin/"
-    with pytest.raises(CommandError, match="There is no user 'nobody'"):
+    with pytest.raises(CommandError, match="User 'nobody' not found"):
         call_command("remove_second_factors", "nobody")
 
 

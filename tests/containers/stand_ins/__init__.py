@@ -18,7 +18,6 @@ from tests.servers.postgresql import package_folder
 from tests.stack import ROOT
 
 HERE = Path(__file__).parent
-MIRROR = "http://deb.debian.org/debian"
 PACKAGES = "python3,python3-venv,ca-certificates"
 PATH = "PATH=/usr/local/py/bin:/usr/local/bin:/usr/bin:/usr/sbin:/bin:/sbin"
 # For machines that download packages through a proxy or from another index.
@@ -41,7 +40,7 @@ def build_stand_ins(dockerfiles: Iterable[str]) -> None:
 def _build_python(image: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         root, archive = Path(folder, "root"), Path(folder, "root.tar")
-        execute(["debootstrap", "--variant=minbase", f"--include={PACKAGES}", "trixie", str(root), MIRROR])
+        execute(["debootstrap", "--variant=minbase", f"--include={PACKAGES}", "trixie", str(root)])
         shutil.copy(CERTIFICATES, root / CERTIFICATES.relative_to("/"))
         execute(["chroot", str(root), "python3", "-m", "venv", "/usr/local/py"])
         execute(["tar", "-C", str(root), "-cf", str(archive), "."])

@@ -18,6 +18,6 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         user = User.objects.filter(username=options["username"]).first()
         if user is None:
-            raise CommandError(f"There is no user {options['username']!r}.")
+            raise CommandError(f"User {options['username']!r} not found.")
         _count, removed = Authenticator.objects.filter(user=user).delete()
         self.stdout.write(f"Removed {sum(removed.values())} second factors of {user.username}.")

@@ -88,7 +88,7 @@ def _check_local(path: Path, test: ConnectionTest) -> None:
 
 
 def _check_creatable(folder: Path, test: ConnectionTest) -> None:
-    """A run creates the folder: whether it may is told by the folder above."""
+    """A run would create the folder. Checks whether the folder above allows that."""
     parent = next(parent for parent in folder.parents if os.path.lexists(parent))
     if not parent.is_dir():
         raise ConnectorError(_blocked_text(str(folder), str(parent)))

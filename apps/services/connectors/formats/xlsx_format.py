@@ -97,6 +97,7 @@ def _load(stream: BinaryIO, sheet_name: str, name: str) -> CalamineSheet:
         return workbook.get_sheet_by_name(sheet_name) if sheet_name else workbook.get_sheet_by_index(0)
     except PasswordError:
         raise _protected(name) from None
+    # zipfile raises NotImplementedError for a compression that it does not know.
     except (CalamineError, zipfile.BadZipFile, KeyError, EOFError, NotImplementedError) as error:
         raise ConnectorError(f"{name} is not an Excel file (xlsx): {error}.") from None
 
