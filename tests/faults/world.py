@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -128,8 +129,9 @@ class World:
         self.redis = redis
         self.store = store
         self.witness = seen
-        # Threads may share it.
+        # Threads share it; the lock lets only one of them replace a closed connection.
         self._connection: psycopg.Connection | None = None
+        self._connection_lock = threading.Lock()
         stack.create_staff("ada")
         self._headers = {"Authorization": f"Bearer {stack.create_token('ada')}"}
 
@@ -149,11 +151,15 @@ class World:
         # The second attempt is for a connection that was open when the database stopped.
         for _attempt in range(2):
             with suppress(psycopg.OperationalError):
-                if self._connection is None or self._connection.closed:
-                    self._connection = psycopg.connect(self.database.url, connect_timeout=5, autocommit=True)
-                cursor = self._connection.execute(statement, parameters)
+                cursor = self._open_connection().execute(statement, parameters)
                 return cursor.fetchall() if cursor.description else []
         return []
+
+    def _open_connection(self) -> psycopg.Connection:
+        with self._connection_lock:
+            if self._connection is None or self._connection.closed:
+                self._connection = psycopg.connect(self.database.url, connect_timeout=5, autocommit=True)
+            return self._connection
 
     def close(self) -> None:
         if self._connection is not None:
