@@ -91,6 +91,19 @@ def test_typed_script_is_indented_highlighted_and_saved(page: Page, log_in, serv
     assert service.current_script().source == expected
 
 
+def test_selected_lines_are_replaced_by_typed_text(page: Page, log_in, service: Service) -> None:
+    """The fixtures assert that the browser reports no CSP violation."""
+    content = open_settings(page, log_in, service)
+    content.focus()
+
+    page.keyboard.press("Control+a")
+    page.keyboard.type("x = 1")
+
+    assert text_of(page) == "x = 1"
+    page.keyboard.press("Control+z")
+    assert text_of(page) == SCRIPT
+
+
 def test_invalid_script_shows_its_error_at_the_line(page: Page, log_in, service: Service) -> None:
     content = open_settings(page, log_in, service)
     replace_text(page, content, "def transform(records):", "return unknown")

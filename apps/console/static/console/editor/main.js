@@ -25,6 +25,18 @@ import { errorField, setError } from "./error-marker.js";
 import { starlark } from "./starlark.js";
 import { theme } from "./theme.js";
 
+/** Types over a selection. The browser would keep the style of the replaced text in an attribute, which the CSP forbids. */
+const replaceSelection = EditorView.domEventHandlers({
+  beforeinput(event, view) {
+    const isTyped = event.inputType === "insertText" && event.data && !event.isComposing;
+    if (!isTyped || view.state.selection.main.empty) {
+      return false;
+    }
+    view.dispatch(view.state.replaceSelection(event.data), { userEvent: "input.type", scrollIntoView: true });
+    return true;
+  },
+});
+
 function extensions(area, texts) {
   return [
     lineNumbers(),
@@ -35,6 +47,7 @@ function extensions(area, texts) {
     highlightActiveLine(),
     highlightSelectionMatches(),
     highlightSpecialChars(),
+    replaceSelection,
     errorField,
     starlark,
     theme,
