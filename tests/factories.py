@@ -71,7 +71,7 @@ def make_rule(
 ) -> Rule:
     """Creates a rule for the services, without services for all; without `channels` it has a channel of its own."""
     rule = Rule.objects.create(**{"name": f"Rule {next(_numbers)}", "events": list(events)} | fields)
-    rule.services.set(services)
+    rule.set_services(services)
     rule.channels.set(channels or [make_channel()])
     return rule
 

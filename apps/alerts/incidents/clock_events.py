@@ -60,11 +60,12 @@ class _Rules:
         return [rule for rule in self.all if self.covers(rule, service_id)]
 
     def covers(self, rule: Rule, service_id: int) -> bool:
-        return not self._service_ids[rule.pk] or service_id in self._service_ids[rule.pk]
+        return rule.is_for_all or service_id in self._service_ids[rule.pk]
 
     def services_of(self, rule: Rule) -> QuerySet[Service]:
-        ids = self._service_ids[rule.pk]
-        return Service.objects.filter(pk__in=ids) if ids else Service.objects.all()
+        if rule.is_for_all:
+            return Service.objects.all()
+        return Service.objects.filter(pk__in=self._service_ids[rule.pk])
 
     def watch(self, *events: Rule.Event) -> bool:
         return any(event in rule.events for rule in self.all for event in events)

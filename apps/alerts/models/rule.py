@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 from zoneinfo import ZoneInfo
@@ -24,7 +25,7 @@ class RuleQuerySet(models.QuerySet["Rule"]):
     def of_service(self, service_id: int | None) -> Self:
         """Active rules that apply to the service, with their channels; None: to the system."""
         rules = self.active().prefetch_related("channels")
-        return rules.filter(Q(services=None) | Q(services=service_id)) if service_id else rules
+        return rules.filter(Q(is_for_all=True) | Q(services=service_id)) if service_id else rules
 
 
 class Rule(models.Model):
@@ -44,6 +45,8 @@ class Rule(models.Model):
 
     name = models.CharField(_("name"), max_length=200)
 
+    # Set with `services`, so that a rule whose services are deleted does not apply to all others.
+    is_for_all = models.BooleanField(_("all services"), default=False, editable=False)
     services = models.ManyToManyField(
         Service,
         blank=True,
@@ -121,6 +124,12 @@ class Rule(models.Model):
             )
         if errors:
             raise ValidationError(errors)
+
+    def set_services(self, services: Collection[Service]) -> None:
+        """Applies the rule to these services, without any to all."""
+        self.services.set(services)
+        self.is_for_all = not services
+        self.save(update_fields=["is_for_all"])
 
     def quiet_end(self, now: datetime) -> datetime | None:
         """End of the quiet hours that `now` falls into, None if it falls into none.

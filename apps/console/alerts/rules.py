@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from django import forms
@@ -9,10 +10,13 @@ from django.contrib import admin
 from django.contrib.admin import ShowFacets
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from apps.alerts.models import MaintenanceWindow, Rule
+from apps.console.ui.badges import icon
 from apps.services.models import Service
 from apps.services.user_access import hidden_service_ids
 
@@ -48,7 +52,15 @@ class RuleForm(forms.ModelForm):  # type: ignore[type-arg] # It takes no paramet
             raise forms.ValidationError(
                 gettext("Choose services: a rule for all would include some that you may not see.")
             )
+        self.instance.is_for_all = not services
         return services
+
+
+def _names_or_none(names: Iterable[str]) -> str | SafeString:
+    """The names; without any, because they were deleted, a badge: the rule never alerts."""
+    return ", ".join(sorted(names)) or format_html(
+        '<span class="badge badge-failed">{}{}</span>', icon("cross"), gettext("None: the rule never alerts")
+    )
 
 
 class RuleAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # The same.
@@ -108,12 +120,14 @@ class RuleAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # The same.
         return ", ".join(names)
 
     @admin.display(description=_("services"))
-    def service_names(self, rule: Rule) -> str:
-        return ", ".join(sorted(service.name for service in rule.services.all())) or gettext("all")
+    def service_names(self, rule: Rule) -> str | SafeString:
+        if rule.is_for_all:
+            return gettext("all")
+        return _names_or_none(service.name for service in rule.services.all())
 
     @admin.display(description=_("channels"))
-    def channel_names(self, rule: Rule) -> str:
-        return ", ".join(sorted(channel.name for channel in rule.channels.all()))
+    def channel_names(self, rule: Rule) -> str | SafeString:
+        return _names_or_none(channel.name for channel in rule.channels.all())
 
 
 class MaintenanceAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # The same.

@@ -85,6 +85,16 @@ def test_rules_of_a_service_are_its_own_and_those_of_all():
 
 
 @pytest.mark.django_db
+def test_rule_does_not_apply_to_all_once_its_services_are_deleted():
+    service, other = make_service(), make_service()
+    make_rule(service)
+
+    service.delete()
+
+    assert not Rule.objects.of_service(other.pk).exists()
+
+
+@pytest.mark.django_db
 def test_maintenance_ends_after_its_start():
     noon = utc("2026-07-01 12:00")
     window = MaintenanceWindow(service=make_service(), starts_at=noon, ends_at=noon)

@@ -98,6 +98,18 @@ def test_rule_for_all_services_requires_to_see_all():
     assert not Rule.objects.exists()
 
 
+def test_rule_that_lost_its_channels_or_services_says_that_it_never_alerts(client):
+    service, channel = make_service(), make_channel()
+    make_rule(service)
+    make_rule(channels=[channel])
+    assert "never alerts" not in client.get("/admin/alerts/rule/").content.decode()
+
+    service.delete()
+    channel.delete()
+
+    assert client.get("/admin/alerts/rule/").content.decode().count("None: the rule never alerts") == 2
+
+
 @pytest.mark.parametrize("count", [1, 3])
 def test_list_costs_the_same_for_many_rules(client, count, django_assert_num_queries):
     for _number in range(count):
