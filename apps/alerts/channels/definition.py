@@ -66,9 +66,11 @@ class EmailChannel(_ChannelDescription):
     """Mail to one address or to a group of recipients."""
 
     kind: Literal["email"]
-    to: Annotated[tuple[Text, ...], BeforeValidator(_as_list), AfterValidator(_check_addresses)] = Field(
-        title=_("Addresses"), description=_("Addresses that get each message.")
-    )
+    to: Annotated[
+        tuple[Text, ...],
+        BeforeValidator(_as_list, json_schema_input_type=tuple[Text, ...] | Text),
+        AfterValidator(_check_addresses),
+    ] = Field(title=_("Addresses"), description=_("Addresses that get each message."))
 
 
 class AppriseChannel(_ChannelDescription):
@@ -208,4 +210,11 @@ def _annotation() -> Any:
     return Annotated[EmailChannel | AppriseChannel | WebhookChannel, Field(discriminator="kind")]
 
 
-CHANNEL_SECTION = Section("channels", "channel", load_channel, export_channels, _annotation)
+CHANNEL_SECTION = Section(
+    "channels",
+    "channel",
+    load_channel,
+    export_channels,
+    _annotation,
+    {f"Channel of kind {kind}": model for kind, model in CHANNELS.items()},
+)

@@ -82,14 +82,20 @@ class _Loading:
                 self.document.note((section,), f"Unknown section. Allowed: {', '.join(known)}.")
         for name, data in self._entries(root, "connections"):
             self._load_entry(("connections", name), f"connection {name}", load_connection, name, data)
-        for key, other in SECTIONS.items():
-            for name, data in self._entries(root, key):
-                self._load_entry((key, name), f"{other.entry} {name}", other.load, name, data)
+        self._load_sections(root, name_services=False)
         connections = {connection.name: connection for connection in Connection.objects.all()}
         for slug, data in self._entries(root, "services"):
             self._load_entry(
                 ("services", slug), f"service {slug}", load_service, slug, data, connections, self.now
             )
+
+        self._load_sections(root, name_services=True)
+
+    def _load_sections(self, root: Mapping[str, Any], *, name_services: bool) -> None:
+        for key, section in SECTIONS.items():
+            if section.names_services == name_services:
+                for name, data in self._entries(root, key):
+                    self._load_entry((key, name), f"{section.entry} {name}", section.load, name, data)
 
     def _entries(self, root: Mapping[str, Any], section: str) -> list[tuple[str, Mapping[str, Any]]]:
         entries = root.get(section)

@@ -12,12 +12,13 @@ from apps.services.definition.file_options import FileDestination, FileSource
 from apps.services.definition.http_options import HttpDestination, HttpSource
 from apps.services.definition.option_errors import fields_of, is_whole_number, nested_model, union_members
 from apps.services.definition.option_types import JsonBody, Options
+from apps.services.definition.sections import SECTIONS, SERVICE_PARTS
 from apps.services.definition.services import IntegrationService, ReportedService
 
 _INTRODUCTION = """\
 # Options
 
-Every option of connections and services, with its default.
+Every option of connections, services, channels and alert rules, with its default.
 """
 _MODELS: dict[str, type[Options]] = {
     "Connection of kind http": HttpConnection,
@@ -34,7 +35,9 @@ _MODELS: dict[str, type[Options]] = {
 def option_reference() -> str:
     """Markdown with one table for each group of options."""
     parts = [_INTRODUCTION]
-    for title, model in _MODELS.items():
+    registered = [section.reference for section in SECTIONS.values()]
+    registered += [part.reference for part in SERVICE_PARTS.values()]
+    for title, model in (pair for models in (_MODELS, *registered) for pair in models.items()):
         rows = [row for name, info in model.model_fields.items() for row in _rows(name, info)]
         table = ["| option | value | default | meaning |", "|---|---|---|---|", *rows]
         parts.append("\n".join([f"## {title}", "", *table, ""]))
@@ -63,7 +66,8 @@ def _rows(name: str, info: FieldInfo) -> list[str]:
 
 
 def _row(name: str, info: FieldInfo, suffix: str = "") -> str:
-    text = str(info.description or info.title or "")
+    title = str(info.title or "")
+    text = info.description or title[:1].upper() + title[1:]
     # A default that depends on other options is part of the description.
     default = "" if "Default:" in text else "required" if info.is_required() else _default(info.default)
     return f"| `{name}`{suffix} | {_value(info)} | {default} | {text} |"
@@ -91,7 +95,7 @@ def _value(info: FieldInfo) -> str:
         return f"{kind} from {min(bounds):g} to {max(bounds):.0f}" if len(bounds) > 1 else kind
     if isinstance(info.default, dict) or "dict" in str(annotation):
         return "names and values"
-    if isinstance(info.default, tuple):
+    if isinstance(info.default, tuple) or "tuple" in str(annotation):
         return "list"
     if alias is JsonBody:
         return "JSON"

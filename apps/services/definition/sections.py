@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from apps.services.definition.option_types import Options
 from apps.services.definition.rows import Outcome
 from apps.services.models import Service
 
 
 @dataclass(frozen=True)
 class Section:
-    """A mapping at the top of a file, whose entries are loaded before the services."""
+    """A mapping at the top of a file."""
 
     # Key of the section, such as `channels`.
     name: str
@@ -24,6 +25,10 @@ class Section:
     export: Callable[[], Mapping[str, Any]]
     # Type of an entry for the JSON Schema.
     annotation: Callable[[], Any]
+    # Options by the title of their table in the handbook.
+    reference: Mapping[str, type[Options]]
+    # Whether its entries name services, and are loaded after them.
+    names_services: bool = False
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,8 @@ class ServicePart:
     export: Callable[[Iterable[Service]], Mapping[int, Any]]
     # Type of the value for the JSON Schema.
     annotation: Callable[[], Any]
+    # Options by the title of their table in the handbook.
+    reference: Mapping[str, type[Options]]
 
 
 SECTIONS: dict[str, Section] = {}

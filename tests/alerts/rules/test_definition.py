@@ -80,7 +80,9 @@ def test_file_changes_only_rules_of_the_service_alone():
     first, second = make_rule(service), make_rule(service)
     others = [make_rule(), make_rule(service, make_service())]
 
-    assert load_services(file_with("{on: failed, to: ops}")).updated == ("service contacts",)
+    single = file_with("{on: failed, to: ops}")
+    jsonschema.validate(YamlDocument(single).value, service_file_schema())
+    assert load_services(single).updated == ("service contacts",)
     assert set(Rule.objects.all()) == {first, *others}
 
     load_services("services: {contacts: {kind: reported}}")
@@ -127,3 +129,45 @@ def test_invalid_rule_names_line_key_and_reason(alerts, key, reason):
 def test_rules_must_be_a_list():
     with pytest.raises(LoadError, match="Not a list; write one rule an item"):
         load_services("services: {contacts: {kind: reported, alerts: {on: [failed]}}}")
+
+
+SHARED = """\
+channels: {ops: {kind: email, to: [ops@example.com]}}
+services:
+  contacts: {kind: reported}
+  invoices: {kind: reported}
+rules:
+  Finance: {services: [contacts, invoices], on: [failed], to: [ops]}
+  Everything: {services: all, on: [doctor], to: [ops], daily_reminder: true}
+"""
+
+
+def test_rules_of_several_services_and_of_all_are_loaded_and_exported_unchanged():
+    assert load_services(SHARED).created[-2:] == ("rule Finance", "rule Everything")
+
+    finance, everything = Rule.objects.order_by("pk")
+    assert sorted(service.slug for service in finance.services.all()) == ["contacts", "invoices"]
+    assert (finance.is_for_all, everything.is_for_all) == (False, True)
+    assert {"rule Finance", "rule Everything"} <= set(load_services(SHARED).unchanged)
+    value = YamlDocument(SHARED).value
+    exported = YamlDocument(export_services(Service.objects.all(), with_sections=True)).value
+    assert exported["rules"] == value["rules"]
+    jsonschema.validate(value, service_file_schema())
+
+
+@pytest.mark.parametrize(
+    ("services", "reason"),
+    [
+        ("[]", "at least two services"),
+        ("[contacts]", "at least two services"),
+        ("[contacts, nowhere]", "Unknown service “nowhere”."),
+    ],
+)
+def test_rule_of_too_few_or_unknown_services_is_refused(services, reason):
+    with pytest.raises(LoadError) as caught:
+        load_services(SHARED.replace("[contacts, invoices]", services))
+
+    [problem] = caught.value.problems
+    assert (problem.line, problem.key.removeprefix("rules.Finance.")) == (6, "services")
+    assert reason in problem.reason
+    assert not Rule.objects.exists()

@@ -268,7 +268,7 @@ def test_refresh_token_and_its_grant_belong_together(more, reason):
         ("in/*.json", "../in/*.json", 21, "services.nightly-files.source.path", "would leave"),
         ("{run}-{page}", "{date}", 22, "services.nightly-files.destination.path", "Allowed: {run}, {page}"),
         ("  nightly-files:", "  orders-to-warehouse:", 20, ORDERS, "Duplicate key; first on line 6"),
-        ("services:", "service:", 5, "service", "Allowed: connections, channels, services"),
+        ("services:", "service:", 5, "service", "Allowed: connections, channels, rules, services"),
         ("is_active: true", "is_active: !!python/object:os.system x", 19, "", "could not determine a constructor"),
         ("is_active: true", "is_active: [", 21, "", "expected"),
         ("is_active: true", "is_active: 2024-13-45", 19, f"{ORDERS}.is_active", "write true or false"),
