@@ -6,7 +6,7 @@ from playwright.sync_api import Page, expect
 
 from apps.services.models import Connection, Service
 from apps.services.private_key import read_private_key
-from tests.factories import make_connection, make_service, make_user
+from tests.factories import make_connection, make_rule, make_service, make_user
 from tests.openssh import create_key
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.browser]
@@ -132,3 +132,20 @@ def test_form_that_cannot_be_sent_keeps_what_was_entered(page: Page, log_in, pro
     page.locator("[name=_save]").click()
     expect(page.locator(".messagelist")).to_contain_text("was changed successfully")
     assert Connection.objects.get().url == "http://new.example"
+
+
+def test_long_list_of_services_of_a_rule_is_filtered(page: Page, log_in) -> None:
+    services = [make_service(name=f"Service {number:02}") for number in range(1, 12)]
+    rule = make_rule(services[0])
+    log_in(page, make_user(is_superuser=True))
+    page.goto(f"/admin/alerts/rule/{rule.pk}/change/")
+    shown = page.locator("[name=services]:visible")
+
+    page.get_by_role("searchbox", name="Filter the list").fill("service 11")
+    expect(shown).to_have_count(2)
+    page.get_by_role("checkbox", name="Service 11").check()
+    page.get_by_role("searchbox", name="Filter the list").press("Enter")
+    page.locator("[name=_save]").click()
+
+    expect(page.locator(".messagelist")).to_contain_text("was changed successfully")
+    assert {*rule.services.all()} == {services[0], services[10]}

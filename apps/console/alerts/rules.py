@@ -17,6 +17,7 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.alerts.models import MaintenanceWindow, Rule
 from apps.console.ui.badges import icon
+from apps.console.ui.checkbox_list import CheckboxList
 from apps.services.models import Service
 from apps.services.user_access import hidden_service_ids
 
@@ -32,6 +33,7 @@ class RuleForm(forms.ModelForm):  # type: ignore[type-arg] # It takes no paramet
 
     class Meta:
         model = Rule
+        widgets = {"services": CheckboxList, "channels": CheckboxList}
         fields = (
             *("name", "services", "events", "no_success_for_hours", "refused_limit", "channels"),
             *("quiet_from", "quiet_until", "timezone", "daily_reminder", "include_record_keys", "is_active"),
@@ -39,6 +41,10 @@ class RuleForm(forms.ModelForm):  # type: ignore[type-arg] # It takes no paramet
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
+        for name in {"services", "channels"} & self.fields.keys():
+            # Without Django's links to add a row, which a list of checkboxes would not show.
+            widget = self.fields[name].widget
+            self.fields[name].widget = getattr(widget, "widget", widget)
         if "services" in self.fields:
             self.fields["services"].queryset = Service.objects.visible_to(self.viewer).order_by("name")  # type: ignore[attr-defined] # Of a choice of models.
         if "channels" in self.fields:

@@ -51,6 +51,16 @@ def test_rule_is_added(client):
     )
 
 
+def test_services_and_channels_are_chosen_by_checkboxes(client):
+    rule = make_rule(make_service(), make_service())
+
+    form = client.get(f"/admin/alerts/rule/{rule.pk}/change/").content.decode()
+
+    assert "Hold down" not in form
+    assert form.count('<input type="checkbox" name="services"') == 2
+    assert form.count('<input type="checkbox" name="channels"') == 1
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
