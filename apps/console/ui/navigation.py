@@ -18,15 +18,15 @@ _OPERATIONS = {
     "services.service": "services",
     "runs.run": "runs",
     "runs.payload": "file",
-    "alerts.incident": "warning",
+    "alerts.incident": "incident",
     "services.connection": "connections",
 }
 _SHORTCUTS = {"services.service": "s"}
 _ALERTS = {
     "alerts.rule": "settings",
-    "alerts.channel": "connections",
-    "alerts.delivery": "logs",
-    "alerts.maintenancewindow": "pause",
+    "alerts.channel": "channel",
+    "alerts.delivery": "mail",
+    "alerts.maintenancewindow": "maintenance",
 }
 _ACCESS = {"api.apitoken": "key", "auth.user": "user", "auth.group": "users"}
 
