@@ -1,6 +1,6 @@
 """Takes screenshots of every page, light and dark, and saves them in ./screenshots.
 
-    python -m tests.screenshots [--width 1440] [--folder screenshots]
+    python -m tests.screenshots [--width 1440] [--folder screenshots] [--page home problems]
 
 It creates a temporary database with sample runs and serves it.
 """
@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import time as clock
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -38,13 +39,17 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.screenshots", description=__doc__)
     parser.add_argument("--width", type=int, nargs="*", default=[1440], help="widths in pixels")
     parser.add_argument("--folder", type=Path, default=Path("screenshots"))
+    parser.add_argument("--page", nargs="*", help="names of pages; default: all")
     options = parser.parse_args(arguments)
     chromium = chromium_path()
     if chromium is None:
         print(f"Chromium is not installed; {HOW_TO_INSTALL}", file=sys.stderr)
         return 1
     with sample_site() as (url, pages, cookie):
-        take_pictures(chromium, url, pages, cookie, options)
+        if unknown := set(options.page or ()) - set(pages):
+            parser.error(f"unknown page {', '.join(sorted(unknown))}; known: {', '.join(pages)}")
+        chosen = {name: pages[name] for name in options.page or pages}
+        take_pictures(chromium, url, chosen, cookie, options)
     return 0
 
 
@@ -158,6 +163,7 @@ def fill() -> tuple[dict[str, str], Any]:
     refusing = make_records(services[0])
     for job in ("queue_due_runs", "close_lost_runs", "delete_expired_payloads", "prune_logs"):
         HousekeepingJob.record_run(job)
+    alerts = make_alerts(services, ada, now)
     first = services[0].pk
     pages = {
         "home": "/admin/",
@@ -176,6 +182,20 @@ def fill() -> tuple[dict[str, str], Any]:
         "preview-record": f"/admin/runs/run/{refusing.pk}/payloads/{refusing.payloads.get().pk}/preview/"
         "?record=10045#record",
         "resync": f"/admin/records/resync/?run={refusing.pk}&outcome=refused",
+        "problems": "/admin/problems/",
+        "problem": f"/admin/problems/{alerts['problem'].pk}/",
+        "incidents": "/admin/alerts/incident/",
+        "incident": f"/admin/alerts/incident/{alerts['incident'].pk}/change/",
+        "rules": "/admin/alerts/rule/",
+        "rule": f"/admin/alerts/rule/{alerts['rule'].pk}/change/",
+        "rule-add": "/admin/alerts/rule/add/",
+        "channels": "/admin/alerts/channel/",
+        "channel": f"/admin/alerts/channel/{alerts['channel'].pk}/change/",
+        "channel-add": "/admin/alerts/channel/add/",
+        "deliveries": "/admin/alerts/delivery/",
+        "delivery": f"/admin/alerts/delivery/{alerts['delivery'].pk}/change/",
+        "maintenance-windows": "/admin/alerts/maintenancewindow/",
+        "maintenance-window-add": "/admin/alerts/maintenancewindow/add/",
         "connections": "/admin/services/connection/",
         "payloads": "/admin/runs/payload/",
         "time-zone": "/admin/time-zone/",
@@ -236,6 +256,77 @@ def make_records(service: Any) -> Any:
             sequence=2,
         )
     return refusing
+
+
+def make_alerts(services: list[Any], user: Any, now: Any) -> dict[str, Any]:
+    """Creates problems, incidents with their messages, channels and rules; returns one of each for its page."""
+    from apps.alerts.incidents.changes import Failure, record_failure
+    from apps.alerts.models import Delivery, Incident, MaintenanceWindow, Problem
+    from apps.alerts.problems.changes import assign, set_note, set_state
+    from apps.alerts.problems.recurrence import note_occurrences
+    from apps.runs.models import Level, Run, RunProblem
+    from tests import factories
+
+    messages = (
+        (1, "transform: record 10045 has no “iban” (line 4 of the script)", Level.ERROR),
+        (5, "POST https://billing.example/readings: 503 Service Unavailable", Level.ERROR),
+        (0, "Order 10045 has no delivery address", Level.WARNING),
+    )
+    for number, message, level in messages:
+        for run in services[number].runs.filter(status=Run.Status.FAILED if number else Run.Status.SUCCEEDED)[
+            :80
+        ]:
+            factories.make_run_problem(run, message, level=level, count=random.randint(1, 9))
+    note_occurrences(now)
+    RunProblem.objects.update(is_noted=True)
+    problem = Problem.objects.get(service=services[1])
+    assign(problem, user, user=user, now=now)
+    set_note(problem, "The accounting team adds the missing ones by Friday.", user=user, now=now)
+    set_state(Problem.objects.get(service=services[0]), Problem.State.MUTED, user=user, now=now)
+
+    mail = factories.make_channel(
+        name="ops-mail", to=["ops@shop.example", "night@shop.example"], last_sent_at=now
+    )
+    pager = factories.make_channel(
+        name="pager", kind="webhook", url="https://pager.example/in", secret_env="PAGER_SECRET",
+    )  # fmt: skip
+    pager.record_failure(now - timedelta(minutes=20), "The environment variable PAGER_SECRET is not set.")
+    factories.make_channel(name="ops-chat", kind="apprise", secret_env="OPS_CHAT_URL", is_active=False)
+    events = ("failed", "recovered", "late", "lost", "problem")
+    everything = factories.make_rule(
+        name="Everything by mail", events=events, channels=[mail], no_success_for_hours=6
+    )
+    rule = factories.make_rule(
+        *services[1:4], name="Finance at night", events=events[:3], channels=[mail, pager],
+        quiet_from=clock(22), quiet_until=clock(6), timezone="Europe/London", daily_reminder=True,
+    )  # fmt: skip
+    incident = None
+    for number in (5, 1):
+        run = services[number].runs.filter(status=Run.Status.FAILED).latest("id")
+        failure = Failure(
+            Incident.Kind.FAILED,
+            services[number].pk,
+            run.error,
+            run=run,
+            url=f"/admin/runs/run/{run.pk}/log/",
+        )
+        incident = record_failure(failure, [everything], now - timedelta(minutes=30 * number))
+    factories.make_incident(
+        services[3],
+        kind=Incident.Kind.LATE,
+        opened_at=now - timedelta(days=2),
+        closed_at=now - timedelta(hours=40),
+    )
+    delivery = Delivery.objects.filter(channel=mail).latest("id")
+    delivery.claim(now, timedelta(minutes=5))
+    delivery.record_success(now)
+    MaintenanceWindow.objects.create(
+        service=services[2],
+        starts_at=now + timedelta(hours=3),
+        ends_at=now + timedelta(hours=5),
+        reason="New version",
+    )
+    return {"problem": problem, "incident": incident, "rule": rule, "channel": pager, "delivery": delivery}
 
 
 def make_history(service: Any, number: int, user: Any, now: Any) -> None:
