@@ -42,6 +42,50 @@ def test_service_form_shows_only_applicable_fields(page: Page, log_in) -> None:
     assert Service.objects.get().source_options == {"path": "in/*.json"}
 
 
+def test_new_service_shows_no_option_before_a_connection_is_chosen(page: Page, log_in) -> None:
+    http = make_connection(name="shop")
+    drop = make_connection(name="drop", kind="file", url="s3://drop")
+    log_in(page, make_user(is_superuser=True))
+    page.goto("/admin/services/service/add/")
+    options = page.locator("[name^=source_]:visible, [name^=destination_]:visible")
+    names = options.evaluate_all("(fields) => fields.map((field) => field.name)")
+
+    assert names == ["source_connection", "destination_connection"]
+    expect(page.get_by_text("More options of the source")).to_be_hidden()
+
+    page.locator("[name=source_connection]").select_option(str(http.pk))
+    expect(page.get_by_text("More options of the source")).to_be_visible()
+    expect(page.locator(".fieldBox.field-source_path .help")).to_have_text(
+        "Path below the connection's address, such as /orders.", use_inner_text=True
+    )
+    assert page.locator("[name=source_page_size]").get_attribute("placeholder") == "100"
+    page.locator("[name=source_connection]").select_option(str(drop.pk))
+    expect(page.locator(".fieldBox.field-source_path .help")).to_contain_text(
+        "Files below the connection's folder"
+    )
+    assert page.locator("[name=source_page_size]").get_attribute("placeholder") == "1000"
+
+
+def test_options_of_a_format_follow_the_suffix_of_the_path(page: Page, log_in) -> None:
+    drop = make_connection(name="drop", kind="file", url="s3://drop")
+    log_in(page, make_user(is_superuser=True))
+    page.goto("/admin/services/service/add/")
+    page.locator("[name=source_connection]").select_option(str(drop.pk))
+    page.get_by_text("More options of the source").click()
+    names = ("source_records", "source_csv_delimiter", "source_sheet", "source_xml_record")
+
+    assert shown(page, *names) == [False] * 4
+    for path, expected in (
+        ("in/*.json.gz", [True, False, False, False]),
+        ("in/*.tsv", [False, True, False, False]),
+        ("in/*.xlsx", [False, False, True, False]),
+    ):
+        page.locator("[name=source_path]").fill(path)
+        assert shown(page, *names) == expected
+    page.locator("[name=source_format]").select_option("xml")
+    assert shown(page, *names) == [False, False, False, True]
+
+
 def test_schedule_description_updates_while_typing(page: Page, log_in) -> None:
     service = make_service(schedule="*/15 * * * *")
     log_in(page, make_user(is_superuser=True))

@@ -9,6 +9,9 @@ from typing import Any, get_args
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.utils.functional import lazy
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from pydantic.fields import FieldInfo
 
@@ -37,8 +40,8 @@ _CHOICES = {
     "xml": "XML",
     "xlsx": "Excel (xlsx)",
 }
-# The format of files for which an option applies.
-_FORMATS = {"csv": "csv", "xml": "xml", "sheet": "xlsx", "header_row": "xlsx"}
+# The format for which an option applies.
+_FORMATS = {"records": "json", "csv": "csv", "xml": "xml", "sheet": "xlsx", "header_row": "xlsx"}
 
 # Values of other fields for which a field applies.
 type Condition = Mapping[str, tuple[str, ...]]
@@ -112,11 +115,23 @@ class SideFields:
         self._models = models
 
     def form_fields(self) -> dict[str, forms.Field]:
-        fields: dict[str, forms.Field] = {}
-        for model in self._models.values():
+        infos: dict[str, dict[str, FieldInfo]] = {}
+        for kind, model in self._models.items():
             for name, _path, field_info in _flat_fields(self.side, model):
-                fields.setdefault(name, _form_field(field_info))
+                infos.setdefault(name, {}).setdefault(kind, field_info)
+        fields = {name: _form_field(next(iter(of_kinds.values()))) for name, of_kinds in infos.items()}
+        for name, of_kinds in infos.items():
+            self._tell_kinds_apart(fields[name], of_kinds)
         return fields
+
+    def _tell_kinds_apart(self, field: forms.Field, of_kinds: Mapping[str, FieldInfo]) -> None:
+        """Help text and placeholder of each kind of connection, of which settings/form.js shows one."""
+        texts = {kind: info.description or "" for kind, info in of_kinds.items()}
+        if len(set(texts.values())) > 1:
+            field.help_text = lazy(_help_of_kinds, SafeString)(f"{self.side}_connection", texts)
+        placeholders = {kind: _placeholder(info) for kind, info in of_kinds.items()}
+        if len(set(placeholders.values())) > 1:
+            field.widget.attrs |= {"placeholder": "", "data-placeholders": json.dumps(placeholders)}
 
     def initial(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """Initial values of the fields for stored options."""
@@ -196,10 +211,12 @@ class SideFields:
     def unused(self, kind: str, values: Mapping[str, Any]) -> list[str]:
         """Fields that do not apply for a connection of `kind`, the chosen pagination and the chosen format."""
         chooser, format_field = f"{self.side}_pagination_type", f"{self.side}_format"
+        has_format = "format" in self._models[kind].model_fields
         chosen = {
             f"{self.side}_connection": kind,
             chooser: values.get(chooser) or "none",
-            format_field: values.get(format_field) or "",
+            # Responses are JSON.
+            format_field: (values.get(format_field) or "") if has_format else "json",
         }
         return [
             name
@@ -257,6 +274,11 @@ def _form_field(field_info: FieldInfo) -> forms.Field:
     if isinstance(field_info.default, tuple):
         return NamesField(widget=forms.TextInput({"class": "vTextField", **attrs}), **shared)
     return forms.CharField(widget=forms.TextInput({"class": "vTextField", **attrs}), **shared)
+
+
+def _help_of_kinds(connection: str, texts: Mapping[str, str]) -> SafeString:
+    parts = ((f"{connection}={kind}", _(text)) for kind, text in texts.items() if text)
+    return format_html_join(" ", '<span data-shown-for="{}">{}</span>', parts)
 
 
 def _placeholder(field_info: FieldInfo) -> str:

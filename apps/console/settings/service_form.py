@@ -206,7 +206,9 @@ class ServiceForm(EditConflictForm, OptionsForm):  # type: ignore[misc]  # Built
             }
             for name, condition in side.conditions.items():
                 self.fields[name].widget.attrs["data-shown-for"] = " ".join(
-                    f"{chooser}={','.join(choices)}" for chooser, choices in condition.items()
+                    # The browser knows the suffix of the path.
+                    f"{chooser}={','.join(filter(None, choices))}"
+                    for chooser, choices in condition.items()
                 )
         self.fields["since"].widget.attrs["data-shown-for"] = "source_connection=http"
         self.fields["source_body"].widget.attrs["data-shown-for"] += " source_method=POST"

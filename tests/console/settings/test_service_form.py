@@ -279,7 +279,14 @@ def test_options_of_a_file_format_are_saved_and_shown(form_data):
     shown = ServiceForm(instance=service)
     assert shown["source_csv_skip_rows"].value() == 1
     assert 'value="id, sku"' in str(shown["source_csv_names"])
-    assert 'data-shown-for="source_connection=file source_format=,csv"' in str(shown["source_csv_names"])
+    assert 'data-shown-for="source_connection=file source_format=csv"' in str(shown["source_csv_names"])
+
+
+def test_format_of_files_does_not_hide_the_records_of_responses(form_data):
+    form = ServiceForm(form_data | {"source_format": "csv", "source_records": "data.items"})
+
+    assert form.errors == {}
+    assert form.instance.source_options["records"] == "data.items"
 
 
 @pytest.mark.parametrize(

@@ -3,24 +3,28 @@
 const form = document.querySelector("#content-main form");
 const FORMATS = /\.(json|ndjson|csv|tsv|xml|xlsx)(\.(gz|zst|zip))?$/i;
 
-/** The value of a field; for a connection its kind, for an empty format that of the path's suffix. */
+/** The value of a field; for a connection its kind, for an empty format that of the path's suffix. A format without its
+    field is JSON, that of responses. */
 function valueOf(name) {
   const field = form.elements.namedItem(name);
   if (!field) {
     return undefined;
   }
   if (field.dataset.kinds) {
-    return JSON.parse(field.dataset.kinds)[field.value];
+    return field.value && JSON.parse(field.dataset.kinds)[field.value];
   }
-  if (name.endsWith("_format") && !field.value) {
-    const path = form.elements.namedItem(name.replace("_format", "_path"))?.value ?? "";
-    return FORMATS.exec(path)?.[1].toLowerCase().replace("tsv", "csv") ?? "";
+  if (!name.endsWith("_format")) {
+    return field.value;
   }
-  return field.value;
+  if (!isMet(field.dataset.shownFor)) {
+    return "json";
+  }
+  const path = form.elements.namedItem(name.replace("_format", "_path"))?.value ?? "";
+  return field.value || (FORMATS.exec(path)?.[1].toLowerCase().replace("tsv", "csv") ?? "");
 }
 
-/** Whether a condition such as "source_connection=http source_pagination_type=page,offset" holds; an empty field
-    satisfies every condition. */
+/** Whether a condition such as "source_connection=http source_pagination_type=page,offset" holds. A connection whose kind
+    is unknown satisfies every condition. */
 function isMet(condition) {
   return condition.split(" ").every((part) => {
     const [name, values] = part.split("=");
@@ -30,12 +34,23 @@ function isMet(condition) {
 }
 
 function showApplicableFields() {
-  for (const field of form.querySelectorAll("[data-shown-for]")) {
-    const box = field.closest(".fieldBox") ?? field.closest(".form-row");
-    const hasError = box.querySelector(".errorlist") !== null;
-    box.classList.toggle("hidden", !hasError && !isMet(field.dataset.shownFor));
-    const row = field.closest(".form-multiline");
+  for (const element of form.querySelectorAll("[data-shown-for]")) {
+    const isShown = isMet(element.dataset.shownFor);
+    if (!element.name) {
+      element.hidden = !isShown;
+      continue;
+    }
+    const box = element.closest(".fieldBox") ?? element.closest(".form-row");
+    box.classList.toggle("hidden", !isShown && !box.querySelector(".errorlist"));
+    const row = element.closest(".form-multiline");
     row?.classList.toggle("hidden", !row.querySelector(".fieldBox:not(.hidden)"));
+  }
+  for (const field of form.querySelectorAll("[data-placeholders]")) {
+    const kind = valueOf(`${field.name.split("_")[0]}_connection`);
+    field.placeholder = JSON.parse(field.dataset.placeholders)[kind] ?? "";
+  }
+  for (const fieldset of form.querySelectorAll("fieldset.module")) {
+    fieldset.classList.toggle("hidden", !fieldset.querySelector(".form-row:not(.hidden)"));
   }
 }
 
@@ -130,7 +145,7 @@ if (form) {
   showApplicableFields();
   form.addEventListener("change", learnKinds);
   // Django's window for a new connection reports only to jQuery.
-  window.addEventListener("focus", learnKinds);
+  window.django?.jQuery?.(form).on("change", learnKinds);
   form.addEventListener("input", (event) => {
     const field = event.target.name === "timezone" ? fields.namedItem("schedule") : event.target;
     if (field.dataset.describeUrl && !field.dataset.kinds) {
