@@ -37,6 +37,7 @@ class ChannelAdmin(EditConflictAdmin):
     show_full_result_count = False
     show_facets = ShowFacets.NEVER
     ordering = ("name",)
+    readonly_fields = ("masked_url",)
     actions = None
     csv_name = "channels"
     csv_columns = (
@@ -54,10 +55,13 @@ class ChannelAdmin(EditConflictAdmin):
         return Channel.objects.annotate(pending_count=pending)
 
     def get_fieldsets(self, request: HttpRequest, obj: Channel | None = None) -> Any:
-        """The secrets only for users who may change them."""
+        """The secrets, also those in the URL, only for users who may change them."""
         may_write = self.has_change_permission(request, obj) if obj else self.has_add_permission(request)
-        chat, webhook = (("apprise_url",), ("secret",)) if may_write else ((), ())
-        fields = ("name", "kind", "to", *chat, "url", *webhook, "secret_env", "language", "is_active")
+        if may_write:
+            addresses: tuple[str, ...] = ("apprise_url", "url", "secret")
+        else:
+            addresses = ("masked_url",)
+        fields = ("name", "kind", "to", *addresses, "secret_env", "language", "is_active")
         return ((None, {"fields": fields}),)
 
     def get_urls(self) -> list[URLPattern]:
@@ -86,6 +90,10 @@ class ChannelAdmin(EditConflictAdmin):
     def recipients(self, channel: Channel) -> str:
         if channel.kind == Channel.Kind.EMAIL:
             return ", ".join(channel.to)
+        return self.masked_url(channel)
+
+    @admin.display(description=_("URL"))
+    def masked_url(self, channel: Channel) -> str:
         return without_secrets(channel.url) if channel.url else "–"
 
     @admin.display(description=_("status"))

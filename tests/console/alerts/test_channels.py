@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Group
 from django.test import Client
 from django.urls import reverse
@@ -70,6 +71,33 @@ def test_apprise_url_is_stored_encrypted(client):
     assert channel.get_secret() == url
     assert channel.url == ""
     assert "hunter2secret" not in client.get("/admin/alerts/channel/").text
+
+
+def test_history_of_changes_contains_no_secret(client):
+    chat = {"kind": "apprise", "apprise_url": "json://user:hunter2secret@127.0.0.1/in"}
+    webhook = {"kind": "webhook", "url": "https://pager.example/in?token=hunter2secret", "secret": SECRET}
+
+    client.post(ADD, entered(name="new", **webhook))
+    client.post(ADD, entered(**chat))
+    change = reverse("admin:alerts_channel_change", args=[Channel.objects.get(name="ops").pk])
+    client.post(change, entered(**webhook))
+    client.post(change, entered(**chat))
+    client.post(change, entered(kind="webhook", url="https://pager.example", secret="short"))
+
+    entries = LogEntry.objects.values_list("object_repr", "change_message")
+    assert len(entries) == 4
+    assert all(word not in str([*entries]) for word in ("hunter2secret", SECRET))
+
+
+def test_secret_in_a_url_is_shown_only_to_users_who_may_change_it(client):
+    channel = make_channel(kind="webhook", url="https://pager.example/in?token=hunter2secret", secret=SECRET)
+    url = reverse("admin:alerts_channel_change", args=[channel.pk])
+    viewer = Client()
+    viewer.force_login(make_user(permissions=["alerts.view_channel"]))
+
+    assert "?token=hunter2secret" in client.get(url).text
+    assert "?token=••••" in viewer.get(url).text
+    assert "hunter2secret" not in viewer.get(url).text + viewer.get("/admin/alerts/channel/").text
 
 
 @pytest.mark.parametrize(
