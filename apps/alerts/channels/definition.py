@@ -19,10 +19,11 @@ from apps.alerts.models import Channel
 from apps.services.connectors.address_guard import check_host
 from apps.services.connectors.base import ConnectorError
 from apps.services.definition.authentication import check_http_address, check_presence
+from apps.services.definition.connection_url import MASK, without_secrets
 from apps.services.definition.option_errors import choice_message, read_options
 from apps.services.definition.option_types import Flag, Options, Text, VariableName
 from apps.services.definition.rows import Outcome, assign, column, outcome_of, validate
-from apps.services.definition.sections import Section
+from apps.services.definition.sections import OmittedSecrets, Section
 from apps.services.secrets import reencrypted
 
 _MAX_ADDRESSES = 100
@@ -48,6 +49,8 @@ def _check_addresses(value: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _check_webhook(value: str) -> str:
+    if MASK in value:
+        raise ValueError(gettext("A secret in the URL is masked; replace %(mask)s by it.") % {"mask": MASK})
     # Some systems identify the sender by a parameter.
     check_http_address(value.partition("?")[0])
     try:
@@ -159,6 +162,9 @@ def read_channel(data: Mapping[str, Any], *, stored: Channel | None = None) -> C
 def load_channel(name: str, data: Mapping[str, Any]) -> Outcome:
     """Creates or updates the channel `name`. Raises ValidationError by key of `data`."""
     channel = Channel.objects.filter(name=name).first() or Channel(name=name)
+    if channel.url and data.get("url") == _exported_url(channel):
+        # With masked secrets, which stay as they are stored.
+        data = {**data, "url": channel.url}
     description = read_channel(data, stored=channel)
     fields = fields_of_channel(channel, description)
     outcome = outcome_of(channel, changed=assign(channel, fields))
@@ -195,15 +201,37 @@ def export_channels() -> dict[str, Any]:
 
 def _exported(channel: Channel) -> dict[str, Any]:
     data: dict[str, Any] = {"kind": channel.kind}
-    variable = "url_env" if channel.kind == Channel.Kind.APPRISE else "secret_env"
+    variable = _variable_key(channel)
     values = {
         "to": channel.to,
-        "url": channel.url,
+        "url": _exported_url(channel),
         variable: channel.secret_env,
         "language": channel.language if channel.language != "en" else "",
     }
     data |= {key: value for key, value in values.items() if value}
     return data if channel.is_active else {**data, "is_active": False}
+
+
+def _exported_url(channel: Channel) -> str:
+    """The URL; if a parameter looks like a secret, with a mask instead of it."""
+    masked = without_secrets(channel.url)
+    return masked if MASK in masked else channel.url
+
+
+def _variable_key(channel: Channel) -> str:
+    return "url_env" if channel.kind == Channel.Kind.APPRISE else "secret_env"
+
+
+def _omitted_secrets() -> OmittedSecrets:
+    variables, stored, masked = [], [], []
+    for channel in Channel.objects.order_by("name"):
+        if channel.secret_env:
+            variables.append(f"{channel.secret_env}: secret of the channel {channel.name}")
+        elif channel.secret_encrypted:
+            stored.append(f"channels.{channel.name}.{_variable_key(channel)}")
+        if MASK in _exported_url(channel):
+            masked.append(f"channels.{channel.name}.url")
+    return OmittedSecrets(variables, stored, masked)
 
 
 def _annotation() -> Any:
@@ -217,4 +245,5 @@ CHANNEL_SECTION = Section(
     export_channels,
     _annotation,
     {f"Channel of kind {kind}": model for kind, model in CHANNELS.items()},
+    omitted_secrets=_omitted_secrets,
 )

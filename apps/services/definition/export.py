@@ -8,11 +8,12 @@ from typing import Any
 from django.db.models import Exists, OuterRef, QuerySet, Subquery
 from pydantic.fields import FieldInfo
 
+from apps.services.definition.connection_url import MASK
 from apps.services.definition.connections import CONNECTIONS, KEY_OF_FIELD
 from apps.services.definition.option_errors import fields_of, nested_model, union_members
 from apps.services.definition.option_types import Options
 from apps.services.definition.options import DESTINATIONS, SOURCES
-from apps.services.definition.sections import SECTIONS, SERVICE_PARTS
+from apps.services.definition.sections import SECTIONS, SERVICE_PARTS, OmittedSecrets
 from apps.services.definition.services import SERVICES, ServiceBase
 from apps.services.definition.yaml_text import yaml_text
 from apps.services.models import Connection, Script, Service
@@ -28,6 +29,8 @@ _VARIABLES = "# Set these environment variables for the workers:"
 _MISSING_SECRETS = """\
 # Secrets that are stored in the console are not part of this file. Loading keeps those that are stored already.
 # To load the file elsewhere, name the environment variables that contain them:"""
+_MASKED = f"""\
+# Secrets in these URLs are masked. Loading keeps those that are stored already; elsewhere, replace {MASK}:"""
 _GROUPS = """\
 # Groups are not part of this file. Until you choose them, everybody who may view services sees these:"""
 
@@ -52,12 +55,14 @@ def export_services(services: QuerySet[Service], *, with_sections: bool = False)
     }
     connections = [used[name] for name in sorted(used)]
     restricted = _list(_GROUPS, (row.slug for row in rows if row.has_groups))
-    parts = ["\n#\n".join([_INTRODUCTION, *_secret_comments(connections), *restricted]) + "\n"]
+    sections = [*SECTIONS.values()] if with_sections else []
+    omitted = [_omitted_secrets(connections), *(section.omitted_secrets() for section in sections)]
+    parts = ["\n#\n".join([_INTRODUCTION, *_secret_comments(omitted), *restricted]) + "\n"]
     if connections:
         parts.append(yaml_text({"connections": {row.name: _connection(row) for row in connections}}))
-    others = {section.name: section.export() for section in SECTIONS.values()} if with_sections else {}
+    exported = {section.name: section.export() for section in sections}
     parts += [
-        yaml_text({name: rows_of_section}) for name, rows_of_section in others.items() if rows_of_section
+        yaml_text({name: entries_by_name}) for name, entries_by_name in exported.items() if entries_by_name
     ]
     entries = {row.pk: _service(row, row.script_source or "") for row in rows}
     for part in SERVICE_PARTS.values():
@@ -143,7 +148,15 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _secret_comments(connections: Iterable[Connection]) -> list[str]:
+def _secret_comments(omitted: Iterable[OmittedSecrets]) -> list[str]:
+    variables, stored, masked = (
+        [line for each in omitted for line in getattr(each, name)]
+        for name in ("variables", "stored", "masked")
+    )
+    return [*_list(_VARIABLES, variables), *_list(_MISSING_SECRETS, stored), *_list(_MASKED, masked)]
+
+
+def _omitted_secrets(connections: Iterable[Connection]) -> OmittedSecrets:
     variables, missing = [], []
     for connection in connections:
         fields = _auth_fields(connection)
@@ -154,7 +167,7 @@ def _secret_comments(connections: Iterable[Connection]) -> list[str]:
                 )
             elif getattr(connection, f"{secret}_encrypted") or _is_required(secret, connection):
                 missing.append(f"connections.{connection.name}.auth.{secret}_env")
-    return [*_list(_VARIABLES, variables), *_list(_MISSING_SECRETS, missing)]
+    return OmittedSecrets(variables, missing)
 
 
 def _is_required(secret: str, connection: Connection) -> bool:

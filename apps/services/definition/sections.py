@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from apps.services.definition.option_types import Options
 from apps.services.definition.rows import Outcome
 from apps.services.models import Service
+
+
+@dataclass(frozen=True)
+class OmittedSecrets:
+    """Secrets that an export leaves out; each is a line of a comment at the top of the file."""
+
+    # Environment variables that contain them, such as `PAGER_SECRET: secret of the channel pager`.
+    variables: Sequence[str] = ()
+    # Keys that would name a variable, such as `channels.pager.secret_env`, of secrets that are stored.
+    stored: Sequence[str] = ()
+    # Keys whose value is a URL with masked parameters, such as `channels.pager.url`.
+    masked: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -27,6 +39,8 @@ class Section:
     annotation: Callable[[], Any]
     # Options by the title of their table in the handbook.
     reference: Mapping[str, type[Options]]
+    # The secrets that `export` leaves out.
+    omitted_secrets: Callable[[], OmittedSecrets] = OmittedSecrets
     # Whether its entries name services, and are loaded after them.
     names_services: bool = False
 

@@ -50,6 +50,47 @@ def test_stored_secret_is_kept_and_not_exported():
     assert YamlDocument(exported).value["channels"] == YamlDocument(text).value["channels"]
 
 
+def test_secret_in_the_url_of_a_webhook_is_masked_in_the_export_and_kept_by_loading_it():
+    url = "https://pager.example/in?team=ops&token=s3cr3t"
+    make_channel(name="pager", kind="webhook", url=url, secret_env="PAGER_SECRET")
+
+    exported = export_services(Service.objects.all(), with_sections=True)
+
+    assert "s3cr3t" not in exported
+    pager = YamlDocument(exported).value["channels"]["pager"]
+    assert pager["url"] == "https://pager.example/in?team=ops&token=••••"
+    assert load_services(exported).unchanged == ("channel pager",)
+    assert load_services(exported.replace("kind: webhook", "kind: webhook\n    language: de")).updated == (
+        "channel pager",
+    )
+    assert Channel.objects.get().url == url
+
+
+def test_masked_secret_in_the_url_of_a_new_webhook_is_refused():
+    text = "channels: {pager: {kind: webhook, url: 'https://pager.example/in?token=••••', secret_env: PAGER_SECRET}}"
+
+    with pytest.raises(LoadError, match="A secret in the URL is masked; replace •••• by it"):
+        load_services(text)
+
+
+def test_export_lists_the_secrets_of_channels():
+    make_channel(name="chat", kind="apprise", secret="slack://token")
+    make_channel(name="other-chat", kind="apprise", secret_env="CHAT_URL")
+    make_channel(
+        name="pager", kind="webhook", url="https://pager.example/in?key=1", secret="whsec_" + "a" * 32
+    )
+
+    comments = export_services(Service.objects.all(), with_sections=True).partition("\nchannels:")[0]
+
+    listed = [line.removeprefix("#   ") for line in comments.splitlines() if line.startswith("#   ")]
+    assert listed == [
+        "CHAT_URL: secret of the channel other-chat",
+        "channels.chat.url_env",
+        "channels.pager.secret_env",
+        "channels.pager.url",
+    ]
+
+
 @pytest.mark.parametrize(
     ("entry", "key", "reason"),
     [

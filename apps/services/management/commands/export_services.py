@@ -12,7 +12,7 @@ from apps.services.models import Service
 class Command(BaseCommand):
     help = (
         "Prints services and the connections that they use as YAML, which load_services imports unchanged. "
-        "Without slugs, channels are printed too. Secrets are left out; comments at the top list those of connections."
+        "Without slugs, channels and rules are printed too. Secrets are left out; comments at the top list them."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
