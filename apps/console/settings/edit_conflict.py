@@ -1,14 +1,11 @@
-"""Two users edit the same row: the second one is warned before the first one's values are overwritten."""
+"""Two users edit the same row: the second one is warned, and takes over what only the first one has changed."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from difflib import unified_diff
 from hashlib import sha256
-from itertools import islice
 from typing import Any, ClassVar
 
 from django import forms
@@ -19,9 +16,10 @@ from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.utils.translation import gettext as _
 
+from apps.console.settings.script_diff import diff_lines
+
 # The log entry of a save follows in the same transaction.
 _LOG_DELAY = timedelta(seconds=5)
-_MAX_DIFF_TEXT = 100_000
 _MAX_DIFF_LINES = 60
 _MASK = "••••"
 
@@ -40,25 +38,26 @@ class VersionField(forms.CharField):
 
 @dataclass(frozen=True)
 class Difference:
-    """A value that was changed meanwhile and would be overwritten; `diff` if it has several lines."""
+    """A value that was changed meanwhile, before and after the next save; `diff` if it has several lines."""
 
     label: str
-    stored: str
-    entered: str
+    before: str
+    after: str
 
     @property
     def diff(self) -> str:
-        if "\n" not in self.stored + self.entered:
+        if "\n" not in self.before + self.after:
             return ""
-        stored, entered = (text[:_MAX_DIFF_TEXT].splitlines() for text in (self.stored, self.entered))
-        # Without the names of two files.
-        lines = islice(unified_diff(stored, entered, lineterm="", n=1), 2, None)
-        shown = list(islice(lines, _MAX_DIFF_LINES + 1))
-        return "\n".join([*shown[:_MAX_DIFF_LINES], "…"] if len(shown) > _MAX_DIFF_LINES else shown)
+        signs = {"same": " ", "removed": "-", "added": "+", "gap": "…"}
+        lines = [signs[line.kind] + line.text for line in diff_lines(self.before, self.after)]
+        return "\n".join([*lines[:_MAX_DIFF_LINES], "…"] if len(lines) > _MAX_DIFF_LINES else lines).rstrip()
 
 
 class EditConflictForm(forms.ModelForm):  # type: ignore[type-arg]  # It takes no parameter at run time.
-    """Form that refuses once to overwrite what others have saved since it was opened."""
+    """Form that refuses once to overwrite what others have saved since it was opened.
+
+    Values that only others have changed are taken over into the form.
+    """
 
     # Columns of the fields that are never shown.
     secret_columns: ClassVar[Mapping[str, str]] = {}
@@ -75,10 +74,10 @@ class EditConflictForm(forms.ModelForm):  # type: ignore[type-arg]  # It takes n
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if self.is_bound and self._read_digests is not None:
-            for name in self.fields.keys() & set(self.columns_of_runs):
-                if self._read_digests.get(name, "") == _digest(self[name].data):
-                    self._set(name, self.initial[name])
+        # What was sent for the fields that only others have changed.
+        self._taken_over: dict[str, Any] = {}
+        if self.is_bound:
+            self._take_over()
 
     def get_initial_for_field(self, field: forms.Field, field_name: str) -> Any:
         if isinstance(field, VersionField):
@@ -87,10 +86,11 @@ class EditConflictForm(forms.ModelForm):  # type: ignore[type-arg]  # It takes n
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
-        if self.is_saving and (differences := self._differences()):
+        replaced, taken_over = self._differences()
+        if self.is_saving and (replaced or taken_over):
             # The next attempt overwrites what is shown now.
             self._set("version", self["version"].initial)
-            context = {"differences": differences, **_last_save(self.instance)}
+            context = {"replaced": replaced, "taken_over": taken_over, **_last_save(self.instance)}
             message = render_to_string("console/settings/edit_conflict.html", context)
             self.add_error(None, ValidationError(message, code="conflict"))
         return cleaned
@@ -115,33 +115,67 @@ class EditConflictForm(forms.ModelForm):  # type: ignore[type-arg]  # It takes n
         digests = {name: _digest(self._stored_value(name)) for name in self.fields if name != "version"}
         return {name: digest for name, digest in digests.items() if digest}
 
+    @property
+    def _changed_by_others(self) -> list[str]:
+        if self._read_digests is None:
+            return []
+        stored, read = self._stored_digests, self._read_digests
+        return [name for name in self.fields if stored.get(name, "") != read.get(name, "")]
+
     def _stored_value(self, name: str) -> Any:
         if column := self.secret_columns.get(name):
             return getattr(self.instance, column)
         return self.fields[name].prepare_value(self.get_initial_for_field(self.fields[name], name))
 
-    def _differences(self) -> list[Difference]:
-        """The values that would overwrite others which the user has not read."""
-        if self._read_digests is None:
-            return []
-        stored, read = self._stored_digests, self._read_digests
-        changed = [name for name in self.fields if stored.get(name, "") != read.get(name, "")]
-        return [self._difference(name) for name in changed if name in self.changed_data]
+    def _sent_value(self, name: str) -> Any:
+        widget = self.fields[name].widget
+        return widget.value_from_datadict(self.data, self.files, self.add_prefix(name))
 
-    def _difference(self, name: str) -> Difference:
-        if name in self.secret_columns:
+    def _take_over(self) -> None:
+        """Sets the fields that were sent as they were read to what others have saved meanwhile."""
+        read = self._read_digests or {}
+        for name in self._changed_by_others:
+            sent = self._sent_value(name)
+            if name in self.secret_columns or _digest(sent) != read.get(name, ""):
+                continue
+            if name in self.columns_of_runs:
+                self._set(name, self._stored_value(name))
+            elif self.is_saving:
+                self._set(name, self._stored_value(name))
+                self._taken_over[name] = sent
+
+    def _differences(self) -> tuple[list[Difference], list[Difference]]:
+        """The stored values that a save would replace, and those that were taken over."""
+        replaced = [
             # The page does not show what was entered.
-            return Difference(self.full_label(name), _MASK, _("Enter it again."))
+            Difference(self.full_label(name), _MASK, _("Enter it again."))
+            if name in self.secret_columns
+            else self._difference(name, self._stored_value(name), self[name].data)
+            for name in self._changed_by_others
+            if name in self.changed_data
+        ]
+        taken_over = [
+            self._difference(name, before, self._stored_value(name))
+            for name, before in self._taken_over.items()
+        ]
+        return replaced, taken_over
+
+    def _difference(self, name: str, before: Any, after: Any) -> Difference:
         field = self.fields[name]
-        return Difference(
-            self.full_label(name), _shown(field, self._stored_value(name)), _shown(field, self[name].data)
-        )
+        return Difference(self.full_label(name), _shown(field, before), _shown(field, after))
 
     def _set(self, name: str, value: Any) -> None:
         """Sets what the client has sent for a field."""
         data: Any = self.data
         data = data.copy()
-        data[self.add_prefix(name)] = value
+        key = self.add_prefix(name)
+        if value is None or value is False:
+            # As a browser sends it.
+            data.pop(key, None)
+        elif isinstance(value, list | tuple) and hasattr(data, "setlist"):
+            data.setlist(key, [*map(str, value)])
+        else:
+            data[key] = value
         self.data = data
 
 
@@ -171,10 +205,11 @@ def _is_saving(request: HttpRequest) -> bool:
 
 
 def _digest(value: Any) -> str:
-    """A short digest of the value of a field, empty if the value is."""
-    if value in (None, "", False, [], {}):
+    """A short digest of the value of a field, the same for what is stored and what a browser sends for it."""
+    if value in (None, "", False, [], ()):
         return ""
-    return sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:10]
+    parts = sorted(map(str, value)) if isinstance(value, list | tuple) else [str(value)]
+    return sha256("\0".join(parts).replace("\r\n", "\n").encode(errors="replace")).hexdigest()[:10]
 
 
 def _shown(field: forms.Field, value: Any) -> str:

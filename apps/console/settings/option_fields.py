@@ -257,11 +257,12 @@ def _form_field(field_info: FieldInfo) -> forms.Field:
         attrs["data-expression"] = "1"
     if field_info.discriminator:
         names = list(union_members(field_info))
-        return forms.ChoiceField(choices=[(name, _TYPES[name]) for name in names], **shared)
+        return forms.ChoiceField(choices=[(name, _TYPES[name]) for name in names], initial=names[0], **shared)
     values = get_args(getattr(annotation, "__value__", annotation))
     if values and all(isinstance(value, str) for value in values):
         names = ["", *values] if field_info.is_required() else list(values)
-        return forms.ChoiceField(choices=[(name, _CHOICES.get(name, name)) for name in names], **shared)
+        choices = [(name, _CHOICES.get(name, name)) for name in names]
+        return forms.ChoiceField(choices=choices, initial=names[0], **shared)
     if annotation is JsonBody:
         return BodyField(widget=forms.Textarea({"rows": 4, **attrs}), **shared)
     if is_whole_number(field_info):

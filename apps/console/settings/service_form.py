@@ -100,10 +100,10 @@ class ServiceForm(EditConflictForm, OptionsForm):  # type: ignore[misc]  # Built
             forms.Script("console/editor/main.js", type="module"),
         )
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if self.instance.pk:
-            self.initial = {**option_values(self.instance), **self.initial}
+    def __init__(self, *args: Any, instance: Service | None = None, **kwargs: Any) -> None:
+        if instance is not None:
+            kwargs["initial"] = {**option_values(instance), **(kwargs.get("initial") or {})}
+        super().__init__(*args, instance=instance, **kwargs)
         for name in self.fields.keys() & _WITH_DEFAULT:
             self.fields[name].required = False
         # Null in the database for reported services, whose form does not have them.

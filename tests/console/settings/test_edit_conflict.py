@@ -2,13 +2,16 @@
 
 import html
 import re
+import time
 
 import pytest
+from django.contrib.auth.models import Group
 from django.db import connection as database
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from apps.services.definition.options import read_source
 from apps.services.models import Connection, Service
 from tests.factories import make_connection, make_service, make_user
 
@@ -76,9 +79,9 @@ def test_second_user_is_warned_once(ada: Client, bob: Client) -> None:
 
     assert sorted(second.differences) == [
         ["Name", "Ada's", "Bob's"],
-        ["Schedule on", "No", "Yes"],
-        ["Script", "@@ -2,2 +2,2 @@\n     return records\n-# Ada\n+# Bob"],
-        ["Source: Path", "/ada", "/a"],
+        ["Schedule on", "Yes", "No"],
+        ["Script", " def transform(records):\n     return records\n-# Ada\n+# Bob"],
+        ["Source: Path", "/a", "/ada"],
     ]
     assert "Ada has changed the stored values since you opened this page" in second.text
     assert second.data["name"] == "Bob's"
@@ -88,7 +91,72 @@ def test_second_user_is_warned_once(ada: Client, bob: Client) -> None:
 
     assert second.save()
     service.refresh_from_db()
-    assert (service.name, service.source_options) == ("Bob's", {"path": "/a", "page_size": 7})
+    assert (service.name, service.is_active) == ("Bob's", False)
+    assert service.source_options == {"path": "/ada", "page_size": 7}
+
+
+def test_all_kinds_of_values_that_only_the_first_user_changed_are_kept(ada: Client, bob: Client) -> None:
+    group = Group.objects.create(name="Finance")
+    other = make_connection(name="other")
+    service = make_service(
+        name="Orders",
+        script=SCRIPT,
+        groups=[group],
+        capture_on_failure=True,
+        source_options={
+            "path": "/a",
+            "method": "POST",
+            "body": {"q": 1},
+            "params": {"a": "1"},
+            "retry_status": [500],
+        },
+    )
+    second = Page(bob, service)
+    service.groups.clear()
+    Service.objects.update(
+        capture_on_failure=False,
+        track_records=False,
+        log_retention_days=9,
+        source_connection=other,
+        source_options={
+            "path": "/a",
+            "method": "POST",
+            "body": {"q": 2},
+            "params": {"b": "2", "c": "3"},
+            "retry_status": [501, 505],
+            "pagination": {"type": "page", "page_param": "p", "end_status": [404]},
+        },
+    )
+    service.set_script(SCRIPT + "# Ada\n")
+    service.refresh_from_db()
+    expected = settings_of(service)
+
+    assert not second.save(name="Bob's")
+    assert second.save()
+
+    service.refresh_from_db()
+    assert service.name == "Bob's"
+    assert settings_of(service) == expected
+
+
+def settings_of(service: Service) -> list[object]:
+    columns = ("capture_on_failure", "track_records", "log_retention_days", "source_connection_id")
+    values = [getattr(service, column) for column in columns]
+    source = read_source("http", service.source_options)
+    return [*values, source, service.current_script().source, [*service.groups.all()]]
+
+
+def test_long_scripts_are_compared_in_bounded_time(ada: Client, bob: Client) -> None:
+    lines = [f"x = {number % 7}" for number in range(20_000)]
+    service = make_service(name="Orders", script=SCRIPT + "\n".join(lines))
+    second = Page(bob, service)
+    service.set_script(SCRIPT + "\n".join(reversed(lines)))
+
+    started = time.monotonic()
+    assert not second.save(script=SCRIPT + "\n".join(lines[7:]))
+
+    assert time.monotonic() - started < 10
+    assert [row[0] for row in second.differences] == ["Script"]
 
 
 def test_third_save_in_between_is_shown_again(ada: Client, bob: Client) -> None:
