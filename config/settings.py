@@ -291,6 +291,8 @@ SPECTACULAR_SETTINGS = {
         "PayloadStatus": "apps.api.serializers.payloads.PAYLOAD_STATES",
         "ReportedStatus": "apps.api.serializers.reports.FINAL_STATUSES",
         "RecordOutcome": "apps.api.serializers.records.OUTCOME_NAMES",
+        "IncidentKind": "apps.alerts.models.Incident.Kind",
+        "IncidentState": "apps.api.serializers.incidents.STATES",
         "DeliveryStatus": "apps.alerts.models.Delivery.Status",
         "ProblemState": "apps.alerts.models.Problem.State",
         "ResyncOrigin": "apps.api.serializers.records.ORIGINS",

@@ -15,6 +15,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 from tests.factories import (
     make_connection,
+    make_incident,
     make_payload,
     make_problem,
     make_run,
@@ -82,6 +83,7 @@ def placeholders():
         "run": run.pk,
         "payload": make_payload(run).pk,
         "problem": make_problem(service).pk,
+        "incident": make_incident(service).pk,
         "token": token.pk,
     }
 
@@ -107,6 +109,8 @@ def fill(route: str, placeholders: dict[str, object]) -> str:
 def _primary_key(route: str, placeholders: dict[str, object]) -> object:
     if "/problems/" in route:
         return placeholders["problem"]
+    if "/incidents/" in route:
+        return placeholders["incident"]
     return placeholders["payload"] if "/payloads/<uuid" in route else placeholders["run"]
 
 

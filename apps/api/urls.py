@@ -9,6 +9,7 @@ from apps.api.http.file_names import RestOfPathConverter
 from apps.api.views.deliveries import DeliveryViewSet
 from apps.api.views.docs import docs
 from apps.api.views.download import DownloadView
+from apps.api.views.incidents import IncidentViewSet
 from apps.api.views.log import LogNdjsonView, LogTextView
 from apps.api.views.metrics import MetricsView
 from apps.api.views.payloads import PayloadViewSet
@@ -44,6 +45,10 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("v1/runs/<int:pk>/finish/", FinishView.as_view(), name="run-finish"),
     path("v1/records/", RecordViewSet.as_view({"get": "list"}), name="record-list"),
     path("v1/alerts/deliveries/", DeliveryViewSet.as_view({"get": "list"}), name="delivery-list"),
+    path("v1/alerts/incidents/", IncidentViewSet.as_view({"get": "list"}), name="incident-list"),
+    path(
+        "v1/alerts/incidents/<int:pk>/", IncidentViewSet.as_view({"get": "retrieve"}), name="incident-detail"
+    ),
     path("v1/problems/", ProblemViewSet.as_view({"get": "list"}), name="problem-list"),
     path(
         "v1/problems/<int:pk>/",

@@ -32,6 +32,8 @@ def test_schema_is_public():
 def test_schema_has_every_route_with_its_authentication(schema):
     assert sorted(schema["paths"]) == [
         "/api/v1/alerts/deliveries/",
+        "/api/v1/alerts/incidents/",
+        "/api/v1/alerts/incidents/{id}/",
         "/api/v1/metrics/",
         "/api/v1/payloads/",
         "/api/v1/payloads/{id}/",
@@ -73,6 +75,11 @@ def test_schema_has_named_enumerations(schema):
         "ServiceKind": ["integration", "reported"],
         "PayloadStatus": ["stored", "expired", "deleted", "lost"],
         "RecordOutcome": ["refused", "failed", "pushed", "dropped", "skipped", "pulled"],
+        "IncidentKind": [
+            *("failed", "late", "lost", "no_success", "refused", "problem", "incomplete", "paused"),
+            *("expiry_lag", "doctor"),
+        ],
+        "IncidentState": ["open", "closed"],
         "DeliveryStatus": ["pending", "sent", "failed", "suppressed"],
         "ProblemState": ["open", "muted", "resolved"],
         "ResyncOrigin": ["stored", "source"],

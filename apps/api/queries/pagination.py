@@ -193,6 +193,12 @@ class ProblemPagination(ListPagination):
     ordering = ("-last_seen_at", "-pk")
 
 
+class IncidentPagination(ListPagination):
+    """Newest first."""
+
+    ordering = ("-opened_at", "-pk")
+
+
 class DeliveryPagination(ListPagination):
     """Newest first."""
 

@@ -50,6 +50,15 @@ def visible_problems(request: Request) -> QuerySet[Problem]:
     return Problem.objects.filter(service__in=services) if services.query.where else Problem.objects.all()
 
 
+def visible_incidents(request: Request) -> QuerySet[Incident]:
+    """Incidents of the visible services, and those of the system unless the token is limited to services."""
+    token = request.auth
+    if not isinstance(token, ApiToken):
+        return Incident.objects.none()
+    incidents = Incident.objects.visible_to(token.user)
+    return incidents.filter(service__in=token.services.values("pk")) if token.is_limited else incidents
+
+
 def visible_payloads(request: Request) -> QuerySet[Payload]:
     """Payloads of the visible services, with their `state` by the clock of the database."""
     token = request.auth

@@ -51,6 +51,8 @@ ROUTES = {
     "log.ndjson": ("get", "/api/v1/runs/{run}/log.ndjson", "run:read", None),
     "records": ("get", "/api/v1/records/", "run:read", None),
     "deliveries": ("get", "/api/v1/alerts/deliveries/", "run:read", "alerts.view_delivery"),
+    "incidents": ("get", "/api/v1/alerts/incidents/", "run:read", None),
+    "incident": ("get", "/api/v1/alerts/incidents/{incident}/", "run:read", None),
     "problems": ("get", "/api/v1/problems/", "run:read", None),
     "problem": ("get", "/api/v1/problems/{problem}/", "run:read", None),
     "change a problem": ("patch", "/api/v1/problems/{problem}/", "run:start", "alerts.change_problem"),
@@ -64,16 +66,26 @@ ROUTES = {
     "download": ("get", "/api/v1/payloads/{payload}/download/", "payload:read", "runs.download_payload"),
     "metrics": ("get", "/api/v1/metrics/", "metrics:read", "runs.view_run"),
 }
-LISTS = ("services", "runs", "records", "payloads", "problems", "deliveries")
+LISTS = ("services", "runs", "records", "payloads", "problems", "incidents", "deliveries")
 # Covers all services together.
 OVERALL = ("metrics",)
 # Number of rows that `places` creates.
-OTHERS = {"services": 2, "runs": 3, "records": 1, "payloads": 1, "problems": 1, "deliveries": 1}
+OTHERS = {
+    "services": 2,
+    "runs": 3,
+    "records": 1,
+    "payloads": 1,
+    "problems": 1,
+    "incidents": 1,
+    "deliveries": 1,
+}
 
 
-def add_delivery(service):
-    message = Message("failed", "Orders", "Run 7 failed", reference=make_incident(service).reference)
-    queue_message([make_channel()], message)
+def add_incident(service):
+    """Creates an incident with a delivery."""
+    incident = make_incident(service)
+    queue_message([make_channel()], Message("failed", "Orders", "Run 7 failed", reference=incident.reference))
+    return incident
 
 
 def add_record(run):
@@ -103,7 +115,7 @@ def places(team, member):
         "ended": ended.pk,
         "payload": make_payload(run).pk,
         "problem": make_problem(service).pk,
-        "delivery": add_delivery(service),
+        "incident": add_incident(service).pk,
         "reported_slug": elsewhere.slug,
         "reported": reported.pk,
     }
@@ -140,6 +152,7 @@ def test_matrix_covers_every_route():
         "run": 1,
         "ended": 1,
         "problem": 1,
+        "incident": 1,
         "payload": uuid.uuid4(),
         "reported": 1,
         "reported_slug": "a",
@@ -252,7 +265,7 @@ def test_lists_contain_visible_rows_only(route, places):
     run = make_run(own, store_pull=True)
     make_payload(run)
     make_problem(own)
-    add_delivery(own)
+    add_incident(own)
     add_record(run)
     unlimited = client_of(make_token()[1])
     limited = client_of(make_token(services=[own])[1])
