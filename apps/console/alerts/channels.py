@@ -20,7 +20,7 @@ from django.views.decorators.http import require_POST
 from apps.alerts.delivery.sending import send_test_message
 from apps.alerts.models import Channel, Delivery
 from apps.console.alerts.channel_form import ChannelForm
-from apps.console.settings.edit_conflict import EditConflictAdmin
+from apps.console.settings.edit_conflict_admin import EditConflictAdmin
 from apps.console.ui.badges import icon
 from apps.console.ui.formatting import moment_html
 from apps.services.definition.connection_url import without_secrets

@@ -19,7 +19,7 @@ from django.views.decorators.http import require_POST
 
 from apps.console.settings.connection_form import ConnectionForm
 from apps.console.settings.connection_test import test_chosen, test_form
-from apps.console.settings.edit_conflict import EditConflictAdmin
+from apps.console.settings.edit_conflict_admin import EditConflictAdmin
 from apps.console.ui.csv_export import text_cell
 from apps.services.definition.connection_url import without_secrets
 from apps.services.models import Connection, HostKey, Service

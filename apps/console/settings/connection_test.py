@@ -10,6 +10,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
 
+from apps.console.settings.edit_conflict_admin import is_deleted
 from apps.console.settings.trial_audit import TrialAudit
 from apps.console.ui.disconnection import is_disconnected
 from apps.runs.trial.connection_trial import try_connection
@@ -25,7 +26,7 @@ def test_form(admin: ModelAdmin[Connection], request: HttpRequest) -> HttpRespon
     """Tests the values of the form, with the stored secrets of the connection `?id=` where none is entered."""
     key = request.GET.get("id")
     stored = admin.get_object(request, key) if key else None
-    if key and stored is None:
+    if key and stored is None and not is_deleted(Connection, key):
         raise Http404(_("Connection not found."))
     may_write = admin.has_change_permission(request, stored) if stored else admin.has_add_permission(request)
     if not may_write:
@@ -52,7 +53,8 @@ def test_chosen(admin: ModelAdmin[Connection], request: HttpRequest, side: str) 
         return _response(admin, request, {"errors": [(_("Connection"), [_("Choose a connection first.")])]})
     connection = admin.get_object(request, number)
     if connection is None:
-        raise Http404(_("Connection not found."))
+        message = _("The connection was not found; choose another.")
+        return _response(admin, request, {"errors": [(_("Connection"), [message])]})
     return _tested(admin, request, connection)
 
 

@@ -9,10 +9,8 @@ from hashlib import sha256
 from typing import Any, ClassVar
 
 from django import forms
-from django.contrib import admin
 from django.contrib.admin.models import LogEntry
 from django.core.exceptions import ValidationError
-from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.utils.translation import gettext as _
 
@@ -65,6 +63,8 @@ class EditConflictForm(forms.ModelForm):  # type: ignore[type-arg]  # It takes n
     columns_of_runs: ClassVar[tuple[str, ...]] = ()
     # Other uses of the form, such as a preview, overwrite nothing. Set by the admin.
     is_saving = False
+    # What tells that the row was deleted. Set by the admin.
+    deletion = ""
 
     version = VersionField()
 
@@ -86,6 +86,9 @@ class EditConflictForm(forms.ModelForm):  # type: ignore[type-arg]  # It takes n
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
+        if self.deletion:
+            self._set("version", "")
+            self.add_error(None, ValidationError(self.deletion, code="deleted"))
         replaced, taken_over = self._differences()
         if self.is_saving and (replaced or taken_over):
             # The next attempt overwrites what is shown now.
@@ -179,31 +182,6 @@ class EditConflictForm(forms.ModelForm):  # type: ignore[type-arg]  # It takes n
         self.data = data
 
 
-class EditConflictAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # It takes no parameter at run time.
-    """Admin with such a form. A row is locked while it is saved, so that two users cannot overtake each other."""
-
-    def changeform_view(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponse:
-        request.is_saving = request.method == "POST"
-        response: HttpResponse = super().changeform_view(request, *args, **kwargs)
-        return response
-
-    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
-        row = super().get_object(request, object_id, from_field)
-        if row is None or not _is_saving(request):
-            return row
-        self.model._base_manager.select_for_update().filter(pk=row.pk).values_list("pk").first()
-        return super().get_object(request, object_id, from_field)
-
-    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
-        form: Any = super().get_form(request, obj, change, **kwargs)
-        form.is_saving = _is_saving(request)
-        return form
-
-
-def _is_saving(request: HttpRequest) -> bool:
-    return bool(getattr(request, "is_saving", False))
-
-
 def _digest(value: Any) -> str:
     """A short digest of the value of a field, the same for what is stored and what a browser sends for it."""
     if value in (None, "", False, [], ()):
@@ -235,5 +213,9 @@ def _last_save(row: Any) -> dict[str, Any]:
         change_message__startswith="[",
     )
     entry = entries.select_related("user").order_by("action_time").first()
-    user = entry.user.get_short_name() or entry.user.get_username() if entry else ""
+    user = name_of(entry.user) if entry else ""
     return {"saved_at": row.updated_at, "saved_by": user}
+
+
+def name_of(user: Any) -> str:
+    return str(user.get_short_name() or user.get_username())

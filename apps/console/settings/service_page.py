@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
 
 from apps.console.settings.descriptions import describe_connection, describe_expression, describe_schedule
-from apps.console.settings.edit_conflict import EditConflictAdmin
+from apps.console.settings.edit_conflict_admin import EditConflictAdmin
 from apps.console.settings.fieldsets import REPORTED_FIELDSETS, with_used_options_open
 from apps.console.settings.option_fields import SIDES
 from apps.console.settings.script_editor import script_versions_link

@@ -11,6 +11,7 @@ from django.template.response import TemplateResponse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
+from apps.console.settings.edit_conflict_admin import is_deleted
 from apps.console.settings.record_preview import record_preview
 from apps.console.settings.script_editor import ScriptField
 from apps.console.settings.trial_audit import TrialAudit
@@ -76,18 +77,16 @@ def replayable_runs(user: Any, service: Service, limit: int = 5) -> list[Run]:
 
 
 def _service_of(admin: Any, request: HttpRequest) -> Service | None:
-    """The service that is changed, None if one is added."""
+    """The service that is changed, None if one is added or if it was deleted meanwhile."""
     number = request.GET.get("service", "")
-    if not number:
-        if not admin.has_add_permission(request):
-            raise PermissionDenied
-        return None
-    if not number.isdecimal() or len(number) > 18:
+    if number and (not number.isdecimal() or len(number) > 18):
         raise Http404
-    service: Service | None = Service.objects.visible_to(request.user).filter(pk=int(number)).first()
-    if service is None:
-        raise Http404
-    if not admin.has_change_permission(request, service):
+    service: Service | None = None
+    if number:
+        service = Service.objects.visible_to(request.user).filter(pk=int(number)).first()
+        if service is None and not is_deleted(Service, number):
+            raise Http404
+    if not (admin.has_change_permission(request, service) if service else admin.has_add_permission(request)):
         raise PermissionDenied
     return service
 

@@ -143,7 +143,9 @@ def test_chosen_connection_is_tested_from_the_service_page(client, web):
     assert "The connection works" in html
     assert "Choose a connection first." in client.post(url, {"source_connection": ""}).content.decode()
     assert client.get(url).status_code == 405
-    assert client.post(url, {"source_connection": 10**6}).status_code == 404
+    assert "The connection was not found; choose another." in (
+        client.post(url, {"source_connection": 10**6}).content.decode()
+    )
 
 
 @pytest.mark.parametrize(
@@ -179,10 +181,19 @@ def test_hidden_connection_is_not_found(client):
 
     assert client.post(url_for(connection), form_data("http://127.0.0.1:9")).status_code == 404
     chosen = reverse("admin:services_connection_test_chosen", args=["source"])
-    assert client.post(chosen, {"source_connection": connection.pk}).status_code == 404
+    response = client.post(chosen, {"source_connection": connection.pk})
+    assert "The connection was not found; choose another." in response.content.decode()
 
 
-@pytest.mark.parametrize("key", ["999999", "x", "1;2"])
+def test_connection_that_was_deleted_meanwhile_is_tested_as_a_new_one(admin, web):
+    connection = make_connection(url=web.url)
+    url, data = url_for(connection), form_data(web.url, auth="bearer", secret=SECRET)
+    connection.delete()
+
+    assert "The connection works" in admin.post(url, data).content.decode()
+
+
+@pytest.mark.parametrize("key", ["x", "1;2"])
 def test_unknown_connection_is_not_found(admin, key):
     response = admin.post(reverse("admin:services_connection_test", query={"id": key}), form_data("http://x"))
 

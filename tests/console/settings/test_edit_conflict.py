@@ -221,6 +221,50 @@ def test_reported_service_and_change_outside_of_the_console(ada: Client) -> None
     assert page.save()
 
 
+def test_service_that_was_deleted_meanwhile_is_added_anew(ada: Client, bob: Client) -> None:
+    service = make_service(name="Orders", slug="orders", source_options={"path": "/a"}, script=SCRIPT)
+    second = Page(bob, service)
+    service.scripts.all().delete()
+    ada.post(f"/admin/services/service/{service.pk}/delete/", {"post": "yes"})
+    assert not Service.objects.exists()
+
+    assert not second.save(name="Bob's", source_path="/b", script=SCRIPT + "# Bob\n")
+
+    assert "Ada has deleted this since you opened the page" in second.text
+    assert "it is added anew" in second.text
+    assert not Service.objects.exists()
+    second.url = re.search(r'<form action="([^"]+)"', second.text).group(1)
+    assert second.url == "/admin/services/service/add/"
+    assert second.save()
+    added = Service.objects.get()
+    assert (added.name, added.slug, added.source_options) == ("Bob's", "orders", {"path": "/b"})
+    assert added.current_script().source == SCRIPT + "# Bob\n"
+
+
+def test_deleted_service_keeps_what_was_entered_without_the_permission_to_add(client: Client) -> None:
+    service = make_service(name="Orders")
+    client.force_login(make_user("eve", permissions=["services.view_service", "services.change_service"]))
+    page = Page(client, service)
+    Service.objects.all().delete()
+
+    assert not page.save(name="Eve's")
+
+    assert page.data["name"] == "Eve's"
+    assert "You may not add it anew" in page.text
+    assert 'name="_save"' not in page.text
+
+
+def test_hidden_service_is_not_taken_for_a_deleted_one(client: Client) -> None:
+    service = make_service(name="Orders")
+    client.force_login(make_user("eve", permissions=["services.view_service", "services.change_service"]))
+    page = Page(client, service)
+    service.groups.add(Group.objects.create(name="Finance"))
+
+    response = client.post(page.url, page.data)
+
+    assert (response.status_code, response.url) == (302, "/admin/")
+
+
 def test_connection_conflict_never_shows_a_secret(ada: Client, bob: Client) -> None:
     connection = make_connection(name="shop", auth="bearer", secret="f1rst-secret")
     first, second = Page(ada, connection), Page(bob, connection)

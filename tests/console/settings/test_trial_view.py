@@ -55,6 +55,16 @@ def test_service_is_previewed_before_it_is_added(client, world) -> None:
     assert not Service.objects.exists()
 
 
+def test_service_that_was_deleted_meanwhile_is_previewed_like_a_new_one(client, world) -> None:
+    service = service_between(world)
+    data, number = form_data_of(service), service.pk
+    service.delete()
+    client.force_login(make_user(is_superuser=True))
+    html = preview(client, data, "source", Service(pk=number)).content.decode()
+
+    assert "10 records" in html
+
+
 def test_page_without_javascript_has_the_result(client, world) -> None:
     service = service_between(world)
     client.force_login(make_user(is_superuser=True))
