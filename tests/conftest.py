@@ -73,9 +73,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     # Long tests run first, so that no worker starts one when the others are done; the order is random otherwise.
-    items.sort(
-        key=lambda item: (not item.get_closest_marker("stack"), not item.get_closest_marker("browser"))
-    )
+    items.sort(key=_expected_seconds, reverse=True)
     selected = items
     if config.getoption("database") == "sqlite":
         selected = [item for item in selected if not item.get_closest_marker("postgresql")]
@@ -90,6 +88,13 @@ def pytest_collection_finish() -> None:
     """Spares the garbage collector what stays until the end: a tenth of the time of the tests."""
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
+
+
+def _expected_seconds(item: pytest.Item) -> float:
+    """Rough duration by markers: the time limit of tests that need more than usual, then browser tests."""
+    if limit := item.get_closest_marker("timeout"):
+        return float(limit.args[0])
+    return 30 if item.get_closest_marker("stack") else 20 if item.get_closest_marker("browser") else 0
 
 
 def _depends_on_database(item: pytest.Item) -> bool:
