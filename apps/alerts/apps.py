@@ -6,13 +6,11 @@ class AlertsConfig(AppConfig):
 
     def ready(self) -> None:
         # Here, because these modules import models, which are not loaded yet when this module is.
-        from apps.alerts.channels.definition import CHANNEL_SECTION
         from apps.alerts.incidents.run_events import receive_run_end
-        from apps.alerts.rules.definition import ALERTS_PART, RULES_SECTION
         from apps.runs.execution.run_end import run_ended
         from apps.services.definition.sections import register_section, register_service_part
 
         run_ended.connect(receive_run_end, dispatch_uid="alerts")
-        register_section(CHANNEL_SECTION)
-        register_section(RULES_SECTION)
-        register_service_part(ALERTS_PART)
+        register_section("apps.alerts.channels.definition.CHANNEL_SECTION")
+        register_section("apps.alerts.rules.definition.RULES_SECTION")
+        register_service_part("apps.alerts.rules.definition.ALERTS_PART")

@@ -13,7 +13,7 @@ from apps.services.definition.connections import CONNECTIONS, KEY_OF_FIELD
 from apps.services.definition.option_errors import fields_of, nested_model, union_members
 from apps.services.definition.option_types import Options
 from apps.services.definition.options import DESTINATIONS, SOURCES
-from apps.services.definition.sections import SECTIONS, SERVICE_PARTS, OmittedSecrets
+from apps.services.definition.sections import OmittedSecrets, sections, service_parts
 from apps.services.definition.services import SERVICES, ServiceBase
 from apps.services.definition.yaml_text import yaml_text
 from apps.services.models import Connection, Script, Service
@@ -55,17 +55,17 @@ def export_services(services: QuerySet[Service], *, with_sections: bool = False)
     }
     connections = [used[name] for name in sorted(used)]
     restricted = _list(_GROUPS, (row.slug for row in rows if row.has_groups))
-    sections = [*SECTIONS.values()] if with_sections else []
-    omitted = [_omitted_secrets(connections), *(section.omitted_secrets() for section in sections)]
+    others = [*sections().values()] if with_sections else []
+    omitted = [_omitted_secrets(connections), *(section.omitted_secrets() for section in others)]
     parts = ["\n#\n".join([_INTRODUCTION, *_secret_comments(omitted), *restricted]) + "\n"]
     if connections:
         parts.append(yaml_text({"connections": {row.name: _connection(row) for row in connections}}))
-    exported = {section.name: section.export() for section in sections}
+    exported = {section.name: section.export() for section in others}
     parts += [
         yaml_text({name: entries_by_name}) for name, entries_by_name in exported.items() if entries_by_name
     ]
     entries = {row.pk: _service(row, row.script_source or "") for row in rows}
-    for part in SERVICE_PARTS.values():
+    for part in service_parts().values():
         for pk, value in part.export(rows).items():
             entries[pk][part.name] = value
     parts.append(yaml_text({"services": {row.slug: entries[row.pk] for row in rows}}))

@@ -12,7 +12,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from apps.services.definition.connections import load_connection
-from apps.services.definition.sections import SECTIONS
+from apps.services.definition.sections import sections
 from apps.services.definition.services import load_service
 from apps.services.definition.yaml_document import KeyPath, Problem, YamlDocument
 from apps.services.models import Connection
@@ -76,7 +76,7 @@ class _Loading:
         if not isinstance(root, Mapping) or not root:
             self.document.note((), "Empty file; write “connections:” and “services:”.")
             return
-        known = ("connections", *SECTIONS, "services")
+        known = ("connections", *sections(), "services")
         for section in root:
             if section not in known:
                 self.document.note((section,), f"Unknown section. Allowed: {', '.join(known)}.")
@@ -92,7 +92,7 @@ class _Loading:
         self._load_sections(root, name_services=True)
 
     def _load_sections(self, root: Mapping[str, Any], *, name_services: bool) -> None:
-        for key, section in SECTIONS.items():
+        for key, section in sections().items():
             if section.names_services == name_services:
                 for name, data in self._entries(root, key):
                     self._load_entry((key, name), f"{section.entry} {name}", section.load, name, data)

@@ -12,7 +12,7 @@ from apps.services.definition.file_options import FileDestination, FileSource
 from apps.services.definition.http_options import HttpDestination, HttpSource
 from apps.services.definition.option_errors import fields_of, is_whole_number, nested_model, union_members
 from apps.services.definition.option_types import JsonBody, Options
-from apps.services.definition.sections import SECTIONS, SERVICE_PARTS
+from apps.services.definition.sections import sections, service_parts
 from apps.services.definition.services import IntegrationService, ReportedService
 
 _INTRODUCTION = """\
@@ -35,8 +35,8 @@ _MODELS: dict[str, type[Options]] = {
 def option_reference() -> str:
     """Markdown with one table for each group of options."""
     parts = [_INTRODUCTION]
-    registered = [section.reference for section in SECTIONS.values()]
-    registered += [part.reference for part in SERVICE_PARTS.values()]
+    registered = [section.reference for section in sections().values()]
+    registered += [part.reference for part in service_parts().values()]
     for title, model in (pair for models in (_MODELS, *registered) for pair in models.items()):
         rows = [row for name, info in model.model_fields.items() for row in _rows(name, info)]
         table = ["| option | value | default | meaning |", "|---|---|---|---|", *rows]

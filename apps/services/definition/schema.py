@@ -10,31 +10,31 @@ from apps.services.definition.connections import FileConnection, HttpConnection
 from apps.services.definition.file_options import FileDestination, FileSource
 from apps.services.definition.http_options import HttpDestination, HttpSource
 from apps.services.definition.option_types import Options, Text
-from apps.services.definition.sections import SECTIONS, SERVICE_PARTS
+from apps.services.definition.sections import sections, service_parts
 from apps.services.definition.services import IntegrationService, ReportedService
 
 
 def service_file_schema() -> dict[str, Any]:
     """JSON Schema 2020-12 of a file for `load_services`."""
-    service_parts: dict[str, Any] = {
+    parts: dict[str, Any] = {
         part.name: (part.annotation(), Field([], title=part.name.capitalize()))
-        for part in SERVICE_PARTS.values()
+        for part in service_parts().values()
     }
     service: Any = create_model(
         "Service",
         __base__=IntegrationService,
         source=(_with_connection(HttpSource) | _with_connection(FileSource), ...),
         destination=(_with_connection(HttpDestination) | _with_connection(FileDestination), ...),
-        **service_parts,
+        **parts,
     )
-    reported: Any = create_model("ReportedService", __base__=ReportedService, **service_parts)
+    reported: Any = create_model("ReportedService", __base__=ReportedService, **parts)
     connection = Annotated[HttpConnection | FileConnection, Field(discriminator="kind")]
     others: dict[str, Any] = {
         section.name: (
             dict[str, section.annotation()],  # type: ignore[misc]
             Field({}, description=f"{section.name.capitalize()} by name."),
         )
-        for section in SECTIONS.values()
+        for section in sections().values()
     }
     file = create_model(
         "ServiceFile",

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
-from apps.services.definition.option_types import Options
-from apps.services.definition.rows import Outcome
+from django.utils.module_loading import import_string
+
 from apps.services.models import Service
+
+if TYPE_CHECKING:
+    # They import Pydantic, which most commands do not need.
+    from apps.services.definition.option_types import Options
+    from apps.services.definition.rows import Outcome
 
 
 @dataclass(frozen=True)
@@ -61,15 +67,28 @@ class ServicePart:
     reference: Mapping[str, type[Options]]
 
 
-SECTIONS: dict[str, Section] = {}
-SERVICE_PARTS: dict[str, ServicePart] = {}
+# Dotted paths, because most commands need none of these modules.
+_SECTION_PATHS: list[str] = []
+_SERVICE_PART_PATHS: list[str] = []
 
 
-def register_section(section: Section) -> None:
-    """Called by an app when it is ready."""
-    SECTIONS[section.name] = section
+def register_section(path: str) -> None:
+    """Called by an app when it is ready, with the dotted path of a Section."""
+    _SECTION_PATHS.append(path)
 
 
-def register_service_part(part: ServicePart) -> None:
-    """Called by an app when it is ready."""
-    SERVICE_PARTS[part.name] = part
+def register_service_part(path: str) -> None:
+    """Called by an app when it is ready, with the dotted path of a ServicePart."""
+    _SERVICE_PART_PATHS.append(path)
+
+
+@cache
+def sections() -> dict[str, Section]:
+    """The registered sections by name."""
+    return {section.name: section for section in map(import_string, _SECTION_PATHS)}
+
+
+@cache
+def service_parts() -> dict[str, ServicePart]:
+    """The registered keys of a service by name."""
+    return {part.name: part for part in map(import_string, _SERVICE_PART_PATHS)}

@@ -15,7 +15,7 @@ from apps.services.definition.option_errors import choice_message, read_options
 from apps.services.definition.option_types import Flag, Options, Text, WholeNumber
 from apps.services.definition.options import read_destination, read_source
 from apps.services.definition.rows import Outcome, assign, column, outcome_of, validate
-from apps.services.definition.sections import SERVICE_PARTS
+from apps.services.definition.sections import service_parts
 from apps.services.models import Connection, Service
 from apps.services.sandbox import ScriptError, check_script
 
@@ -83,8 +83,8 @@ def load_service(
     that other apps define.
     """
     service = Service.objects.filter(slug=slug).first() or Service(slug=slug)
-    parts = {key: value for key, value in data.items() if key in SERVICE_PARTS and value is not None}
-    own = {key: value for key, value in data.items() if key not in SERVICE_PARTS}
+    parts = {key: value for key, value in data.items() if key in service_parts() and value is not None}
+    own = {key: value for key, value in data.items() if key not in service_parts()}
     description, sides = _read_service(own, connections)
     fields = description.model_dump(exclude={"name", "is_active", "script", "source", "destination"})
     fields["name"] = description.name or slug.replace("-", " ").capitalize()
@@ -101,7 +101,7 @@ def load_service(
 
 def _load_part(service: Service, key: str, value: Any) -> bool:
     try:
-        return SERVICE_PARTS[key].load(service, value)
+        return service_parts()[key].load(service, value)
     except ValidationError as error:
         errors = {f"{key}.{inner}".rstrip("."): reasons for inner, reasons in error.message_dict.items()}
         raise ValidationError(errors) from None
