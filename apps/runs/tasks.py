@@ -11,7 +11,6 @@ from datetime import timedelta
 from functools import partial, wraps
 from typing import Any
 
-from celery import current_app, shared_task
 from celery.signals import worker_ready, worker_shutting_down
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connections, transaction
@@ -24,6 +23,7 @@ from apps.runs.payloads import expiry, reconciliation
 from apps.runs.payloads.object_store import close_connections
 from apps.runs.recovery import lost_runs, record_retention, retention
 from apps.services.models import Service
+from config.celery import app
 
 logger = logging.getLogger(__name__)
 
@@ -58,13 +58,13 @@ def notify_workers(run_id: int) -> None:
 
 def check_broker(timeout: float = 2) -> None:
     """Raises OperationalError or OSError if the broker is not reachable within `timeout` seconds."""
-    with current_app.connection_for_write(connect_timeout=timeout) as connection:
+    with app.connection_for_write(connect_timeout=timeout) as connection:
         connection.ensure_connection(max_retries=1, interval_start=0, timeout=timeout)
 
 
 def responding_workers(timeout: float) -> list[str]:
     """Names of the workers that respond within `timeout` seconds."""
-    return sorted(current_app.control.inspect(timeout=timeout).ping() or {})
+    return sorted(app.control.inspect(timeout=timeout).ping() or {})
 
 
 def worker_name() -> str:
@@ -91,7 +91,7 @@ def begin_shutdown(**_signal: Any) -> None:
     worker_shutdown.start_grace_period()
 
 
-@shared_task(name="synclog.runs.execute")
+@app.task(name="synclog.runs.execute")
 def execute_run(*, run_id: int) -> None:
     executor.execute_run(run_id, worker=worker_name())
     try:
@@ -117,7 +117,7 @@ def skip_if_recent(job: Callable[[], None]) -> Callable[[], None]:
     return run
 
 
-@shared_task(name="synclog.housekeeping.queue_due_runs")
+@app.task(name="synclog.housekeeping.queue_due_runs")
 @skip_if_recent
 def queue_due_runs() -> None:
     result = queue.queue_due_runs(database_now())
@@ -126,7 +126,7 @@ def queue_due_runs() -> None:
     HousekeepingJob.record_run("queue_due_runs", queued=len(result.queued), skipped=result.skipped_count)
 
 
-@shared_task(name="synclog.housekeeping.close_lost_runs")
+@app.task(name="synclog.housekeeping.close_lost_runs")
 @skip_if_recent
 def close_lost_runs() -> None:
     closed = lost_runs.close_lost_runs(worker=worker_name())
@@ -136,13 +136,13 @@ def close_lost_runs() -> None:
     HousekeepingJob.record_run("close_lost_runs", closed=closed, sent_again=len(sent_again))
 
 
-@shared_task(name="synclog.housekeeping.delete_expired_payloads")
+@app.task(name="synclog.housekeeping.delete_expired_payloads")
 @skip_if_recent
 def delete_expired_payloads() -> None:
     HousekeepingJob.record_run("delete_expired_payloads", **asdict(expiry.delete_expired_payloads()))
 
 
-@shared_task(name="synclog.housekeeping.reconcile_payloads")
+@app.task(name="synclog.housekeeping.reconcile_payloads")
 @skip_if_recent
 def reconcile_payloads() -> None:
     HousekeepingJob.record_run(
@@ -150,13 +150,13 @@ def reconcile_payloads() -> None:
     )
 
 
-@shared_task(name="synclog.housekeeping.prune_logs")
+@app.task(name="synclog.housekeeping.prune_logs")
 @skip_if_recent
 def prune_logs() -> None:
     HousekeepingJob.record_run("prune_logs", **asdict(retention.prune_logs(settings.LOG_RETENTION)))
 
 
-@shared_task(name="synclog.housekeeping.prune_records")
+@app.task(name="synclog.housekeeping.prune_records")
 @skip_if_recent
 def prune_records() -> None:
     HousekeepingJob.record_run("prune_records", **asdict(record_retention.prune_records()))
