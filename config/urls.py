@@ -6,6 +6,8 @@ from django.views.generic import RedirectView
 
 from apps.api.views.health import livez, readyz
 
+admin.autodiscover()
+
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", include("apps.console.account.urls")),

@@ -1,7 +1,9 @@
 """WSGI application that gunicorn serves: `gunicorn config.wsgi`."""
 
 import os
+from importlib import import_module
 
+from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 
 from config.startup import one_line_errors
@@ -10,3 +12,5 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 with one_line_errors():
     application = get_wsgi_application()
+    # With all pages, which the processes that gunicorn forks share.
+    import_module(settings.ROOT_URLCONF)
