@@ -7,7 +7,7 @@ from typing import Any
 
 import jmespath
 from django.utils.translation import gettext as _
-from jmespath.exceptions import JMESPathError
+from jmespath.exceptions import EmptyExpressionError, JMESPathError, ParseError
 from jmespath.parser import ParsedResult
 
 
@@ -23,9 +23,12 @@ class Expression:
         """Raises ValueError with the reason if `text` is not a JMESPath expression."""
         try:
             return cls(text, jmespath.compile(text))
+        except EmptyExpressionError:
+            raise ValueError(_("it is empty")) from None
+        except ParseError as error:
+            raise ValueError(_reason(error)) from None
         except JMESPathError as error:
-            reason = str(error).strip().splitlines()[0].rstrip(": ")
-            raise ValueError(reason.removeprefix("Invalid jmespath expression: ")) from None
+            raise ValueError(str(error).strip().splitlines()[0].rstrip(": ")) from None
         except RecursionError:
             raise ValueError(_("it is nested too deeply")) from None
 
@@ -40,3 +43,20 @@ class Expression:
             ) from None
         except ArithmeticError as error:
             raise JMESPathError(f"{error}") from None
+
+
+def _reason(error: ParseError) -> str:
+    """What is wrong, where, and what to write."""
+    text, kind, number = error.token_value, str(error.token_type), error.lex_position + 1
+    if text is None or kind == "EOF":
+        return _("something is missing at its end")
+    if kind.startswith("UNCLOSED"):
+        return _("the %(mark)s at character %(number)d is not closed") % {"mark": text[0], "number": number}
+    place = _("“%(text)s” is unexpected at character %(number)d") % {"text": text, "number": number}
+    if text == "=":
+        return _("%(place)s; two values are compared by ==") % {"place": place}
+    if kind == "NUMBER":
+        return _("%(place)s; numbers are written as `1`, with backquotes") % {"place": place}
+    if kind.startswith("UNKNOWN"):
+        return _('%(place)s; names that contain it are written as "a-b", with quotes') % {"place": place}
+    return place

@@ -371,7 +371,7 @@ def test_schedule_description_is_returned_for_typed_input(admin_client, client):
         ("a[?x > `1`].b", True, "Selects “b” of the elements of “a” that meet the condition."),
         ("number || id", True, "Selects “number”, or if it is missing “id”."),
         ("", True, ""),
-        ("data[", False, "Not a JMESPath expression: Incomplete expression."),
+        ("data[", False, "Not a JMESPath expression: something is missing at its end."),
     ],
 )
 def test_expression_is_described_for_typed_input(admin_client, expression, is_valid, text):
@@ -435,7 +435,11 @@ def test_settings_page_shows_script_errors_escaped(admin_client):
     ("script", "line", "reason"),
     [
         ("def transform(records):\n    return x\n", "2", "Variable `x` not found"),
-        ("def change(records):\n    return records\n", None, None),
+        (
+            "def change(records):\n    return records\n",
+            "1",
+            "the script has no function transform; write: def transform(records):",
+        ),
     ],
 )
 def test_script_error_with_a_line_is_handed_to_the_editor(form_data, script, line, reason):
