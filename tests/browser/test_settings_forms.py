@@ -86,6 +86,30 @@ def test_options_of_a_format_follow_the_suffix_of_the_path(page: Page, log_in) -
     assert shown(page, *names) == [False, False, False, True]
 
 
+def test_slug_follows_the_name_of_a_new_service_and_of_a_copy_only(page: Page, log_in) -> None:
+    service = make_service(name="Orders", slug="orders")
+    log_in(page, make_user(is_superuser=True))
+    name, slug = page.locator("[name=name]"), page.locator("[name=slug]")
+
+    page.goto("/admin/services/service/add/")
+    name.fill("Überfällige Orders")
+    expect(slug).to_have_value("uberfallige-orders")
+
+    page.goto(f"/admin/services/service/add/?copy_of={service.pk}")
+    expect(slug).to_have_value("orders-copy")
+    name.fill("Returns")
+    expect(slug).to_have_value("returns")
+    slug.fill("mine")
+    name.fill("Refunds")
+    expect(slug).to_have_value("mine")
+    page.locator("[name=_save]").click()
+    expect(page.locator(".messagelist")).to_contain_text("was added successfully")
+
+    page.goto(f"/admin/services/service/{service.pk}/change/")
+    name.fill("Renamed")
+    expect(slug).to_have_value("orders")
+
+
 def test_schedule_description_updates_while_typing(page: Page, log_in) -> None:
     service = make_service(schedule="*/15 * * * *")
     log_in(page, make_user(is_superuser=True))

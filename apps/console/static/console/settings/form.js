@@ -98,12 +98,17 @@ async function learnKinds() {
   showApplicableFields();
 }
 
-/** Fills `target` with the text of `source` until a person changes it. */
+/** Fills `target` with the text of `source` until a person changes it; a new row may have a proposal already. */
 function follow(source, target, convert) {
-  if (!source || !target || target.value) {
+  if (!source || !target) {
     return;
   }
-  let proposed = "";
+  const isNew = form.elements.namedItem("version")?.value === "";
+  const isProposal = isNew && (!form.querySelector(".errornote") || target.value === convert(source.value));
+  if (target.value && !isProposal) {
+    return;
+  }
+  let proposed = target.value;
   source.addEventListener("input", () => {
     if (target.value === proposed) {
       proposed = convert(source.value).slice(0, target.maxLength > 0 ? target.maxLength : undefined);
