@@ -75,7 +75,16 @@ def test_script_is_tried_and_its_error_stands_at_its_line(page: Page, log_in, wo
     page.reload()
     preview(page, "script")
     expect(page.locator("#trial-script .trial-error")).to_contain_text("The script failed in line 2")
-    expect(page.locator(".cm-error-message")).to_contain_text("The script failed in line 2")
+    expect(page.locator(".cm-error-message")).to_have_text("Index `99` is out of bound")
+    expect(page.locator(".cm-error-line")).to_have_text("    return records[99]")
+
+    service.set_script("# No list.\ndef transform(records):\n    return 5\n")
+    page.reload()
+    preview(page, "script")
+    expect(page.locator(".cm-error-message")).to_have_text(
+        "transform returned a value of type int; it must return a list of records"
+    )
+    expect(page.locator(".cm-error-line")).to_have_text("def transform(records):")
     assert world.received == []
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from django.core.exceptions import PermissionDenied, ValidationError
@@ -23,9 +22,8 @@ from apps.runs.payloads.audit import record_direct_read
 from apps.runs.trial.trial import Trial, try_service
 from apps.services.connectors.base import ConnectorError
 from apps.services.models import Service
+from apps.services.sandbox.error_messages import error_place
 
-# See sandbox.error_messages.with_headline.
-_SCRIPT_LINE = re.compile(r"The script failed in line (\d+)")
 _STEPS = {"source": Step.PULL, "script": Step.SCRIPT, "destination": Step.PUSH}
 
 
@@ -156,7 +154,7 @@ def _result(trial: Trial) -> dict[str, Any]:
         "pulled": pulled,
         "output": output,
         "without_key_count": trial.keys.count(""),
-        "script_line": found.group(1) if (found := _SCRIPT_LINE.match(trial.error)) else "",
+        "script_error": error_place(trial.error) if trial.step == Step.SCRIPT else None,
         "lines": [
             (Level(line.level).name.lower(), Step(line.step).label, SafeString(message_html(line.message)))
             for line in trial.lines

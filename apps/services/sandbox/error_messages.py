@@ -16,6 +16,7 @@ _PYTHON_ERROR = re.compile(r"^error: \w*(?:Error|Reached): ", re.MULTILINE)
 _REASON = re.compile(r"^error: (.+)", re.MULTILINE)
 _PLACE = re.compile(r"^ +--> .+:(\d+):\d+$", re.MULTILINE)
 _HEADLINE = re.compile(r"The script failed in line (\d+): (.+)")
+_NO_FUNCTION = "the script has no function transform; write: def transform(records):"
 _HEADER = "Traceback (most recent call last):\n"
 
 _FRAMES_AT_EACH_END = 8
@@ -38,7 +39,7 @@ _PLAINER = (
     ),
     (
         re.compile(r"^error: Module has no symbol `transform`.*", re.MULTILINE),
-        "error: the script has no function transform; write: def transform(records):",
+        f"error: {_NO_FUNCTION}",
     ),
     (
         re.compile(r"^error: Integer value is too big to fit in i32: .*", re.MULTILINE),
@@ -80,9 +81,11 @@ def with_headline(text: str) -> str:
 
 
 def error_place(text: str) -> tuple[int, str] | None:
-    """The line and the reason in the headline of an explanation, None if it has none."""
-    headline = _HEADLINE.match(text)
-    return (int(headline[1]), headline[2]) if headline else None
+    """The line and the reason of an explanation, None if it has no line. What is missing is missing in line 1."""
+    if headline := _HEADLINE.match(text):
+        return int(headline[1]), headline[2]
+    places = ["1"] if text == _NO_FUNCTION else _PLACE.findall(text)
+    return (int(places[-1]), text.split("\n", 1)[0]) if places else None
 
 
 def _shorten_frames(text: str) -> str:

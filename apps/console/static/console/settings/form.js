@@ -162,7 +162,7 @@ if (form) {
   });
   form.addEventListener("trial-ended", ({ target }) => {
     const error = target.querySelector("[data-script-line]");
-    const detail = error && { line: Number(error.dataset.scriptLine), message: error.textContent };
+    const detail = error && { line: Number(error.dataset.scriptLine), message: error.dataset.scriptReason };
     fields.namedItem("script")?.dispatchEvent(new CustomEvent("script-error", { detail }));
   });
   follow(fields.namedItem("name"), fields.namedItem("slug"), asSlug);
