@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from urllib.parse import urljoin
 
 from django.conf import settings
@@ -14,13 +15,15 @@ from apps.runs.clock import database_now
 __all__ = ("Message", "absolute_url", "queue_message")
 
 
-def queue_message(channels: Iterable[Channel], message: Message, *, is_test: bool = False) -> None:
+def queue_message(
+    channels: Iterable[Channel], message: Message, *, is_test: bool = False, now: datetime | None = None
+) -> None:
     """Queues the message once for each active channel; one of the same key is not queued again.
 
     A test goes to an inactive channel too. Sends nothing: the rows are committed or rolled back with the transaction
     of the caller.
     """
-    now = database_now()
+    now = now or database_now()
     rendered: dict[str, RenderedMessage] = {}
     deliveries = []
     for channel in channels:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django.db import IntegrityError, transaction
+
 from apps.alerts.incidents.notices import notify
 from apps.alerts.models import Incident, Notice, Rule
 from apps.runs.models import Run
@@ -43,34 +45,52 @@ def watches(rule: Rule, kind: str) -> bool:
     return kind in rule.events or (kind in RUN_FAILURES and Rule.Event.RECOVERED in rule.events)
 
 
-def record_failure(failure: Failure, rules: Sequence[Rule], now: datetime) -> Incident | None:
-    """Opens an incident, or adds the failure to the open one; None if it matters to none of the rules."""
+def record_failure(
+    failure: Failure, rules: Sequence[Rule], now: datetime, known: Incident | None = None
+) -> Incident | None:
+    """Opens an incident, or adds the failure to the open one; None if it matters to none of the rules.
+
+    `known` is the open incident if the caller has read it.
+    """
     watching = [rule for rule in rules if watches(rule, failure.kind)]
     if not watching:
         return None
-    key = {"service_id": failure.service_id, "kind": failure.kind, "subject": failure.subject[:200]}
-    incident, is_new = Incident.objects.open().get_or_create(
-        **key,
-        defaults={
-            "closed_at": None,
-            "run": failure.run,
-            "detail": failure.detail,
-            "url": failure.url,
-            "since": failure.since or now,
-            "opened_at": now,
-            "last_event_at": now,
-            "changed_at": now,
-        },
-    )
-    if not is_new:
-        incident.add_event(now, is_run=failure.run is not None)
+    is_run, is_new = failure.run is not None, False
+    if known is not None and known.add_event(now, is_run=is_run):
+        incident = known
+    else:
+        # Another run may have closed the known one in the meantime.
+        incident, is_new = _open_incident(failure, now)
+        if not is_new:
+            incident.add_event(now, is_run=is_run)
     if is_new and _changes(incident, now) > MAX_CHANGES:
         incident.set_unstable(now, is_failing=True)
         notify(incident, Notice.Kind.UNSTABLE, watching, now, run=failure.run)
     elif not incident.is_unstable:
         # Those who know of it already are not told again.
-        notify(incident, Notice.Kind.OPENED, watching, now, run=failure.run)
+        notify(incident, Notice.Kind.OPENED, watching, now, run=failure.run, is_new=is_new)
     return incident
+
+
+def _open_incident(failure: Failure, now: datetime) -> tuple[Incident, bool]:
+    """The open incident of this failure, and whether it is new."""
+    key = {"service_id": failure.service_id, "kind": failure.kind, "subject": failure.subject[:200]}
+    values = {
+        "run": failure.run,
+        "detail": failure.detail,
+        "url": failure.url,
+        "since": failure.since or now,
+        **dict.fromkeys(("opened_at", "last_event_at", "changed_at"), now),
+    }
+    try:
+        with transaction.atomic():
+            incident = Incident.objects.create(**key, **values)
+    except IntegrityError:
+        # Another run was faster.
+        return Incident.objects.open().get_or_create(**key, defaults={"closed_at": None, **values})
+    if failure.run is not None:
+        incident.service = failure.run.service
+    return incident, True
 
 
 def record_recovery(incident: Incident, rules: Sequence[Rule], now: datetime, run: Run | None = None) -> None:

@@ -140,7 +140,7 @@ def _apply(kind: Incident.Kind, failures: list[Failure], rules: _Rules, now: dat
         if not _is_known(open_incidents.get(key), failure):
             concerned = [failure.rule] if failure.rule else rules.of(failure.service_id)
             with transaction.atomic():
-                record_failure(failure, concerned, now)
+                record_failure(failure, concerned, now, open_incidents.get(key))
     for key, incident in open_incidents.items():
         if key not in current and incident.is_failing:
             with transaction.atomic():

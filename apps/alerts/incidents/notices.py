@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import Max
+from django.db.models import Count, Max
 
 from apps.alerts.delivery.outbox import queue_message
 from apps.alerts.incidents.messages import incident_message, summary_message
@@ -23,40 +23,65 @@ _AT_ONCE = 5000
 
 
 def notify(
-    incident: Incident, kind: Notice.Kind, rules: Sequence[Rule], now: datetime, run: Run | None = None
+    incident: Incident,
+    kind: Notice.Kind,
+    rules: Sequence[Rule],
+    now: datetime,
+    *,
+    run: Run | None = None,
+    is_new: bool = False,
 ) -> None:
-    """Sends a message to each channel of the rules that want this notice, or holds it back for a summary."""
+    """Sends a message to each channel of the rules that want this notice, or holds it back for a summary.
+
+    No channel was told of an incident that `is_new`.
+    """
+    earlier = [] if is_new else [*incident.notices.values_list("channel_id", "sent_at")]
+    chosen = _chosen(incident, kind, rules, {channel_id for channel_id, _sent_at in earlier})
+    if not chosen:
+        return
+    waiting = {channel_id for channel_id, sent_at in earlier if sent_at is None} | _busy(chosen, now)
+    maintenance_end = _maintenance_end(incident, now)
+    notices = []
+    for channel, its_rules in chosen.items():
+        rule, held_until = _least_quiet(its_rules, maintenance_end, now)
+        if held_until is None and channel.pk in waiting:
+            held_until = now
+        if held_until is None:
+            queue_message([channel], incident_message(incident, kind, rule, run), now=now)
+        notices.append(
+            Notice(
+                incident=incident,
+                channel=channel,
+                kind=kind,
+                created_at=now,
+                held_until=held_until,
+                sent_at=None if held_until else now,
+            )
+        )
+    Notice.objects.bulk_create(notices)
+
+
+def _chosen(
+    incident: Incident, kind: Notice.Kind, rules: Sequence[Rule], told: Collection[int]
+) -> dict[Channel, list[Rule]]:
+    """Active channels that get this notice, with the rules that want it."""
     chosen: dict[Channel, list[Rule]] = defaultdict(list)
     for rule in rules:
         if _wants(rule, incident, kind):
             for channel in rule.channels.all():
                 if channel.is_active:
                     chosen[channel].append(rule)
-    if not chosen:
-        return
-    notices = list(incident.notices.values_list("channel_id", "sent_at"))
-    told = {channel_id for channel_id, _sent_at in notices}
-    held = {channel_id for channel_id, sent_at in notices if sent_at is None}
-    maintenance_end = _maintenance_end(incident, now)
-    for channel, its_rules in chosen.items():
-        if kind == Notice.Kind.OPENED and channel.pk in told:
-            continue
-        if kind == Notice.Kind.CLOSED and channel.pk not in told and _is_for_opened(its_rules, incident):
-            # It was never told that the incident was opened.
-            continue
-        rule, held_until = _least_quiet(its_rules, maintenance_end, now)
-        if held_until is None and (channel.pk in held or _is_busy(channel, now)):
-            held_until = now
-        Notice.objects.create(
-            incident=incident,
-            channel=channel,
-            kind=kind,
-            created_at=now,
-            held_until=held_until,
-            sent_at=None if held_until else now,
-        )
-        if held_until is None:
-            queue_message([channel], incident_message(incident, kind, rule, run))
+    match kind:
+        case Notice.Kind.OPENED:
+            return {channel: its for channel, its in chosen.items() if channel.pk not in told}
+        case Notice.Kind.CLOSED:
+            # Not those that were never told that it was opened.
+            return {
+                channel: its
+                for channel, its in chosen.items()
+                if channel.pk in told or not _is_for_opened(its, incident)
+            }
+    return chosen
 
 
 def send_summaries(now: datetime) -> int:
@@ -127,7 +152,8 @@ def _maintenance_end(incident: Incident, now: datetime) -> datetime | None:
     return end
 
 
-def _is_busy(channel: Channel, now: datetime) -> bool:
-    """Whether the channel was told so much within the last minute that the rest is summed up."""
-    recent = Notice.objects.filter(channel=channel, sent_at__gt=now - WITHIN, held_until=None)
-    return recent.count() >= MAX_NOTICES
+def _busy(channels: Iterable[Channel], now: datetime) -> set[int]:
+    """Channels that were told so much within the last minute that the rest is summed up."""
+    recent = Notice.objects.filter(channel__in=channels, sent_at__gt=now - WITHIN, held_until=None)
+    counted = recent.values("channel").annotate(count=Count("pk")).filter(count__gte=MAX_NOTICES)
+    return set(counted.values_list("channel", flat=True))

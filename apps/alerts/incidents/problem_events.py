@@ -31,4 +31,4 @@ def problem_event(service: Service, kind: str, title: str, url: str) -> None:
         closed_at=now,
         is_failing=False,
     )
-    notify(incident, Notice.Kind.OPENED, rules, now)
+    notify(incident, Notice.Kind.OPENED, rules, now, is_new=True)

@@ -26,12 +26,15 @@ def receive_run_end(*, run_id: int, **_signal: Any) -> None:
         return
     rules = list(Rule.objects.of_service(run.service_id))
     now = database_now()
+    opened = Incident.objects.open().filter(service=run.service_id)
+    known = {
+        (incident.kind, incident.subject): incident
+        for incident in opened.select_related("service").order_by("pk")
+    }
     failures = {failure.kind: failure for failure in _failures(run, rules)}
-    for failure in failures.values():
-        record_failure(failure, _concerned(rules, failure, run), now)
-    for incident in (
-        Incident.objects.open().filter(service=run.service_id).select_related("service").order_by("pk")
-    ):
+    for kind, failure in failures.items():
+        record_failure(failure, _concerned(rules, failure, run), now, known.get((kind, failure.subject)))
+    for incident in known.values():
         if incident.kind not in failures and _is_over(incident, run):
             record_recovery(incident, rules, now, run)
 

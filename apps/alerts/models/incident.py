@@ -138,13 +138,16 @@ class Incident(models.Model):
     def __str__(self) -> str:
         return str(self.label)
 
-    def add_event(self, now: datetime, *, is_run: bool) -> None:
-        """Adds a further failure, and counts it if it is a run."""
+    def add_event(self, now: datetime, *, is_run: bool) -> bool:
+        """Adds a further failure, and counts it if it is a run; False if the incident is closed."""
         changed = {} if self.is_failing else {"is_failing": True, "changed_at": now}
-        Incident.objects.filter(pk=self.pk).update(
-            last_event_at=now, further_run_count=F("further_run_count") + int(is_run), **changed
+        added = (
+            Incident.objects.open()
+            .filter(pk=self.pk)
+            .update(last_event_at=now, further_run_count=F("further_run_count") + int(is_run), **changed)
         )
         self.is_failing = True
+        return bool(added)
 
     def close(self, now: datetime) -> bool:
         """Closes the incident; False if it is closed already."""

@@ -2,11 +2,12 @@
 
 import pytest
 
+from apps.alerts.incidents.changes import Failure, record_failure
 from apps.alerts.incidents.run_events import receive_run_end
 from apps.alerts.models import Delivery, Incident
 from apps.runs.execution.finalization import end_run_without_spool
 from apps.runs.models import Level
-from tests.factories import make_channel, make_record, make_rule, make_run, make_service
+from tests.factories import make_channel, make_incident, make_record, make_rule, make_run, make_service
 
 pytestmark = pytest.mark.django_db
 
@@ -190,3 +191,40 @@ def test_end_of_a_run_costs_few_queries(story, orders, django_assert_num_queries
     # The run, the rules, the open incidents.
     with django_assert_num_queries(3):
         receive_run_end(run_id=run.pk)
+
+
+def test_failure_costs_few_queries(story, orders, django_assert_num_queries):
+    channels = [make_channel(), make_channel()]
+    make_rule(channels=channels)
+    run = make_run(orders, status="failed")
+
+    # The run, the rules, their channels, the open incidents; a new one in a savepoint, earlier ones; the busy channels,
+    # the maintenance, two messages, their notices.
+    with django_assert_num_queries(13):
+        receive_run_end(run_id=run.pk)
+    # The run, the rules, their channels, the open incidents, the further run, the notices.
+    with django_assert_num_queries(6):
+        receive_run_end(run_id=run.pk)
+
+
+def test_failure_after_the_known_incident_was_closed_opens_another_one(story, orders):
+    rule = make_rule(orders)
+    known = make_incident(orders)
+    Incident.objects.get().close(story.now)
+
+    incident = record_failure(Failure(Incident.Kind.FAILED, orders.pk), [rule], story.now, known)
+
+    assert incident != known
+    assert incident.is_open
+    assert story.subjects() == ["Orders: Run failed"]
+
+
+def test_failure_joins_the_incident_that_another_run_opened(story, orders):
+    rule = make_rule(orders)
+    failure = Failure(Incident.Kind.FAILED, orders.pk, run=make_run(orders))
+
+    incidents = [record_failure(failure, [rule], story.now) for _run in range(2)]
+
+    assert incidents[0] == incidents[1]
+    assert Incident.objects.get().further_run_count == 1
+    assert story.subjects() == ["Orders: Run failed"]
