@@ -1,5 +1,6 @@
 """WSGI application that gunicorn serves: `gunicorn config.wsgi`."""
 
+import gc
 import os
 from importlib import import_module
 
@@ -12,5 +13,6 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 with one_line_errors():
     application = get_wsgi_application()
-    # With all pages, which the processes that gunicorn forks share.
+    # Loads all pages, which the processes that gunicorn forks share; their garbage collectors must not copy them.
     import_module(settings.ROOT_URLCONF)
+    gc.freeze()
