@@ -36,7 +36,7 @@ def _in_words(node: Any, place: str, depth: int) -> str:
         case "field" if place:
             return _("“%(name)s” of %(place)s") % {"name": node["value"], "place": place}
         case "field":
-            return f"“{node['value']}”"
+            return _("“%(name)s”") % {"name": node["value"]}
         case "subexpression" | "pipe" | "index_expression":
             first, second = children
             return _in_words(second, _in_words(first, place, depth - 1), depth - 1)
