@@ -20,9 +20,9 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST, require_safe
 
 from apps.console.run_service.page import run_page
-from apps.console.services.yaml_export import may_export, yaml_export
+from apps.console.services.row_menu import service_menu
+from apps.console.services.yaml_export import yaml_export
 from apps.console.settings.script_versions import restore_version, script_versions_page
-from apps.console.settings.service_copy import duplicate_url
 from apps.console.settings.service_page import ServiceSettings
 from apps.console.summary.page import summary_csv, summary_feed, summary_page
 from apps.console.ui.badges import (
@@ -35,7 +35,7 @@ from apps.console.ui.badges import (
 )
 from apps.console.ui.filters import ActiveFilter, ConnectionFilter, LastRunFilter
 from apps.console.ui.formatting import moment_html, warnings_text
-from apps.console.ui.menus import MenuItem, menu_heading, row_menu
+from apps.console.ui.menus import menu_heading, row_menu
 from apps.console.ui.run_history import recent_runs, run_history_html
 from apps.runs.models import Run
 from apps.services.models import Service
@@ -282,23 +282,3 @@ def _page_before(request: HttpRequest) -> str:
     if url_has_allowed_host_and_scheme(referer, {request.get_host()}, require_https=request.is_secure()):
         return referer
     return reverse("admin:services_service_changelist")
-
-
-def service_menu(request: HttpRequest, service: Service) -> list[MenuItem]:
-    """Items of the ⋮ menu of a service that the user may use."""
-    items = [MenuItem(_("View logs"), reverse("admin:services_service_runs", args=[service.pk]), "logs")]
-    if request.user.has_perm("runs.start_run") and service.kind != Service.Kind.REPORTED:
-        run = reverse("admin:services_service_run", args=[service.pk])
-        items.append(MenuItem(_("Run service"), run, "play"))
-    settings = reverse("admin:services_service_change", args=[service.pk])
-    items.append(MenuItem(_("Settings"), settings, "settings"))
-    if request.user.has_perm("services.add_service"):
-        items.append(MenuItem(_("Duplicate"), duplicate_url(service), "copy"))
-    if may_export(request.user):
-        export = reverse("admin:services_service_export", args=[service.pk])
-        items.append(MenuItem(_("Export as YAML"), export, "download"))
-    if request.user.has_perm("services.change_service"):
-        state, label = ("off", _("Turn schedule off")) if service.is_active else ("on", _("Turn schedule on"))
-        url = reverse("admin:services_service_schedule", args=[service.pk, state])
-        items.append(MenuItem(label, url, "pause" if service.is_active else "clock", does="post"))
-    return items

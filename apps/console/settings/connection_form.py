@@ -11,65 +11,20 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from apps.console.settings.connection_fields import (
+    AUTH_FIELDS,
+    FIELD_OF_KEY,
+    HTTP_FIELDS,
+    REFRESH_TOKEN_FIELDS,
+    SHOWN_FOR,
+    TOKEN_FIELDS,
+)
 from apps.console.settings.edit_conflict import EditConflictForm
 from apps.services.connectors.base import ConnectorError
 from apps.services.connectors.files.local_folder import confined
 from apps.services.connectors.http.client import is_same_system
 from apps.services.definition.connections import read_connection
 from apps.services.models import Connection, HostKey
-
-# Fields whose name differs from the key of the option.
-_FIELD_OF_KEY = {
-    "base_url": "url",
-    "auth.type": "auth",
-    "auth.username": "auth_username",
-    "auth.header": "auth_header",
-    "auth.query": "auth_query",
-    "auth.grant": "auth_grant",
-    "auth.token_url": "auth_token_url",
-    "auth.client_id": "auth_client_id",
-    "auth.scope": "auth_scope",
-    "auth.refresh_token": "refresh_token",
-    "auth.refresh_token_env": "refresh_token_env",
-    "auth.secret": "secret",
-    "auth.secret_env": "secret_env",
-    "auth.passphrase_env": "passphrase_env",
-    "auth.passphrase": "passphrase",
-}
-_HTTP_FIELDS = ("requests_per_minute", "proxy", "ca_file", "client_cert_file")
-_REFRESH_TOKEN_FIELDS = {"refresh_token": "refresh_token", "refresh_token_env": "refresh_token_env"}
-# Fields of each kind of authentication, beside the secrets.
-_AUTH_FIELDS = {
-    "basic": {"username": "auth_username"},
-    "header": {"header": "auth_header"},
-    "query": {"query": "auth_query"},
-    "key": {
-        "username": "auth_username",
-        "secret": "private_key",
-        "passphrase": "passphrase",
-        "passphrase_env": "passphrase_env",
-    },
-    "oauth2": {
-        "grant": "auth_grant",
-        "token_url": "auth_token_url",
-        "client_id": "auth_client_id",
-        "scope": "auth_scope",
-    },
-}
-
-# Fields that decide which access tokens a connection gets.
-_TOKEN_FIELDS = {
-    "auth",
-    "auth_grant",
-    "auth_token_url",
-    "auth_client_id",
-    "auth_scope",
-    "refresh_token",
-    "refresh_token_env",
-    "secret",
-    "secret_env",
-    "remove_secret",
-}
 
 
 class SecretTextarea(forms.Textarea):
@@ -130,7 +85,7 @@ class ConnectionForm(EditConflictForm):
             "url",
             "connect_timeout",
             "read_timeout",
-            *_HTTP_FIELDS,
+            *HTTP_FIELDS,
             "auth",
             "auth_username",
             "auth_header",
@@ -179,23 +134,7 @@ class ConnectionForm(EditConflictForm):
         )
         if not self._has_stored_secret:
             del self.fields["remove_secret"]
-        for name, condition in (
-            *((name, "kind=http") for name in _HTTP_FIELDS),
-            ("auth_username", "auth=basic,key"),
-            ("auth_header", "auth=header"),
-            ("auth_query", "auth=query"),
-            ("private_key", "auth=key"),
-            ("passphrase", "auth=key"),
-            ("passphrase_env", "auth=key"),
-            ("auth_grant", "auth=oauth2"),
-            ("auth_token_url", "auth=oauth2"),
-            ("auth_client_id", "auth=oauth2"),
-            ("auth_scope", "auth=oauth2"),
-            ("refresh_token", "auth=oauth2 auth_grant=refresh_token"),
-            ("refresh_token_env", "auth=oauth2 auth_grant=refresh_token"),
-            ("secret", "auth=bearer,basic,header,query,oauth2"),
-            ("secret_env", "auth=bearer,basic,header,query,oauth2,key"),
-        ):
+        for name, condition in SHOWN_FOR.items():
             # The form has no fields for users who may only view it.
             if name in self.fields:
                 self.fields[name].widget.attrs["data-shown-for"] = condition
@@ -229,7 +168,7 @@ class ConnectionForm(EditConflictForm):
         self._set_secrets()
         connection: Connection = copy(self.instance)
         connection.name = connection.name or _("new")
-        if connection.pk is None or not _TOKEN_FIELDS.isdisjoint(self.changed_data):
+        if connection.pk is None or not TOKEN_FIELDS.isdisjoint(self.changed_data):
             # The tokens of the stored connection are not used or replaced.
             connection._state.adding = True
             # Its rate counts per stored connection.
@@ -281,10 +220,10 @@ class ConnectionForm(EditConflictForm):
             names = {
                 "secret": "secret",
                 "secret_env": "secret_env",
-                **_AUTH_FIELDS.get(auth["type"] or "", {}),
+                **AUTH_FIELDS.get(auth["type"] or "", {}),
             }
             if auth["type"] == "oauth2" and cleaned.get("auth_grant") == Connection.Grant.REFRESH_TOKEN:
-                names |= _REFRESH_TOKEN_FIELDS
+                names |= REFRESH_TOKEN_FIELDS
             auth |= {key: cleaned.get(name) for key, name in names.items()}
         data = {
             "kind": cleaned["kind"],
@@ -294,12 +233,12 @@ class ConnectionForm(EditConflictForm):
             "auth": auth,
         }
         if cleaned["kind"] == Connection.Kind.HTTP:
-            data |= {name: cleaned.get(name) for name in _HTTP_FIELDS}
+            data |= {name: cleaned.get(name) for name in HTTP_FIELDS}
         try:
             read_connection(data, stored=None if cleaned.get("remove_secret") else self._stored)
         except ValidationError as error:
             for key, messages in error.message_dict.items():
-                name = _FIELD_OF_KEY.get(key, key)
+                name = FIELD_OF_KEY.get(key, key)
                 if name == "secret" and auth["type"] == Connection.Auth.KEY:
                     name = "private_key"
                 if name not in self.errors:

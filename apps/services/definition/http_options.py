@@ -11,23 +11,20 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from apps.services.definition.option_types import (
     MAX_PAGE_SIZE,
-    FieldsPath,
     Flag,
     Headers,
-    HttpPath,
     JMESPath,
     JsonBody,
     Options,
     Parameters,
-    RecordPath,
     SourceHeaders,
     SourceParameters,
     Statuses,
     Text,
     WholeNumber,
-    fields_in,
 )
 from apps.services.definition.pagination_options import Pagination, SinglePage
+from apps.services.definition.path_types import FieldsPath, HttpPath, RecordPath, fields_in
 from apps.services.definition.placeholders import LocatedError, names_in, texts_in
 from apps.services.definition.since import Since
 

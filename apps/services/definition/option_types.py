@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any
-from urllib.parse import unquote
 
 from django.utils.translation import gettext as _
 from pydantic import (
@@ -21,7 +20,6 @@ from pydantic import (
     model_validator,
 )
 
-from apps.services.definition import placeholders
 from apps.services.definition.expression import Expression
 from apps.services.definition.placeholders import check_body, check_placeholders
 
@@ -32,9 +30,8 @@ SECRETS = ("secret", "refresh_token", "passphrase")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_FIELD_PLACEHOLDER = re.compile(r"\{[\w.:@$-]+\}")
+FIELD_PLACEHOLDER = re.compile(r"\{[\w.:@$-]+\}")
 _STATUS = re.compile(r"[345][0-9]{2}", re.ASCII)
-_PLACEHOLDER = re.compile(r"\{[^{}]*\}?|\}")
 # Headers that the connector sets itself, or that carry credentials.
 _RESERVED_HEADERS = {
     *("authorization", "connection", "content-encoding", "content-length", "cookie", "expect", "host"),
@@ -87,50 +84,9 @@ def _compile_expression(value: Any) -> Expression:
         ) from None
 
 
-def _check_path(value: str) -> str:
-    """A path below the address of the connection, which no part of it may leave."""
-    if ".." in re.split(r"[/\\?#]", _unquote_fully(value)):
-        raise ValueError(_("“..” would leave the connection's address; write the path below it."))
-    if "://" in value.split("?", 1)[0] or "::" in value:
-        raise ValueError(_("An address is not allowed; write the path below the connection's address."))
-    if "\\" in value:
-        raise ValueError(_("A backslash is not allowed; separate folders with /."))
-    return value
-
-
-def _check_http_path(value: str) -> str:
-    return _check_placeholders(_check_url_path(value), tuple(f"{{{name}}}" for name in placeholders.NAMES))
-
-
-def _check_url_path(value: str) -> str:
-    if "#" in value or " " in value:
-        raise ValueError(_("# and spaces are not allowed; write %23 and %20."))
-    return value
-
-
-def _check_record_path(value: str) -> str:
-    if "{key}" not in value:
-        raise ValueError(
-            _("{key} is missing; write it where the key of the record belongs, as in /orders/{key}.")
-        )
-    return _check_placeholders(_check_url_path(value), ("{key}",))
-
-
-def _check_fields_path(value: str) -> str:
-    for placeholder in _PLACEHOLDER.findall(_check_url_path(value)):
-        if not _FIELD_PLACEHOLDER.fullmatch(placeholder):
-            raise ValueError(
-                _(
-                    "Invalid placeholder “%(name)s”; write the name of a field of the record, as in /items/{id}."
-                )
-                % {"name": placeholder}
-            )
-    return value
-
-
 def _refuse_fields(value: str) -> str:
     """Braces would be sent as they are."""
-    if found := _FIELD_PLACEHOLDER.search(value):
+    if found := FIELD_PLACEHOLDER.search(value):
         raise ValueError(
             _(
                 "Fields of the record such as “%(name)s” are replaced in the path only, as in /items?id={id}. Braces "
@@ -139,11 +95,6 @@ def _refuse_fields(value: str) -> str:
             % {"name": found[0]}
         )
     return value
-
-
-def fields_in(path: str) -> list[str]:
-    """The names of the fields in the placeholders of `path`."""
-    return [placeholder[1:-1] for placeholder in dict.fromkeys(_PLACEHOLDER.findall(path))]
 
 
 def _parse_statuses(value: Any) -> tuple[int, ...]:
@@ -158,43 +109,6 @@ def _parse_statuses(value: Any) -> tuple[int, ...]:
             % {"value": shorten(value)}
         )
     return tuple(map(int, texts))
-
-
-def _check_file_path(value: str) -> str:
-    if value.startswith(("/", "~")):
-        raise ValueError(_("A leading / or ~ is not allowed; write the path below the connection's folder."))
-    return value
-
-
-def _check_source_file(value: str) -> str:
-    return _check_placeholders(value, ())
-
-
-def _check_destination_file(value: str) -> str:
-    if any(character in value for character in "*?["):
-        raise ValueError(_("Wildcards are not allowed in the name of a file to write; remove *, ? and [."))
-    if value.endswith("/"):
-        raise ValueError(_("This is a folder; add a file name such as {run}.json."))
-    return _check_placeholders(value, ("{run}", "{page}"))
-
-
-def _check_move_target(value: str) -> str:
-    """The folder without its trailing slash."""
-    if any(character in value for character in "*?["):
-        raise ValueError(_("Wildcards are not allowed in the name of a folder; remove *, ? and [."))
-    return "/".join(part for part in _check_placeholders(value, ()).split("/") if part not in ("", "."))
-
-
-def _check_placeholders(value: str, allowed: tuple[str, ...]) -> str:
-    for placeholder in _PLACEHOLDER.findall(value):
-        if placeholder not in allowed:
-            message = (
-                _("Unknown placeholder “%(name)s”. Allowed: %(names)s.")
-                if allowed
-                else _("“%(name)s” is not allowed; write %%7B and %%7D for braces.")
-            )
-            raise ValueError(message % {"name": placeholder, "names": ", ".join(allowed)})
-    return value
 
 
 def _parameter_text(value: Any) -> str:
@@ -232,13 +146,6 @@ def _check_variable_name(value: str) -> str:
     return value
 
 
-def _unquote_fully(value: str) -> str:
-    """`value` without percent escapes, also those that were escaped twice."""
-    while (plain := unquote(value)) != value:
-        value = plain
-    return value
-
-
 def shorten(value: object) -> str:
     text = str(value)
     return text if len(text) <= 80 else f"{text[:80]}…"
@@ -254,16 +161,9 @@ type JMESPath = Annotated[
     PlainSerializer(lambda expression: expression.text),
     WithJsonSchema({"type": "string"}),
 ]
-type HttpPath = Annotated[Text, AfterValidator(_check_path), AfterValidator(_check_http_path)]
-type FieldsPath = Annotated[Text, AfterValidator(_check_path), AfterValidator(_check_fields_path)]
 type Statuses = Annotated[
     tuple[int, ...], BeforeValidator(_parse_statuses, json_schema_input_type=list[int] | int | str)
 ]
-type RecordPath = Annotated[Text, AfterValidator(_check_path), AfterValidator(_check_record_path)]
-type _FilePath = Annotated[Text, AfterValidator(_check_path), AfterValidator(_check_file_path)]
-type SourceFile = Annotated[_FilePath, AfterValidator(_check_source_file)]
-type DestinationFile = Annotated[_FilePath, AfterValidator(_check_destination_file)]
-type MoveTarget = Annotated[_FilePath, AfterValidator(_check_move_target)]
 type HeaderName = Annotated[Text, AfterValidator(_check_header_name)]
 type VariableName = Annotated[Text, AfterValidator(_check_variable_name)]
 type Parameters = dict[

@@ -25,7 +25,7 @@ from apps.services.connectors.formats.csv_delimiter import (
 )
 from apps.services.connectors.formats.documents import encode_json
 from apps.services.connectors.formats.size_limits import BLOCK_BYTES, too_large
-from apps.services.definition.file_options import CsvDialect, CsvSource
+from apps.services.definition.csv_options import CsvDialect, CsvSource
 
 logger = logging.getLogger(__name__)
 

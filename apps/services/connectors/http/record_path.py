@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from apps.services.connectors.base import Record
-from apps.services.definition.option_types import fields_in
+from apps.services.definition.path_types import fields_in
 
 
 class RecordRefused(Exception):
