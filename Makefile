@@ -7,7 +7,7 @@ PYTHON ?= $(shell for python in $(WANTED) python3 python3.14 python3.13 python3.
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: run test coverage check bench faults containers lock clean
+.PHONY: run test coverage check bench faults hosts containers lock clean
 
 run: .venv/runtime
 	@$(BIN)/python manage.py run_demo
@@ -42,6 +42,10 @@ faults: .venv/development
 # Runs compose.yaml in Docker; OPTIONS=--stand-ins where no image can be pulled, OPTIONS="--from REVISION" upgrades from it.
 containers: .venv/development
 	@$(BIN)/python -m tests.containers $(OPTIONS)
+
+# Cuts, slows, removes and upgrades hosts for ten minutes; needs root and iproute2.
+hosts: .venv/development
+	@$(BIN)/python -m tests.hosts $(SEED)
 
 # Compiles the locked requirements, with the hash of every file and without addresses.
 lock: .venv/development

@@ -59,11 +59,13 @@ class Stack:
     An empty environment selects the embedded mode: SQLite, files, and a broker in a folder.
     """
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    def __init__(self, environment: Mapping[str, str], *, address: str = "127.0.0.1") -> None:
+        """`address` is that of the web process."""
+        self.address = address
         self._folder = tempfile.TemporaryDirectory(prefix="synclog-stack-", ignore_cleanup_errors=True)
         self.folder = Path(self._folder.name)
         [self.port] = free_ports(1)
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"http://{address}:{self.port}"
         self.environment = {
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "HOME": str(self.folder),
@@ -119,7 +121,7 @@ class Stack:
     def commands(self) -> dict[str, tuple[str, ...]]:
         """Modules of the stack's processes by name, each with its arguments."""
         celery = ("celery", "-A", "config")
-        web = ("gunicorn", "config.wsgi", "--preload", f"--bind=127.0.0.1:{self.port}")
+        web = ("gunicorn", "config.wsgi", "--preload", f"--bind={self.address}:{self.port}")
         return {
             "web": (*web, "--workers=1", "--threads=4"),
             "worker": (*celery, "worker", "-Q", "runs", "-c", "2", "-n", "runs@%h"),
@@ -131,6 +133,19 @@ class Stack:
         """Starts `python -m module argument …` in a fork of the command server, which has loaded most of it."""
         output = str(self.folder / f"{name}.log")
         self._processes[name] = Daemon(int(self._request(output, output, module, *arguments)))
+
+    def spawn(self, name: str, module: str, *arguments: str, root: Path = ROOT, **environment: str) -> None:
+        """Starts `python -m module argument …` as a new process, with the code in `root`."""
+        with (self.folder / f"{name}.log").open("ab") as output:
+            self._processes[name] = subprocess.Popen(
+                [sys.executable, "-m", module, *arguments],
+                cwd=root,
+                env=self.environment | environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
 
     def process(self, name: str) -> Daemon | subprocess.Popen[bytes]:
         """Returns the process of this name; its children are in its process group."""

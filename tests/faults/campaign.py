@@ -4,7 +4,7 @@ import itertools
 import random
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import astuple, dataclass, field
 from datetime import timedelta
 
@@ -78,7 +78,14 @@ def make_plan(counts: Mapping[str, int], rng: random.Random) -> list[str]:
     return plan
 
 
-def run_campaign(world: World, plan: list[str], rng: random.Random, *, is_short: bool) -> Report:
+def run_campaign(
+    world: World,
+    plan: list[str],
+    rng: random.Random,
+    *,
+    is_short: bool,
+    faults: Mapping[str, Callable[[Scene], list[int]]] = FAULTS,
+) -> Report:
     """Injects the faults of the plan in order, lets the stack recover, and judges every run."""
     report = Report()
     affected_runs: dict[str, list[int]] = {name: [] for name in dict.fromkeys(plan)}
@@ -88,7 +95,7 @@ def run_campaign(world: World, plan: list[str], rng: random.Random, *, is_short:
         for name, pause in _moments(plan, rng, is_short=is_short):
             time.sleep(pause)
             began = time.monotonic()
-            affected = FAULTS[name](scene)
+            affected = faults[name](scene)
             affected_runs[name] += affected
             report.times[name] += 1
             print(f"{name}: runs {affected}, {time.monotonic() - began:.1f} s", flush=True)
@@ -172,13 +179,18 @@ def _broken_retries(world: World) -> Iterator[str]:
 def _schedule_violations(world: World) -> Iterator[str]:
     """Yields violations of the schedule: a scheduled time with two runs, a gap, or a run queued before its time."""
     scheduled = world.query(
-        "SELECT id, scheduled_for, queued_at FROM runs_run WHERE trigger = 'schedule' ORDER BY scheduled_for"
+        "SELECT id, service_id, scheduled_for, queued_at FROM runs_run WHERE trigger = 'schedule'"
+        " ORDER BY service_id, scheduled_for"
     )
-    for (before, scheduled_for, _queued), (run_id, following, _later) in itertools.pairwise(scheduled):
+    for (before, service, scheduled_for, _queued), (run_id, other, following, _later) in itertools.pairwise(
+        scheduled
+    ):
+        if service != other:
+            continue
         if scheduled_for == following:
             yield f"Runs {before} and {run_id} are scheduled for {scheduled_for}"
         if following - scheduled_for > MAX_SCHEDULE_GAP:
             yield f"Nothing was run from {scheduled_for} to {following}"
-    for run_id, scheduled_for, queued_at in scheduled:
+    for run_id, _service, scheduled_for, queued_at in scheduled:
         if queued_at < scheduled_for:
             yield f"Run {run_id} was queued at {queued_at}, before its scheduled time {scheduled_for}"

@@ -81,8 +81,8 @@ def page(number: int, count: int) -> bytes:
 
 
 @contextmanager
-def witness(pace: float) -> Iterator[Witness]:
-    """Starts a witness; a push takes `pace` seconds."""
+def witness(pace: float, address: str = "127.0.0.1") -> Iterator[Witness]:
+    """Starts a witness at this address; a push takes `pace` seconds."""
     served = Witness(pace)
 
     class Handler(BaseHTTPRequestHandler):
@@ -125,9 +125,9 @@ def witness(pace: float) -> Iterator[Witness]:
                 # The client was killed, as the test intends.
                 self.close_connection = True
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer((address, 0), Handler)
     server.daemon_threads = True
-    served.url = f"http://127.0.0.1:{server.server_port}"
+    served.url = f"http://{address}:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:

@@ -91,20 +91,9 @@ class ReplicatedStack(Stack):
         }
 
     def start(self, name: str, module: str, *arguments: str) -> None:
-        if module != CLOCK_AHEAD:
-            return super().start(name, module, *arguments)
         # It sets the clock before any other module reads it.
-        with (self.folder / f"{name}.log").open("ab") as output:
-            self._processes[name] = subprocess.Popen(
-                [sys.executable, "-m", module, *arguments],
-                cwd=ROOT,
-                env=self.environment,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
-        return None
+        start = self.spawn if module == CLOCK_AHEAD else super().start
+        start(name, module, *arguments)
 
     def kill(self, name: str) -> None:
         """Kills only the process itself with SIGKILL, not its children."""
@@ -122,7 +111,12 @@ class World:
     """The stack, its servers and the witness, with access to the API, the database and the broker."""
 
     def __init__(
-        self, stack: ReplicatedStack, database: Database, redis: RedisServer, store: Proxy, seen: Witness
+        self,
+        stack: ReplicatedStack,
+        database: Database,
+        redis: RedisServer,
+        seen: Witness,
+        store: Proxy | None = None,
     ) -> None:
         self.stack = stack
         self.database = database
@@ -145,6 +139,14 @@ class World:
             url = f"{self.stack.url}/api/v1/{path}"
             return requests.post(url, json=body, headers=self._headers, timeout=15)
         return None
+
+    def get(self, path: str, **parameters: str) -> dict[str, Any]:
+        """Returns the response, empty if there is none."""
+        with suppress(requests.ConnectionError, requests.Timeout):
+            url = f"{self.stack.url}/api/v1/{path}"
+            response = requests.get(url, params=parameters, headers=self._headers, timeout=15)
+            return response.json() if response.ok else {}
+        return {}
 
     def query(self, statement: LiteralString, *parameters: Any) -> list[tuple[Any, ...]]:
         """Returns the rows; none while the database is down."""
@@ -235,6 +237,6 @@ def open_world(pace: float, **environment: str) -> Iterator[World]:
             services.write(service_definitions(seen.url))
             services.flush()
             stack.manage("load_services", services.name)
-        world = World(stack, database, redis, store, seen)
+        world = World(stack, database, redis, seen, store)
         opened.callback(world.close)
         yield world

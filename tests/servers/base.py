@@ -27,7 +27,9 @@ class Server(ABC):
     # The signal that the kernel sends to the server when the process that started it has died.
     orphan_signal = "KILL"
 
-    def __init__(self) -> None:
+    def __init__(self, address: str = "127.0.0.1") -> None:
+        """`address` is the one that the server listens on."""
+        self.address = address
         self.folder = Path(tempfile.mkdtemp(prefix=f"synclog-{self.program}-"))
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -108,12 +110,12 @@ class Server(ABC):
         self.process = None
 
 
-def free_ports(count: int) -> list[int]:
-    """Returns different free ports of 127.0.0.1."""
+def free_ports(count: int, address: str = "127.0.0.1") -> list[int]:
+    """Returns different free ports of an address of this machine."""
     sockets = [socket.socket() for _port in range(count)]
     try:
         for each in sockets:
-            each.bind(("127.0.0.1", 0))
+            each.bind((address, 0))
         return [each.getsockname()[1] for each in sockets]
     finally:
         for each in sockets:

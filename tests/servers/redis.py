@@ -12,10 +12,17 @@ class RedisServer(Server):
     program = "redis"
 
     def prepare(self) -> None:
-        (self.port,) = free_ports(1)
+        (self.port,) = free_ports(1, self.address)
 
     def command(self) -> list[str]:
-        options = {"port": str(self.port), "bind": "127.0.0.1", "save": "", "appendonly": "no"}
+        options = {
+            "port": str(self.port),
+            "bind": self.address,
+            # Accepts clients of other hosts without a password.
+            "protected-mode": "no",
+            "save": "",
+            "appendonly": "no",
+        }
         return [
             get_redis_server(),
             *(word for name, value in options.items() for word in (f"--{name}", value)),
@@ -30,7 +37,7 @@ class RedisServer(Server):
 
     @property
     def url(self) -> str:
-        return f"redis://127.0.0.1:{self.port}/0"
+        return f"redis://{self.address}:{self.port}/0"
 
     @property
     def env(self) -> dict[str, str]:

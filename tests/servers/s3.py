@@ -25,7 +25,7 @@ class S3Server(Server):
     PARTS = ("master", "volume", "filer", "s3", "admin")
 
     def prepare(self) -> None:
-        ports = iter(free_ports(2 * len(self.PARTS)))
+        ports = iter(free_ports(2 * len(self.PARTS), self.address))
         self.ports = {part: (next(ports), next(ports)) for part in self.PARTS}
         (self.folder / "data").mkdir()
         identity = {
@@ -43,7 +43,14 @@ class S3Server(Server):
             for word in (f"-{part}.port={http}", f"-{part}.port.grpc={grpc}")
         ]
         return [
-            *(str(weed), "-logtostderr=true", "mini", "-dir=data", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"),
+            *(
+                str(weed),
+                "-logtostderr=true",
+                "mini",
+                "-dir=data",
+                f"-ip={self.address}",
+                f"-ip.bind={self.address}",
+            ),
             *("-s3.config=s3.json", "-s3.port.iceberg=0", "-s3.port.lance=0", "-webdav=false"),
             *("-admin.ui=false", "-master.telemetry=false", "-volume.preStopSeconds=0"),
             # Each bucket needs at least one volume; the default is limited by the free disk space.
@@ -90,7 +97,7 @@ class S3Server(Server):
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.ports['s3'][0]}"
+        return f"http://{self.address}:{self.ports['s3'][0]}"
 
     @property
     def env(self) -> dict[str, str]:
