@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -21,7 +19,7 @@ from redis import Redis
 from tests.faults.proxy import Proxy, proxy
 from tests.faults.witness import Witness, witness
 from tests.servers import PostgresServer, RedisServer, S3Server
-from tests.stack import ROOT, Stack
+from tests.stack import Stack
 
 # Grace period of a worker in seconds: longer than a run of the service `steady`.
 GRACE = 45
