@@ -44,6 +44,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 PAYLOAD_RETENTION = timedelta(hours=read_number("PAYLOAD_RETENTION_HOURS", 24, minimum=0, maximum=24 * 366))
 RECORD_RETENTION = timedelta(days=read_number("RECORD_RETENTION_DAYS", 15, minimum=0, maximum=36600))
 LOG_RETENTION = timedelta(days=read_number("LOG_RETENTION_DAYS", 30, minimum=0, maximum=36600))
+AUDIT_RETENTION = timedelta(days=read_number("AUDIT_RETENTION_DAYS", 365, minimum=1, maximum=36600))
 
 # Maximum size of a payload in bytes.
 MAX_PAYLOAD_BYTES = read_whole_number("SYNCLOG_MAX_PAYLOAD_MIB", 1024, minimum=1, maximum=10**6) * 1024 * 1024
@@ -99,6 +100,7 @@ INSTALLED_APPS = [
     "apps.alerts",
     "apps.runs",
     "apps.services",
+    "apps.audit",
     "config.admin.SynclogAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -366,6 +368,10 @@ CELERY_BEAT_SCHEDULE = {
     },
     "prune-deliveries-every-hour": {
         "task": "synclog.housekeeping.prune_deliveries",
+        "schedule": 3600,
+    },
+    "prune-audit-log-every-hour": {
+        "task": "synclog.housekeeping.prune_audit_log",
         "schedule": 3600,
     },
     "evaluate-alerts-every-minute": {

@@ -6,7 +6,9 @@ class AlertsConfig(AppConfig):
 
     def ready(self) -> None:
         # Here, because these modules import models, which are not loaded yet when this module is.
+        from apps.alerts.audit_kinds import KINDS
         from apps.alerts.incidents.run_events import receive_run_end
+        from apps.audit.trail import register_kind
         from apps.runs.execution.run_end import run_ended
         from apps.services.definition.sections import register_section, register_service_part
 
@@ -14,3 +16,5 @@ class AlertsConfig(AppConfig):
         register_section("apps.alerts.channels.definition.CHANNEL_SECTION")
         register_section("apps.alerts.rules.definition.RULES_SECTION")
         register_service_part("apps.alerts.rules.definition.ALERTS_PART")
+        for kind in KINDS:
+            register_kind(kind)

@@ -8,6 +8,7 @@ from typing import Any
 from django.contrib import admin, messages
 from django.contrib.admin.options import ActionLocation
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -164,8 +165,9 @@ class ApiTokenAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # It takes no 
             raise Http404
         if not self.has_change_permission(request, token):
             raise PermissionDenied
-        token.revoke()
-        self.log_change(request, token, _("Revoked."))
+        with transaction.atomic():
+            token.revoke()
+            self.log_change(request, token, _("Revoked."))
         self.message_user(request, _("“%(token)s” is revoked.") % {"token": token}, messages.SUCCESS)
         return HttpResponseRedirect(reverse("admin:api_apitoken_change", args=(token.pk,)))
 

@@ -14,6 +14,7 @@ from django.views.decorators.http import require_POST, require_safe
 from apps.console.account.second_factor import lacks_second_factor
 from apps.console.account.session import session_state
 from apps.console.account.time_zone import time_zone_page
+from apps.console.account.users import with_kept_users
 from apps.console.help.page import help_page
 from apps.console.home.page import home_context
 from apps.console.problems.changes import change_problems
@@ -21,6 +22,7 @@ from apps.console.problems.page import problem_of_line, problem_page, problems_p
 from apps.console.records.page import records_csv, records_page
 from apps.console.records.resync import resync_page
 from apps.console.search.page import search_page
+from apps.console.ui.audited_admin import with_audit
 from apps.console.ui.csv_export import with_csv_export
 from apps.console.ui.help_links import help_url
 from apps.console.ui.lookups import with_guarded_lookups
@@ -43,9 +45,8 @@ class SynclogAdminSite(AdminSite):
         if getattr(admin_class, "__module__", "").startswith("allauth."):
             # Its tables contain secrets; users have pages of their own for them.
             return
-        super().register(
-            model_or_iterable, with_guarded_lookups(with_csv_export(admin_class or ModelAdmin)), **options
-        )
+        audited = with_audit(with_kept_users(with_csv_export(admin_class or ModelAdmin)))
+        super().register(model_or_iterable, with_guarded_lookups(audited), **options)
 
     def admin_view(self, view: Any, cacheable: bool = False) -> Any:
         inner = super().admin_view(view, cacheable)

@@ -8,6 +8,12 @@ class RunsConfig(AppConfig):
     name = "apps.runs"
 
     def ready(self) -> None:
+        # Here, because these modules import models, which are not loaded yet when this module is.
+        from apps.audit.trail import register_kind, register_source
+        from apps.runs import audit_entries
+
+        register_kind(audit_entries.RUN)
+        register_source(audit_entries.READS)
         connection_created.connect(end_abandoned_transactions)
 
 

@@ -16,6 +16,7 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connections, transaction
 from kombu.exceptions import OperationalError
 
+from apps.audit.retention import prune_audit_log as delete_old_entries
 from apps.runs.clock import database_now
 from apps.runs.execution import executor, queue, resync, worker_shutdown
 from apps.runs.models import HousekeepingJob, Run
@@ -160,3 +161,9 @@ def prune_logs() -> None:
 @skip_if_recent
 def prune_records() -> None:
     HousekeepingJob.record_run("prune_records", **asdict(record_retention.prune_records()))
+
+
+@app.task(name="synclog.housekeeping.prune_audit_log")
+@skip_if_recent
+def prune_audit_log() -> None:
+    HousekeepingJob.record_run("prune_audit_log", deleted=delete_old_entries(settings.AUDIT_RETENTION))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.contrib.admin.models import CHANGE, LogEntry
 from django.db import transaction
 from django.utils.translation import gettext as _
 
+from apps.audit.changes import field_values
+from apps.audit.recording import record_change
 from apps.services.models import Script, Service
 from apps.services.sandbox import check_script
 
@@ -28,9 +29,10 @@ def restore_script(service: Service, earlier: Script, user: Any, *, latest: int)
         service.lock()
         if service.latest_version() != latest:
             raise VersionConflict
+        before = field_values(service)
         restored = service.set_script(earlier.source, author=user)
         if service.latest_version() == latest:
             return None
-        message = _("Restored version %(version)s of the script.") % {"version": earlier.version}
-        LogEntry.objects.log_actions(user.pk, [service], CHANGE, change_message=message, single_object=True)
+        note = _("Restored version %(version)s of the script.") % {"version": earlier.version}
+        record_change(user, service, before, note)
     return restored

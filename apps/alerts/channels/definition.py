@@ -16,10 +16,11 @@ from apps.alerts.channels.apprise import check_apprise_url
 from apps.alerts.channels.errors import DeliveryError
 from apps.alerts.channels.webhook import signing_key
 from apps.alerts.models import Channel
+from apps.audit.masking import MASK
 from apps.services.connectors.address_guard import check_host
 from apps.services.connectors.base import ConnectorError
 from apps.services.definition.authentication import check_http_address, check_presence
-from apps.services.definition.connection_url import MASK, without_secrets
+from apps.services.definition.connection_url import without_secrets
 from apps.services.definition.option_errors import choice_message, read_options
 from apps.services.definition.option_types import Flag, Options, Text, VariableName
 from apps.services.definition.rows import Outcome, assign, column, outcome_of, validate
@@ -234,6 +235,10 @@ def _omitted_secrets() -> OmittedSecrets:
     return OmittedSecrets(variables, stored, masked)
 
 
+def _find(name: str) -> Channel | None:
+    return Channel.objects.filter(name=name).first()
+
+
 def _annotation() -> Any:
     return Annotated[EmailChannel | AppriseChannel | WebhookChannel, Field(discriminator="kind")]
 
@@ -242,6 +247,7 @@ CHANNEL_SECTION = Section(
     "channels",
     "channel",
     load_channel,
+    _find,
     export_channels,
     _annotation,
     {f"Channel of kind {kind}": model for kind, model in CHANNELS.items()},

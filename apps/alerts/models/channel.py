@@ -13,6 +13,8 @@ from django.db.models import Q
 from django.db.models.functions import Coalesce
 from django.utils.translation import gettext_lazy as _
 
+from apps.audit.changes import Masked, Values, column_values
+from apps.services.definition.connection_url import without_secrets
 from apps.services.models.stored_secret import StoredSecret
 from apps.services.secrets import SecretUnavailable
 
@@ -86,6 +88,10 @@ class Channel(StoredSecret, models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def audit_values(self) -> Values:
+        """Values for the audit log."""
+        return column_values(self) | {"url": Masked(self.url, without_secrets(self.url))}
 
     def record_success(self, now: datetime) -> None:
         Channel.objects.filter(pk=self.pk).update(failing_since=None, last_error="", last_sent_at=now)

@@ -10,6 +10,8 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from apps.alerts.models import Problem, ProblemChange
+from apps.audit.models import Action
+from apps.audit.recording import record_event
 
 _ACTIONS = {
     Problem.State.OPEN: ProblemChange.Action.REOPENED,
@@ -82,6 +84,8 @@ def _record(
     problem: Problem, action: ProblemChange.Action, user: Any, now: datetime, detail: str = ""
 ) -> None:
     ProblemChange.objects.create(problem=problem, user=user, changed_at=now, action=action, detail=detail)
+    # The history is deleted with the problem. The names of these actions are the same in both.
+    record_event(Action(action), user=user, subject=problem, detail=detail)
 
 
 def _mute_text(until: datetime | None, rate: int | None) -> str:

@@ -257,6 +257,7 @@ RULES_SECTION = Section(
     "rules",
     "rule",
     load_shared_rule,
+    lambda name: _shared_rules().filter(name=name).order_by("pk").first(),
     export_shared_rules,
     lambda: SharedRuleDescription,
     {"Alert rule of several services (rules)": SharedRuleDescription},

@@ -18,6 +18,9 @@ from django.shortcuts import redirect
 from django.utils.translation import gettext as _
 from requests import RequestException
 
+from apps.audit.changes import field_values
+from apps.audit.models import OPENID_PROVIDER
+from apps.audit.recording import record_command_change
 from apps.console.account.adapters import refuse_access
 from config.openid_connect import PROVIDER_ID, OpenIDProvider
 
@@ -42,7 +45,7 @@ class ProviderAdapter(DefaultSocialAccountAdapter):
 
     def save_user(self, request: HttpRequest, sociallogin: Any, form: Any = None) -> Any:
         user = super().save_user(request, sociallogin, form)
-        _assign_groups(user, _granted_groups(sociallogin))
+        _assign_groups(user, _granted_groups(sociallogin), is_new=True)
         return user
 
     def on_authentication_error(
@@ -101,9 +104,10 @@ def _granted_groups(sociallogin: Any) -> set[str]:
 
 
 @transaction.atomic
-def _assign_groups(user: User, names: set[str]) -> None:
+def _assign_groups(user: User, names: set[str], *, is_new: bool = False) -> None:
     """Adds and removes mapped groups; other groups remain. Only users with a mapped group have access."""
     mapped = {name for _theirs, name in _provider().groups}
+    before = None if is_new else field_values(user)
     groups = {group.name: group for group in Group.objects.filter(name__in=mapped)}
     if missing := names - groups.keys():
         logger.warning("Groups of SYNCLOG_OIDC_GROUPS do not exist: %s", ", ".join(sorted(missing)))
@@ -112,3 +116,6 @@ def _assign_groups(user: User, names: set[str]) -> None:
     user.groups.add(*granted)
     user.is_staff = bool(granted)
     user.save(update_fields=["is_staff"])
+    after = field_values(user)
+    if before != after:
+        record_command_change(OPENID_PROVIDER, user, before, after)

@@ -9,6 +9,7 @@ from allauth.mfa.base import views as mfa
 from allauth.mfa.recovery_codes import views as recovery_codes
 from allauth.mfa.totp import views as totp
 from allauth.mfa.webauthn import views as webauthn
+from django.db import transaction
 from django.urls import URLPattern, path, re_path
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
@@ -24,11 +25,16 @@ def _page(route: str, view: View, name: str, title: Any) -> URLPattern:
     return path(route, console_page(view, title), name=name)
 
 
+def _change(route: str, view: View, name: str, title: Any) -> URLPattern:
+    """A page whose change and its entry in the audit log are one transaction."""
+    return _page(route, transaction.atomic(view), name, title)
+
+
 _CONFIRM = _("Confirm that it is you")
 
 urlpatterns = [
     # Password and sessions.
-    _page("password_change/", password_change, "account_change_password", _("Change password")),
+    _change("password_change/", password_change, "account_change_password", _("Change password")),
     _page("account/password/", password_reset, "account_reset_password", _("Reset password")),
     _page(
         "account/password/sent/",
@@ -44,7 +50,7 @@ urlpatterns = [
     ),
     re_path(
         r"^account/password/(?P<uidb36>[0-9A-Za-z]+)-(?P<key>.+)/$",
-        console_page(account.password_reset_from_key, _("New password")),
+        console_page(transaction.atomic(account.password_reset_from_key), _("New password")),
         name="account_reset_password_from_key",
     ),
     _page("account/sessions/", SessionsView.as_view(), "usersessions_list", _("Sessions")),
@@ -76,22 +82,22 @@ urlpatterns = [
     ),
     # Second factors.
     _page("account/2fa/", mfa.index, "mfa_index", _("Two-factor authentication")),
-    _page("account/2fa/app/add/", totp.activate_totp, "mfa_activate_totp", _("Add an authenticator app")),
-    _page(
+    _change("account/2fa/app/add/", totp.activate_totp, "mfa_activate_totp", _("Add an authenticator app")),
+    _change(
         "account/2fa/app/remove/",
         totp.deactivate_totp,
         "mfa_deactivate_totp",
         _("Remove the authenticator app"),
     ),
     path("account/2fa/passkeys/", RedirectView.as_view(pattern_name="mfa_index"), name="mfa_list_webauthn"),
-    _page("account/2fa/passkeys/add/", webauthn.add_webauthn, "mfa_add_webauthn", _("Add a passkey")),
+    _change("account/2fa/passkeys/add/", webauthn.add_webauthn, "mfa_add_webauthn", _("Add a passkey")),
     _page(
         "account/2fa/passkeys/<int:pk>/rename/",
         webauthn.edit_webauthn,
         "mfa_edit_webauthn",
         _("Rename a passkey"),
     ),
-    _page(
+    _change(
         "account/2fa/passkeys/<int:pk>/remove/",
         webauthn.remove_webauthn,
         "mfa_remove_webauthn",
@@ -103,7 +109,7 @@ urlpatterns = [
         "mfa_view_recovery_codes",
         _("Recovery codes"),
     ),
-    _page(
+    _change(
         "account/2fa/recovery-codes/new/",
         recovery_codes.generate_recovery_codes,
         "mfa_generate_recovery_codes",

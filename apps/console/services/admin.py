@@ -8,6 +8,7 @@ from django.contrib import admin, messages
 from django.contrib.admin import ShowFacets
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
@@ -19,6 +20,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST, require_safe
 
+from apps.audit.changes import field_values
+from apps.audit.recording import record_change
 from apps.console.run_service.page import run_page
 from apps.console.services.row_menu import service_menu
 from apps.console.services.yaml_export import yaml_export
@@ -254,7 +257,10 @@ class ServiceAdmin(ServiceSettings):
             raise Http404
         if not self.has_change_permission(request, service):
             raise PermissionDenied
-        service.set_active(state == "on", timezone.now())
+        with transaction.atomic():
+            before = field_values(service)
+            service.set_active(state == "on", timezone.now())
+            record_change(request.user, service, before)
         message = (
             _("The schedule of %(name)s is on.") if state == "on" else _("The schedule of %(name)s is off.")
         )

@@ -6,7 +6,10 @@ from typing import Any
 
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext as _
 
+from apps.audit.models import Action
+from apps.audit.recording import record_event
 from apps.services.definition.export import export_services
 from apps.services.models import Service
 
@@ -23,6 +26,13 @@ def yaml_export(request: HttpRequest, service: Service | None = None) -> HttpRes
     services = Service.objects.visible_to(request.user)
     if service is not None:
         services = services.filter(pk=service.pk)
+    record_event(
+        Action.EXPORTED,
+        user=request.user,
+        address=request.META.get("REMOTE_ADDR"),
+        subject=service or Service(),
+        name=str(service or _("All services")),
+    )
     name = service.slug if service else "services"
     return HttpResponse(
         export_services(services),

@@ -13,6 +13,8 @@ from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
+from apps.audit.models import Action
+from apps.audit.recording import record_event
 from apps.runs.execution.incremental import checked_since
 from apps.runs.execution.replay import check_replay
 from apps.runs.models import Payload, Run
@@ -65,12 +67,27 @@ def queue_run(
     try:
         with transaction.atomic():
             run.save(force_insert=True)
+            _record_start(run)
     except IntegrityError:
         if run.idempotency_key is None:
             raise
         return Run.objects.get(service=service, started_by=user, idempotency_key=run.idempotency_key)
     run.refresh_from_db()
     return run
+
+
+def _record_start(run: Run) -> None:
+    original = run.replay_of_id or run.retry_of_id
+    record_event(
+        Action.RESYNCED if original else Action.STARTED,
+        user=run.started_by,
+        # Without a user, a person started it on the command line.
+        command="" if run.started_by else "sync",
+        subject=run,
+        name=Run.audit_name(run.pk, run.service),
+        detail=f"#{original}" if original else "",
+        changes=[{"field": "is_dry_run", "old": False, "new": True}] if run.is_dry_run else [],
+    )
 
 
 def checked_options(service: Service, data: object) -> dict[str, Any]:

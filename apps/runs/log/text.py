@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable
 from urllib.parse import quote, quote_plus
 
-from apps.services.definition.connection_url import MASK
+from apps.audit.masking import MASK
 
 # Bytes of UTF-8 in one line, without the marker of a cut.
 MAX_BYTES = 32 * 1024

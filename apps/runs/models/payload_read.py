@@ -19,8 +19,14 @@ class PayloadRead(models.Model):
         BROKEN = "broken", _("Interrupted")  # The client disconnected, or the store failed.
 
     payload = models.ForeignKey(Payload, models.CASCADE, related_name="reads", verbose_name=_("payload"))
+    # Without the index of the foreign key: one below begins with this column.
     user = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+", verbose_name=_("user")
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        null=True,
+        db_index=False,
+        related_name="+",
+        verbose_name=_("user"),
     )
     # Name and prefix of the token; empty = a person in the console.
     token = models.CharField(_("token"), max_length=130, blank=True)
@@ -36,6 +42,9 @@ class PayloadRead(models.Model):
         indexes = [
             # The access log of a payload, latest first.
             models.Index(fields=["payload", "-read_at"], name="payload_read_latest"),
+            # The audit log, of all and of one person, newest first.
+            models.Index(fields=["read_at", "id"], name="payload_read_audit"),
+            models.Index(fields=["user", "read_at", "id"], name="payload_read_user"),
         ]
 
     def __str__(self) -> str:

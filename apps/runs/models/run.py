@@ -12,6 +12,8 @@ from django.db.models import F, Q
 from django.db.models.functions import Coalesce, Now
 from django.utils.translation import gettext_lazy as _
 
+from apps.audit.models import Action
+from apps.audit.recording import record_event
 from apps.runs.models.run_queryset import RunQuerySet
 from apps.services.models import Script, Service
 
@@ -238,18 +240,25 @@ class Run(models.Model):
 
     def request_cancel(self, user: Any = None) -> bool:
         """Asks a running run to stop, ends a queued one at once; False if it has ended already."""
-        ended = Run.objects.filter(pk=self.pk, status=Run.Status.QUEUED).update(
-            status=Run.Status.CANCELLED,
-            finished_at=Now(),
-            cancel_requested_at=Now(),
-            cancel_requested_by=user,
-            is_complete=True,
-        )
-        return bool(ended) or bool(
-            Run.objects.filter(pk=self.pk, status=Run.Status.RUNNING).update(
+        with transaction.atomic():
+            is_cancelled = Run.objects.filter(pk=self.pk, status=Run.Status.QUEUED).update(
+                status=Run.Status.CANCELLED,
+                finished_at=Now(),
+                cancel_requested_at=Now(),
+                cancel_requested_by=user,
+                is_complete=True,
+            ) or Run.objects.filter(pk=self.pk, status=Run.Status.RUNNING).update(
                 cancel_requested_at=Coalesce(F("cancel_requested_at"), Now()), cancel_requested_by=user
             )
-        )
+            if is_cancelled and user is not None:
+                name = self.audit_name(self.pk, self.service)
+                record_event(Action.CANCELLED, user=user, subject=self, name=name)
+        return bool(is_cancelled)
+
+    @staticmethod
+    def audit_name(run_id: int, service: Service) -> str:
+        """What the audit log calls a run, in every language."""
+        return f"#{run_id} {service.slug}"
 
     def _leased(self, token: uuid.UUID) -> RunQuerySet:
         return Run.objects.filter(

@@ -14,6 +14,8 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
 
+from apps.audit.models import Action
+from apps.audit.recording import record_event
 from apps.runs.execution.run_end import announce_run_end
 from apps.runs.log.bulk_insert import write_lines
 from apps.runs.log.line_format import escape
@@ -103,6 +105,7 @@ def open_reported_run(
     try:
         with transaction.atomic():
             run.save(force_insert=True)
+            record_event(Action.STARTED, user=user, subject=run, name=Run.audit_name(run.pk, service))
     except IntegrityError:
         if idempotency_key is None:
             raise

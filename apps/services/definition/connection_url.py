@@ -6,12 +6,12 @@ from urllib.parse import SplitResult, urlsplit
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
+from apps.audit.masking import masked_query
+
 # fsspec supports more schemes. Those that wrap others (zip, simplecache …) or run commands (git …) would bypass the
 # confinement to folders and the address guard.
 FILE_SCHEMES = ("file", "s3", "s3a", "sftp", "ssh", "ftp", "gs", "gcs", "abfs", "az", "smb", "memory")
 HTTP_SCHEMES = ("http", "https")
-# What is shown instead of a secret.
-MASK = "••••"
 
 
 def validate_address(kind: str, url: str) -> None:
@@ -49,8 +49,7 @@ def without_secrets(url: str) -> str:
         host = parts.netloc.rpartition("@")[2]
     except ValueError:
         return url.split("?", 1)[0].rpartition("@")[2]
-    shown = "&".join(_shown_parameter(pair) for pair in parts.query.split("&")) if parts.query else ""
-    return parts._replace(netloc=host, query=shown, fragment="").geturl()
+    return parts._replace(netloc=host, query=masked_query(parts.query), fragment="").geturl()
 
 
 def _split(url: str) -> SplitResult:
@@ -62,13 +61,3 @@ def _split(url: str) -> SplitResult:
     except ValueError as error:
         raise ValidationError(_("Invalid address: %(reason)s.") % {"reason": error}) from None
     return parts
-
-
-def _shown_parameter(pair: str) -> str:
-    name, equals, _value = pair.partition("=")
-    plain = name.lower().replace("-", "").replace("_", "")
-    if any(
-        word in plain for word in ("token", "key", "secret", "passw", "sig", "auth", "credential", "session")
-    ):
-        return f"{name}{equals}{MASK}"
-    return pair

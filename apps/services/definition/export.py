@@ -8,7 +8,7 @@ from typing import Any
 from django.db.models import Exists, OuterRef, QuerySet, Subquery
 from pydantic.fields import FieldInfo
 
-from apps.services.definition.connection_url import MASK
+from apps.audit.masking import MASK
 from apps.services.definition.connections import CONNECTIONS, KEY_OF_FIELD
 from apps.services.definition.option_errors import fields_of, nested_model, union_members
 from apps.services.definition.option_types import Options

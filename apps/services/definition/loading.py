@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.db import transaction
+from django.db.models import Model
 from django.utils import timezone
 
+from apps.audit.changes import Values, field_values
+from apps.audit.recording import record_command_change
 from apps.services.definition.connections import load_connection
-from apps.services.definition.sections import sections
+from apps.services.definition.sections import sections, service_parts
 from apps.services.definition.services import load_service
 from apps.services.definition.yaml_document import KeyPath, Problem, YamlDocument
-from apps.services.models import Connection
+from apps.services.models import Connection, Service
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,9 @@ class LoadError(Exception):
     @property
     def reason(self) -> str:
         return self.problems[0].reason
+
+
+type Find = Callable[[str], Model | None]
 
 
 def load_services(text: str, *, filename: str = "") -> LoadResult:
@@ -81,12 +87,20 @@ class _Loading:
             if section not in known:
                 self.document.note((section,), f"Unknown section. Allowed: {', '.join(known)}.")
         for name, data in self._entries(root, "connections"):
-            self._load_entry(("connections", name), f"connection {name}", load_connection, name, data)
+            self._load_entry(
+                ("connections", name), f"connection {name}", _find_connection, load_connection, data
+            )
         self._load_sections(root, name_services=False)
         connections = {connection.name: connection for connection in Connection.objects.all()}
         for slug, data in self._entries(root, "services"):
             self._load_entry(
-                ("services", slug), f"service {slug}", load_service, slug, data, connections, self.now
+                ("services", slug),
+                f"service {slug}",
+                _find_service,
+                load_service,
+                data,
+                connections,
+                self.now,
             )
 
         self._load_sections(root, name_services=True)
@@ -95,7 +109,8 @@ class _Loading:
         for key, section in sections().items():
             if section.names_services == name_services:
                 for name, data in self._entries(root, key):
-                    self._load_entry((key, name), f"{section.entry} {name}", section.load, name, data)
+                    label = f"{section.entry} {name}"
+                    self._load_entry((key, name), label, section.find, section.load, data)
 
     def _entries(self, root: Mapping[str, Any], section: str) -> list[tuple[str, Mapping[str, Any]]]:
         entries = root.get(section)
@@ -109,11 +124,34 @@ class _Loading:
                 self.document.note((section, name), "Not a mapping; write the settings as keys and values.")
         return [(name, data) for name, data in entries.items() if isinstance(data, Mapping)]
 
-    def _load_entry(self, path: KeyPath, label: str, load: Any, *arguments: Any) -> None:
+    def _load_entry(self, path: KeyPath, label: str, find: Find, load: Any, *arguments: Any) -> None:
+        name = path[-1]
+        row = find(name)
+        before = _values(row) if row else None
         try:
-            self.outcomes[load(*arguments)].append(label)
+            outcome = load(name, *arguments)
+            self.outcomes[outcome].append(label)
+            if outcome != "unchanged" and (row := find(name)):
+                record_command_change("load_services", row, before, _values(row))
         except ValidationError as error:
             for key, reasons in error.message_dict.items():
                 inner = () if key == NON_FIELD_ERRORS else tuple(key.split("."))
                 for reason in reasons:
                     self.document.note((*path, *inner), reason)
+
+
+def _find_connection(name: str) -> Connection | None:
+    return Connection.objects.filter(name=name).first()
+
+
+def _find_service(slug: str) -> Service | None:
+    return Service.objects.filter(slug=slug).first()
+
+
+def _values(row: Model) -> Values:
+    """The values of a row for the audit log; those of a service include the parts that other apps define."""
+    values = field_values(row)
+    if isinstance(row, Service):
+        for part in service_parts().values():
+            values[part.name] = [str(rule) for rule in part.export([row]).get(row.pk, ())]
+    return values

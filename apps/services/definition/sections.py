@@ -12,6 +12,8 @@ from django.utils.module_loading import import_string
 from apps.services.models import Service
 
 if TYPE_CHECKING:
+    from django.db.models import Model
+
     # They import Pydantic, which most commands do not need.
     from apps.services.definition.option_types import Options
     from apps.services.definition.rows import Outcome
@@ -39,6 +41,8 @@ class Section:
     entry: str
     # Creates or updates the entry of a name. Raises ValidationError by key.
     load: Callable[[str, Mapping[str, Any]], Outcome]
+    # The entry of a name, None if there is none.
+    find: Callable[[str], Model | None]
     # Every entry without its secrets, by name.
     export: Callable[[], Mapping[str, Any]]
     # Type of an entry for the JSON Schema.

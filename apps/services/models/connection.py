@@ -13,6 +13,8 @@ from django.db import models
 from django.db.models import Exists, OuterRef, Q
 from django.utils.translation import gettext_lazy as _
 
+from apps.audit.changes import Masked, Values, column_values
+from apps.services.definition.connection_url import without_secrets
 from apps.services.models.service import Service
 from apps.services.models.stored_secret import StoredSecret
 from apps.services.secrets import SecretUnavailable, decrypt, encrypt, secret_from_environment
@@ -179,6 +181,11 @@ class Connection(StoredSecret, models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def audit_values(self) -> Values:
+        """Values for the audit log."""
+        urls = {name: getattr(self, name) for name in ("url", "proxy", "auth_token_url")}
+        return column_values(self) | {name: Masked(url, without_secrets(url)) for name, url in urls.items()}
 
     def set_passphrase(self, passphrase: str) -> None:
         """Encrypts the passphrase of the private key into the row. The caller saves."""

@@ -13,6 +13,7 @@ from django.db.models import Max, Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
+from apps.audit.changes import Values, column_values
 from apps.services.schedule import next_scheduled_time, validate_cron, validate_timezone
 from apps.services.user_access import hidden_service_ids
 
@@ -248,6 +249,15 @@ class Service(models.Model):
             if source == (current.source if current else ""):
                 return current
             return self.scripts.create(version=self.latest_version() + 1, source=source, created_by=author)
+
+    def audit_values(self) -> Values:
+        """Values for the audit log, with the options of both sides by key and the version of the script."""
+        values = column_values(self)
+        for side in ("source", "destination"):
+            prefix = f"{side}_options."
+            for name in [name for name in values if name.startswith(prefix)]:
+                values[f"{side}.{name.removeprefix(prefix)}"] = values.pop(name)
+        return values | {"script": self.latest_version() or None}
 
     def lock(self) -> None:
         """Makes others that lock the service wait until the end of the transaction."""

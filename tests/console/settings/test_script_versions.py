@@ -1,5 +1,7 @@
 """Script versions: list, comparison, restore, permissions and conflicts."""
 
+import json
+
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Group
@@ -113,7 +115,10 @@ def test_restore_creates_a_version_and_is_recorded(admin_client, admin_user, ser
     assert sources(service) == [FIRST, SECOND, FIRST]
     assert service.current_script().created_by == admin_user
     entry = LogEntry.objects.get(object_id=str(service.pk))
-    assert (entry.user, entry.get_change_message()) == (admin_user, "Restored version 1 of the script.")
+    [message] = json.loads(entry.change_message)
+    assert entry.user == admin_user
+    assert message["values"] == [{"field": "script", "old": 2, "new": 3}]
+    assert message["note"] == "Restored version 1 of the script."
 
 
 def test_removed_script_is_restored_as_removed(admin_client, service):

@@ -6,9 +6,12 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import transaction
 from django.utils import timezone
 
 from apps.api.models import DEFAULT_DAYS, DEFAULT_SCOPES, MAX_DAYS, ApiToken
+from apps.audit.changes import field_values
+from apps.audit.recording import record_command_change
 from apps.services.models import Service
 
 
@@ -46,13 +49,15 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         user = _user(options["username"])
         services = _services(options["service"], user)
-        token, secret = ApiToken.issue(
-            user=user,
-            name=_name(options["name"]),
-            scopes=_scopes(options["scope"] or DEFAULT_SCOPES),
-            services=services,
-            expires_at=timezone.now() + timedelta(days=_days(options["days"])),
-        )
+        with transaction.atomic():
+            token, secret = ApiToken.issue(
+                user=user,
+                name=_name(options["name"]),
+                scopes=_scopes(options["scope"] or DEFAULT_SCOPES),
+                services=services,
+                expires_at=timezone.now() + timedelta(days=_days(options["days"])),
+            )
+            record_command_change("create_token", token, None, field_values(token))
         self.stdout.write(secret)
         self.stderr.write(
             f"Token “{token.name}” of {token.user} is valid until {token.expires_at:%Y-%m-%d %H:%M} UTC "

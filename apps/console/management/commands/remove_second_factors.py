@@ -4,6 +4,10 @@ from typing import Any
 from allauth.mfa.models import Authenticator
 from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError
+from django.db import transaction
+
+from apps.audit.models import Action
+from apps.audit.recording import record_event
 
 
 class Command(BaseCommand):
@@ -19,5 +23,12 @@ class Command(BaseCommand):
         user = User.objects.filter(username=options["username"]).first()
         if user is None:
             raise CommandError(f"User {options['username']!r} not found.")
-        _count, removed = Authenticator.objects.filter(user=user).delete()
+        with transaction.atomic():
+            _count, removed = Authenticator.objects.filter(user=user).delete()
+            record_event(
+                Action.FACTOR_CHANGED,
+                command="remove_second_factors",
+                subject=user,
+                detail="All second factors removed",
+            )
         self.stdout.write(f"Removed {sum(removed.values())} second factors of {user.username}.")

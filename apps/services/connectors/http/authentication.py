@@ -6,8 +6,8 @@ from base64 import b64encode
 from collections.abc import Mapping
 from urllib.parse import quote_plus, unquote_plus, urlsplit
 
+from apps.audit.masking import MASK
 from apps.services.connectors.base import ConnectorError
-from apps.services.definition.connection_url import MASK
 from apps.services.models import Connection
 from apps.services.secrets import SecretUnavailable
 

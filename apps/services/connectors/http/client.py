@@ -13,6 +13,7 @@ import requests
 import urllib3
 from django.conf import settings
 
+from apps.audit.masking import MASK
 from apps.services.connectors.address_guard import GuardedAdapter, check_host, trusted_certificates
 from apps.services.connectors.base import ConnectorError, RunContext
 from apps.services.connectors.http import retry_rules
@@ -23,7 +24,7 @@ from apps.services.connectors.http.rate_limit import RateLimit
 from apps.services.connectors.http.tls import tls_context
 from apps.services.connectors.network_errors import connection_error
 from apps.services.connectors.retry import TemporaryError, with_retries
-from apps.services.definition.connection_url import HTTP_SCHEMES, MASK, without_secrets
+from apps.services.definition.connection_url import HTTP_SCHEMES, without_secrets
 from apps.services.models import Connection
 
 __all__ = ["HttpClient", "HttpRequest", "HttpResponse", "is_same_system", "status_error"]
