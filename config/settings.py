@@ -295,6 +295,7 @@ SPECTACULAR_SETTINGS = {
         "RecordOutcome": "apps.api.serializers.records.OUTCOME_NAMES",
         "IncidentKind": "apps.alerts.models.Incident.Kind",
         "IncidentState": "apps.api.serializers.incidents.STATES",
+        "AuditAction": "apps.audit.models.Action",
         "DeliveryStatus": "apps.alerts.models.Delivery.Status",
         "ProblemState": "apps.alerts.models.Problem.State",
         "ResyncOrigin": "apps.api.serializers.records.ORIGINS",

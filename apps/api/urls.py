@@ -6,6 +6,7 @@ from drf_spectacular.views import SpectacularAPIView
 import apps.api.schema  # noqa: F401 - registers the extensions of drf-spectacular
 from apps.api.http.error_handlers import not_found
 from apps.api.http.file_names import RestOfPathConverter
+from apps.api.views.audit import AuditViewSet
 from apps.api.views.deliveries import DeliveryViewSet
 from apps.api.views.docs import docs
 from apps.api.views.download import DownloadView
@@ -49,6 +50,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(
         "v1/alerts/incidents/<int:pk>/", IncidentViewSet.as_view({"get": "retrieve"}), name="incident-detail"
     ),
+    path("v1/audit/", AuditViewSet.as_view({"get": "list"}), name="audit-list"),
     path("v1/problems/", ProblemViewSet.as_view({"get": "list"}), name="problem-list"),
     path(
         "v1/problems/<int:pk>/",

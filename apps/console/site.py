@@ -15,6 +15,7 @@ from apps.console.account.second_factor import lacks_second_factor
 from apps.console.account.session import session_state
 from apps.console.account.time_zone import time_zone_page
 from apps.console.account.users import with_kept_users
+from apps.console.audit.page import audit_csv, audit_page
 from apps.console.help.page import help_page
 from apps.console.home.page import home_context
 from apps.console.problems.changes import change_problems
@@ -72,6 +73,8 @@ class SynclogAdminSite(AdminSite):
     def get_urls(self) -> list[URLResolver | URLPattern]:
         help_view = self.admin_view(partial(help_page, site=self))
         return [
+            path("audit/", self.admin_view(require_safe(partial(audit_page, site=self))), name="audit"),
+            path("audit/csv/", self.admin_view(require_safe(audit_csv)), name="audit_csv"),
             path("help/", help_view, name="help"),
             path("help/<slug:slug>/", help_view, name="help_topic"),
             path(

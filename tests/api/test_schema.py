@@ -7,6 +7,7 @@ import pytest
 from django.core.management import call_command
 from django.test import Client
 
+from apps.audit.models import Action
 from apps.runs.models import Run
 from tests.factories import make_log_entries, make_payload, make_run
 
@@ -34,6 +35,7 @@ def test_schema_has_every_route_with_its_authentication(schema):
         "/api/v1/alerts/deliveries/",
         "/api/v1/alerts/incidents/",
         "/api/v1/alerts/incidents/{id}/",
+        "/api/v1/audit/",
         "/api/v1/metrics/",
         "/api/v1/payloads/",
         "/api/v1/payloads/{id}/",
@@ -80,6 +82,7 @@ def test_schema_has_named_enumerations(schema):
             *("expiry_lag", "doctor"),
         ],
         "IncidentState": ["open", "closed"],
+        "AuditAction": Action.values,
         "DeliveryStatus": ["pending", "sent", "failed", "suppressed"],
         "ProblemState": ["open", "muted", "resolved"],
         "ResyncOrigin": ["stored", "source"],

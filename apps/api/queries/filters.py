@@ -8,6 +8,7 @@ from typing import Any
 
 import django_filters
 from django import forms
+from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
 from django.utils.translation import gettext
@@ -22,6 +23,8 @@ from apps.alerts.models import Delivery, Incident, Problem
 from apps.api.queries.pagination import CURSOR, LIMIT
 from apps.api.serializers.fields import MAX_INTEGER, parse_choices, unknown_key_message
 from apps.api.serializers.incidents import STATES
+from apps.audit.models import AuditEvent
+from apps.audit.trail import KINDS, Filters
 from apps.runs.models import Payload, Record, Run
 from apps.runs.models.record import RecordQuerySet
 from apps.runs.records.keys import key_pattern
@@ -262,6 +265,53 @@ class RecordFilter(FilterSet):  # type: ignore[misc]
         if data["recorded_before"]:
             runs = runs.filter(started_at__lt=data["recorded_before"] + _CLOCK_DIFFERENCE)
         return runs
+
+
+class AuditFilter(FilterSet):  # type: ignore[misc]
+    """Filters of the audit log by user, object and time."""
+
+    user = django_filters.CharFilter(method="filter_nothing", help_text=_("User name."))
+    kind = django_filters.ChoiceFilter(
+        choices=[(kind.name, kind.label) for kind in KINDS.values()],
+        method="filter_nothing",
+        help_text=_("Kind of object."),
+    )
+    object = django_filters.CharFilter(
+        method="filter_nothing", help_text=_("Number or name of an object of this kind.")
+    )
+    occurred_after = TimestampFilter(
+        method="filter_nothing", help_text=_("At this time or later (ISO 8601).")
+    )
+    occurred_before = TimestampFilter(method="filter_nothing", help_text=_("Before this time (ISO 8601)."))
+
+    class Meta:
+        model = AuditEvent
+        fields: list[str] = []
+
+    def filter_nothing(self, rows: Any, name: str, value: Any) -> Any:
+        """Entries come from several tables: see `filters_of`."""
+        return rows
+
+    @classmethod
+    def filters_of(cls, query: Mapping[str, Any]) -> Filters:
+        """The filters of a valid query. Raises ValidationError for an object without its kind."""
+        form = cls(query).form
+        form.is_valid()
+        data = form.cleaned_data
+        kind = KINDS.get(data["kind"])
+        if data["object"] and kind is None:
+            raise ValidationError({"object": [gettext("Name the kind of the object as well.")]})
+        user_id = None
+        if data["user"]:
+            # No user has the number 0.
+            user_id = User.objects.filter(username=data["user"]).values_list("pk", flat=True).first() or 0
+        return Filters(
+            user_id=user_id,
+            kind=kind,
+            object_ids=kind.find(data["object"]) if kind and data["object"] else None,
+            since=data["occurred_after"],
+            until=data["occurred_before"],
+        )
 
 
 def _of_service(runs: QuerySet[Run], slug: str) -> QuerySet[Run]:

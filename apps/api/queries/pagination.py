@@ -58,8 +58,8 @@ class ListPagination(BasePagination):
         return self.ordering
 
     def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
-        limit = _limit(request)
-        cursor = self._cursor(request, queryset)
+        limit = page_limit(request)
+        cursor = self.cursor_of(request, queryset)
         is_backward = cursor is not None and cursor.is_backward
         ordering = self.get_ordering(request)
         if is_backward:
@@ -70,10 +70,15 @@ class ListPagination(BasePagination):
         page = found[:limit]
         if is_backward:
             page.reverse()
+        self.set_links(request, page, cursor, has_more=has_more)
+        return page
+
+    def set_links(self, request: Request, page: list[Any], cursor: Cursor | None, *, has_more: bool) -> None:
+        """Remembers the rows that `next` and `previous` name."""
+        is_backward = cursor is not None and cursor.is_backward
         self.url = request.build_absolute_uri()
         self.last_row = page[-1] if page and (has_more or is_backward) else None
         self.first_row = page[0] if page and (has_more if is_backward else cursor) else None
-        return page
 
     def key_of(self, row: Any) -> str:
         """Text of a cursor for this row."""
@@ -118,7 +123,7 @@ class ListPagination(BasePagination):
         cursor = Cursor(self.key_of(row), is_backward)
         return str(replace_query_param(self.url, CURSOR, cursor.encode()))
 
-    def _cursor(self, request: Request, queryset: QuerySet[Any]) -> Cursor | None:
+    def cursor_of(self, request: Request, queryset: QuerySet[Any]) -> Cursor | None:
         """The cursor of the request. Raises ValidationError if it is invalid, or its row is not in the queryset."""
         text = request.query_params.get(CURSOR)
         if not text:
@@ -205,7 +210,8 @@ class DeliveryPagination(ListPagination):
     ordering = ("-created_at", "-pk")
 
 
-def _limit(request: Request) -> int:
+def page_limit(request: Request) -> int:
+    """Results in a page. Raises ValidationError."""
     value = request.query_params.get(LIMIT)
     if not value:
         return _DEFAULT_LIMIT

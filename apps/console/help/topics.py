@@ -37,6 +37,7 @@ TOPICS = (
     ("api", "api"),
     ("api", "reporting"),
     ("console", "accounts"),
+    ("console", "audit"),
     ("console", "operations"),
     ("console", "promises"),
 )

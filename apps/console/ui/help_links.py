@@ -15,6 +15,7 @@ _TOPICS = (
     ("services_connection", "connections"),
     ("alerts_channel", "alerts"),
     ("alerts_delivery", "alerts"),
+    ("audit", "audit"),
     ("records", "records"),
     ("problems", "problems"),
     ("runs_run", "logs"),

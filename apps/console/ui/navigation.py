@@ -70,11 +70,15 @@ def navigation(site: AdminSite, request: HttpRequest) -> list[NavigationGroup]:
         item = NavigationItem(_("Problems"), problems, "warning", request.path.startswith(problems))
         # After the records.
         operations.insert(4, item)
+    access = list(_items(_ACCESS, visible, request))
+    if request.user.has_perm("audit.view_auditevent"):
+        audit = reverse("admin:audit")
+        access.append(NavigationItem(_("Audit log"), audit, "audit", request.path.startswith(audit)))
     others = dict.fromkeys(sorted(set(visible) - set(_OPERATIONS) - set(_ALERTS) - set(_ACCESS)), "file")
     groups = [
         NavigationGroup(_("Operations"), tuple(operations)),
         NavigationGroup(_("Alerts"), _items(_ALERTS, visible, request)),
-        NavigationGroup(_("Access"), _items(_ACCESS, visible, request)),
+        NavigationGroup(_("Access"), tuple(access)),
         NavigationGroup(_("More"), (*_items(others, visible, request), reference, handbook)),
     ]
     return [group for group in groups if group.items]

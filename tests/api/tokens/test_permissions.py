@@ -36,6 +36,7 @@ EVERY_PERMISSION = (
     "runs.view_run",
     "alerts.change_problem",
     "alerts.view_delivery",
+    "audit.view_auditevent",
 )
 # Method, path, required scope, and required permission of the user beside those to see the service.
 ROUTES = {
@@ -51,6 +52,7 @@ ROUTES = {
     "log.ndjson": ("get", "/api/v1/runs/{run}/log.ndjson", "run:read", None),
     "records": ("get", "/api/v1/records/", "run:read", None),
     "deliveries": ("get", "/api/v1/alerts/deliveries/", "run:read", "alerts.view_delivery"),
+    "audit": ("get", "/api/v1/audit/", "run:read", "audit.view_auditevent"),
     "incidents": ("get", "/api/v1/alerts/incidents/", "run:read", None),
     "incident": ("get", "/api/v1/alerts/incidents/{incident}/", "run:read", None),
     "problems": ("get", "/api/v1/problems/", "run:read", None),
@@ -67,8 +69,8 @@ ROUTES = {
     "metrics": ("get", "/api/v1/metrics/", "metrics:read", "runs.view_run"),
 }
 LISTS = ("services", "runs", "records", "payloads", "problems", "incidents", "deliveries")
-# Covers all services together.
-OVERALL = ("metrics",)
+# Cover all services together.
+OVERALL = ("metrics", "audit")
 # Number of rows that `places` creates.
 OTHERS = {
     "services": 2,

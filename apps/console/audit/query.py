@@ -1,0 +1,108 @@
+"""Query of the audit log: filters in the URL."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlencode
+
+from django.contrib.auth.models import User
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from apps.audit.trail import KINDS, Filters, Position
+from apps.console.ui.filters import PERIODS, Period, custom_period, moment_from
+
+DEFAULT_PERIOD = PERIODS[2]
+_PERIODS_BY_KEY = {period.key: period for period in PERIODS}
+
+
+@dataclass(frozen=True)
+class AuditQuery:
+    """Filters of the audit log; the errors say which values are invalid, and then no entry matches."""
+
+    # As typed.
+    user: str
+    kind: str
+    object: str
+    period: Period
+    before: Position | None
+    errors: list[str] = field(default_factory=list)
+
+    @classmethod
+    def from_query(cls, query: Mapping[str, str]) -> AuditQuery:
+        values = {name: query.get(name, "").strip() for name in ("user", "kind", "object", "from", "to")}
+        since, until = moment_from(values["from"]), moment_from(values["to"])
+        if since or until:
+            period = custom_period(since, until)
+        else:
+            period = _PERIODS_BY_KEY.get(query.get("period", ""), DEFAULT_PERIOD)
+        errors = []
+        before = None
+        if text := query.get("before"):
+            try:
+                before = Position.from_text(text)
+            except ValueError:
+                errors.append(_("The address of the page is incomplete. Open the list again."))
+        kind = values["kind"] if values["kind"] in KINDS else ""
+        if values["object"] and not kind:
+            errors.append(_("Choose the kind of the object as well."))
+        for name, moment in (("from", since), ("to", until)):
+            if values[name] and moment is None:
+                errors.append(_("“%(text)s” is not a time.") % {"text": values[name][:100]})
+        return cls(values["user"], kind, values["object"], period, before, errors)
+
+    def filters(self, now: datetime) -> Filters | None:
+        """The filters of the trail; None if nothing can match. At most two queries."""
+        user_id = None
+        if self.user:
+            name = self.user.replace("\x00", "")
+            user_id = User.objects.filter(username=name).values_list("pk", flat=True).first()
+            if user_id is None:
+                self.errors.append(_("User “%(name)s” not found.") % {"name": self.user[:150]})
+        if self.errors:
+            return None
+        kind = KINDS.get(self.kind)
+        return Filters(
+            user_id=user_id,
+            kind=kind,
+            object_ids=kind.find(self.object) if kind and self.object else None,
+            since=self.period.cutoff(now),
+            until=self.period.until,
+        )
+
+    @property
+    def is_filtered(self) -> bool:
+        return bool(self.user or self.kind or self.object)
+
+    @property
+    def since_text(self) -> str:
+        return _field_text(self.period.since)
+
+    @property
+    def until_text(self) -> str:
+        return _field_text(self.period.until)
+
+    def parameters(self) -> dict[str, str]:
+        """The parameters without the position."""
+        is_named = self.period.key in _PERIODS_BY_KEY
+        return {
+            "user": self.user,
+            "kind": self.kind,
+            "object": self.object,
+            "period": self.period.key if is_named and self.period != DEFAULT_PERIOD else "",
+            "from": self.since_text,
+            "to": self.until_text,
+        }
+
+    def link(self, **change: Any) -> str:
+        """Query string with these parameters changed; defaults are left out."""
+        query = self.parameters() | change
+        return "?" + urlencode({name: value for name, value in query.items() if value})
+
+
+def _field_text(moment: datetime | None) -> str:
+    """Value for a datetime-local field."""
+    return timezone.localtime(moment).strftime("%Y-%m-%dT%H:%M") if moment else ""
