@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from apps.alerts.incidents import clock_events
-from apps.alerts.models import Delivery, Incident
+from apps.alerts.models import Delivery, Incident, Rule
 from apps.runs.monitoring.doctor import CheckResult
 from tests.factories import make_channel, make_rule, make_run, make_service
 
@@ -160,3 +160,15 @@ def test_incidents_close_in_silence_once_no_rule_watches_them(story, orders):
 
     assert story.subjects() == []
     assert not Incident.objects.open().exists()
+
+
+def test_failing_channel_is_no_event(story, orders):
+    channel = make_channel()
+    make_rule(events=Rule.Event.values, channels=[channel], no_success_for_hours=1)
+    story.wait(hours=2)
+    incidents, messages = Incident.objects.count(), Delivery.objects.count()
+
+    channel.record_failure(story.now, "Connection refused")
+    story.wait(minutes=1)
+
+    assert (Incident.objects.count(), Delivery.objects.count()) == (incidents, messages)

@@ -88,7 +88,7 @@ def test_maintenance_that_ends_in_quiet_hours_is_followed_by_them(story, orders)
     assert story.subjects() == ["Orders: Run failed"]
 
 
-def test_a_thousand_services_that_fail_at_once_are_few_messages(story):
+def test_many_services_that_fail_at_once_are_few_messages(story):
     make_rule()
     services = [
         make_service(
