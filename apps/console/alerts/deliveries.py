@@ -31,7 +31,7 @@ class AttemptInline(admin.TabularInline):  # type: ignore[type-arg] # It takes n
 
     model = DeliveryAttempt
     verbose_name_plural = _("Attempts")
-    fields = readonly_fields = ("attempted_at", "error")
+    fields = readonly_fields = ("attempted", "error")
     ordering = ("pk",)
     can_delete = False
     extra = max_num = 0
@@ -45,6 +45,10 @@ class AttemptInline(admin.TabularInline):  # type: ignore[type-arg] # It takes n
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Users who may see the delivery may see its attempts."""
         return request.user.has_perm("alerts.view_delivery")
+
+    @admin.display(description=_("attempted"))
+    def attempted(self, attempt: DeliveryAttempt) -> SafeString:
+        return moment_html(attempt.attempted_at, timezone.now())
 
 
 class DeliveryAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # The same.
@@ -61,7 +65,7 @@ class DeliveryAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # The same.
     sortable_by = ("created",)
     fields = readonly_fields = (
         *("subject", "channel_name", "state", "reference", "message", "key"),
-        *("created_at", "sent_at", "next_attempt_at", "attempt_count", "last_error"),
+        *("created", "sent", "next_attempt", "attempt_count", "last_error"),
     )
     ordering = ("-created_at", "-id")
     inlines = (AttemptInline,)
@@ -100,6 +104,14 @@ class DeliveryAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # The same.
     @admin.display(description=_("created"), ordering="created_at")
     def created(self, delivery: Delivery) -> SafeString:
         return moment_html(delivery.created_at, timezone.now())
+
+    @admin.display(description=_("sent"))
+    def sent(self, delivery: Delivery) -> SafeString:
+        return moment_html(delivery.sent_at, timezone.now())
+
+    @admin.display(description=_("next attempt"))
+    def next_attempt(self, delivery: Delivery) -> SafeString:
+        return moment_html(delivery.next_attempt_at, timezone.now())
 
     @admin.display(description=_("error"))
     def error(self, delivery: Delivery) -> SafeString:

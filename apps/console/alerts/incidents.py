@@ -54,7 +54,7 @@ class NoticeInline(admin.TabularInline):  # type: ignore[type-arg] # It takes no
 
     model = Notice
     verbose_name_plural = _("Messages")
-    fields = readonly_fields = ("kind", "channel", "created_at", "held_until", "sent_at")
+    fields = readonly_fields = ("kind", "channel", "created", "held", "sent")
     ordering = ("pk",)
     can_delete = False
     extra = max_num = 0
@@ -72,6 +72,18 @@ class NoticeInline(admin.TabularInline):  # type: ignore[type-arg] # It takes no
         """Users who may see the incident may see whom it was told to."""
         return request.user.has_perm("alerts.view_incident")
 
+    @admin.display(description=_("created"))
+    def created(self, notice: Notice) -> SafeString:
+        return moment_html(notice.created_at, timezone.now())
+
+    @admin.display(description=_("held until"))
+    def held(self, notice: Notice) -> SafeString:
+        return moment_html(notice.held_until, timezone.now())
+
+    @admin.display(description=_("sent"))
+    def sent(self, notice: Notice) -> SafeString:
+        return moment_html(notice.sent_at, timezone.now())
+
 
 class IncidentAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # The same.
     """Incidents are opened and closed by events."""
@@ -88,7 +100,7 @@ class IncidentAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # The same.
     sortable_by = ("opened",)
     fields = readonly_fields = (
         *("name", "service_name", "state", "reason_text", "page"),
-        *("since_moment", "opened", "last_event_at", "closed", "further_run_count", "reminded_at"),
+        *("since_moment", "opened", "last_event", "closed", "further_run_count", "reminded"),
     )
     ordering = ("-opened_at", "-pk")
     inlines = (NoticeInline,)
@@ -155,3 +167,11 @@ class IncidentAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # The same.
     @admin.display(description=_("closed"))
     def closed(self, incident: Incident) -> SafeString:
         return moment_html(incident.closed_at, timezone.now())
+
+    @admin.display(description=_("last event"))
+    def last_event(self, incident: Incident) -> SafeString:
+        return moment_html(incident.last_event_at, timezone.now())
+
+    @admin.display(description=_("last reminder"))
+    def reminded(self, incident: Incident) -> SafeString:
+        return moment_html(incident.reminded_at, timezone.now())
