@@ -164,3 +164,13 @@ class MaintenanceAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # The same.
         if db_field.name == "service":
             options["queryset"] = Service.objects.visible_to(request.user).order_by("name")
         return super().formfield_for_foreignkey(db_field, request, **options)
+
+    def get_form(
+        self, request: HttpRequest, obj: MaintenanceWindow | None = None, change: bool = False, **options: Any
+    ) -> Any:
+        """Without Django's links to add, change and view services."""
+        form: Any = super().get_form(request, obj, change, **options)
+        if service := form.base_fields.get("service"):
+            widget = service.widget
+            widget.can_add_related = widget.can_change_related = widget.can_view_related = False
+        return form
