@@ -163,7 +163,7 @@ def fill() -> tuple[dict[str, str], Any]:
     refusing = make_records(services[0])
     for job in ("queue_due_runs", "close_lost_runs", "delete_expired_payloads", "prune_logs"):
         HousekeepingJob.record_run(job)
-    alerts = make_alerts(services, ada, now)
+    alerts = make_alerts(services, failed, ada, now)
     first = services[0].pk
     pages = {
         "home": "/admin/",
@@ -258,7 +258,7 @@ def make_records(service: Any) -> Any:
     return refusing
 
 
-def make_alerts(services: list[Any], user: Any, now: Any) -> dict[str, Any]:
+def make_alerts(services: list[Any], failed: Any, user: Any, now: Any) -> dict[str, Any]:
     """Creates problems, incidents with their messages, channels and rules; returns one of each for its page."""
     from apps.alerts.incidents.changes import Failure, record_failure
     from apps.alerts.models import Delivery, Incident, MaintenanceWindow, Problem
@@ -277,6 +277,9 @@ def make_alerts(services: list[Any], user: Any, now: Any) -> dict[str, Any]:
             :80
         ]:
             factories.make_run_problem(run, message, level=level, count=random.randint(1, 9))
+    RunProblem.objects.filter(run=failed).update(
+        first_sequence=failed.error_sequence, last_sequence=failed.error_sequence
+    )
     note_occurrences(now)
     RunProblem.objects.update(is_noted=True)
     problem = Problem.objects.get(service=services[1])
