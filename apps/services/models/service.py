@@ -286,7 +286,8 @@ class Service(models.Model):
 class Script(models.Model):
     """One version of the custom script of a service. Runs refer to the version that they used."""
 
-    service = models.ForeignKey(Service, models.PROTECT, related_name="scripts", verbose_name=_("service"))
+    # Deleted with the service, unless runs refer to it.
+    service = models.ForeignKey(Service, models.CASCADE, related_name="scripts", verbose_name=_("service"))
     version = models.PositiveIntegerField(_("version"))
     # Empty = the service has no script from this version on.
     source = models.TextField(_("source"), blank=True)

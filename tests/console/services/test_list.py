@@ -175,6 +175,16 @@ def test_turning_schedule_requires_post_and_permission(client: Client) -> None:
     assert service.is_active
 
 
+def test_service_without_runs_is_deleted_with_its_script(client: Client) -> None:
+    service = make_service(script="def transform(records):\n    return records\n")
+    client.force_login(make_user(permissions=["services.view_service", "services.delete_service"]))
+
+    response = client.post(reverse("admin:services_service_delete", args=[service.pk]), {"post": "yes"})
+
+    assert response.status_code == 302
+    assert not Service.objects.exists()
+
+
 def test_service_with_runs_cannot_be_deleted(client: Client) -> None:
     service = make_run().service
     client.force_login(make_user(is_superuser=True))

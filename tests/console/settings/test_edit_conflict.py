@@ -224,7 +224,6 @@ def test_reported_service_and_change_outside_of_the_console(ada: Client) -> None
 def test_service_that_was_deleted_meanwhile_is_added_anew(ada: Client, bob: Client) -> None:
     service = make_service(name="Orders", slug="orders", source_options={"path": "/a"}, script=SCRIPT)
     second = Page(bob, service)
-    service.scripts.all().delete()
     ada.post(f"/admin/services/service/{service.pk}/delete/", {"post": "yes"})
     assert not Service.objects.exists()
 
