@@ -76,7 +76,7 @@ class NoticeInline(admin.TabularInline):  # type: ignore[type-arg] # It takes no
     def created(self, notice: Notice) -> SafeString:
         return moment_html(notice.created_at, timezone.now())
 
-    @admin.display(description=_("held until"))
+    @admin.display(description=_("held back until"))
     def held(self, notice: Notice) -> SafeString:
         return moment_html(notice.held_until, timezone.now())
 
