@@ -19,7 +19,7 @@ from apps.console.audit.page import audit_csv, audit_page
 from apps.console.help.page import help_page
 from apps.console.home.page import home_context
 from apps.console.problems.changes import change_problems
-from apps.console.problems.page import problem_of_line, problem_page, problems_page
+from apps.console.problems.page import problem_of_line, problem_page, problems_csv, problems_page
 from apps.console.records.page import records_csv, records_page
 from apps.console.records.resync import resync_page
 from apps.console.search.page import search_page
@@ -80,6 +80,7 @@ class SynclogAdminSite(AdminSite):
             path(
                 "problems/", self.admin_view(require_safe(partial(problems_page, site=self))), name="problems"
             ),
+            path("problems/csv/", self.admin_view(require_safe(problems_csv)), name="problems_csv"),
             path("problems/change/", self.admin_view(require_POST(change_problems)), name="problems_change"),
             path(
                 "problems/<int:pk>/",

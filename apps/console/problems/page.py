@@ -7,7 +7,7 @@ from typing import Any
 from django.contrib import messages
 from django.contrib.admin import AdminSite
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -22,6 +22,7 @@ from apps.console.problems.changes import MUTE_DAYS
 from apps.console.problems.query import ME, NOBODY, ProblemQuery
 from apps.console.problems.rows import LIST_DAYS, problem_rows
 from apps.console.problems.sparkline import frequency_text, sparkline
+from apps.console.ui.csv_export import csv_response, read_rows
 from apps.console.ui.filters import PERIODS
 from apps.console.ui.links import line_url, records_url
 from apps.console.ui.paging import CappedPaginator
@@ -29,6 +30,16 @@ from apps.runs.log.fingerprint import fingerprint
 from apps.runs.models import Level, LogEntry, Record, Run, RunProblem, Step
 
 PAGE_SIZE = 50
+_CSV_COLUMNS: tuple[tuple[Any, ...], ...] = (
+    ("problem", "title"),
+    ("service", "service__slug"),
+    ("level", "level", lambda level: Level(level).name.lower()),
+    ("state", "state"),
+    ("assignee", "assignee__username"),
+    ("first seen at (UTC)", "first_seen_at"),
+    ("last seen at (UTC)", "last_seen_at"),
+    ("note", "note"),
+)
 # Days of the sparkline.
 DETAIL_DAYS = 30
 # Latest runs, records and changes on the page of a problem.
@@ -73,8 +84,19 @@ def problems_page(request: HttpRequest, site: AdminSite) -> HttpResponse:
         "may_change": may_change,
         "users": possible_assignees() if may_change else (),
         "mute_days": MUTE_DAYS,
+        "csv_url": reverse("admin:problems_csv") + query.link(),
     }
     return TemplateResponse(request, "console/problems/list.html", context)
+
+
+def problems_csv(request: HttpRequest) -> StreamingHttpResponse:
+    """Download as CSV: the filtered list."""
+    check_permission(request)
+    problems = ProblemQuery.from_query(request.GET.dict(), request.user).problems(
+        request.user, timezone.now()
+    )
+    header = [column[0] for column in _CSV_COLUMNS]
+    return csv_response("problems", header, read_rows(problems, _CSV_COLUMNS))
 
 
 def problem_page(request: HttpRequest, pk: int, site: AdminSite) -> HttpResponse:

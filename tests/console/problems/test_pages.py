@@ -1,6 +1,6 @@
 """Pages of problems: list, filters, detail, changes and visibility."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.contrib.auth.models import Group
@@ -88,6 +88,23 @@ def test_list_is_filtered_by_the_url(client, user):
         "old",
         "elsewhere",
     }
+
+
+def test_csv_has_the_filtered_problems(client, user):
+    service = make_service(slug="orders")
+    seen_at = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    make_problem(service=service, title="=1+1", note="known", first_seen_at=seen_at, last_seen_at=seen_at)
+    make_problem(service=make_service(slug="other"), title="of another service")
+
+    page = client.get(LIST, {"service": "orders"})
+    link = reverse("admin:problems_csv") + "?service=orders"
+    assert f'href="{link}"' in page.content.decode()
+    response = client.get(link)
+
+    assert response["Content-Type"] == "text/csv; charset=utf-8"
+    [header, row] = response.getvalue().decode("utf-8-sig").splitlines()
+    assert header == ("problem,service,level,state,assignee,first seen at (UTC),last seen at (UTC),note")
+    assert row == "'=1+1,orders,error,open,,2026-03-01 12:00:00,2026-03-01 12:00:00,known"
 
 
 def test_problem_page_shows_runs_line_with_context_and_records(client, user):
@@ -184,6 +201,7 @@ def test_list_requires_permission_to_view_runs(client):
     client.force_login(make_user(permissions=["services.view_service"]))
 
     assert client.get(LIST).status_code == 403
+    assert client.get(reverse("admin:problems_csv")).status_code == 403
 
 
 def test_line_of_the_log_leads_to_its_problem(client, user):
