@@ -9,6 +9,8 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: run test coverage check bench faults hosts containers lock clean
 
+# Runs are cancelled before the processes stop.
+run: export SYNCLOG_GRACE_SECONDS ?= 10
 run: .venv/runtime
 	@$(BIN)/python manage.py run_demo
 

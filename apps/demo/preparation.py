@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import hashlib
+import multiprocessing
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,6 +43,23 @@ def ensure_port_is_free(host: str, port: int) -> None:
         raise StartError(
             f"Port {port} of {host} {reason}; stop what uses it, or choose another: PORT={port + 1} make run"
         ) from None
+
+
+def prepare() -> None:
+    """Prepares database and static files in a child process, because this one would keep the memory.
+
+    Raises StartError.
+    """
+    child = multiprocessing.get_context("fork").Process(target=_prepare)
+    child.start()
+    child.join()
+    if child.exitcode:
+        raise StartError("The database or the static files cannot be prepared; the reason is above.")
+
+
+def _prepare() -> None:
+    prepare_database()
+    prepare_static_files()
 
 
 def prepare_database() -> None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import runpy
 import signal
-import subprocess
+import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 # Time for a process to stop, in seconds.
 GRACE = 15
@@ -24,43 +29,39 @@ class ProcessEndedError(Exception):
 class _Child:
     name: str
     log: Path
-    process: subprocess.Popen[bytes]
+    process: BaseProcess
 
     def signal_group(self, number: signal.Signals) -> None:
         """Signals the process and what it started, even if the process itself has ended."""
-        try:
-            os.killpg(self.process.pid, number)
-        except ProcessLookupError:
-            return
+        with suppress(ProcessLookupError):
+            if pid := self.process.pid:
+                os.killpg(pid, number)
 
 
 @dataclass
 class Processes:
-    """Runs commands with one environment; each writes its own log file in `log_dir`."""
+    """Forks of this process, which share the memory of what it has loaded.
+
+    Each writes its own log file in `log_dir`.
+    """
 
     log_dir: Path
-    environment: Mapping[str, str]
     children: list[_Child] = field(default_factory=list)
 
-    def start(self, name: str, *command: str) -> None:
+    def start(self, name: str, run: Callable[..., None], *arguments: Any) -> None:
         """In a new session, so that Ctrl-C reaches only the process that stops all others in order."""
         self.log_dir.mkdir(exist_ok=True)
         log = self.log_dir / f"{name}.log"
-        with log.open("wb") as output:
-            process = subprocess.Popen(  # noqa: S603 - the commands are ours
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env=dict(self.environment),
-                start_new_session=True,
-            )
+        process = multiprocessing.get_context("fork").Process(
+            target=_run_detached, args=(log, run, *arguments), name=name
+        )
+        process.start()
         self.children.append(_Child(name, log, process))
 
     def check(self) -> None:
         """Raises ProcessEndedError if a process has ended."""
         for child in self.children:
-            if (code := child.process.poll()) is not None:
+            if (code := child.process.exitcode) is not None:
                 lines = child.log.read_text(errors="replace").splitlines()[-LAST_LINES:]
                 how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
                 raise ProcessEndedError(
@@ -70,13 +71,34 @@ class Processes:
     def stop(self, hurry: threading.Event) -> None:
         """Terminates each process, and kills those that do not stop in time or if `hurry` is set."""
         for child in reversed(self.children):
-            if child.process.poll() is None:
+            if child.process.is_alive():
                 child.process.terminate()
         deadline = time.monotonic() + GRACE
         while time.monotonic() < deadline and not hurry.is_set():
-            if all(child.process.poll() is not None for child in self.children):
+            if not any(child.process.is_alive() for child in self.children):
                 break
             time.sleep(0.05)
         for child in self.children:
             child.signal_group(signal.SIGKILL)
-            child.process.wait()
+            # A process that has just started has no group yet.
+            child.process.kill()
+            child.process.join()
+
+
+def run_module(module: str, *arguments: str) -> None:
+    """Runs `python -m module argument …` in this process."""
+    sys.argv = [module, *arguments]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+def _run_detached(log: Path, run: Callable[..., None], *arguments: Any) -> None:
+    """Calls the function without the terminal, the open files and the signal handlers of the parent."""
+    os.setsid()
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+    run(*arguments)

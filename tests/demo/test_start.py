@@ -2,6 +2,7 @@
 
 import io
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,14 +18,18 @@ from apps.demo.welcome import welcome
 from apps.services.models import Connection, Service
 from tests.factories import make_user
 
-pytestmark = pytest.mark.django_db
+pytestmark = [
+    pytest.mark.django_db,
+    # pytest-xdist has threads of its own.
+    pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning"),
+]
 
 
 @pytest.fixture
 def start(settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[], None]:
     """Starts `make run` in a prepared data directory."""
     settings.DATA_DIR = tmp_path
-    for name in ("ensure_port_is_free", "prepare_database", "prepare_static_files"):
+    for name in ("ensure_port_is_free", "prepare"):
         monkeypatch.setattr(run_demo, name, lambda *_arguments: None)
     monkeypatch.setattr(run_demo.signal, "signal", lambda *_arguments: None)
     return lambda: call_command("run_demo", stdout=io.StringIO())
@@ -57,8 +62,8 @@ def test_start_fails_and_stops_the_others_if_a_process_ends(
     started: list[Processes] = []
 
     def start_processes(processes: Processes, _host: str, _port: int) -> None:
-        processes.start("web", "sleep", "600")
-        processes.start("scheduler", "sh", "-c", "kill -9 $$")
+        processes.start("web", time.sleep, 600)
+        processes.start("scheduler", signal.raise_signal, signal.SIGKILL)
         started.append(processes)
 
     monkeypatch.setattr(run_demo, "start_processes", start_processes)
@@ -67,7 +72,7 @@ def test_start_fails_and_stops_the_others_if_a_process_ends(
     with pytest.raises(CommandError, match=r"The scheduler ended by signal 9\."):
         start()
 
-    assert started[0].children[0].process.poll() == -signal.SIGTERM
+    assert started[0].children[0].process.exitcode == -signal.SIGTERM
 
 
 def test_welcome_without_demo_names_the_first_steps(settings: Settings, tmp_path: Path) -> None:

@@ -1,29 +1,29 @@
 from __future__ import annotations
 
-import os
+import gc
 import signal
-import sys
 import threading
 import time
 from argparse import ArgumentParser
 from collections.abc import Callable
 from contextlib import nullcontext
+from importlib import import_module
 from types import FrameType
 from typing import Any
 
 import requests
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
+from django.db import connections
 
 from apps.demo.access import Access, grant_access
 from apps.demo.preparation import (
     StartError,
     ensure_port_is_free,
     hold_start_lock,
-    prepare_database,
-    prepare_static_files,
+    prepare,
 )
-from apps.demo.processes import ProcessEndedError, Processes
+from apps.demo.processes import ProcessEndedError, Processes, run_module
 from apps.demo.services import (
     cancel_running_runs,
     latest_pulled_payload,
@@ -36,6 +36,20 @@ from apps.runs.models import Run
 
 READY_WITHIN = 60
 FIRST_RUN_WITHIN = 30
+# Most of what the processes load.
+SHARED_MODULES = (
+    "celery.apps.beat",
+    "celery.apps.worker",
+    "celery.bin.celery",
+    "celery.concurrency.prefork",
+    "celery.worker.consumer",
+    "celery.worker.control",
+    "config.folder_broker",
+    "config.scheduler",
+    "config.wsgi",
+    "gunicorn.app.wsgiapp",
+    "gunicorn.workers.gthread",
+)
 
 
 class Command(BaseCommand):
@@ -64,8 +78,7 @@ class Command(BaseCommand):
             with hold_start_lock(settings.DATA_DIR / "demo.lock"):
                 ensure_port_is_free(host, port)
                 self.say("Preparing database and static files …")
-                prepare_database()
-                prepare_static_files()
+                prepare()
                 access = grant_access(settings.DATA_DIR / "demo-credentials.txt")
                 with demo_systems() if settings.DEMO else nullcontext() as urls:
                     if urls:
@@ -76,15 +89,7 @@ class Command(BaseCommand):
 
     def run(self, host: str, port: int, access: Access) -> None:
         """From the start of the first process to the end of the last."""
-        processes = Processes(
-            log_dir=settings.DATA_DIR / "log",
-            # Runs are cancelled before the processes stop.
-            environment={
-                "SYNCLOG_GRACE_SECONDS": "10",
-                **os.environ,
-                "PORT": str(port),
-            },
-        )
+        processes = Processes(settings.DATA_DIR / "log")
         url = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"  # noqa: S104 - nothing is bound here
         try:
             self.say("Starting web, worker and scheduler …")
@@ -130,32 +135,22 @@ class Command(BaseCommand):
 
 
 def start_processes(processes: Processes, host: str, port: int) -> None:
-    python = (sys.executable, "-m")
-    celery = (*python, "celery", "-A", "config")
-    quiet = ("--without-gossip", "--without-mingle", "--without-heartbeat")
+    for module in SHARED_MODULES:
+        import_module(module)
+    # Connections cannot be shared, and garbage collectors would copy the memory.
+    connections.close_all()
+    gc.freeze()
     processes.start(
         "web",
-        *(*python, "gunicorn", "config.wsgi", "--bind", f"{host}:{port}"),
+        *(run_module, "gunicorn", "config.wsgi", "--bind", f"{host}:{port}"),
         *("--workers", "2", "--threads", "4", "--preload", "--graceful-timeout", "5"),
         *("--access-logfile", "-", "--no-control-socket"),
     )
+    celery = (run_module, "celery", "-A", "config")
+    quiet = ("--without-gossip", "--without-mingle", "--without-heartbeat")
     processes.start("worker", *celery, "worker", "-Q", "runs", "-c", "4", "-n", "runs@%h", *quiet)
-    processes.start(
-        "housekeeping",
-        *(
-            *celery,
-            "worker",
-            "-Q",
-            "housekeeping",
-            "-c",
-            "1",
-            "--pool",
-            "solo",
-            "-n",
-            "housekeeping@%h",
-            *quiet,
-        ),
-    )
+    housekeeping = ("-Q", "housekeeping", "-c", "1", "--pool", "solo", "-n", "housekeeping@%h")
+    processes.start("housekeeping", *celery, "worker", *housekeeping, *quiet)
     processes.start("scheduler", *celery, "beat", "--pidfile=")
 
 
