@@ -7,7 +7,7 @@ PYTHON ?= $(shell for python in $(WANTED) python3 python3.14 python3.13 python3.
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: run test coverage check bench faults hosts containers lock clean
+.PHONY: run test coverage check bench faults hosts containers rabbitmq lock clean
 
 # Runs are cancelled before the processes stop.
 run: export SYNCLOG_GRACE_SECONDS ?= 10
@@ -48,6 +48,12 @@ containers: .venv/development
 # Cuts, slows, removes and upgrades hosts for ten minutes; needs root and iproute2.
 hosts: .venv/development
 	@$(BIN)/python -m tests.hosts $(SEED)
+
+# The story and the faults with RabbitMQ as the broker; needs Debian's package rabbitmq-server.
+rabbitmq: export BROKER = rabbitmq
+rabbitmq: .venv/development
+	@$(BIN)/python -m pytest tests/test_story.py tests/faults
+	@$(BIN)/python -m tests.faults $(SEED)
 
 # Compiles the locked requirements, with the hash of every file and without addresses.
 lock: .venv/development

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import requests
 
-from tests.servers import PostgresServer, RedisServer, S3Server
+from tests.servers import PostgresServer, S3Server, broker_server
 from tests.stack import Stack, wait_until
 from tests.systems import Systems, systems
 
@@ -68,11 +68,11 @@ def static(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def world(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, static: Path
 ) -> Iterator[tuple[Stack, Systems]]:
-    """Synclog and its external systems: with SQLite and folders, or with PostgreSQL, Redis and S3."""
+    """Synclog and its external systems: with SQLite and folders, or with PostgreSQL, a broker and S3."""
     with ExitStack() as servers:
         environment = dict(ENVIRONMENT)
         if request.param == "real":
-            for server in (PostgresServer(), RedisServer()):
+            for server in (PostgresServer(), broker_server()):
                 environment |= servers.enter_context(server).env
             s3 = servers.enter_context(S3Server())
             environment |= s3.env | {"AWS_STORAGE_BUCKET_NAME": s3.create_bucket()}

@@ -162,17 +162,16 @@ def stop_database(scene: Scene) -> list[int]:
 
 def flush_broker(scene: Scene) -> list[int]:
     affected = scene.load.active()
-    with scene.world.redis_client() as client:
-        client.flushall()
+    scene.world.broker.flush()
     return affected
 
 
 def restart_broker(scene: Scene) -> list[int]:
     affected = scene.load.active()
     with scene.load.outage():
-        scene.world.redis.kill()
+        scene.world.broker.kill()
         scene.pause(scene.rng.uniform(0, DOWNTIME))
-        scene.world.redis.start()
+        scene.world.broker.start()
     return affected
 
 

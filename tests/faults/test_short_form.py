@@ -106,8 +106,8 @@ def test_workers_survive_broker_restart(world: World, monkeypatch: pytest.Monkey
     monkeypatch.setattr(world.witness, "pace", 0.1)
     run_id, _name = start_pushing_run(world, "steady")
 
-    world.redis.kill()
-    world.redis.start()
+    world.broker.kill()
+    world.broker.start()
 
     wait_until(lambda: outcome(world, run_id) == "succeeded", world.stack.output_tail)
     assert judge_run(world, run_id).broken == []

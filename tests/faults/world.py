@@ -14,11 +14,10 @@ import psycopg
 import requests
 from celery import Celery
 from kombu.exceptions import OperationalError
-from redis import Redis
 
 from tests.faults.proxy import Proxy, proxy
 from tests.faults.witness import Witness, witness
-from tests.servers import PostgresServer, RedisServer, S3Server
+from tests.servers import PostgresServer, RabbitServer, RedisServer, S3Server, broker_server
 from tests.stack import Stack
 
 # Grace period of a worker in seconds: longer than a run of the service `steady`.
@@ -112,13 +111,13 @@ class World:
         self,
         stack: ReplicatedStack,
         database: Database,
-        redis: RedisServer,
+        broker: RabbitServer | RedisServer,
         seen: Witness,
         store: Proxy | None = None,
     ) -> None:
         self.stack = stack
         self.database = database
-        self.redis = redis
+        self.broker = broker
         self.store = store
         self.witness = seen
         # Threads share it; the lock lets only one of them replace a closed connection.
@@ -167,16 +166,13 @@ class World:
 
     def send(self, task: str, *, queue: str, **keywords: Any) -> bool:
         """Sends a message to a queue; returns False while the broker is down."""
-        with Celery(broker=self.redis.url, set_as_current=False) as client:
+        with Celery(broker=self.broker.url, set_as_current=False) as client:
             try:
                 with client.connection_for_write(connect_timeout=2) as connection:
                     client.send_task(task, kwargs=keywords, queue=queue, connection=connection, retry=False)
             except (OperationalError, OSError):
                 return False
         return True
-
-    def redis_client(self) -> Redis:
-        return Redis.from_url(self.redis.url, socket_timeout=5)
 
     def worker_of(self, run_id: int) -> int | None:
         """Returns the process that executes the run if it is alive."""
@@ -214,15 +210,15 @@ def signal_process(process: int, number: signal.Signals) -> None:
 def open_world(pace: float, **environment: str) -> Iterator[World]:
     """Starts everything; a push takes `pace` seconds."""
     with ExitStack() as opened:
-        database, redis, s3 = (
-            opened.enter_context(server) for server in (Database(), RedisServer(), S3Server())
+        database, broker, s3 = (
+            opened.enter_context(server) for server in (Database(), broker_server(), S3Server())
         )
         store = opened.enter_context(proxy(s3.ports["s3"][0]))
         seen = opened.enter_context(witness(pace))
         stack = ReplicatedStack(
             {
                 **database.env,
-                **redis.env,
+                **broker.env,
                 **s3.env,
                 "AWS_S3_ENDPOINT_URL": store.url,
                 "AWS_STORAGE_BUCKET_NAME": s3.create_bucket(),
@@ -235,6 +231,6 @@ def open_world(pace: float, **environment: str) -> Iterator[World]:
             services.write(service_definitions(seen.url))
             services.flush()
             stack.manage("load_services", services.name)
-        world = World(stack, database, redis, seen, store)
+        world = World(stack, database, broker, seen, store)
         opened.callback(world.close)
         yield world

@@ -35,6 +35,11 @@ class RedisServer(Server):
         except redis.RedisError as error:
             raise OSError(str(error)) from error
 
+    def flush(self) -> None:
+        """Deletes all messages."""
+        with redis.Redis.from_url(self.url, socket_timeout=5) as client:
+            client.flushall()
+
     @property
     def url(self) -> str:
         return f"redis://{self.address}:{self.port}/0"
