@@ -11,10 +11,12 @@ from apps.runs.models import Level, Payload, Record, Run
 from apps.services.models import Service
 from tests.factories import (
     make_connection,
+    make_incident,
     make_log_entries,
     make_payload,
     make_problem,
     make_record,
+    make_rule,
     make_run,
     make_run_problem,
     make_service,
@@ -41,6 +43,8 @@ def create_data() -> Service:
     make_log_entries(failed, ["It failed"], level=Level.ERROR)
     make_run_problem(failed, "It failed " + "x" * 150, first_sequence=4, last_sequence=4, count=17)
     make_problem(service, "It failed " + "x" * 150)
+    make_rule(service)
+    make_incident(service, detail="It failed " + "x" * 150)
     make_payload(failed, sequence=2, name="a-rather-long-name-of-a-file-that-was-pulled-page-1.json")
     for key in ("10045", "k" * 190):
         make_record(failed, key=key, outcome=1, message="unknown sku " * 30)
