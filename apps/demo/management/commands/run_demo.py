@@ -6,7 +6,7 @@ import threading
 import time
 from argparse import ArgumentParser
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from importlib import import_module
 from types import FrameType
 from typing import Any
@@ -106,7 +106,9 @@ class Command(BaseCommand):
             if count := cancel_running_runs(access.user):
                 self.say(f"Cancelling {count} running run(s); press Ctrl-C again to stop at once.")
         finally:
-            self.say("Stopping …")
+            # Nobody may read the output any more.
+            with suppress(BrokenPipeError):
+                self.say("Stopping …")
             processes.stop(self.in_a_hurry)
         self.say("Stopped.")
 
