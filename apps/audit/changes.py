@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from datetime import date, datetime, time
 from typing import Any
@@ -118,6 +119,10 @@ def _plain(value: Any) -> Any:
         return value.isoformat()
     if isinstance(value, list | tuple):
         return [_plain(part) for part in value]
+    if isinstance(value, Mapping):
+        return {
+            key: Secret(part) if is_secret_name(str(key)) else _plain(part) for key, part in value.items()
+        }
     return str(value)
 
 
@@ -126,8 +131,10 @@ def _shown(value: Any) -> Any:
         return MASK if value else ""
     if isinstance(value, Masked):
         value = value.shown
+    if isinstance(value, dict):
+        value = json.dumps({key: _shown(part) for key, part in value.items()}, ensure_ascii=False)
     if isinstance(value, list):
-        value = ", ".join(map(str, value))
+        value = ", ".join(str(_shown(part)) for part in value)
     if isinstance(value, str) and len(value) > MAX_TEXT:
         return f"{value[:MAX_TEXT]}…"
     return value

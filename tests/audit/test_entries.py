@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from apps.api.models import ApiToken
 from apps.audit import recording
+from apps.audit.changes import column_values, differences
 from apps.audit.models import Action, AuditEvent
 from apps.audit.trail import Entry, Filters, read_page
 from apps.runs.models import Record, Run
@@ -266,6 +267,15 @@ def test_values_of_a_service_are_old_and_new(world: World) -> None:
         # The form saves it, although it is the default.
         "destination.method": (None, "POST"),
     }
+
+
+def test_parts_of_lists_are_shown_as_json_without_secrets() -> None:
+    row = make_service(source_options={"steps": [{"on": ["failed"], "token": SECRET}]})
+
+    changes = differences(Service, {}, column_values(row))
+
+    shown = {change["field"]: change["new"] for change in changes}
+    assert shown["source_options.steps"] == '{"on": "failed", "token": "••••"}'
 
 
 def test_values_of_secrets_are_masked(world: World) -> None:

@@ -29,6 +29,8 @@ CSV_HEADER = (
     *("time (UTC)", "action", "user", "command", "token", "address"),
     *("kind", "object number", "object", "detail", "changes", "attempts"),
 )
+# More changes of one entry are shown on a click.
+_MAX_SHOWN_CHANGES = 6
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,10 @@ class AuditRow:
     detail: str
     # Field, old and new value.
     changes: list[tuple[str, str, str]]
+
+    @property
+    def is_long(self) -> bool:
+        return len(self.changes) > _MAX_SHOWN_CHANGES
 
 
 def audit_page(request: HttpRequest, site: AdminSite) -> HttpResponse:

@@ -211,6 +211,13 @@ def test_failed_logins_are_shown_with_their_number(client: Client, reader: User)
     assert "10.0.0.1" in text
 
 
+def test_many_values_are_folded(client: Client, reader: User) -> None:
+    values = [{"field": f"field{number}", "old": "", "new": number} for number in range(17)]
+    AuditEvent.objects.create(action=Action.ADDED, changes=values)
+
+    assert b"<summary>17 values</summary>" in client.get(URL).content
+
+
 def test_log_can_be_read_only(client: Client, reader: User) -> None:
     event = add("entry")
 
