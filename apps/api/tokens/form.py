@@ -28,6 +28,7 @@ class TokenForm(forms.ModelForm):  # type: ignore[type-arg]  # It takes no param
         label=_("Services"),
         queryset=Service.objects.none(),
         required=False,
+        widget=forms.CheckboxSelectMultiple,
         help_text=_("Empty: all services that the user may see."),
     )
     days = forms.IntegerField(
