@@ -5,6 +5,7 @@ import gc
 import os
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from socketserver import StreamRequestHandler
 from typing import Any, NoReturn
 
 import botocore.session
@@ -161,6 +162,14 @@ def quick_s3_clients() -> Iterator[None]:
     """Reads the description of S3 once, not again for every store: that takes longer than most tests."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(botocore.session, "create_loader", functools.cache(create_loader))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_http_servers() -> Iterator[None]:
+    """Sends the body of a response at once: otherwise it waits 40 ms until the client acknowledges the head."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(StreamRequestHandler, "disable_nagle_algorithm", True)
         yield
 
 
