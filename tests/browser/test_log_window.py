@@ -226,7 +226,7 @@ def test_hidden_tab_sends_no_requests_and_catches_up_when_shown(open_log) -> Non
     expect(page.locator("#L1")).to_be_visible()
 
     page.evaluate(HIDE_TAB, True)
-    page.wait_for_timeout(400)
+    page.wait_for_load_state("networkidle")
     requests = []
     page.on("request", lambda request: requests.append(request.url))
     make_log_entries(run, 700)
