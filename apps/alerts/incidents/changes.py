@@ -67,7 +67,7 @@ def record_failure(
         incident.set_unstable(now, is_failing=True)
         notify(incident, Notice.Kind.UNSTABLE, watching, now, run=failure.run)
     elif not incident.is_unstable:
-        # Those who know of it already are not told again.
+        # Those who know of it already are not notified again.
         notify(incident, Notice.Kind.OPENED, watching, now, run=failure.run, is_new=is_new)
     return incident
 

@@ -148,7 +148,7 @@ def _apply(kind: Incident.Kind, failures: list[Failure], rules: _Rules, now: dat
 
 
 def _is_known(incident: Incident | None, failure: Failure) -> bool:
-    """Whether the incident is open, and the channels of the failure's rule were told of it."""
+    """Whether the incident is open, and the channels of the failure's rule were notified of it."""
     if incident is None or not incident.is_failing:
         return False
     channels = failure.rule.channels.all() if failure.rule else ()

@@ -33,7 +33,7 @@ def notify(
 ) -> None:
     """Sends a message to each channel of the rules that want this notice, or holds it back for a summary.
 
-    No channel was told of an incident that `is_new`.
+    No channel was notified of an incident that `is_new`.
     """
     earlier = [] if is_new else [*incident.notices.values_list("channel_id", "sent_at")]
     chosen = _chosen(incident, kind, rules, {channel_id for channel_id, _sent_at in earlier})
@@ -62,7 +62,7 @@ def notify(
 
 
 def _chosen(
-    incident: Incident, kind: Notice.Kind, rules: Sequence[Rule], told: Collection[int]
+    incident: Incident, kind: Notice.Kind, rules: Sequence[Rule], notified: Collection[int]
 ) -> dict[Channel, list[Rule]]:
     """Active channels that get this notice, with the rules that want it."""
     chosen: dict[Channel, list[Rule]] = defaultdict(list)
@@ -73,13 +73,13 @@ def _chosen(
                     chosen[channel].append(rule)
     match kind:
         case Notice.Kind.OPENED:
-            return {channel: its for channel, its in chosen.items() if channel.pk not in told}
+            return {channel: its for channel, its in chosen.items() if channel.pk not in notified}
         case Notice.Kind.CLOSED:
-            # Not those that were never told that it was opened.
+            # Not those that were never notified of its opening.
             return {
                 channel: its
                 for channel, its in chosen.items()
-                if channel.pk in told or not _is_for_opened(its, incident)
+                if channel.pk in notified or not _is_for_opened(its, incident)
             }
     return chosen
 
@@ -153,7 +153,7 @@ def _maintenance_end(incident: Incident, now: datetime) -> datetime | None:
 
 
 def _busy(channels: Iterable[Channel], now: datetime) -> set[int]:
-    """Channels that were told so much within the last minute that the rest is summed up."""
+    """Channels that got so many messages within the last minute that the rest is summarised."""
     recent = Notice.objects.filter(channel__in=channels, sent_at__gt=now - WITHIN, held_until=None)
     counted = recent.values("channel").annotate(count=Count("pk")).filter(count__gte=MAX_NOTICES)
     return set(counted.values_list("channel", flat=True))

@@ -69,7 +69,7 @@ class NoticeInline(admin.TabularInline):  # type: ignore[type-arg] # It takes no
         return False
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Users who may see the incident may see whom it was told to."""
+        """Users who may see the incident may see who was notified."""
         return request.user.has_perm("alerts.view_incident")
 
     @admin.display(description=_("created"))

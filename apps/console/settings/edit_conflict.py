@@ -63,7 +63,7 @@ class EditConflictForm(forms.ModelForm):  # type: ignore[type-arg]  # It takes n
     columns_of_runs: ClassVar[tuple[str, ...]] = ()
     # Other uses of the form, such as a preview, overwrite nothing. Set by the admin.
     is_saving = False
-    # What tells that the row was deleted. Set by the admin.
+    # Message that the row was deleted. Set by the admin.
     deletion = ""
 
     version = VersionField()

@@ -71,7 +71,7 @@ def is_deleted(model: type[Model], key: str) -> bool:
 
 
 def _deletion_html(model: type[Model], key: str, *, may_add: bool) -> str:
-    """What the user is told, with the name of whoever deleted the row in the console."""
+    """The message to the user, with the name of whoever deleted the row in the console."""
     entries = LogEntry.objects.filter(
         content_type__app_label=model._meta.app_label,
         content_type__model=model._meta.model_name,
