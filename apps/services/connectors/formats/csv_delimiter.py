@@ -22,7 +22,7 @@ def named_delimiter(line: str) -> str:
 
 
 def detected_delimiter(sample: list[str], delimiter: str, names: Sequence[str], place: str) -> str:
-    """The delimiter of the rows in `sample`. Raises ConnectorError if it cannot be determined or if another one is used."""
+    """The delimiter of the rows in `sample`. Raises ConnectorError if it is ambiguous or if another one is used."""
     rows_by_delimiter = {one: parsed_rows(sample, one) for one in DELIMITERS}
     columns = {one: len(rows[0]) for one, rows in rows_by_delimiter.items() if rows and len(rows[0]) > 1}
     if delimiter != "auto":
