@@ -140,6 +140,8 @@ def test_demo_starts_runs_the_documented_commands_and_stops(demo, environment, t
     assert (run["warning_count"], run["error_count"]) == (1, 0)
     # The scheduler notes the problem of the failed run within ten seconds; an example changes it.
     wait_until(lambda: requests.get(f"{api}/problems/", headers=token, timeout=10).json()["results"])
+    mail = wait_until(lambda: next(Path(environment["SYNCLOG_DATA_DIR"], "mail").glob("*.log"), None))
+    assert f"http://127.0.0.1:{environment['PORT']}/admin/runs/run/" in wait_until(mail.read_text)
     run_documented_commands(environment, demo.printed_value("API token"), tmp_path)
     assert demo.stop(signal.SIGINT) == 0
     assert processes_of(environment["SYNCLOG_DATA_DIR"]) == []

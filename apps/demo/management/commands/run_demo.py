@@ -91,6 +91,8 @@ class Command(BaseCommand):
         """From the start of the first process to the end of the last."""
         processes = Processes(settings.DATA_DIR / "log")
         url = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"  # noqa: S104 - nothing is bound here
+        # For the links in messages; the processes are forks of this one.
+        settings.BASE_URL = settings.BASE_URL or url
         try:
             self.say("Starting web, worker and scheduler …")
             start_processes(processes, host, port)
