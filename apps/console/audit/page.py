@@ -19,9 +19,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from apps.audit.trail import KINDS, Entry, Page, read_all, read_page
-from apps.console.audit.query import DEFAULT_PERIOD, AuditQuery
+from apps.console.audit.query import PERIODS_BY_KEY, AuditQuery
 from apps.console.ui.csv_export import cell, csv_response
 from apps.console.ui.filters import PERIODS
+from apps.console.ui.remembered import remember, remembered
 
 PAGE_SIZE = 50
 PERMISSION = "audit.view_auditevent"
@@ -29,6 +30,8 @@ CSV_HEADER = (
     *("time (UTC)", "action", "user", "command", "token", "address"),
     *("kind", "object number", "object", "detail", "changes", "attempts"),
 )
+# Name under which the period that was chosen last is remembered.
+_MEMORY = "audit_period"
 # More changes of one entry are shown on a click.
 _MAX_SHOWN_CHANGES = 6
 
@@ -55,7 +58,7 @@ class AuditRow:
 def audit_page(request: HttpRequest, site: AdminSite) -> HttpResponse:
     """The list, newest first."""
     _check_permission(request)
-    query = AuditQuery.from_query(request.GET.dict())
+    query = AuditQuery.from_query(request.GET.dict(), remembered(request, _MEMORY))
     filters = query.filters(timezone.now())
     page = read_page(filters, request.user, query.before, limit=PAGE_SIZE) if filters else Page()
     context = {
@@ -68,14 +71,16 @@ def audit_page(request: HttpRequest, site: AdminSite) -> HttpResponse:
         "periods": [
             (
                 period.label,
-                query.link(period="" if period == DEFAULT_PERIOD else period.key, **{"from": "", "to": ""}),
+                query.link(period=period.key, **{"from": "", "to": ""}),
                 period == query.period,
             )
             for period in PERIODS
         ],
         "csv_url": reverse("admin:audit_csv") + query.link(),
     }
-    return TemplateResponse(request, "console/audit/page.html", context)
+    response = TemplateResponse(request, "console/audit/page.html", context)
+    remember(request, response, _MEMORY, request.GET.get("period", ""), PERIODS_BY_KEY)
+    return response
 
 
 def audit_csv(request: HttpRequest) -> StreamingHttpResponse:

@@ -15,8 +15,8 @@ from django.utils.translation import gettext as _
 from apps.audit.trail import KINDS, Filters, Position
 from apps.console.ui.filters import PERIODS, Period, custom_period, moment_from
 
-DEFAULT_PERIOD = PERIODS[2]
-_PERIODS_BY_KEY = {period.key: period for period in PERIODS}
+_DEFAULT_PERIOD = PERIODS[2]
+PERIODS_BY_KEY = {period.key: period for period in PERIODS}
 
 
 @dataclass(frozen=True)
@@ -32,13 +32,14 @@ class AuditQuery:
     errors: list[str] = field(default_factory=list)
 
     @classmethod
-    def from_query(cls, query: Mapping[str, str]) -> AuditQuery:
+    def from_query(cls, query: Mapping[str, str], last_period: str = "") -> AuditQuery:
+        """Filters from a query string; `last_period` is the key of the period without one in it."""
         values = {name: query.get(name, "").strip() for name in ("user", "kind", "object", "from", "to")}
         since, until = moment_from(values["from"]), moment_from(values["to"])
         if since or until:
             period = custom_period(since, until)
         else:
-            period = _PERIODS_BY_KEY.get(query.get("period", ""), DEFAULT_PERIOD)
+            period = PERIODS_BY_KEY.get(query.get("period") or last_period, _DEFAULT_PERIOD)
         errors = []
         before = None
         if text := query.get("before"):
@@ -87,18 +88,18 @@ class AuditQuery:
 
     def parameters(self) -> dict[str, str]:
         """The parameters without the position."""
-        is_named = self.period.key in _PERIODS_BY_KEY
         return {
             "user": self.user,
             "kind": self.kind,
             "object": self.object,
-            "period": self.period.key if is_named and self.period != DEFAULT_PERIOD else "",
+            # Also the default one: another one may be remembered.
+            "period": self.period.key if self.period.key in PERIODS_BY_KEY else "",
             "from": self.since_text,
             "to": self.until_text,
         }
 
     def link(self, **change: Any) -> str:
-        """Query string with these parameters changed; defaults are left out."""
+        """Query string with these parameters changed; empty ones are left out."""
         query = self.parameters() | change
         return "?" + urlencode({name: value for name, value in query.items() if value})
 

@@ -53,9 +53,21 @@ def test_records_remember_the_period_of_the_list_but_a_key_has_all_of_its_histor
     assert staff.get("/admin/records/").context["query"].period.key == "24h"
 
 
+def test_audit_log_remembers_its_period(staff: Client) -> None:
+    staff.get("/admin/audit/", {"period": "30d"})
+
+    assert staff.get("/admin/audit/").context["query"].period.key == "30d"
+    assert staff.get("/admin/audit/", {"period": "1h"}).context["query"].period.key == "1h"
+
+
 def test_invalid_cookie_means_the_default(staff: Client, run: Run) -> None:
-    for name in ("summary_period", "summary_days", "runs_period", "records_period"):
+    for name in ("summary_period", "summary_days", "runs_period", "records_period", "audit_period"):
         staff.cookies[f"synclog_{name}"] = "x" * 200
 
-    for url in (f"/admin/services/service/{run.service_id}/runs/", "/admin/runs/run/", "/admin/records/"):
+    for url in (
+        f"/admin/services/service/{run.service_id}/runs/",
+        "/admin/runs/run/",
+        "/admin/records/",
+        "/admin/audit/",
+    ):
         assert staff.get(url).status_code == 200
