@@ -14,12 +14,12 @@ from django.core.exceptions import ValidationError
 from django.template.loader import render_to_string
 from django.utils.translation import gettext as _
 
+from apps.audit.masking import MASK
 from apps.console.settings.script_diff import diff_lines
 
 # The log entry of a save follows in the same transaction.
 _LOG_DELAY = timedelta(seconds=5)
 _MAX_DIFF_LINES = 60
-_MASK = "••••"
 
 
 class VersionField(forms.CharField):
@@ -151,7 +151,7 @@ class EditConflictForm(forms.ModelForm):  # type: ignore[type-arg]  # It takes n
         """The stored values that a save would replace, and those that were taken over."""
         replaced = [
             # The page does not show what was entered.
-            Difference(self.full_label(name), _MASK, _("Enter it again."))
+            Difference(self.full_label(name), MASK, _("Enter it again."))
             if name in self.secret_columns
             else self._difference(name, self._stored_value(name), self[name].data)
             for name in self._changed_by_others
