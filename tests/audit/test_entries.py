@@ -269,6 +269,16 @@ def test_values_of_a_service_are_old_and_new(world: World) -> None:
     }
 
 
+def test_alerts_of_a_service_file_are_shown_as_json() -> None:
+    load_services(
+        "channels: {ops: {kind: email, to: ops@example.com}}\n"
+        "services: {nightly: {kind: reported, alerts: [{on: failed, to: ops}]}}\n"
+    )
+
+    [entry] = [each for each in entries(make_user(is_superuser=True)) if each.kind == "service"]
+    assert changes_of(entry)["alerts"][1] == '{"on": "failed", "to": "ops"}'
+
+
 def test_parts_of_lists_are_shown_as_json_without_secrets() -> None:
     row = make_service(source_options={"steps": [{"on": ["failed"], "token": SECRET}]})
 

@@ -153,5 +153,5 @@ def _values(row: Model) -> Values:
     values = field_values(row)
     if isinstance(row, Service):
         for part in service_parts().values():
-            values[part.name] = [str(rule) for rule in part.export([row]).get(row.pk, ())]
+            values[part.name] = list(part.export([row]).get(row.pk, ()))
     return values
