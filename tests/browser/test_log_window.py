@@ -191,7 +191,7 @@ def test_click_shows_new_lines_of_a_full_page(open_full_log) -> None:
 def test_replacing_last_lines_by_earlier_ones_leaves_no_gap(open_full_log) -> None:
     run, page = open_full_log(1500, "?line=561")
     held: list[Route] = []
-    page.route(re.compile(r"/feed/\?after=1500"), lambda route: held.append(route))
+    page.route(re.compile(r"/feed/\?after=1500"), lambda route: held.append(route), times=1)
     with page.expect_request(re.compile(r"/feed/\?after=1500")):
         make_log_entries(run, 5)
 
