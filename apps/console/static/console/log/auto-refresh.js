@@ -21,7 +21,7 @@ let isOn = state.isOpen;
 let isOffline = false;
 let newLineCount = 0;
 // The last known line of the log, which may be after the window; 0 = unknown.
-let lastKnown = state.hasLater ? 0 : state.last;
+let lastKnown = 0;
 let timer = 0;
 let request = null;
 
@@ -176,6 +176,10 @@ async function poll() {
   request = controller;
   const isLengthOnly = state.hasLater;
   const { last } = state;
+  if (!isLengthOnly) {
+    // The window ends with the log: later lines are new, even if this response comes too late to be shown.
+    lastKnown = Math.max(lastKnown, last);
+  }
   try {
     const range = isLengthOnly ? { lines: 0 } : { after: last };
     const response = await fetchLines({ ...range, version: state.version }, controller.signal);
