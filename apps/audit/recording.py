@@ -61,7 +61,7 @@ def record_command_change(command: str, row: Model, before: Values | None, after
 
 
 def record_failed_login(user: Any, address: str | None, now: datetime) -> None:
-    """Records a failed login; `user` is the account that was named, None if there is no such account.
+    """Records a failed login; `user` is the account that was named, None if it does not exist.
 
     Attempts of one hour for the same account from the same address are one row, and beyond MAX_FAILED_LOGINS rows
     all others together, so that nobody can fill the table.

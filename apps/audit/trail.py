@@ -230,7 +230,7 @@ def matching(rows: QuerySet[Any], filters: Filters, reader: Any) -> QuerySet[Any
     limited = {content_type: objects for content_type, objects in visible.items() if objects is not None}
     if not limited:
         return rows
-    # Within CASE, because objects of other kinds may have numbers that are no integers.
+    # Within CASE, because objects of other kinds may have numbers that are not integers.
     number = Cast(NullIf("object_id", Value("")), BigIntegerField())
     rows = rows.alias(number=Case(When(content_type__in=list(limited), then=number), default=None))
     may_see = Q(content_type=None) | Q(content_type__in=[each for each in visible if each not in limited])

@@ -153,7 +153,7 @@ def _maintenance_end(incident: Incident, now: datetime) -> datetime | None:
 
 
 def _busy(channels: Iterable[Channel], now: datetime) -> set[int]:
-    """Channels that got so many messages within the last minute that the rest is summarised."""
+    """Channels that have reached the limit of messages per minute; further ones are summarised."""
     recent = Notice.objects.filter(channel__in=channels, sent_at__gt=now - WITHIN, held_until=None)
     counted = recent.values("channel").annotate(count=Count("pk")).filter(count__gte=MAX_NOTICES)
     return set(counted.values_list("channel", flat=True))

@@ -19,10 +19,8 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework.request import Request
 from rest_framework.settings import api_settings
 
-from apps.alerts.models import Delivery, Incident, Problem
 from apps.api.queries.pagination import CURSOR, LIMIT
 from apps.api.serializers.fields import MAX_INTEGER, parse_choices, unknown_key_message
-from apps.api.serializers.incidents import STATES
 from apps.audit.models import AuditEvent
 from apps.audit.trail import KINDS, Filters
 from apps.runs.models import Payload, Record, Run
@@ -144,57 +142,6 @@ class PayloadFilter(FilterSet):  # type: ignore[misc]
 
     class Meta:
         model = Payload
-        fields: list[str] = []
-
-
-class ProblemFilter(FilterSet):  # type: ignore[misc]
-    """Filters of problems by service and state."""
-
-    service = django_filters.CharFilter(field_name="service__slug", help_text=_("Slug of a service."))
-    state = MultipleChoiceFilter(
-        choices=Problem.State.choices,
-        distinct=False,
-        help_text=_("Several values: repeat the parameter or separate them by commas."),
-    )
-
-    class Meta:
-        model = Problem
-        fields: list[str] = []
-
-
-class IncidentFilter(FilterSet):  # type: ignore[misc]
-    """Filters of incidents by service, kind and state."""
-
-    service = django_filters.CharFilter(field_name="service__slug", help_text=_("Slug of a service."))
-    kind = MultipleChoiceFilter(
-        choices=Incident.Kind.choices,
-        distinct=False,
-        help_text=_("Several values: repeat the parameter or separate them by commas."),
-    )
-    state = django_filters.ChoiceFilter(
-        choices=STATES, method="filter_state", help_text=_("Open or closed; default: both.")
-    )
-
-    class Meta:
-        model = Incident
-        fields: list[str] = []
-
-    def filter_state(self, incidents: Any, _name: str, state: str) -> Any:
-        return incidents.filter(closed_at__isnull=state == "open")
-
-
-class DeliveryFilter(FilterSet):  # type: ignore[misc]
-    """Filters of deliveries by channel and status."""
-
-    channel = django_filters.CharFilter(field_name="channel_name", help_text=_("Name of a channel."))
-    status = MultipleChoiceFilter(
-        choices=Delivery.Status.choices,
-        distinct=False,
-        help_text=_("Several values: repeat the parameter or separate them by commas."),
-    )
-
-    class Meta:
-        model = Delivery
         fields: list[str] = []
 
 

@@ -9,7 +9,7 @@ from rest_framework.viewsets import GenericViewSet
 
 from apps.alerts.models import Delivery
 from apps.api.models import ApiToken
-from apps.api.queries.filters import DeliveryFilter
+from apps.api.queries.alert_filters import DeliveryFilter
 from apps.api.queries.pagination import DeliveryPagination
 from apps.api.queries.visibility import visible_deliveries
 from apps.api.schema import problem_responses

@@ -9,7 +9,7 @@ from rest_framework.viewsets import GenericViewSet
 
 from apps.alerts.models import Incident
 from apps.api.models import ApiToken
-from apps.api.queries.filters import IncidentFilter
+from apps.api.queries.alert_filters import IncidentFilter
 from apps.api.queries.pagination import IncidentPagination
 from apps.api.queries.visibility import visible_incidents
 from apps.api.schema import problem_responses
@@ -23,7 +23,7 @@ _READ = Requires(ApiToken.Scope.RUN_READ)
 @extend_schema_view(
     list=extend_schema(
         summary="List incidents, newest first",
-        description="What alert rules have found wrong; without a rule there is no incident.",
+        description="What alert rules have found wrong. Services without rules have no incidents.",
         responses={200: IncidentSerializer(many=True)} | problem_responses(400),
     ),
     retrieve=extend_schema(

@@ -14,7 +14,7 @@ from rest_framework.viewsets import GenericViewSet
 from apps.alerts.models import Problem
 from apps.alerts.problems.changes import assign, set_note, set_state
 from apps.api.models import ApiToken
-from apps.api.queries.filters import ProblemFilter
+from apps.api.queries.alert_filters import ProblemFilter
 from apps.api.queries.pagination import ProblemPagination
 from apps.api.queries.visibility import visible_problems
 from apps.api.schema import problem_responses

@@ -66,7 +66,7 @@ def _is_saving(request: HttpRequest) -> bool:
 
 
 def is_deleted(model: type[Model], key: str) -> bool:
-    """Whether there is no such row, as opposed to one that the user may not see."""
+    """Whether the row does not exist, as opposed to one that the user may not see."""
     return key.isdecimal() and len(key) < 19 and not model._base_manager.filter(pk=int(key)).exists()
 
 
