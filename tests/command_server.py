@@ -1,10 +1,10 @@
 """Forks management commands and daemons from one process, which has loaded Django, Celery and Gunicorn once.
 
-    python -m tests.command_server
+    python -m tests.command_server [module …]
 
-Reads JSON lists from standard input, [output file, error file, module, argument, …]. Without a module it runs a
-management command and writes its exit code; with a module, it runs `python -m module argument …` in a new session and
-writes its process ID.
+Imports the modules of its arguments before all others. Reads JSON lists from standard input, [output file, error file,
+module, argument, …]. Without a module it runs a management command and writes its exit code; with a module, it runs
+`python -m module argument …` in a new session and writes its process ID.
 """
 
 import gc
@@ -30,6 +30,8 @@ _MODULES = (
 
 def main() -> None:
     os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
+    for module in sys.argv[1:]:
+        importlib.import_module(module)
     django.setup()
     for module in _MODULES:
         importlib.import_module(module)

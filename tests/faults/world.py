@@ -18,7 +18,7 @@ from kombu.exceptions import OperationalError
 from tests.faults.proxy import Proxy, proxy
 from tests.faults.witness import Witness, witness
 from tests.servers import PostgresServer, RabbitServer, RedisServer, S3Server, broker_server
-from tests.stack import Stack
+from tests.stack import CommandServer, Stack
 
 # Grace period of a worker in seconds: longer than a run of the service `steady`.
 GRACE = 45
@@ -87,10 +87,19 @@ class ReplicatedStack(Stack):
             "beat-2": (*commands["beat"][:-1], str(self.folder / "beat-2")),
         }
 
+    def prepare(self) -> None:
+        self._clock_ahead = CommandServer(self.environment, CLOCK_AHEAD)
+        super().prepare()
+
+    def __exit__(self, *error: object) -> None:
+        super().__exit__(*error)
+        self._clock_ahead.close()
+
     def start(self, name: str, module: str, *arguments: str) -> None:
-        # It sets the clock before any other module reads it.
-        start = self.spawn if module == CLOCK_AHEAD else super().start
-        start(name, module, *arguments)
+        if module == CLOCK_AHEAD:
+            self._fork(self._clock_ahead, name, "celery", *arguments)
+        else:
+            super().start(name, module, *arguments)
 
     def kill(self, name: str) -> None:
         """Kills only the process itself with SIGKILL, not its children."""
