@@ -11,6 +11,8 @@ class Command(BaseCommand):
         "Sends a test message to a channel from this host, such as from a worker that has its own environment "
         "variables. The exit code is 1 if the channel does not accept it."
     )
+    # The checks take longer than the command.
+    requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("name", help="name of the channel")

@@ -20,6 +20,8 @@ class Command(BaseCommand):
         "Creates an API token for a user and prints it, once: only its digest is stored. The token goes "
         "to stdout, everything else to stderr."
     )
+    # The checks take longer than the command.
+    requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("username", help="the user of the token, which can never do more than this user")

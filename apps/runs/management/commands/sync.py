@@ -27,6 +27,8 @@ class Command(BaseCommand):
         "Runs a service in the foreground and prints its log lines as they are logged. The exit code is 0"
         " only if the run succeeded."
     )
+    # The checks take longer than the command.
+    requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("slug", metavar="SLUG", help="slug of the service")

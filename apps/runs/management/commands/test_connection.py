@@ -11,6 +11,8 @@ class Command(BaseCommand):
         "Tests a connection on this host, one line a step, such as on a worker that has its own environment variables "
         "and certificates. The exit code is 1 if a step fails."
     )
+    # The checks take longer than the command.
+    requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("name", help="name of the connection")

@@ -14,6 +14,8 @@ class Command(BaseCommand):
         "Prints services and the connections that they use as YAML, which load_services imports unchanged. "
         "Without slugs, channels and rules are printed too. Secrets are left out; comments at the top list them."
     )
+    # The checks take longer than the command.
+    requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("slugs", nargs="*", metavar="SLUG", help="services to export; default: all")

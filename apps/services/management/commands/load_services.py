@@ -17,6 +17,8 @@ class Command(BaseCommand):
         "Creates or updates connections and services from YAML files, all or nothing. Loading the same file again "
         "changes nothing. Every error is reported with its line, key and reason."
     )
+    # The checks take longer than the command.
+    requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(

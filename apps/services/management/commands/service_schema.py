@@ -12,6 +12,8 @@ from apps.services.definition.schema import service_file_schema
 
 class Command(BaseCommand):
     help = "Prints the JSON Schema (2020-12) of a file for `load_services`, so that editors complete and check it."
+    # The checks take longer than the command.
+    requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
