@@ -10,8 +10,8 @@ from pathlib import Path
 from django.conf import settings
 from python_calamine import CalamineWorkbook
 
-from apps.services.connectors import open_source
 from apps.services.connectors.base import RunContext
+from apps.services.connectors.endpoints import open_source
 from apps.services.models import Connection, Service
 from tests.benchmarks.harness import Figure, benchmark, compare
 from tests.memory import peak_mib, resident_mib

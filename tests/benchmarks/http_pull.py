@@ -13,8 +13,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import requests
 
-from apps.services.connectors import open_source
 from apps.services.connectors.base import RunContext
+from apps.services.connectors.endpoints import open_source
 from apps.services.models import Connection, Service
 from tests.benchmarks.harness import Figure, benchmark, compare
 from tests.memory import peak_mib, resident_mib

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from apps.services.connectors import open_destination, open_source
 from apps.services.connectors.base import Delivery, Page, RunContext
+from apps.services.connectors.endpoints import open_destination, open_source
 from apps.services.models import Connection, Service
 
 

@@ -47,11 +47,7 @@ def apprise_secrets(url: str) -> Iterator[str]:
 
 def _run(request: dict[str, str]) -> None:
     environment = {name: value for name, value in os.environ.items() if name.upper() not in _LEFT_OUT}
-    environment |= {
-        "HOME": "/nonexistent",
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "DJANGO_SETTINGS_MODULE": "config.settings",
-    }
+    environment |= {"HOME": "/nonexistent", "PYTHONDONTWRITEBYTECODE": "1"}
     try:
         done = subprocess.run(  # noqa: S603 - our own program
             [sys.executable, "-c", _PROGRAM],

@@ -16,6 +16,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from apps.services.connectors.address_guard import check_host
+from apps.services.connectors.base import ConnectorError
+
 # Plugins that notify the desktop or the log of this host.
 _LOCAL_SCHEMES = (
     *("dbus", "kde", "qt", "glib", "gio", "gnome", "macosx", "windows"),
@@ -47,10 +50,6 @@ def main() -> None:
     # Prints of a plugin must not get into the result.
     result = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    # Only after that, because loading Django may print as well.
-    import django
-
-    django.setup()
     request = json.load(sys.stdin)
     print(json.dumps({"error": notify(**request)}), file=result, flush=True)
 
@@ -92,10 +91,6 @@ def notify(url: str, title: str = "", body: str = "") -> str:
 
 def _confine() -> list[str]:
     """Refuses what a plugin must not do from now on; the list gets the reasons."""
-    # Here, because it needs Django.
-    from apps.services.connectors.address_guard import check_host
-    from apps.services.connectors.base import ConnectorError
-
     refusals: list[str] = []
     allowed = _readable_files()
 

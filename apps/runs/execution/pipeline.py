@@ -30,8 +30,8 @@ from apps.runs.records.keys import key_expressions
 from apps.runs.records.selection import MAX_LISTED, Selection, listed
 from apps.runs.records.tracking import RecordTracker
 from apps.runs.records.unchanged import UnchangedRecords
-from apps.services.connectors import open_destination, open_source
 from apps.services.connectors.base import Body, ConnectorError, Delivery, Page, Record, RunContext, Source
+from apps.services.connectors.endpoints import open_destination, open_source
 from apps.services.connectors.formats.documents import encode_json
 from apps.services.sandbox import Sandbox
 

@@ -22,9 +22,9 @@ from apps.runs.models import Run, Step
 from apps.runs.records.keys import key_expressions, key_reader
 from apps.runs.trial.slots import trial_slot
 from apps.runs.trial.trial_log import Line, TrialLog
-from apps.services.connectors import open_destination, open_source
 from apps.services.connectors.address_guard import AddressRefused, check_host
 from apps.services.connectors.base import ConnectorError, Outgoing, Page, Record, RunContext
+from apps.services.connectors.endpoints import open_destination, open_source
 from apps.services.connectors.retry import TemporaryError
 from apps.services.definition.connection_url import HTTP_SCHEMES
 from apps.services.definition.since import json_value

@@ -14,7 +14,8 @@ import pytest
 import zstandard
 from pytest_django import Settings
 
-from apps.services.connectors import ConnectorError, open_destination, open_source
+from apps.services.connectors.base import ConnectorError
+from apps.services.connectors.endpoints import open_destination, open_source
 from apps.services.models import Service
 from tests.services.transfers import bytes_of, connection_to, make_context, pull, push
 

@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from apps.services.connectors import ConnectorError
+from apps.services.connectors.base import ConnectorError
 from tests.services.transfers import bytes_of, connection_to, pull, push
 from tests.services.web import Reply, serving
 

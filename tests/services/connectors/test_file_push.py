@@ -7,7 +7,8 @@ import fsspec
 import pytest
 from pytest_django import Settings
 
-from apps.services.connectors import ConnectorError, open_destination
+from apps.services.connectors.base import ConnectorError
+from apps.services.connectors.endpoints import open_destination
 from apps.services.models import Service
 from tests.services.transfers import bytes_of, connection_to, make_context, push
 

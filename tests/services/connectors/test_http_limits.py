@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from apps.services.connectors import ConnectorError, open_source
+from apps.services.connectors.base import ConnectorError
+from apps.services.connectors.endpoints import open_source
 from apps.services.connectors.retry import MAX_RETRY_AFTER, retry_after_in
 from apps.services.models import Service
 from tests.services.certificates import create_certificate

@@ -8,7 +8,7 @@ from itertools import count
 
 import pytest
 
-from apps.services.connectors import ConnectorError
+from apps.services.connectors.base import ConnectorError
 from apps.services.connectors.retry import TemporaryError, with_retries
 from tests.services.transfers import bytes_of, connection_to, make_context, pull
 from tests.services.web import Reply, Request, reply_json, serving

@@ -5,7 +5,7 @@ from itertools import count
 
 import pytest
 
-from apps.services.connectors import ConnectorError
+from apps.services.connectors.base import ConnectorError
 from tests.services.transfers import bytes_of, connection_to, make_context, push
 from tests.services.web import Reply, reply_json, serving
 

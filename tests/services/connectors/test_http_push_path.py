@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from apps.services.connectors import ConnectorError
+from apps.services.connectors.base import ConnectorError
 from apps.services.exact_json import ExactNumber
 from tests.services.transfers import connection_to, push
 from tests.services.web import Reply, reply_json, serving

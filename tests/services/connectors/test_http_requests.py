@@ -6,7 +6,8 @@ from itertools import count
 import pytest
 from django.core.exceptions import ValidationError
 
-from apps.services.connectors import ConnectorError, open_source
+from apps.services.connectors.base import ConnectorError
+from apps.services.connectors.endpoints import open_source
 from apps.services.definition.options import read_source
 from apps.services.models import Service
 from tests.services.transfers import bytes_of, connection_to, make_context, pull

@@ -9,7 +9,7 @@ from itertools import count
 
 import pytest
 
-from apps.services.connectors import ConnectorError
+from apps.services.connectors.base import ConnectorError
 from apps.services.connectors.http.retry_rules import is_temporary, pause_in
 from apps.services.connectors.retry import MAX_RETRY_AFTER
 from tests.services.transfers import connection_to, make_context, pull, push

@@ -13,7 +13,7 @@ from django.db import DatabaseError, connection
 from apps.runs.execution.executor import execute_run
 from apps.runs.execution.queue import queue_run
 from apps.runs.models import LogEntry, Payload, Run
-from apps.services.connectors import ConnectorError
+from apps.services.connectors.base import ConnectorError
 from apps.services.models import Connection, ConnectionState
 from tests.factories import make_connection, make_service
 from tests.services.transfers import connection_to, make_context, pull, push

@@ -14,8 +14,8 @@ from typing import Any, cast
 import paramiko
 import pytest
 
-from apps.services.connectors import open_destination
 from apps.services.connectors.base import ConnectorError
+from apps.services.connectors.endpoints import open_destination
 from apps.services.connectors.files.connector import folder_of
 from apps.services.connectors.files.host_keys import RememberedHostKeys
 from apps.services.models import Connection, HostKey, Service

@@ -5,8 +5,8 @@ from itertools import count
 import pytest
 from django.core.exceptions import ValidationError
 
-from apps.services.connectors import ConnectorError
 from apps.services.connectors.address_guard import AddressRefused
+from apps.services.connectors.base import ConnectorError
 from apps.services.connectors.http import pagination as http_pagination
 from apps.services.definition.options import read_source
 from tests.services.transfers import connection_to, make_context, pull

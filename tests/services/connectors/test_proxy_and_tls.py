@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from apps.services.connectors import ConnectorError
+from apps.services.connectors.base import ConnectorError
 from tests.services.certificates import create_certificate
 from tests.services.transfers import connection_to, make_context, pull, push
 from tests.services.web import Reply, reply_json, serving

@@ -7,7 +7,7 @@ import pytest
 from apps.runs.execution.executor import execute_run
 from apps.runs.execution.queue import queue_run
 from apps.runs.models import LogEntry, Payload, Record, Run
-from apps.services.connectors import ConnectorError
+from apps.services.connectors.base import ConnectorError
 from tests.factories import make_connection, make_service
 from tests.services.transfers import connection_to, make_context, pull, push
 from tests.services.web import Reply, reply_json, serving

@@ -4,8 +4,8 @@ from ipaddress import ip_network
 
 import pytest
 
-from apps.services.connectors import ConnectorError
 from apps.services.connectors.address_guard import AddressRefused, check_address
+from apps.services.connectors.base import ConnectorError
 from apps.services.connectors.http.client import is_same_system
 from tests.services.transfers import connection_to, make_context, pull
 from tests.services.web import Reply, reply_json, serving

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pytest_django import Settings
 
-from apps.services.connectors import ConnectorError
+from apps.services.connectors.base import ConnectorError
 from tests.services.transfers import connection_to, pull
 from tests.workbooks import DATE, DATE_TIME, DURATION, TIME, row, workbook
 
