@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextvars import ContextVar
 from datetime import datetime, timedelta
 from ipaddress import ip_address
 from typing import Any
@@ -17,6 +18,8 @@ from apps.audit.models import Action, AuditEvent
 
 # Rows that failed logins may add within an hour; later attempts are counted in one row.
 MAX_FAILED_LOGINS = 100
+# Name and prefix of the API token of the current request; empty = none.
+token_of_request = ContextVar("token_of_request", default="")
 
 
 def record_event(
@@ -31,6 +34,7 @@ def record_event(
     """Records what no other table does. `subject` is the object; `name` is what it is called, if not by its text."""
     return AuditEvent.objects.create(
         action=action,
+        token=token_of_request.get(),
         user=user,
         username=user.get_username() if user is not None else "",
         address=known_address(address),

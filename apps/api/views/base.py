@@ -16,6 +16,7 @@ from apps.api.models import ApiToken
 from apps.api.serializers.fields import format_timestamp
 from apps.api.tokens.permissions import Requires
 from apps.api.tokens.throttling import AddressThrottle, TokenThrottle
+from apps.audit.recording import token_of_request
 
 # Header of every response during the last 14 days of a token.
 EXPIRY_HEADER = "Synclog-Token-Expires"
@@ -45,10 +46,12 @@ class ApiView(APIView):
         token = request.auth
         if isinstance(token, ApiToken) and token.expires_soon:
             response.headers[EXPIRY_HEADER] = format_timestamp(token.expires_at)
+        token_of_request.set("")
         return super().finalize_response(request, response, *args, **kwargs)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
+        token_of_request.set(str(request.auth or ""))
         if request.headers.get("Transfer-Encoding") and not self.streams_body:
             # Django treats a body without a length as empty.
             raise LengthRequired(_("Missing Content-Length; send the number of bytes."))
