@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from allauth.account.signals import password_changed, password_reset
+from allauth.mfa.models import Authenticator
 from allauth.mfa.signals import (
     authentication_failed,
     authenticator_added,
@@ -14,11 +15,23 @@ from allauth.mfa.signals import (
 from django.contrib.auth.models import User
 from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
 from django.http import HttpRequest
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop as _
 
 from apps.audit.models import Action
 from apps.audit.recording import record_event, record_failed_login
 from apps.runs.clock import database_now
+
+# Recorded in English, and translated for each reader.
+_ADDED = {
+    Authenticator.Type.TOTP: _("Authenticator app added"),
+    Authenticator.Type.WEBAUTHN: _("Passkey added"),
+    Authenticator.Type.RECOVERY_CODES: _("New recovery codes"),
+}
+_REMOVED = {
+    Authenticator.Type.TOTP: _("Authenticator app removed"),
+    Authenticator.Type.WEBAUTHN: _("Passkey removed"),
+    Authenticator.Type.RECOVERY_CODES: _("Recovery codes removed"),
+}
 
 
 def connect_signals() -> None:
@@ -59,18 +72,15 @@ def _record_password(user: Any, request: HttpRequest, **_signal: Any) -> None:
 
 
 def _record_added_factor(user: Any, request: HttpRequest, authenticator: Any, **_signal: Any) -> None:
-    _record(
-        Action.FACTOR_CHANGED, request, user, _("%(name)s added") % {"name": authenticator.get_type_display()}
-    )
+    _record(Action.FACTOR_CHANGED, request, user, _ADDED[authenticator.type])
 
 
 def _record_removed_factor(user: Any, request: HttpRequest, authenticator: Any, **_signal: Any) -> None:
-    name = authenticator.get_type_display()
-    _record(Action.FACTOR_CHANGED, request, user, _("%(name)s removed") % {"name": name})
+    _record(Action.FACTOR_CHANGED, request, user, _REMOVED[authenticator.type])
 
 
 def _record_new_codes(user: Any, request: HttpRequest, **_signal: Any) -> None:
-    _record(Action.FACTOR_CHANGED, request, user, _("New recovery codes"))
+    _record(Action.FACTOR_CHANGED, request, user, _ADDED[Authenticator.Type.RECOVERY_CODES])
 
 
 def _record(action: Action, request: HttpRequest | None, user: Any, detail: str = "") -> None:

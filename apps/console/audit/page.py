@@ -113,7 +113,7 @@ def _row(entry: Entry, query: AuditQuery) -> AuditRow:
 
 def _detail(entry: Entry) -> str:
     if entry.count == 1:
-        return entry.detail
+        return _(entry.detail) if entry.detail else ""
     return ngettext("%(count)d attempt", "%(count)d attempts", entry.count) % {"count": entry.count}
 
 

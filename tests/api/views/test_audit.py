@@ -57,7 +57,9 @@ def test_entry_has_the_fields_of_the_contract(client: Client, service: Service) 
 def test_entry_of_an_action_through_the_api_names_the_token(service: Service) -> None:
     token, secret = make_token(scopes=[ApiToken.Scope.RUN_START])
 
-    started = client_of(secret).post(f"/api/v1/services/{service.slug}/runs/", {}, content_type="application/json")
+    started = client_of(secret).post(
+        f"/api/v1/services/{service.slug}/runs/", {}, content_type="application/json"
+    )
     record_event(Action.EXPORTED, subject=service)
 
     assert started.status_code == 202

@@ -14,6 +14,7 @@ from django.http import HttpResponse
 from django.test import Client
 from pytest_django import Settings
 
+from apps.audit.models import OPENID_PROVIDER, Action, AuditEvent
 from apps.runs.monitoring.doctor import run_checks
 from config.openid_connect import OpenIDProvider, openid_provider
 from tests.console.account.test_login import PASSWORD, log_in
@@ -100,6 +101,10 @@ def test_groups_are_added_and_removed_at_each_login(
     server.set_user("u-1", preferred_username="grace", groups=["idp-operators"])
     log_in_through(server, client, "u-1")
     assert group_names(user) == ["Local", "Operators"]
+    audited = AuditEvent.objects.filter(command=OPENID_PROVIDER, action=Action.CHANGED)
+    assert [event.changes for event in audited] == [
+        [{"field": "groups", "old": "Local, Operators, Support", "new": "Local, Operators"}]
+    ]
 
     server.set_user("u-1", preferred_username="grace", groups="none")
     refused = log_in_through(server, client, "u-1")

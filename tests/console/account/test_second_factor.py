@@ -14,8 +14,9 @@ from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
 from django.core.management import CommandError, call_command
 from django.test import Client
-from pytest_django import Settings
+from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 
+from apps.audit.models import Action, AuditEvent
 from tests.console.account.test_login import PASSWORD, log_in, make_ada
 from tests.factories import make_token
 
@@ -144,8 +145,30 @@ def test_command_removes_lost_second_factors(ada: User) -> None:
     call_command("remove_second_factors", "ada")
 
     assert log_in(Client(), "ada")["Location"] == "/admin/"
+    changes = AuditEvent.objects.filter(action=Action.FACTOR_CHANGED).order_by("pk")
+    assert [(event.object_name, event.username, event.command, event.detail) for event in changes] == []
     with pytest.raises(CommandError, match="User 'nobody' not found"):
         call_command("remove_second_factors", "nobody")
+
+
+def test_changes_of_second_factors_are_audited(
+    ada: User, django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks
+) -> None:
+    client = Client()
+    with django_capture_on_commit_callbacks(execute=True):
+        add_app(client)
+    client.post("/admin/account/2fa/recovery-codes/new/")
+    client.post("/admin/account/2fa/app/remove/")
+    call_command("remove_second_factors", "ada")
+
+    events = AuditEvent.objects.filter(action=Action.FACTOR_CHANGED, object_name="ada").order_by("pk")
+    assert [*events.values_list("username", "command", "detail")] == [
+        ("ada", "", "Authenticator app added"),
+        ("ada", "", "New recovery codes"),
+        ("ada", "", "Authenticator app removed"),
+        ("ada", "", "Recovery codes removed"),
+        ("", "remove_second_factors", "All second factors removed"),
+    ]
 
 
 def test_required_second_factor_is_set_up_before_anything_else(

@@ -5,6 +5,7 @@ from allauth.mfa.models import Authenticator
 from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
+from django.utils.translation import gettext_noop as _
 
 from apps.audit.models import Action
 from apps.audit.recording import record_event
@@ -29,6 +30,6 @@ class Command(BaseCommand):
                 Action.FACTOR_CHANGED,
                 command="remove_second_factors",
                 subject=user,
-                detail="All second factors removed",
+                detail=_("All second factors removed"),
             )
         self.stdout.write(f"Removed {sum(removed.values())} second factors of {user.username}.")
