@@ -29,18 +29,19 @@ def record_event(
     address: str | None = None,
     subject: Model | None = None,
     name: str = "",
+    token: str = "",
     **columns: Any,
 ) -> AuditEvent:
     """Records what no other table does. `subject` is the object; `name` is what it is called, if not by its text."""
     return AuditEvent.objects.create(
         action=action,
-        token=token_of_request.get(),
         user=user,
         username=user.get_username() if user is not None else "",
         address=known_address(address),
         content_type=ContentType.objects.get_for_model(subject) if subject is not None else None,
         object_id=str(subject.pk) if subject is not None and subject.pk else "",
         object_name=(name or (str(subject) if subject is not None else ""))[:200],
+        token=token or token_of_request.get(),
         **columns,
     )
 

@@ -145,8 +145,6 @@ def test_command_removes_lost_second_factors(ada: User) -> None:
     call_command("remove_second_factors", "ada")
 
     assert log_in(Client(), "ada")["Location"] == "/admin/"
-    changes = AuditEvent.objects.filter(action=Action.FACTOR_CHANGED).order_by("pk")
-    assert [(event.object_name, event.username, event.command, event.detail) for event in changes] == []
     with pytest.raises(CommandError, match="User 'nobody' not found"):
         call_command("remove_second_factors", "nobody")
 
