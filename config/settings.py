@@ -173,6 +173,8 @@ USE_TZ = True
 
 STATIC_URL = "static/"
 STATIC_ROOT = Path(read_text("SYNCLOG_STATIC_DIR", str(DATA_DIR / "static"))).absolute()
+# Compressing source maps takes longer than all other files; only developers of the libraries load them.
+WHITENOISE_SKIP_COMPRESS_EXTENSIONS = ("map", "gz", "gif", "jpg", "png", "woff", "woff2")
 
 # --- Mail -------------------------------------------------------------------------------------------------
 
