@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from apps.audit.changes import field_values
 from apps.audit.recording import record_change
 from apps.services.models import Script, Service
-from apps.services.sandbox import check_script
+from apps.services.sandbox.process import check_script
 
 
 class VersionConflict(Exception):

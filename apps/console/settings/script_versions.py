@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 from apps.console.settings.script_diff import DiffLine, diff_lines
 from apps.runs.models import Run
 from apps.services.models import Service
-from apps.services.sandbox import ScriptError
+from apps.services.sandbox.limits import ScriptError
 from apps.services.script_versions import VersionConflict, restore_script
 
 _PER_PAGE = 25

@@ -29,9 +29,10 @@ from apps.services.definition.http_options import HttpSource
 from apps.services.definition.options import read_destination, read_source
 from apps.services.definition.since import check_since
 from apps.services.models import Connection, Service
-from apps.services.sandbox import ScriptError, check_script
 from apps.services.sandbox.error_messages import error_place
 from apps.services.sandbox.guide import SCRIPT_HELP
+from apps.services.sandbox.limits import ScriptError
+from apps.services.sandbox.process import check_script
 
 _READERS: dict[str, Callable[..., object]] = {"source": read_source, "destination": read_destination}
 # Columns for which an empty field means the default.

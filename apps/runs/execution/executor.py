@@ -24,7 +24,7 @@ from apps.runs.log.shipper import LeaseLost
 from apps.runs.models import Level, Run, Step
 from apps.runs.payloads.capture import discard_captured, is_clean, store_captured
 from apps.services.connectors.base import ConnectorError
-from apps.services.sandbox import ScriptError
+from apps.services.sandbox.limits import ScriptError
 from apps.services.secrets import SecretUnavailable
 
 logger = logging.getLogger(__name__)

@@ -33,7 +33,7 @@ from apps.runs.records.unchanged import UnchangedRecords
 from apps.services.connectors.base import Body, ConnectorError, Delivery, Page, Record, RunContext, Source
 from apps.services.connectors.endpoints import open_destination, open_source
 from apps.services.connectors.formats.documents import encode_json
-from apps.services.sandbox import Sandbox
+from apps.services.sandbox.process import Sandbox
 
 logger = logging.getLogger(__name__)
 

@@ -29,7 +29,8 @@ from apps.services.connectors.retry import TemporaryError
 from apps.services.definition.connection_url import HTTP_SCHEMES
 from apps.services.definition.since import json_value
 from apps.services.models import Service
-from apps.services.sandbox import Sandbox, ScriptError
+from apps.services.sandbox.limits import ScriptError
+from apps.services.sandbox.process import Sandbox
 
 logger = logging.getLogger(__name__)
 

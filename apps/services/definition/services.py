@@ -17,7 +17,8 @@ from apps.services.definition.options import read_destination, read_source
 from apps.services.definition.rows import Outcome, assign, column, outcome_of, validate
 from apps.services.definition.sections import service_parts
 from apps.services.models import Connection, Service
-from apps.services.sandbox import ScriptError, check_script
+from apps.services.sandbox.limits import ScriptError
+from apps.services.sandbox.process import check_script
 
 _SCHEDULE_FIELDS = {"schedule", "timezone", "is_active"}
 

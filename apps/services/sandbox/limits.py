@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 MIB = 1024 * 1024
 
@@ -14,8 +14,7 @@ class ScriptError(Exception):
     """The script failed or was stopped: its traceback, or the reason."""
 
 
-@dataclass(frozen=True)
-class Limits:
+class Limits(NamedTuple):
     """Limits of one call of a script; the code outside of functions counts as one call."""
 
     # Wall time in seconds, and the CPU time within it.

@@ -11,7 +11,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self, cast
@@ -123,7 +122,7 @@ class Sandbox:
             self._child = None
 
     def _load(self, check: Callable[[], None], *, is_quiet: bool = False) -> Child:
-        message = {"source": self._source, "name": self._name, "limits": asdict(self._limits)}
+        message = {"source": self._source, "name": self._name, "limits": self._limits._asdict()}
         child = self._child = Child(self._limits, is_quiet=is_quiet)
         child.await_start(check)
         child.request(pack(Kind.LOAD, json.dumps(message).encode()), Kind.LOADED, check)

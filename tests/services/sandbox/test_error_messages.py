@@ -2,8 +2,9 @@
 
 import pytest
 
-from apps.services.sandbox import ScriptError, check_script
 from apps.services.sandbox.error_messages import error_place
+from apps.services.sandbox.limits import ScriptError
+from apps.services.sandbox.process import check_script
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,10 @@
 
 import pytest
 
-from apps.services.sandbox import Sandbox, ScriptError
 from apps.services.sandbox.guide import SCRIPT_HELP
 from apps.services.sandbox.library import LIBRARY
+from apps.services.sandbox.limits import ScriptError
+from apps.services.sandbox.process import Sandbox
 
 CALLS = [
     ('dates.parse("31.01.2026", "%d.%m.%Y")', "2026-01-31"),

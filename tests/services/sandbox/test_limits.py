@@ -10,8 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from apps.services.sandbox import Limits, Sandbox, ScriptError
-from apps.services.sandbox.limits import MIB
+from apps.services.sandbox.limits import MIB, Limits, ScriptError
+from apps.services.sandbox.process import Sandbox
 
 TIGHT = Limits(
     wall_seconds=2, cpu_seconds=2, memory_bytes=64 * MIB, log_bytes=MIB // 4, result_bytes=MIB, call_depth=50
@@ -192,7 +192,7 @@ def test_child_ends_with_its_sandbox():
 def test_child_dies_with_its_worker():
     program = f"""
 import sys, time
-from apps.services.sandbox import Sandbox
+from apps.services.sandbox.process import Sandbox
 sandbox = Sandbox({HEAD + "    return records"!r})
 sandbox.transform([])
 print(sandbox._child._process.pid, flush=True)

@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from apps.services.sandbox import Sandbox, ScriptError, check_script
+from apps.services.sandbox.limits import ScriptError
+from apps.services.sandbox.process import Sandbox, check_script
 
 INVALID = {
     "syntax error": (

@@ -5,7 +5,8 @@ import logging
 import pytest
 
 from apps.services.exact_json import Encoder, Parser
-from apps.services.sandbox import Sandbox, ScriptError
+from apps.services.sandbox.limits import ScriptError
+from apps.services.sandbox.process import Sandbox
 
 UNCHANGED = "def transform(records):\n    return records\n"
 
