@@ -31,8 +31,8 @@ from apps.console.summary.page import duration_so_far, run_menu
 from apps.console.ui.badges import status_badge, trigger_text
 from apps.console.ui.filters import PERIOD_KEYS, PeriodFilter
 from apps.console.ui.formatting import count_text, duration_text, moment_html
-from apps.console.ui.links import pulled_html, pushed_html, refused_note
-from apps.console.ui.menus import menu_heading, row_menu
+from apps.console.ui.links import pulled_html, pushed_html, refused_note, row_url
+from apps.console.ui.menus import RowMenus, menu_heading
 from apps.console.ui.paging import CappedPaginator
 from apps.console.ui.preview_text import MAX_BYTES
 from apps.console.ui.remembered import remember
@@ -84,8 +84,9 @@ class RunAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # It takes no parame
 
         @admin.display(description=menu_heading())
         def menu(run: Run) -> SafeString:
-            return row_menu(f"run-{run.pk}", str(run), run_menu(request, run))
+            return run_menu(request, menus, run)
 
+        menus = RowMenus("run")
         return (*self.list_display, menu)
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
@@ -121,12 +122,12 @@ class RunAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # It takes no parame
 
     @admin.display(description=gettext_lazy("run"), ordering="id")
     def number(self, run: Run) -> SafeString:
-        url = reverse("admin:runs_run_log", args=[run.pk])
+        url = row_url("admin:runs_run_log", run.pk)
         return format_html('<a class="row-name" href="{}">{}</a>', url, run.pk)
 
     @admin.display(description=gettext_lazy("service"))
     def service_name(self, run: Run) -> SafeString:
-        url = reverse("admin:services_service_runs", args=[run.service_id])
+        url = row_url("admin:services_service_runs", run.service_id)
         return format_html('<a href="{}">{}</a>', url, run.service.name)
 
     @admin.display(description=gettext_lazy("status"))

@@ -38,7 +38,8 @@ from apps.console.ui.badges import (
 )
 from apps.console.ui.filters import ActiveFilter, ConnectionFilter, LastRunFilter
 from apps.console.ui.formatting import moment_html, warnings_text
-from apps.console.ui.menus import menu_heading, row_menu
+from apps.console.ui.links import row_url
+from apps.console.ui.menus import MenuItem, RowMenus, menu_heading
 from apps.console.ui.run_history import recent_runs, run_history_html
 from apps.runs.models import Run
 from apps.services.models import Service
@@ -101,17 +102,20 @@ class ServiceAdmin(ServiceSettings):
 
         @admin.display(description=menu_heading())
         def menu(service: Service) -> SafeString:
-            return row_menu(f"service-{service.pk}", service.name, service_menu(request, service))
+            def items(number: int) -> list[MenuItem]:
+                alike = Service(pk=number, kind=service.kind, is_active=service.is_active)
+                return service_menu(request, alike)
+
+            return menus.html(service.pk, service.name, (service.kind, service.is_active), items)
 
         @admin.display(description=gettext_lazy("schedule"), ordering="is_active")
         def active(service: Service) -> SafeString:
             if not may_change:
                 return active_badge(service)
             state = "off" if service.is_active else "on"
-            return active_switch(
-                service, reverse("admin:services_service_schedule", args=[service.pk, state])
-            )
+            return active_switch(service, row_url("admin:services_service_schedule", service.pk, state))
 
+        menus = RowMenus("service")
         may_change = request.user.has_perm("services.change_service")
         return (*self.list_display, active, menu)
 
@@ -128,8 +132,6 @@ class ServiceAdmin(ServiceSettings):
             .annotate(
                 last_status=Subquery(last_run.values("status")),
                 last_started_at=Subquery(last_run.values("started_at")),
-                last_queued_at=Subquery(last_run.values("queued_at")),
-                last_warning_count=Subquery(last_run.values("warning_count")),
             )
         )
 
@@ -137,7 +139,7 @@ class ServiceAdmin(ServiceSettings):
     def name_and_slug(self, service: Service) -> SafeString:
         return format_html(
             '<a class="row-name" href="{}">{}</a><span class="subtext">{}</span>',
-            reverse("admin:services_service_runs", args=[service.pk]),
+            row_url("admin:services_service_runs", service.pk),
             service.name,
             service.slug,
         )
@@ -148,18 +150,19 @@ class ServiceAdmin(ServiceSettings):
 
     @admin.display(description=gettext_lazy("last run"), ordering="last_started_at")
     def last_run(self, service: Any) -> SafeString:
-        if service.last_run_id is None:
+        if not service.recent_runs:
             return never_badge()
+        run = service.recent_runs[-1]
         warnings = ""
-        if service.last_warning_count:
+        if run.warning_count:
             warnings = format_html(
-                ' · <span class="has-warnings">{}</span>', warnings_text(service.last_warning_count)
+                ' · <span class="has-warnings">{}</span>', warnings_text(run.warning_count)
             )
         return format_html(
             '<a href="{}">{}</a><span class="subtext">{}{}</span>',
-            reverse("admin:runs_run_log", args=[service.last_run_id]),
-            status_badge(service.last_status),
-            moment_html(service.last_started_at or service.last_queued_at, timezone.now()),
+            row_url("admin:runs_run_log", run.number),
+            status_badge(run.status),
+            moment_html(run.at, timezone.now()),
             warnings,
         )
 

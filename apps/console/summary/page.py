@@ -12,6 +12,7 @@ from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -25,7 +26,7 @@ from apps.console.ui.badges import flow_html, next_run_html
 from apps.console.ui.csv_export import csv_response
 from apps.console.ui.filters import PERIOD_KEYS, PERIODS
 from apps.console.ui.formatting import number_text
-from apps.console.ui.menus import MenuItem, row_menu
+from apps.console.ui.menus import MenuItem, RowMenus
 from apps.console.ui.paging import MAX_COUNT
 from apps.console.ui.remembered import remember, remembered
 from apps.console.ui.tab import TabState
@@ -62,7 +63,7 @@ def summary_page(request: HttpRequest, site: AdminSite, service: Service) -> Htt
         "page": page,
         "max_counted": MAX_COUNT,
         "heading": _heading(query, page),
-        "rows": [_row(request, run, now) for run in page.runs],
+        "rows": _rows(request, page.runs, now),
         "links": links,
         "filters": links.filters(),
         "csv_url": reverse("admin:services_service_runs_csv", args=[service.pk]) + links.to(q=query.search),
@@ -85,8 +86,8 @@ def summary_feed(request: HttpRequest, service: Service) -> HttpResponse:
     runs = list(service.runs.filter(pk__in=sorted(numbers)[:PAGE_SIZE]).select_related("started_by"))
     now = timezone.now()
     rows = {
-        run.pk: render_to_string("console/run_row.html", {"row": _row(request, run, now)}, request)
-        for run in runs
+        row["run"].pk: render_to_string("console/run_row.html", {"row": row}, request)
+        for row in _rows(request, runs, now)
     }
     goes_on = any(run.is_open for run in runs)
     tab = TabState.of_runs(runs)
@@ -112,7 +113,16 @@ def duration_so_far(run: Run, now: datetime) -> Any:
     return run.duration
 
 
-def run_menu(request: HttpRequest, run: Run, *, is_reported: bool = False) -> list[MenuItem]:
+def run_menu(request: HttpRequest, menus: RowMenus, run: Run) -> SafeString:
+    """The ⋮ menu of a run."""
+
+    def items(number: int) -> list[MenuItem]:
+        return run_menu_items(request, Run(pk=number, service_id=run.service_id, status=run.status))
+
+    return menus.html(run.pk, str(run), (run.service_id, run.is_open), items)
+
+
+def run_menu_items(request: HttpRequest, run: Run, *, is_reported: bool = False) -> list[MenuItem]:
     """Items of the ⋮ menu of a run that the user may use."""
     log = reverse("admin:runs_run_log", args=[run.pk])
     items = [MenuItem(_("More details"), log, "logs")]
@@ -247,9 +257,12 @@ def _chart(service: Service, day_range: DayRange) -> dict[str, Any]:
     }
 
 
-def _row(request: HttpRequest, run: Run, now: datetime) -> dict[str, Any]:
-    menu = row_menu(f"run-{run.pk}", str(run), run_menu(request, run))
-    return {"run": run, "duration": duration_so_far(run, now), "menu": menu}
+def _rows(request: HttpRequest, runs: list[Run], now: datetime) -> list[dict[str, Any]]:
+    menus = RowMenus("run")
+    return [
+        {"run": run, "duration": duration_so_far(run, now), "menu": run_menu(request, menus, run)}
+        for run in runs
+    ]
 
 
 def _heading(query: RunQuery, page: RunPage) -> str:

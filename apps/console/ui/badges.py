@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
 
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import escape, format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from apps.console.ui.formatting import moment_html, relative_text, schedule_text
@@ -33,6 +34,11 @@ def icon(name: str) -> SafeString:
 
 def status_badge(status: str) -> SafeString:
     """The status of a run as word, shape and colour."""
+    return _status_badge(status, get_language())
+
+
+@lru_cache
+def _status_badge(status: str, _language: str) -> SafeString:
     known = Run.Status(status)
     return format_html(
         '<span class="badge badge-{}">{}{}</span>', known.value, icon(_STATUS_ICONS[known]), known.label
@@ -54,12 +60,11 @@ def active_badge(service: Service) -> SafeString:
 
 def active_switch(service: Service, url: str) -> SafeString:
     """The same as a switch that posts to `url`."""
-    return format_html(
-        '<button type="submit" formmethod="post" formaction="{}" class="switch-button" role="switch" '
-        'aria-checked="{}" aria-label="{}"><span class="switch"></span></button>',
-        url,
-        "true" if service.is_active else "false",
-        _("Schedule of %(name)s") % {"name": service.name},
+    is_on = "true" if service.is_active else "false"
+    label = escape(_("Schedule of %(name)s") % {"name": service.name})
+    return SafeString(
+        f'<button type="submit" formmethod="post" formaction="{escape(url)}" class="switch-button" role="switch" '
+        f'aria-checked="{is_on}" aria-label="{label}"><span class="switch"></span></button>'
     )
 
 
@@ -74,21 +79,13 @@ def flow_html(service: Service) -> SafeString:
     """Source → destination, each with the icon of its kind."""
     if service.source_connection is None or service.destination_connection is None:
         return format_html('<span class="flow muted">{}</span>', _("runs elsewhere, reported here"))
-    return format_html(
-        '<span class="flow">{}{}{}</span>',
-        _flow_end(service.source_connection),
-        icon("arrow"),
-        _flow_end(service.destination_connection),
-    )
+    source, destination = _flow_end(service.source_connection), _flow_end(service.destination_connection)
+    return SafeString(f'<span class="flow">{source}{icon("arrow")}{destination}</span>')
 
 
-def _flow_end(connection: Connection) -> SafeString:
-    kind = "folder" if connection.kind == Connection.Kind.FILE else "cloud"
-    return format_html(
-        '<span class="flow-connection" title="{0}">{1}<span class="flow-name">{0}</span></span>',
-        connection.name,
-        icon(kind),
-    )
+def _flow_end(connection: Connection) -> str:
+    kind, name = "folder" if connection.kind == Connection.Kind.FILE else "cloud", escape(connection.name)
+    return f'<span class="flow-connection" title="{name}">{icon(kind)}<span class="flow-name">{name}</span></span>'
 
 
 def _schedule_text(service: Service) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import lru_cache
 
 from django.utils import timezone
 from django.utils.formats import date_format, number_format
-from django.utils.html import format_html
+from django.utils.html import escape
 from django.utils.safestring import SafeString
 from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext as _
@@ -33,7 +33,11 @@ def duration_text(duration: timedelta | None) -> str:
 
 def span_text(span: timedelta) -> str:
     """A span in its two largest units: "2 d 3 h", "23 h 12 min", "12 min", "less than a minute"."""
-    minutes = int(span.total_seconds()) // 60
+    return _span_text(int(span.total_seconds()) // 60, get_language())
+
+
+@lru_cache(maxsize=4096)
+def _span_text(minutes: int, _language: str) -> str:
     if minutes < 1:
         return _("less than a minute")
     hours, minutes = divmod(minutes, 60)
@@ -58,20 +62,28 @@ def relative_text(moment: datetime, now: datetime) -> str:
 def moment_text(moment: datetime, now: datetime, *, seconds: bool = True) -> str:
     """Date and time in the active zone; with the year if it is not the current one."""
     local, today = timezone.localtime(moment), timezone.localtime(now)
-    day = "j M" if local.year == today.year else "j M Y"
-    return date_format(local, f"{day} H:i:s" if seconds else f"{day} H:i")
+    day = day_text(local.date(), with_year=local.year != today.year)
+    return f"{day} {local.time().isoformat('seconds' if seconds else 'minutes')}"
+
+
+def day_text(day: date, *, with_year: bool = False) -> str:
+    """A day as "31 Jan", or "31 Jan 2026"."""
+    return _day_text(day, "j M Y" if with_year else "j M", get_language())
+
+
+@lru_cache(maxsize=1024)
+def _day_text(day: date, pattern: str, _language: str) -> str:
+    return date_format(day, pattern)
 
 
 def moment_html(moment: datetime | None, now: datetime) -> SafeString:
     """The same as a `<time>` element whose title has the relative time and the exact time in UTC."""
     if moment is None:
         return SafeString(_NOTHING)
-    return format_html(
-        '<time datetime="{}" data-moment title="{} · {} UTC">{}</time>',
-        moment.isoformat(),
-        relative_text(moment, now),
-        moment.strftime("%Y-%m-%d %H:%M:%S"),
-        moment_text(moment, now),
+    relative, text = escape(relative_text(moment, now)), escape(moment_text(moment, now))
+    exact = moment.replace(tzinfo=None).isoformat(" ", "seconds")
+    return SafeString(
+        f'<time datetime="{moment.isoformat()}" data-moment title="{relative} · {exact} UTC">{text}</time>'
     )
 
 
@@ -106,7 +118,7 @@ def warnings_text(count: int) -> str:
 
 def schedule_text(expression: str) -> str:
     """Description of a cron expression in the active language."""
-    return _schedule_text(expression, get_language() or "")
+    return _schedule_text(expression, get_language())
 
 
 @lru_cache(maxsize=1024)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import lru_cache
+from typing import NamedTuple
 
 from django.db import connection
 from django.utils import timezone
-from django.utils.formats import date_format
 from django.utils.html import escape
 from django.utils.safestring import SafeString
+from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 
+from apps.console.ui.formatting import day_text
 from apps.runs.models import Run
 
 MAX_BARS = 20
@@ -22,13 +23,13 @@ MAX_BARS = 20
 # Both use the index run_service_latest, at most 20 entries a service. PostgreSQL needs LATERAL for this plan; SQLite
 # has no LATERAL and finds the plan by itself.
 _LATERAL = """
-SELECT r.service_id, r.id, r.status, r.warning_count > 0, COALESCE(r.started_at, r.queued_at)
+SELECT r.service_id, r.id, r.status, r.warning_count, COALESCE(r.started_at, r.queued_at)
 FROM unnest(%s::bigint[]) AS s(id)
 CROSS JOIN LATERAL (SELECT * FROM runs_run WHERE service_id = s.id ORDER BY id DESC LIMIT %s) AS r
 ORDER BY r.id
 """
 _CORRELATED = """
-SELECT r.service_id, r.id, r.status, r.warning_count > 0, COALESCE(r.started_at, r.queued_at)
+SELECT r.service_id, r.id, r.status, r.warning_count, COALESCE(r.started_at, r.queued_at)
 FROM services_service AS s JOIN runs_run AS r ON r.service_id = s.id AND r.id >= COALESCE(
     (SELECT id FROM runs_run WHERE service_id = s.id ORDER BY id DESC LIMIT 1 OFFSET %s), 0)
 WHERE s.id IN (SELECT value FROM json_each(%s))
@@ -36,13 +37,12 @@ ORDER BY r.id
 """
 
 
-@dataclass(frozen=True, slots=True)
-class RecentRun:
+class RecentRun(NamedTuple):
     """The data of a bar; `at` is the start of the run, or the time it was queued."""
 
     number: int
     status: str
-    has_warnings: bool
+    warning_count: int
     at: datetime
 
 
@@ -56,8 +56,8 @@ def recent_runs(service_ids: Collection[int]) -> dict[int, list[RecentRun]]:
             cursor.execute(_CORRELATED, [MAX_BARS - 1, str(ids)])
         rows = cursor.fetchall()
     found: dict[int, list[RecentRun]] = {service_id: [] for service_id in ids}
-    for service_id, number, status, has_warnings, at in rows:
-        found[service_id].append(RecentRun(number, status, bool(has_warnings), _as_moment(at)))
+    for service_id, number, status, warning_count, at in rows:
+        found[service_id].append(RecentRun(number, status, warning_count, _as_moment(at)))
     return found
 
 
@@ -65,17 +65,14 @@ def run_history_html(runs: Sequence[RecentRun]) -> SafeString:
     """The bars, each with a tooltip, and one sentence for screen readers."""
     if not runs:
         return SafeString("")
-    zone = timezone.get_current_timezone()
-    # A page has up to 2,000 bars, but few states and days.
-    days, states = dict[date, str](), dict[tuple[str, bool], tuple[str, str]]()
+    zone, language = timezone.get_current_timezone(), get_language()
+    days = dict[date, str]()
     bars = []
     for run in runs:
         local = run.at.astimezone(zone)
         if (day := days.get(local.date())) is None:
-            day = days[local.date()] = escape(date_format(local, "j M"))
-        if (state := states.get((run.status, run.has_warnings))) is None:
-            state = states[run.status, run.has_warnings] = _state(run)
-        kind, label = state
+            day = days[local.date()] = escape(day_text(local.date()))
+        kind, label = _state(run.status, run.warning_count > 0, language)
         # Statuses, numbers and times need no escaping.
         bars.append(
             f'<i class="run-bar run-bar-{kind}" title="{run.number} · {label} · {day} '
@@ -89,17 +86,28 @@ def run_history_html(runs: Sequence[RecentRun]) -> SafeString:
 def run_history_text(runs: Sequence[RecentRun]) -> str:
     """ "Last 20 runs: 18 succeeded, 2 failed"."""
     counts = Counter(run.status for run in runs)
-    parts = [f"{counts[status]} {str(status.label).lower()}" for status in Run.Status if counts[status.value]]
-    last = ngettext("Last run: %(states)s", "Last %(count)s runs: %(states)s", len(runs))
-    return last % {"count": len(runs), "states": ", ".join(parts)}
+    return _counts_text(tuple(counts[status] for status in Run.Status.values), get_language())
 
 
-def _state(run: RecentRun) -> tuple[str, str]:
+@lru_cache(maxsize=1024)
+def _counts_text(counts: tuple[int, ...], _language: str) -> str:
+    """The same for the number of runs in each status of Run.Status."""
+    parts = [
+        f"{count} {str(status.label).lower()}"
+        for status, count in zip(Run.Status, counts, strict=True)
+        if count
+    ]
+    last = ngettext("Last run: %(states)s", "Last %(count)s runs: %(states)s", sum(counts))
+    return last % {"count": sum(counts), "states": ", ".join(parts)}
+
+
+@lru_cache
+def _state(status: str, has_warnings: bool, _language: str) -> tuple[str, str]:
     """Style class and escaped text of a bar."""
-    label = str(Run.Status(run.status).label)
-    if not run.has_warnings:
-        return run.status, escape(label)
-    kind = "warnings" if run.status == Run.Status.SUCCEEDED else run.status
+    label = str(Run.Status(status).label)
+    if not has_warnings:
+        return status, escape(label)
+    kind = "warnings" if status == Run.Status.SUCCEEDED else status
     return kind, escape(_("%(state)s, with warnings") % {"state": label})
 
 
