@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.admin import ShowFacets
 from django.core.exceptions import PermissionDenied
@@ -81,6 +82,8 @@ class ChannelAdmin(EditConflictAdmin):
                 request,
                 gettext("The channel %(name)s has accepted the test message.") % {"name": channel.name},
             )
+            if not settings.BASE_URL:
+                messages.warning(request, gettext("Messages have no links; set SYNCLOG_BASE_URL."))
         else:
             text = gettext("The test message was not delivered. %(error)s")
             messages.error(request, text % {"error": delivery.last_error})

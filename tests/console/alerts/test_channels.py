@@ -129,8 +129,13 @@ def test_test_message_shows_its_result(client, settings):
         delivered = client.post(url, follow=True).text
         server.refused = {"ops@example.com": "550 No such user"}
         refused = client.post(url, follow=True).text
+        server.refused = {}
+        settings.BASE_URL = "https://synclog.example"
+        linked = client.post(url, follow=True).text
 
     assert "The channel ops has accepted the test message." in delivered
+    assert "Messages have no links; set SYNCLOG_BASE_URL." in delivered
+    assert "SYNCLOG_BASE_URL" not in linked
     assert "550 No such user" in refused
     assert client.get(url).status_code == 405
 
