@@ -22,7 +22,7 @@ _HEADER = "PRIVATE KEY-----"
 
 
 class InvalidPrivateKey(Exception):
-    """A text is no usable private key; the message says why and what to do."""
+    """A text cannot be used as a private key; the message says why and what to do."""
 
 
 class InvalidPassphrase(InvalidPrivateKey):

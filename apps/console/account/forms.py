@@ -1,4 +1,4 @@
-"""Forms of django-allauth in the wording of the console."""
+"""Forms of django-allauth with the labels of the console."""
 
 from __future__ import annotations
 

@@ -42,12 +42,12 @@ def test_no_success_counts_from_the_last_success_for_each_rule(story, orders):
     make_run(orders, started_at=story.now - timedelta(minutes=1), finished_at=story.now)
     make_run(orders, started_at=story.now, finished_at=story.now + timedelta(hours=2), status="failed")
 
-    told = []
+    sent = []
     for _hour in range(10):
         story.wait(hours=1)
-        told.append(list(Delivery.objects.values_list("channel_name", flat=True)))
+        sent.append(list(Delivery.objects.values_list("channel_name", flat=True)))
         story.subjects()
-    assert told == [*[[]] * 6, ["soon"], [], ["later"], []]
+    assert sent == [*[[]] * 6, ["soon"], [], ["later"], []]
 
     story.end(orders, "succeeded")
     assert story.subjects() == ["Orders: Recovered: No successful run"] * 2
@@ -127,13 +127,13 @@ def test_open_incident_is_reminded_of_once_a_day(story, orders):
     story.end(orders)
     story.subjects()
 
-    told = []
+    sent = []
     for _hours in range(10):
         story.wait(hours=6)
-        told += [[*story.subjects()]]
+        sent += [[*story.subjects()]]
 
     once = ["Orders: Still open: Run failed"]
-    assert told == [[], [], [], once, [], [], [], once, [], []]
+    assert sent == [[], [], [], once, [], [], [], once, [], []]
 
 
 def test_closed_incidents_are_deleted_with_the_retention_of_logs(story, orders, settings):

@@ -94,13 +94,13 @@ def test_each_rule_has_its_own_limit_of_refused_records(story, orders):
     make_rule(orders, events=["refused", "recovered"], refused_limit=2, channels=[few])
     make_rule(orders, events=["refused", "recovered"], refused_limit=10, channels=[many])
 
-    told = []
+    sent = []
     for refused_count in (2, 3, 11, 12, 0):
         story.end(orders, "succeeded", refused_count=refused_count)
-        told.append(list(Delivery.objects.order_by("pk").values_list("channel_name", flat=True)))
+        sent.append(list(Delivery.objects.order_by("pk").values_list("channel_name", flat=True)))
         story.subjects()
 
-    assert told == [[], ["few"], ["many"], [], ["few", "many"]]
+    assert sent == [[], ["few"], ["many"], [], ["few", "many"]]
 
 
 def test_channel_of_two_rules_is_told_once(story, orders):

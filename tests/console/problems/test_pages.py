@@ -41,7 +41,7 @@ def change(client, *problems, **form):
     return client.post(reverse("admin:problems_change"), data, follow=True)
 
 
-def told(response):
+def messages_of(response):
     return [str(message) for message in response.context["messages"]]
 
 
@@ -128,11 +128,11 @@ def test_problem_page_shows_runs_line_with_context_and_records(client, user):
 def test_selected_problems_are_changed_together(client, user):
     first, second, other = make_problem(title="a"), make_problem(title="b"), make_problem(title="c")
 
-    assert told(change(client, first, second, action="resolve")) == ["2 problems changed."]
-    assert told(change(client, first, action="assign", assignee="ada")) == ["1 problem changed."]
-    assert told(change(client, second, action="reopen")) == ["1 problem changed."]
-    assert told(change(client, other, action="mute", days="7", rate="100")) == ["1 problem changed."]
-    assert told(change(client, other, action="note", note=" look\r\nhere ")) == ["1 problem changed."]
+    assert messages_of(change(client, first, second, action="resolve")) == ["2 problems changed."]
+    assert messages_of(change(client, first, action="assign", assignee="ada")) == ["1 problem changed."]
+    assert messages_of(change(client, second, action="reopen")) == ["1 problem changed."]
+    assert messages_of(change(client, other, action="mute", days="7", rate="100")) == ["1 problem changed."]
+    assert messages_of(change(client, other, action="note", note=" look\r\nhere ")) == ["1 problem changed."]
 
     for problem in (first, second, other):
         problem.refresh_from_db()
@@ -159,13 +159,13 @@ def test_selected_problems_are_changed_together(client, user):
 def test_invalid_change_is_told_and_changes_nothing(client, user, form, message):
     problem = make_problem()
 
-    assert told(change(client, problem, **form)) == [message]
+    assert messages_of(change(client, problem, **form)) == [message]
 
     assert not problem.changes.exists()
 
 
 def test_change_without_selection_is_told(client, user):
-    assert told(change(client, action="resolve")) == ["Select at least one problem."]
+    assert messages_of(change(client, action="resolve")) == ["Select at least one problem."]
 
 
 def test_next_page_is_one_of_ours(client, user):
@@ -182,7 +182,7 @@ def test_problems_of_other_groups_are_invisible(client):
 
     assert titles(client.get(LIST)) == []
     assert client.get(reverse("admin:problems_problem", args=[problem.pk])).status_code == 404
-    assert told(change(client, problem, action="resolve")) == ["Select at least one problem."]
+    assert messages_of(change(client, problem, action="resolve")) == ["Select at least one problem."]
 
 
 def test_change_requires_the_permission(client):
@@ -228,8 +228,8 @@ def test_line_without_a_problem_says_why(client, user):
     make_run_problem(run, fingerprint="", count=7)
     beyond = client.get(address, follow=True)
 
-    assert told(unknown) == ["The problem of this line is not known yet. Try again in 10 seconds."]
-    assert "too many different warnings and errors" in told(beyond)[0]
+    assert messages_of(unknown) == ["The problem of this line is not known yet. Try again in 10 seconds."]
+    assert "too many different warnings and errors" in messages_of(beyond)[0]
 
 
 def test_log_says_how_many_lines_belong_to_no_problem(client, user):
