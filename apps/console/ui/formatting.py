@@ -103,12 +103,12 @@ def size_text(size: int | None) -> str:
 
 def count_text(count: int) -> str:
     """A number with thousands separators; a dash for zero, so that other values stand out."""
-    return number_format(count, force_grouping=True) if count else _NOTHING
+    return number_text(count) if count else _NOTHING
 
 
 def number_text(count: int) -> str:
     """A number with thousands separators, also zero."""
-    return number_format(count, force_grouping=True)
+    return str(count) if 0 <= count < 1000 else number_format(count, force_grouping=True)
 
 
 def warnings_text(count: int) -> str:
