@@ -108,6 +108,8 @@ def fill() -> tuple[dict[str, str], Any]:
     """Creates services with runs; returns the pages by name, and the user."""
     from django.utils import timezone
 
+    from apps.audit.changes import field_values
+    from apps.audit.recording import record_change
     from apps.runs.models import HousekeepingJob, Level, Run, Step
     from tests import factories
 
@@ -164,6 +166,9 @@ def fill() -> tuple[dict[str, str], Any]:
     for job in ("queue_due_runs", "close_lost_runs", "delete_expired_payloads", "prune_logs"):
         HousekeepingJob.record_run(job)
     alerts = make_alerts(services, failed, ada, now)
+    before = field_values(services[0])
+    services[0].schedule, services[0].max_attempts = "*/10 * * * *", 3
+    record_change(ada, services[0], before)
     first = services[0].pk
     pages = {
         "home": "/admin/",
@@ -198,6 +203,7 @@ def fill() -> tuple[dict[str, str], Any]:
         "maintenance-window-add": "/admin/alerts/maintenancewindow/add/",
         "connections": "/admin/services/connection/",
         "payloads": "/admin/runs/payload/",
+        "audit": "/admin/audit/",
         "time-zone": "/admin/time-zone/",
         "nothing-ran": f"/admin/services/service/{services[7].pk}/runs/?period=1h",
         "search": "/admin/search/?q=1004*",

@@ -150,3 +150,16 @@ def test_slash_moves_the_focus_into_the_search_box_and_escape_back(page: Page, l
     page.keyboard.press("Escape")
     page.keyboard.press("s")
     expect(page.get_by_label("Find in the whole log")).to_be_focused()
+
+
+def test_cells_of_a_list_have_labels_on_a_phone(new_page, log_in) -> None:
+    make_run(status=Run.Status.SUCCEEDED, warning_count=3)
+    page = new_page(viewport={"width": 390, "height": 844})
+    log_in(page, make_user(is_superuser=True))
+
+    page.goto("/admin/runs/run/")
+
+    cell = page.locator(".field-warnings")
+    expect(cell).to_have_attribute("data-label", "Warnings")
+    expect(page.locator("td[data-label='Run']")).to_have_count(0)
+    assert "Warnings" in cell.evaluate("cell => getComputedStyle(cell, '::before').content")

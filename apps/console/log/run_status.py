@@ -13,7 +13,7 @@ from django.utils.translation import ngettext
 from apps.console.log.timeline import timeline_html
 from apps.console.ui.ansi import message_html
 from apps.console.ui.badges import icon, status_badge
-from apps.console.ui.formatting import count_text, duration_text, moment_html, number_text
+from apps.console.ui.formatting import count_html, duration_text, moment_html, number_text
 from apps.console.ui.links import pulled_html, pushed_html, refused_html
 from apps.runs.models import Run
 
@@ -53,8 +53,8 @@ def live_status(run: Run, now: datetime) -> dict[str, SafeString]:
         "pulled": pulled_html(run),
         "pushed": pushed_html(run),
         "refused": _with_class(refused_html(run), "has-errors" if run.refused_count else ""),
-        "warnings": _number(run.warning_count, "has-warnings"),
-        "errors": _number(run.error_count, "has-errors"),
+        "warnings": count_html(run.warning_count, "has-warnings"),
+        "errors": count_html(run.error_count, "has-errors"),
         "steps": timeline_html(run, now),
         "error": _error(run),
         "seal": seal_html(run),
@@ -120,10 +120,6 @@ def _duration(run: Run, now: datetime) -> SafeString:
             '<span data-since="{}">{}</span>', run.started_at.isoformat(), duration_text(since)
         )
     return SafeString(duration_text(run.duration))
-
-
-def _number(count: int, css_class: str) -> SafeString:
-    return _with_class(count_text(count), css_class if count else "")
 
 
 def _with_class(text: str, css_class: str) -> SafeString:

@@ -30,7 +30,7 @@ from apps.console.summary.export import RUN_COLUMNS
 from apps.console.summary.page import duration_so_far, run_menu
 from apps.console.ui.badges import status_badge, trigger_text
 from apps.console.ui.filters import PERIOD_KEYS, PeriodFilter
-from apps.console.ui.formatting import count_text, duration_text, moment_html
+from apps.console.ui.formatting import count_html, duration_text, moment_html
 from apps.console.ui.links import pulled_html, pushed_html, refused_note, row_url
 from apps.console.ui.menus import RowMenus, menu_heading
 from apps.console.ui.paging import CappedPaginator
@@ -144,26 +144,24 @@ class RunAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # It takes no parame
         return moment_html(run.started_at or run.queued_at, timezone.now())
 
     @admin.display(description=gettext_lazy("duration"))
-    def duration(self, run: Run) -> SafeString:
-        return _with_label(_("took"), duration_text(duration_so_far(run, timezone.now())))
+    def duration(self, run: Run) -> str:
+        return duration_text(duration_so_far(run, timezone.now()))
 
     @admin.display(description=gettext_lazy("pulled"))
     def pulled(self, run: Run) -> SafeString:
-        return _with_label(_("pulled"), pulled_html(run))
+        return pulled_html(run)
 
     @admin.display(description=gettext_lazy("pushed"))
     def pushed(self, run: Run) -> SafeString:
-        return _with_label(_("pushed"), format_html("{}{}", pushed_html(run), refused_note(run)))
+        return format_html("{}{}", pushed_html(run), refused_note(run))
 
     @admin.display(description=gettext_lazy("warnings"))
     def warnings(self, run: Run) -> SafeString:
-        return _with_label(
-            _("warnings"), count_text(run.warning_count), "has-warnings" if run.warning_count else ""
-        )
+        return count_html(run.warning_count, "has-warnings")
 
     @admin.display(description=gettext_lazy("errors"))
     def errors(self, run: Run) -> SafeString:
-        return _with_label(_("errors"), count_text(run.error_count), "has-errors" if run.error_count else "")
+        return count_html(run.error_count, "has-errors")
 
     # --- One run ---
 
@@ -298,10 +296,3 @@ class RunAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # It takes no parame
             return (runs.select_related(*related) if related else runs).get(pk=run_id)
         except Run.DoesNotExist:
             raise Http404(_("Run not found.")) from None
-
-
-def _with_label(label: str, value: str, css_class: str = "") -> SafeString:
-    """A value with the label of its column, shown where the page is too narrow for columns."""
-    return format_html(
-        '<span class="mobile-label">{} </span><span class="{}">{}</span>', label, css_class, value
-    )

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from django.utils import timezone
 from django.utils.formats import date_format, number_format
-from django.utils.html import escape
+from django.utils.html import escape, format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext as _
@@ -104,6 +104,11 @@ def size_text(size: int | None) -> str:
 def count_text(count: int) -> str:
     """A number with thousands separators; a dash for zero, so that other values stand out."""
     return number_text(count) if count else _NOTHING
+
+
+def count_html(count: int, css_class: str) -> SafeString:
+    """The same with this class, zero without it."""
+    return format_html('<span class="{}">{}</span>', css_class if count else "", count_text(count))
 
 
 def number_text(count: int) -> str:
