@@ -176,9 +176,6 @@ class Stack:
     def manage(self, *arguments: str) -> str:
         """Runs a management command, which must succeed, and returns its output."""
         stdout, stderr = self.folder / "command.out", self.folder / "command.err"
-        if arguments[0] != "shell":
-            # The system checks take longer than most commands.
-            arguments = (*arguments, "--skip-checks")
         for path in (stdout, stderr):
             path.write_text("")
         exit_code = self._commands.request(str(stdout), str(stderr), "", *arguments)
