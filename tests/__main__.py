@@ -27,6 +27,8 @@ def main(arguments: list[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="synclog-reports-") as folder:
         reports = [Path(folder) / "postgresql.xml", Path(folder) / "sqlite.xml"]
         output = Path(folder) / "sqlite.txt"
+        # Both runs copy the migrated SQLite database.
+        os.environ["MIGRATED_DATABASES"] = folder
         # Both at once, with more workers than processors: many tests wait for processes that they started.
         with output.open("wb") as file:
             sqlite = _pytest(

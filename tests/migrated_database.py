@@ -76,5 +76,5 @@ def _lock(name: str) -> Iterator[None]:
 
 
 def _folder() -> Path:
-    """Returns the folder that all workers of the session share."""
-    return Path(os.environ["SYNCLOG_TESTS_DIR"])
+    """Returns the folder that all workers of the session share, and both sessions of `make test`."""
+    return Path(os.environ.get("MIGRATED_DATABASES") or os.environ["SYNCLOG_TESTS_DIR"])
