@@ -8,6 +8,7 @@ import pytest
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.test import Client
+from playwright._impl.assertions import LocatorAssertions
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 
 # Timeout in milliseconds, long enough for a busy machine.
@@ -23,6 +24,9 @@ ARGUMENTS = (
     "--disable-component-update",
     "--disable-sync",
 )
+
+# Expectations that can be met without an element.
+WITHOUT_ELEMENT = {"to.be.hidden", "to.be.detached", "to.have.count"}
 
 REPORT_VIOLATIONS = """
 addEventListener("securitypolicyviolation", (event) => {
@@ -41,6 +45,24 @@ def browser(chromium: str) -> Iterator[Browser]:
             browser = playwright.chromium.launch(executable_path=chromium, args=list(ARGUMENTS))
             yield browser
             browser.close()
+
+
+@pytest.fixture(scope="package", autouse=True)
+def quick_expectations() -> Iterator[None]:
+    """Waits until the element exists before `expect` checks it.
+
+    `expect` describes the whole page whenever it finds no element, which is slow with many log lines.
+    """
+    call_expect = LocatorAssertions._call_expect
+
+    async def wait_and_expect(self: Any, expression: str, options: Any, title: str | None) -> Any:
+        if not (self._is_not or expression in WITHOUT_ELEMENT or expression.endswith(".array")):
+            await self._actual_locator.wait_for(state="attached", timeout=options["timeout"])
+        return await call_expect(self, expression, options, title)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(LocatorAssertions, "_call_expect", wait_and_expect)
+        yield
 
 
 @pytest.fixture
