@@ -58,7 +58,7 @@ class ServiceViewSet(ApiView, ListModelMixin, RetrieveModelMixin, GenericViewSet
 
     def scope_for(self, service: Service) -> ApiToken.Scope:
         """Scope that starts a run of this service."""
-        if service.kind == Service.Kind.REPORTED:
+        if service.is_reported:
             return ApiToken.Scope.RUN_REPORT
         return ApiToken.Scope.RUN_START
 
@@ -92,12 +92,11 @@ class ServiceViewSet(ApiView, ListModelMixin, RetrieveModelMixin, GenericViewSet
         service = self.get_object()
         serializer = StartSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
-        is_reported = service.kind == Service.Kind.REPORTED
-        start = _open_reported if is_reported else _start
+        start = _open_reported if service.is_reported else _start
         run = start(service, request, serializer.validated_data)
         document = RunSerializer(run, context=self.get_serializer_context()).data
         location = reverse("api:run-detail", (run.pk,), request=request)
-        status = HTTPStatus.CREATED if is_reported else HTTPStatus.ACCEPTED
+        status = HTTPStatus.CREATED if service.is_reported else HTTPStatus.ACCEPTED
         return Response(document, status=status, headers={"Location": location})
 
 

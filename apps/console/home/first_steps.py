@@ -67,7 +67,7 @@ def first_steps(user: Any) -> list[Step]:
 
 def _run_step(user: Any, service: Service | None) -> Step:
     title = _("Run the service")
-    if service is not None and service.kind == Service.Kind.REPORTED:
+    if service is not None and service.is_reported:
         text = _("It runs elsewhere, and reports its runs through the API.")
         return Step(
             title, text, False, label=_("Read how"), url=reverse("admin:help_topic", args=["reporting"])

@@ -60,7 +60,7 @@ def log_page(request: HttpRequest, site: AdminSite, run: Run) -> HttpResponse:
         "poll_after": POLL_AFTER,
         "zone": timezone.get_current_timezone_name(),
         "texts": script_texts(),
-        "may_start": request.user.has_perm("runs.start_run"),
+        "may_start": request.user.has_perm("runs.start_run") and not run.service.is_reported,
         "may_cancel": request.user.has_perm("runs.cancel_run"),
     }
     return TemplateResponse(request, "console/log_page.html", context)

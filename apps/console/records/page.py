@@ -23,7 +23,6 @@ from apps.console.ui.csv_export import csv_response
 from apps.console.ui.links import line_url, records_url
 from apps.console.ui.remembered import remember, remembered
 from apps.runs.models import Payload, Record
-from apps.services.models import Service
 
 # Outcomes after which a resync sends a record.
 _NOT_ACCEPTED = (*Record.UNRESOLVED, Record.Outcome.DROPPED)
@@ -142,5 +141,5 @@ def _row(record: Record, payloads: list[Payload], now: datetime, *, may_start: b
         and record.outcome in _NOT_ACCEPTED
         and record.resolved_by is None
         and not run.is_open
-        and run.service.kind != Service.Kind.REPORTED,
+        and not run.service.is_reported,
     )

@@ -232,7 +232,7 @@ class ServiceAdmin(ServiceSettings):
         service = self._visible(request, service_id)
         if not request.user.has_perm("runs.start_run"):
             raise PermissionDenied
-        if service.kind == Service.Kind.REPORTED:
+        if service.is_reported:
             raise Http404(_("The service runs elsewhere; start it there."))
         return run_page(request, self.admin_site, service)
 

@@ -15,7 +15,7 @@ from apps.services.models import Service
 def service_menu(request: HttpRequest, service: Service) -> list[MenuItem]:
     """Items of the ⋮ menu of a service that the user may use."""
     items = [MenuItem(_("View logs"), reverse("admin:services_service_runs", args=[service.pk]), "logs")]
-    if request.user.has_perm("runs.start_run") and service.kind != Service.Kind.REPORTED:
+    if request.user.has_perm("runs.start_run") and not service.is_reported:
         run = reverse("admin:services_service_run", args=[service.pk])
         items.append(MenuItem(_("Run service"), run, "play"))
     settings = reverse("admin:services_service_change", args=[service.pk])

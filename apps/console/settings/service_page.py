@@ -60,7 +60,7 @@ class ServiceSettings(EditConflictAdmin):
     def get_fieldsets(self, request: HttpRequest, obj: Service | None = None) -> Any:
         may_write = self.has_change_permission(request, obj) if obj else self.has_add_permission(request)
         original = obj or copied_service(request)
-        if original is not None and original.kind == Service.Kind.REPORTED:
+        if original is not None and original.is_reported:
             return REPORTED_FIELDSETS
         if not may_write:
             return _READ_ONLY_FIELDSETS

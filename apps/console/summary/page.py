@@ -53,7 +53,6 @@ def summary_page(request: HttpRequest, site: AdminSite, service: Service) -> Htt
         "title": service.name,
         "tab": tab if tab and tab.is_notable else None,
         "service": service,
-        "is_reported": service.kind == Service.Kind.REPORTED,
         "incidents": open_incidents(request.user).filter(service=service)[:MAX_INCIDENTS],
         "flow": flow_html(service),
         "next_run": next_run_html(service, now),
@@ -69,7 +68,7 @@ def summary_page(request: HttpRequest, site: AdminSite, service: Service) -> Htt
         "csv_url": reverse("admin:services_service_runs_csv", args=[service.pk]) + links.to(q=query.search),
         "older": links.to(before=str(page.next_before)) if page.next_before else "",
         "poll_after": POLL_AFTER,
-        "may_start": request.user.has_perm("runs.start_run") and service.kind != Service.Kind.REPORTED,
+        "may_start": request.user.has_perm("runs.start_run") and not service.is_reported,
         "may_change": request.user.has_perm("services.change_service"),
     }
     response = TemplateResponse(request, "console/summary.html", context)
@@ -117,16 +116,16 @@ def run_menu(request: HttpRequest, menus: RowMenus, run: Run) -> SafeString:
     """The ⋮ menu of a run."""
 
     def items(number: int) -> list[MenuItem]:
-        return run_menu_items(request, Run(pk=number, service_id=run.service_id, status=run.status))
+        return run_menu_items(request, Run(pk=number, service=run.service, status=run.status))
 
     return menus.html(run.pk, str(run), (run.service_id, run.is_open), items)
 
 
-def run_menu_items(request: HttpRequest, run: Run, *, is_reported: bool = False) -> list[MenuItem]:
+def run_menu_items(request: HttpRequest, run: Run) -> list[MenuItem]:
     """Items of the ⋮ menu of a run that the user may use."""
     log = reverse("admin:runs_run_log", args=[run.pk])
     items = [MenuItem(_("More details"), log, "logs")]
-    if request.user.has_perm("runs.start_run") and not is_reported:
+    if request.user.has_perm("runs.start_run") and not run.service.is_reported:
         again = reverse("admin:services_service_run", args=[run.service_id])
         items.append(MenuItem(_("Run again"), f"{again}?retry_of={run.pk}", "again"))
     if run.is_open and request.user.has_perm("runs.cancel_run"):

@@ -106,7 +106,7 @@ def list_runs(service: Service, query: RunQuery, now: datetime) -> RunPage:
 
     Uses index ranges of `run_service_started`. A run number is found in any period.
     """
-    runs = Run.objects.filter(service=service).select_related("started_by")
+    runs = service.runs.select_related("started_by")
     if query.search:
         found = list(_with_number(runs, query.run_number))
         return RunPage(found, Totals(len(found)), None)

@@ -98,7 +98,7 @@ def _schedule_text(service: Service) -> str:
 
 def next_run_html(service: Service, now: datetime) -> SafeString:
     """ "in 12 min · every 15 minutes"; only the schedule if it is off; the reason if it is paused."""
-    if service.kind == Service.Kind.REPORTED:
+    if service.is_reported:
         return format_html('<span class="muted">{}</span>', _("when reported"))
     if service.paused_at is not None and not service.is_active:
         return format_html(

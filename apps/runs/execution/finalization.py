@@ -59,7 +59,7 @@ def plan_follow_up(run: Run, status: Run.Status, *, may_retry: bool = True) -> F
         )
         return FollowUp(pauses_schedule=True, lines=((Level.WARNING, line),))
     is_unwanted = not may_retry or Run.objects.filter(pk=run.pk).exclude(cancel_requested_at=None).exists()
-    if is_unwanted or run.attempt > service.retry_limit or service.kind == Service.Kind.REPORTED:
+    if is_unwanted or run.attempt > service.retry_limit or service.is_reported:
         return FollowUp()
     pause = retry_pause(run.attempt)
     line = f"Retry {run.attempt} of {service.retry_limit} in {pause.total_seconds():.0f} s"

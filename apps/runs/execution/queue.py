@@ -45,7 +45,7 @@ def queue_run(
     With `replay_of` the pages are the stored pull payloads of that run. Raises ValidationError with the invalid
     fields: `store`, `options`, `replay_of`.
     """
-    if service.kind == Service.Kind.REPORTED:
+    if service.is_reported:
         raise ValidationError({"service": _("The service runs elsewhere; start it there.")})
     _check_kinds(store)
     if replay_of is not None:

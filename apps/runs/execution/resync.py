@@ -49,7 +49,7 @@ def queue_resync(
     earlier one returns its run. Raises ValidationError with the invalid fields (`run`, `keys`, `outcome`, `from`,
     `service`), and IdempotencyKeyConflict.
     """
-    if original.service.kind == Service.Kind.REPORTED:
+    if original.service.is_reported:
         raise ValidationError({"service": _("The service runs elsewhere; send the records again there.")})
     if original.is_open:
         raise ValidationError(

@@ -19,7 +19,6 @@ from apps.runs.models import Level, Run
 from apps.runs.payloads.capture import Capture, is_clean, resolve_orphaned_captures, store_captured
 from apps.runs.records.leftovers import add_left_records
 from apps.runs.recovery.late_lines import add_late_lines
-from apps.services.models import Service
 
 logger = logging.getLogger(__name__)
 
@@ -157,7 +156,7 @@ def _ship_records(run: Run, token: uuid.UUID, spool: Spool) -> str:
 
 def _why_missing(run: Run, worker: str) -> str:
     """Why lines may be missing if there is no spool; empty if none are missing."""
-    if run.service.kind == Service.Kind.REPORTED:
+    if run.service.is_reported:
         return ""
     if _host(run.worker) != _host(worker):
         what = "last lines and captured payloads" if Capture.of(run) else "last lines"

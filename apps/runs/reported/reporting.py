@@ -207,7 +207,7 @@ def finish_reported_run(
 
 
 def check_reporter(run: Run, user: Any) -> None:
-    if run.service.kind != Service.Kind.REPORTED:
+    if not run.service.is_reported:
         raise NotReported
     if run.started_by_id != user.pk:
         raise WrongReporter

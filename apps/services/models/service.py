@@ -279,6 +279,11 @@ class Service(models.Model):
         return self.scripts.aggregate(latest=Max("version"))["latest"] or 0
 
     @property
+    def is_reported(self) -> bool:
+        """Whether another program runs it and reports the log."""
+        return self.kind == Service.Kind.REPORTED
+
+    @property
     def timeout(self) -> timedelta:
         return timedelta(seconds=self.timeout_seconds)
 

@@ -133,6 +133,15 @@ def test_row_shows_user_and_counts(staff: Client) -> None:
     assert ">Cancel</button>" not in row
 
 
+def test_run_of_a_reported_service_cannot_be_run_again(staff: Client) -> None:
+    service = make_service(kind="reported", source_connection=None, destination_connection=None)
+    run = make_run(service)
+
+    for address in (f"services/service/{service.pk}/runs/", "runs/run/", f"runs/run/{run.pk}/log/"):
+        text = staff.get(f"/admin/{address}").content.decode()
+        assert (f"/runs/run/{run.pk}/" in text, "Run again" in text) == (True, False)
+
+
 def test_row_and_log_tell_automatic_retry_from_rerun(staff: Client) -> None:
     service = make_service()
     failed = make_run(service, status=Run.Status.FAILED)

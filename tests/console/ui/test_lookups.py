@@ -1,7 +1,7 @@
 """Changelist lookups on secret fields are rejected."""
 
 import pytest
-from django.contrib.admin import site
+from django.contrib.admin import autodiscover, site
 from django.test import Client
 from django.urls import reverse
 
@@ -10,6 +10,7 @@ from tests.factories import make_connection
 
 pytestmark = pytest.mark.django_db
 
+autodiscover()
 SECRET_COLUMNS = [
     (model._meta, field.name)
     for model in site._registry
