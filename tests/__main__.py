@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> int:
                 output=file,
             )
             postgresql = _pytest(
-                processors + 2, "--database=postgresql", f"--junit-xml={reports[0]}", *arguments
+                processors + 3, "--database=postgresql", f"--junit-xml={reports[0]}", *arguments
             )
             codes = [postgresql.wait(), sqlite.wait()]
         print(output.read_text(errors="replace"))
