@@ -279,7 +279,7 @@ class Run(models.Model):
     def trigger_label(self) -> str:
         """Label of the trigger; for a retry, it says whether the system or a person repeats the run."""
         if self.trigger != self.Trigger.RETRY:
-            return self.get_trigger_display()
+            return str(self.Trigger(self.trigger).label)
         return str(_("Automatic retry") if self.is_automatic else _("Rerun"))
 
     @property

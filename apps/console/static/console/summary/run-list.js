@@ -23,6 +23,7 @@ function updateRow(row, html) {
     const cell = row.children[index];
     const isInUse = cell.contains(document.activeElement) || (cell === menu && isMenuInUse);
     if (!isInUse && cell.innerHTML !== newCell.innerHTML) {
+      Object.assign(newCell.dataset, cell.dataset);
       cell.replaceWith(newCell);
     }
   });
