@@ -68,7 +68,9 @@ def normalized(message: str) -> str:
 def title_of(message: str) -> str:
     """One line that names the problem: the first line, and the exception of a traceback."""
     first, _separator, rest = message.partition("\n")
-    if _TRACE in rest and (exceptions := _EXCEPTION.findall(rest)):
+    exceptions = _EXCEPTION.findall(rest) if _TRACE in rest else []
+    # The first line about a script has the text of Starlark's error already.
+    if exceptions and not exceptions[-1].startswith("error: "):
         first = f"{first}: {exceptions[-1]}"
     return first if len(first) <= _MAX_TITLE else first[: _MAX_TITLE - 1] + "…"
 

@@ -218,4 +218,9 @@ def test_title_is_the_first_line_and_the_exception() -> None:
     assert title_of(TRACE.format(line=1, function="read", error="KeyError: 'sku'")) == (
         "Internal error in Synclog: KeyError: 'sku'"
     )
+    script = "The script failed in line 9: Key “vat” was not found"
+    trace = TRACE.partition("\n")[2].format(
+        line=9, function="transform", error="error: Key `vat` was not found"
+    )
+    assert title_of(f"{script}\n{trace}") == script
     assert title_of("x" * 500) == "x" * 199 + "…"
