@@ -20,7 +20,6 @@ from apps.audit.masking import MASK
 from apps.services.connectors.address_guard import check_host
 from apps.services.connectors.base import ConnectorError
 from apps.services.definition.authentication import check_http_address, check_presence
-from apps.services.definition.connection_url import without_secrets
 from apps.services.definition.option_errors import choice_message, read_options
 from apps.services.definition.option_types import Flag, Options, Text, VariableName
 from apps.services.definition.rows import Outcome, assign, column, outcome_of, validate
@@ -214,8 +213,8 @@ def _exported(channel: Channel) -> dict[str, Any]:
 
 
 def _exported_url(channel: Channel) -> str:
-    """The URL; if a parameter looks like a secret, with a mask instead of it."""
-    masked = without_secrets(channel.url)
+    """The URL; if a part of it looks like a secret, with a mask instead of it."""
+    masked = channel.masked_url
     return masked if MASK in masked else channel.url
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime
 from typing import Self
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.db import models
@@ -14,9 +16,13 @@ from django.db.models.functions import Coalesce
 from django.utils.translation import gettext_lazy as _
 
 from apps.audit.changes import Masked, Values, column_values
+from apps.audit.masking import MASK
 from apps.services.definition.connection_url import without_secrets
 from apps.services.models.stored_secret import StoredSecret
 from apps.services.secrets import SecretUnavailable
+
+# A part of a path that is probably a token: long, with a digit.
+_PATH_TOKEN = re.compile(r"(?<=/)(?=[^/]*\d)[^/]{16,}(?=/|$)")
 
 
 class ChannelQuerySet(models.QuerySet["Channel"]):
@@ -89,9 +95,15 @@ class Channel(StoredSecret, models.Model):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def masked_url(self) -> str:
+        """The URL for display, with masks instead of secrets in its query and its path."""
+        parts = urlsplit(without_secrets(self.url))
+        return parts._replace(path=_PATH_TOKEN.sub(MASK, parts.path)).geturl()
+
     def audit_values(self) -> Values:
         """Values for the audit log."""
-        return column_values(self) | {"url": Masked(self.url, without_secrets(self.url))}
+        return column_values(self) | {"url": Masked(self.url, self.masked_url)}
 
     def record_success(self, now: datetime) -> None:
         Channel.objects.filter(pk=self.pk).update(failing_since=None, last_error="", last_sent_at=now)

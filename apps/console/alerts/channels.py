@@ -24,7 +24,6 @@ from apps.console.alerts.channel_form import ChannelForm
 from apps.console.settings.edit_conflict_admin import EditConflictAdmin
 from apps.console.ui.badges import icon
 from apps.console.ui.formatting import moment_html
-from apps.services.definition.connection_url import without_secrets
 
 
 class ChannelAdmin(EditConflictAdmin):
@@ -97,7 +96,7 @@ class ChannelAdmin(EditConflictAdmin):
 
     @admin.display(description=_("URL"))
     def masked_url(self, channel: Channel) -> str:
-        return without_secrets(channel.url) if channel.url else "–"
+        return channel.masked_url or "–"
 
     @admin.display(description=_("status"))
     def state(self, channel: Channel) -> SafeString:
