@@ -17,11 +17,7 @@ class ProblemFilter(FilterSet):  # type: ignore[misc]
     """Filters of problems by service and state."""
 
     service = django_filters.CharFilter(field_name="service__slug", help_text=_("Slug of a service."))
-    state = MultipleChoiceFilter(
-        choices=Problem.State.choices,
-        distinct=False,
-        help_text=_("Several values: repeat the parameter or separate them by commas."),
-    )
+    state = MultipleChoiceFilter(Problem.State.choices)
 
     class Meta:
         model = Problem
@@ -32,11 +28,7 @@ class IncidentFilter(FilterSet):  # type: ignore[misc]
     """Filters of incidents by service, kind and state."""
 
     service = django_filters.CharFilter(field_name="service__slug", help_text=_("Slug of a service."))
-    kind = MultipleChoiceFilter(
-        choices=Incident.Kind.choices,
-        distinct=False,
-        help_text=_("Several values: repeat the parameter or separate them by commas."),
-    )
+    kind = MultipleChoiceFilter(Incident.Kind.choices)
     state = django_filters.ChoiceFilter(
         choices=STATES, method="filter_state", help_text=_("Open or closed; default: both.")
     )
@@ -53,11 +45,7 @@ class DeliveryFilter(FilterSet):  # type: ignore[misc]
     """Filters of deliveries by channel and status."""
 
     channel = django_filters.CharFilter(field_name="channel_name", help_text=_("Name of a channel."))
-    status = MultipleChoiceFilter(
-        choices=Delivery.Status.choices,
-        distinct=False,
-        help_text=_("Several values: repeat the parameter or separate them by commas."),
-    )
+    status = MultipleChoiceFilter(Delivery.Status.choices)
 
     class Meta:
         model = Delivery

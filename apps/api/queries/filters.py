@@ -68,6 +68,15 @@ class MultipleChoiceFilter(django_filters.MultipleChoiceFilter):  # type: ignore
 
     field_class = _MultipleChoiceField
 
+    def __init__(self, choices: Any, **options: Any) -> None:
+        super().__init__(
+            choices=choices,
+            # A column has one value, so that no row is found twice.
+            distinct=False,
+            help_text=_("Several values: repeat the parameter or separate them by commas."),
+            **options,
+        )
+
 
 class _TimestampField(IsoDateTimeField):  # type: ignore[misc]
     def clean(self, value: Any) -> datetime | None:
@@ -108,16 +117,8 @@ class RunFilter(FilterSet):  # type: ignore[misc]
     """Filters of runs by service, status, trigger and start."""
 
     service = django_filters.CharFilter(method="filter_service", help_text=_("Slug of a service."))
-    status = MultipleChoiceFilter(
-        choices=Run.Status.choices,
-        distinct=False,
-        help_text=_("Several values: repeat the parameter or separate them by commas."),
-    )
-    trigger = MultipleChoiceFilter(
-        choices=Run.Trigger.choices,
-        distinct=False,
-        help_text=_("Several values: repeat the parameter or separate them by commas."),
-    )
+    status = MultipleChoiceFilter(Run.Status.choices)
+    trigger = MultipleChoiceFilter(Run.Trigger.choices)
     started_after = TimestampFilter(
         field_name="started_at", lookup_expr="gte", help_text=_("Started at this time or later (ISO 8601).")
     )
@@ -172,11 +173,7 @@ class RecordFilter(FilterSet):  # type: ignore[misc]
     run = RunNumberFilter(
         field_name="run_id", min_value=0, max_value=MAX_INTEGER, help_text=_("Number of a run.")
     )
-    outcome = MultipleChoiceFilter(
-        choices=OUTCOMES,
-        method="filter_outcome",
-        help_text=_("Several values: repeat the parameter or separate them by commas."),
-    )
+    outcome = MultipleChoiceFilter(OUTCOMES, method="filter_outcome")
     recorded_after = TimestampFilter(
         field_name="recorded_at", lookup_expr="gte", help_text=_("Recorded at this time or later (ISO 8601).")
     )
