@@ -18,6 +18,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from apps.audit.models import Action
 from apps.audit.trail import KINDS, Entry, Page, read_all, read_page
 from apps.console.audit.query import PERIODS_BY_KEY, AuditQuery
 from apps.console.ui.csv_export import cell, csv_response
@@ -112,8 +113,10 @@ def _row(entry: Entry, query: AuditQuery) -> AuditRow:
 
 
 def _detail(entry: Entry) -> str:
+    if entry.action == Action.FACTOR_CHANGED:
+        return _(entry.detail)
     if entry.count == 1:
-        return _(entry.detail) if entry.detail else ""
+        return entry.detail
     return ngettext("%(count)d attempt", "%(count)d attempts", entry.count) % {"count": entry.count}
 
 

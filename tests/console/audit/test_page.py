@@ -87,6 +87,15 @@ def test_empty_page_says_so(client: Client, reader: User) -> None:
     assert "No matching entry in the last hour." in client.get(f"{URL}?kind=user&period=1h").content.decode()
 
 
+def test_detail_of_our_own_is_translated_and_that_of_a_user_is_not(client: Client, reader: User) -> None:
+    record_event(Action.FACTOR_CHANGED, user=reader, subject=reader, detail="Passkey added")
+    set_note(make_problem(make_service()), "Started", user=reader, now=timezone.now())
+
+    rows = client.get(URL, headers={"accept-language": "de"}).context["rows"]
+
+    assert {row.detail for row in rows} == {"Passkey hinzugefügt", "Started"}
+
+
 def test_page_is_filtered_by_the_url(client: Client, reader: User) -> None:
     ada, orders = make_user("ada"), make_service(slug="orders", name="Orders")
     add("by ada", user=ada)
