@@ -138,7 +138,8 @@ def quick_flush() -> Iterator[None]:
     def delete_rows(_style: object, connection: Any, **_options: bool) -> list[str]:
         tables = set(connection.introspection.django_table_names(only_existing=True))
         quote = connection.ops.quote_name
-        return [f"DELETE FROM {quote(table)}" for table in sorted(tables - KEPT_TABLES)]  # noqa: S608
+        statements = [f"DELETE FROM {quote(table)}" for table in sorted(tables - KEPT_TABLES)]  # noqa: S608
+        return ["; ".join(statements)] if connection.vendor == "postgresql" else statements
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(flush, "sql_flush", delete_rows)

@@ -37,7 +37,7 @@ def make_user(
     for permission in permissions:
         app, codename = permission.split(".")
         user.user_permissions.add(Permission.objects.get(content_type__app_label=app, codename=codename))
-    user.groups.set(groups)
+    user.groups.add(*groups)
     return user
 
 
@@ -93,7 +93,7 @@ def make_service(*, script: str = "", groups: Iterable[Group] = (), **fields: An
     fields.setdefault("source_options", {"path": "/records"})
     fields.setdefault("destination_options", {"path": "/records"})
     service = Service.objects.create(**fields)
-    service.groups.set(groups)
+    service.groups.add(*groups)
     if script:
         service.set_script(script)
     return service

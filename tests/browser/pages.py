@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from django.contrib import admin
 from django.contrib.auth.models import Group
-from django.urls import NoReverseMatch, reverse
+from django.urls import reverse
 from django.utils import timezone
 
 from apps.runs.models import Level, Payload, Record, Run
@@ -94,27 +94,41 @@ def preview_at_record(service: Service) -> str:
     return f"/admin/runs/run/{payload.run_id}/payloads/{payload.pk}/preview/?record=20040#record"
 
 
+def filtered_pages(service: Service) -> list[str]:
+    """Returns the URLs of pages with a query: other periods, no result, and wrong input."""
+    return [
+        "/admin/services/service/?q=nothing-like-it",
+        f"/admin/services/service/{service.pk}/runs/?period=custom&days=90",
+        *(f"/admin/search/?q={text}" for text in ("nothing", "k*", "connection", "x" * 1001)),
+        "/admin/records/?key=20040*&outcome=refused&period=any",
+        "/admin/records/?outcome=lost&run=x",
+        "/admin/records/?key=nothing",
+        "/admin/audit/?kind=user&period=1h",
+        "/admin/audit/?object=nothing&user=nobody",
+        "/admin/problems/?state=muted",
+    ]
+
+
 def all_pages(service: Service) -> list[str]:
-    """Returns the URLs of the main pages, of the pages of every registered model, and of the account pages."""
+    """Returns the URLs of the main pages, of a list and a form of every registered model, and of the account pages.
+
+    Pages that differ only in names are there once: the history, the page before a deletion and the form of a new row.
+    """
     unused = Service.objects.get(name="Paused")
     addresses = [
         *main_pages(service).values(),
         f"/admin/services/service/{unused.pk}/runs/",
-        f"/admin/services/service/{service.pk}/runs/?period=custom&days=90",
         f"/admin/services/service/{unused.pk}/scripts/",
         f"/admin/services/service/{unused.pk}/delete/",
+        "/admin/services/service/add/",
+        f"/admin/services/service/{service.pk}/history/",
         f"/admin/runs/run/{service.runs.get(status=Run.Status.RUNNING).pk}/log/",
-        *(f"/admin/search/?q={text}" for text in ("", "nothing", "a*", "k*", "connection", "x" * 1001)),
-        "/admin/records/?key=20040*&outcome=refused&period=any",
-        "/admin/records/?outcome=lost&run=x",
-        "/admin/records/?key=nothing",
+        "/admin/search/?q=",
+        "/admin/search/?q=a*",
         "/admin/records/resync/",
         preview_at_record(service),
         "/admin/audit/",
-        "/admin/audit/?kind=user&period=1h",
-        "/admin/audit/?object=nothing&user=nobody",
         "/admin/problems/",
-        "/admin/problems/?state=muted",
         reverse("admin:problems_problem", args=[service.problems.get().pk]),
         "/admin/password_change/",
         "/admin/account/sessions/",
@@ -123,12 +137,7 @@ def all_pages(service: Service) -> list[str]:
     ]
     for model in admin.site._registry:
         name = f"admin:{model._meta.app_label}_{model._meta.model_name}"
-        addresses += [reverse(f"{name}_changelist"), f"{reverse(f'{name}_changelist')}?q=nothing-like-it"]
-        addresses.append(reverse(f"{name}_add"))
+        addresses.append(reverse(f"{name}_changelist"))
         row = model._default_manager.order_by("pk").first()
-        for view in ("change", "history", "delete") if row is not None else ():
-            try:
-                addresses.append(reverse(f"{name}_{view}", args=[row.pk]))
-            except NoReverseMatch:
-                continue
+        addresses.append(reverse(f"{name}_change", args=[row.pk]) if row else reverse(f"{name}_add"))
     return list(dict.fromkeys(addresses))

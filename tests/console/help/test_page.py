@@ -6,7 +6,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from apps.console.help.topics import all_topics
+from apps.console.help.topics import TOPICS, all_topics
 from tests.factories import make_service, make_user
 
 pytestmark = pytest.mark.django_db
@@ -28,7 +28,7 @@ def test_help_shows_the_first_topic_and_lists_all(staff: Client) -> None:
     )
 
 
-@pytest.mark.parametrize("slug", all_topics())
+@pytest.mark.parametrize("slug", [slug for _app, slug in TOPICS])
 def test_topic_has_no_inline_styles_or_broken_links(staff: Client, slug: str) -> None:
     response = staff.get(f"/admin/help/{slug}/")
 
