@@ -50,7 +50,8 @@ class Kind:
         """Numbers of the objects with this number or name."""
         if "\x00" in text:
             return []
-        matches = Q()
+        # Nothing, for runs and problems have no names. An empty condition would match all objects.
+        matches = Q(pk__in=())
         for name in self.names:
             matches |= Q(**{name: text})
         found = self.model._base_manager.filter(matches).values_list("pk", flat=True)[:_MAX_OBJECTS]

@@ -147,6 +147,23 @@ def test_invalid_filter_shows_and_exports_nothing(
     assert len(csv_rows(client.get(f"{URL}csv/", query))) == 1
 
 
+def test_objects_without_a_name_are_found_by_their_number(client: Client, reader: User) -> None:
+    runs = [make_run() for _number in range(2)]
+    problems = [make_problem(run.service) for run in runs]
+    for run, problem in zip(runs, problems, strict=True):
+        add(f"run {run.pk}", subject=run)
+        PayloadRead.objects.create(payload=make_payload(run), user=reader)
+        set_note(problem, f"note {problem.pk}", user=reader, now=timezone.now())
+    last_run, last_problem = runs[-1], problems[-1]
+
+    of_run = client.get(URL, {"kind": "run", "object": last_run.pk})
+    of_problem = client.get(URL, {"kind": "problem", "object": last_problem.pk})
+
+    assert shown(of_run) == [f"#{last_run.pk} {last_run.service.slug}", f"run {last_run.pk}"]
+    assert [row.detail for row in of_problem.context["rows"]] == [f"note {last_problem.pk}"]
+    assert shown(client.get(URL, {"kind": "run", "object": "other"})) == []
+
+
 def test_names_with_control_characters_find_nothing(client: Client, reader: User) -> None:
     add("entry", subject=reader)
 
