@@ -25,9 +25,9 @@ def test_service_form_shows_only_applicable_fields(page: Page, log_in) -> None:
     of_page = ("source_pagination_page_param", "source_pagination_first")
     of_cursor = ("source_pagination_cursor", "source_pagination_param")
 
-    assert shown(page, *of_page, *of_cursor, "source_format") == [False] * 5
+    assert shown(page, *of_page, *of_cursor, "source_page_size", "source_format") == [False] * 6
     page.locator("[name=source_pagination_type]").select_option("page")
-    assert shown(page, *of_page, *of_cursor) == [True, True, False, False]
+    assert shown(page, *of_page, *of_cursor, "source_page_size") == [True, True, False, False, True]
     page.locator("[name=source_pagination_type]").select_option("cursor")
     assert shown(page, *of_page, *of_cursor) == [False, False, True, True]
 
@@ -35,6 +35,7 @@ def test_service_form_shows_only_applicable_fields(page: Page, log_in) -> None:
     assert shown(page, *of_cursor, "source_pagination_type", "source_headers", "source_format") == (
         [False, False, False, False, True]
     )
+    assert shown(page, "source_page_size") == [True]
     page.locator("[name=source_path]").fill("in/*.json")
     page.locator("[name=_save]").click()
 

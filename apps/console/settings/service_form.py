@@ -213,6 +213,9 @@ class ServiceForm(EditConflictForm, OptionsForm):  # type: ignore[misc]  # Built
                 )
         self.fields["since"].widget.attrs["data-shown-for"] = "source_connection=http"
         self.fields["source_body"].widget.attrs["data-shown-for"] += " source_method=POST"
+        # A single request has no size, but files are always read in pages.
+        sent = self.fields["source_pagination_size_param"].widget.attrs["data-shown-for"]
+        self.fields["source_page_size"].widget.attrs["data-shown-for"] = f"source_connection=file|{sent}"
 
     def _describe_schedule(self) -> None:
         schedule, zone = self["schedule"], self["timezone"].value() or ""

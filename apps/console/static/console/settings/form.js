@@ -23,14 +23,16 @@ function valueOf(name) {
   return field.value || (FORMATS.exec(path)?.[1].toLowerCase().replace("tsv", "csv") ?? "");
 }
 
-/** Whether a condition such as "source_connection=http source_pagination_type=page,offset" holds. A connection whose kind
-    is unknown satisfies every condition. */
+/** Whether a condition such as "source_connection=file|source_connection=http source_pagination_type=page,offset" holds:
+    all parts of one of its alternatives. A connection whose kind is unknown satisfies every part. */
 function isMet(condition) {
-  return condition.split(" ").every((part) => {
-    const [name, values] = part.split("=");
-    const value = valueOf(name);
-    return value === undefined || values.split(",").includes(value);
-  });
+  return condition.split("|").some((alternative) =>
+    alternative.split(" ").every((part) => {
+      const [name, values] = part.split("=");
+      const value = valueOf(name);
+      return value === undefined || values.split(",").includes(value);
+    }),
+  );
 }
 
 function showApplicableFields() {
