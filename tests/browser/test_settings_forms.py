@@ -43,6 +43,25 @@ def test_service_form_shows_only_applicable_fields(page: Page, log_in) -> None:
     assert Service.objects.get().source_options == {"path": "in/*.json"}
 
 
+def test_edit_conflict_is_not_called_an_error_to_correct(page: Page, log_in) -> None:
+    service = make_service(name="Orders")
+    log_in(page, make_user(is_superuser=True))
+    note = page.get_by_text("Please correct the error")
+    page.goto(f"/admin/services/service/{service.pk}/change/")
+    Service.objects.update(name="Changed meanwhile")
+
+    page.locator("[name=name]").fill("Typed")
+    page.locator("[name=_save]").click()
+    expect(page.locator(".edit-conflict")).to_be_visible()
+    expect(note).to_be_hidden()
+
+    Service.objects.update(name="Changed again")
+    page.locator("[name=schedule]").fill("never")
+    page.locator("[name=_save]").click()
+    expect(page.locator(".edit-conflict")).to_be_visible()
+    expect(note).to_be_visible()
+
+
 def test_new_service_shows_no_option_before_a_connection_is_chosen(page: Page, log_in) -> None:
     http = make_connection(name="shop")
     drop = make_connection(name="drop", kind="file", url="s3://drop")
