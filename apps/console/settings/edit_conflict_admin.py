@@ -39,9 +39,13 @@ class EditConflictAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # It takes
                 context |= dict.fromkeys(
                     ("show_save", "show_save_and_continue", "show_save_and_add_another"), False
                 )
-            object_id, form_url = None, reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_add")
+            object_id, form_url = None, self.add_url(request)
         response: HttpResponse = super().changeform_view(request, object_id, form_url, context)
         return response
+
+    def add_url(self, request: HttpRequest) -> str:
+        """Where the form of a deleted row is sent."""
+        return reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_add")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Also for the form of a deleted row, which the user had opened to change it."""

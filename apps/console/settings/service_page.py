@@ -59,11 +59,11 @@ class ServiceSettings(EditConflictAdmin):
 
     def get_fieldsets(self, request: HttpRequest, obj: Service | None = None) -> Any:
         may_write = self.has_change_permission(request, obj) if obj else self.has_add_permission(request)
-        original = obj or copied_service(request)
-        if original is not None and original.is_reported:
+        if _is_reported(request, obj):
             return REPORTED_FIELDSETS
         if not may_write:
             return _READ_ONLY_FIELDSETS
+        original = obj or copied_service(request)
         used = {
             name
             for side in SIDES
@@ -93,10 +93,13 @@ class ServiceSettings(EditConflictAdmin):
         return values_of_copy(original) if original else super().get_changeform_initial_data(request)
 
     def save_model(self, request: HttpRequest, obj: Service, form: Any, change: bool) -> None:
-        """Saves the service; a duplicate is of the same kind as the original."""
-        if not change and (original := copied_service(request)):
-            obj.kind = original.kind
+        if not change and _is_reported(request, None):
+            obj.kind = Service.Kind.REPORTED
         super().save_model(request, obj, form, change)
+
+    def add_url(self, request: HttpRequest) -> str:
+        url = super().add_url(request)
+        return f"{url}?kind={Service.Kind.REPORTED}" if _is_reported(request, None) else url
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view
@@ -137,6 +140,16 @@ class ServiceSettings(EditConflictAdmin):
         script = service.current_script()
         text = script.source if script else _("No script.")
         return format_html("<pre>{}</pre>{}", text, script_versions_link(service))
+
+
+def _is_reported(request: HttpRequest, service: Service | None) -> bool:
+    """Whether the form is that of a reported service; without `service` it is an add form."""
+    if (original := service or copied_service(request)) is not None:
+        return original.is_reported
+    if getattr(request, "deletion", ""):
+        # Of the deleted service only what was entered is left.
+        return "source_connection" not in request.POST
+    return request.GET.get("kind") == Service.Kind.REPORTED
 
 
 def _as_text(options: dict[str, Any]) -> SafeString:

@@ -240,6 +240,21 @@ def test_service_that_was_deleted_meanwhile_is_added_anew(ada: Client, bob: Clie
     assert added.current_script().source == SCRIPT + "# Bob\n"
 
 
+def test_reported_service_that_was_deleted_meanwhile_is_added_as_such(ada: Client) -> None:
+    service = make_service(
+        slug="payroll", kind="reported", source_connection=None, destination_connection=None
+    )
+    page = Page(ada, service)
+    Service.objects.all().delete()
+
+    assert not page.save(name="Payroll 2")
+
+    assert "source_connection" not in page.text
+    page.url = re.search(r'<form action="([^"]+)"', page.text).group(1)
+    assert page.save()
+    assert [*Service.objects.values_list("slug", "name", "kind")] == [("payroll", "Payroll 2", "reported")]
+
+
 def test_deleted_service_keeps_what_was_entered_without_the_permission_to_add(client: Client) -> None:
     service = make_service(name="Orders")
     client.force_login(make_user("eve", permissions=["services.view_service", "services.change_service"]))
