@@ -21,7 +21,7 @@ _TEXT_CHARACTERS = 4000
 
 @dataclass(frozen=True)
 class Message:
-    """What a message of an alert says. Lazy texts are translated for each recipient; the caller masks secrets."""
+    """Content of a message of an alert. Lazy texts are translated for each recipient; the caller masks secrets."""
 
     # What happened, such as `failed`, `recovered` or `test`: for programs.
     kind: str
@@ -34,7 +34,7 @@ class Message:
     # Shown in the time zone of the value.
     since: datetime | None = None
     # Label and value, such as ("Pulled", "120"); a time is shown as `since` is.
-    facts: Sequence[tuple[Text, Text | datetime]] = ()
+    details: Sequence[tuple[Text, Text | datetime]] = ()
     # Link to the run or the problem; see `absolute_url`.
     url: str = ""
     # What the message is about, such as `incident 17`.
@@ -59,13 +59,13 @@ def render_message(message: Message, language: str) -> RenderedMessage:
         service = one_line(message.service)
         headline = one_line(message.headline)
         sentence = _cut(str(message.sentence), _TEXT_CHARACTERS)
-        facts = [(str(label), _shown_value(value)) for label, value in message.facts]
+        details = [(str(label), _shown_value(value)) for label, value in message.details]
         context = {
             "service": service,
             "headline": headline,
             "sentence": sentence,
             "since": _shown_time(message.since) if message.since else "",
-            "facts": facts,
+            "details": details,
             "url": message.url,
             "language": language,
         }
@@ -82,7 +82,7 @@ def render_message(message: Message, language: str) -> RenderedMessage:
                     "headline": headline,
                     "sentence": sentence,
                     "since": message.since.astimezone(UTC).isoformat() if message.since else None,
-                    "facts": dict(facts),
+                    "details": dict(details),
                     "url": message.url,
                     "reference": message.reference,
                 },

@@ -93,7 +93,7 @@ def send_test_message(channel: Channel) -> Delivery:
         service="",
         headline=_("Test message"),
         sentence=_("This channel receives messages of Synclog."),
-        facts=[(_("Channel"), channel.name)],
+        details=[(_("Channel"), channel.name)],
         url=absolute_url("/admin/"),
         reference="test",
     )
@@ -105,7 +105,7 @@ def send_test_message(channel: Channel) -> Delivery:
 
 
 def prune_deliveries() -> int:
-    """Deletes a batch of deliveries that are older than logs are kept; the number of them."""
+    """Deletes a batch of deliveries older than the retention of logs; returns their number."""
     old = Delivery.objects.filter(created_at__lt=database_now() - settings.LOG_RETENTION)
     batch = list(
         old.exclude(status=Delivery.Status.PENDING)

@@ -44,7 +44,7 @@ def incident_message(
         headline=_headline(incident, kind),
         sentence=_sentence(incident, kind, rule),
         since=incident.since.astimezone(zone),
-        facts=_facts(incident, kind, rule, run, zone),
+        details=_details(incident, kind, rule, run, zone),
         url=absolute_url(_path(incident, run)),
         reference=incident.reference,
     )
@@ -53,9 +53,9 @@ def incident_message(
 def summary_message(notices: Sequence[Notice]) -> Message:
     """Message about several incidents, by the latest notice of each."""
     shown = sorted(notices, key=lambda notice: (not notice.incident.is_open, notice.pk))[:MAX_INCIDENTS]
-    facts: list[tuple[Any, Any]] = [(_title(notice.incident), _state(notice.incident)) for notice in shown]
+    details: list[tuple[Any, Any]] = [(_title(notice.incident), _state(notice.incident)) for notice in shown]
     if len(notices) > len(shown):
-        facts.append((_("Further incidents"), str(len(notices) - len(shown))))
+        details.append((_("Further incidents"), str(len(notices) - len(shown))))
     return Message(
         kind="summary",
         service="",
@@ -64,7 +64,7 @@ def summary_message(notices: Sequence[Notice]) -> Message:
             "These alerts were held back: by quiet hours, by maintenance, or because there were too many at once."
         ),
         since=min(notice.created_at for notice in notices),
-        facts=facts,
+        details=details,
         url=absolute_url(reverse("admin:alerts_incident_changelist")),
         reference="summary",
     )
@@ -96,25 +96,25 @@ def _sentence(incident: Incident, kind: Notice.Kind, rule: Rule | None) -> Any:
     return incident.reason_with(without_data(incident.detail, with_record_keys=with_keys))
 
 
-def _facts(
+def _details(
     incident: Incident, kind: Notice.Kind, rule: Rule | None, run: Run | None, zone: ZoneInfo
 ) -> list[tuple[Any, Any]]:
-    facts: list[tuple[Any, Any]] = []
+    details: list[tuple[Any, Any]] = []
     if kind == Notice.Kind.CLOSED and incident.closed_at is not None:
-        facts.append((_("Until"), incident.closed_at.astimezone(zone)))
+        details.append((_("Until"), incident.closed_at.astimezone(zone)))
     if incident.further_run_count:
-        facts.append((_("Further runs"), str(incident.further_run_count)))
+        details.append((_("Further runs"), str(incident.further_run_count)))
     if run is not None:
-        facts += [
+        details += [
             (_("Run"), str(run.pk)),
             (_("Pulled"), str(run.pulled_count)),
             (_("Pushed"), str(run.pushed_count)),
         ]
     if run is not None and run.refused_count:
-        facts.append((_("Refused"), str(run.refused_count)))
+        details.append((_("Refused"), str(run.refused_count)))
         if rule is not None and rule.include_record_keys:
-            facts.append((_("Refused records"), ", ".join(_refused_keys(run))))
-    return facts
+            details.append((_("Refused records"), ", ".join(_refused_keys(run))))
+    return details
 
 
 def _refused_keys(run: Run) -> list[str]:

@@ -43,7 +43,7 @@ def test_message_is_rolled_back_with_its_event():
 def test_message_has_the_language_of_its_channel():
     channels = [make_channel(language="en"), make_channel(language="de")]
 
-    queue_message(channels, message(facts=[(gettext_lazy("Errors"), "3")]))
+    queue_message(channels, message(details=[(gettext_lazy("Errors"), "3")]))
 
     english, german = Delivery.objects.order_by("pk")
     assert "Errors: 3" in english.text
@@ -56,7 +56,7 @@ def test_text_is_complete():
     found = message(
         sentence="The shop did not respond.",
         since=since,
-        facts=[("Pulled", "120"), ("Pushed", "0")],
+        details=[("Pulled", "120"), ("Pushed", "0")],
         url="https://synclog.example/runs/7",
     )
 
@@ -74,7 +74,7 @@ def test_text_is_complete():
         "headline": "Run 7 failed",
         "sentence": "The shop did not respond.",
         "since": "2026-03-01T08:30:00+00:00",
-        "facts": {"Pulled": "120", "Pushed": "0"},
+        "details": {"Pulled": "120", "Pushed": "0"},
         "url": "https://synclog.example/runs/7",
         "reference": "",
     }
