@@ -38,6 +38,19 @@ def test_user_with_permission_holds_and_releases_a_run(client: Client) -> None:
     assert "Hold released" in client.get(page).content.decode()
 
 
+def test_hold_button_shows_a_lock_and_not_the_icon_of_a_pause(client: Client) -> None:
+    client.force_login(make_user("ada", permissions=(*STAFF, "runs.hold_run")))
+    run = make_run()
+
+    shown = client.get(reverse("admin:runs_run_log", args=[run.pk])).content.decode()
+
+    button = shown.partition(f'href="{reverse("admin:runs_run_hold", args=[run.pk])}"')[2].partition("</a>")[
+        0
+    ]
+    assert "#i-lock" in button
+    assert 'id="i-lock"' in shown
+
+
 def test_invalid_value_is_reported_at_its_field(client: Client, page: str) -> None:
     client.force_login(make_user(is_superuser=True))
 
