@@ -13,9 +13,9 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST, require_safe
 
 from apps.console.account.second_factor import lacks_second_factor
-from apps.console.account.session import session_state
+from apps.console.account.session_state import session_state
 from apps.console.account.time_zone import time_zone_page
-from apps.console.account.users import with_kept_users
+from apps.console.account.users import with_protected_users
 from apps.console.audit.page import audit_csv, audit_page
 from apps.console.help.page import help_page
 from apps.console.home.page import home_context
@@ -47,7 +47,7 @@ class SynclogAdminSite(AdminSite):
         if getattr(admin_class, "__module__", "").startswith("allauth."):
             # Its tables contain secrets; users have pages of their own for them.
             return
-        audited = with_audit(with_kept_users(with_csv_export(admin_class or ModelAdmin)))
+        audited = with_audit(with_protected_users(with_csv_export(admin_class or ModelAdmin)))
         super().register(model_or_iterable, with_guarded_lookups(audited), **options)
 
     def admin_view(self, view: Any, cacheable: bool = False) -> Any:

@@ -19,7 +19,7 @@ else:
     _ModelAdmin = object
 
 
-class KeptUsers(_ModelAdmin):
+class ProtectedUsers(_ModelAdmin):
     """Users who have used the console can only be deactivated: their entries in the audit log would be deleted."""
 
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
@@ -37,8 +37,8 @@ class KeptUsers(_ModelAdmin):
         return response
 
 
-def with_kept_users(admin_class: type[ModelAdmin[Any]]) -> type[ModelAdmin[Any]]:
-    """The class, which keeps users if it is Django's admin of users."""
+def with_protected_users(admin_class: type[ModelAdmin[Any]]) -> type[ModelAdmin[Any]]:
+    """The class; if it is Django's admin of users, such users cannot be deleted."""
     if not hasattr(admin_class, "user_change_password"):
         return admin_class
-    return type(admin_class.__name__, (KeptUsers, admin_class), {"__module__": admin_class.__module__})
+    return type(admin_class.__name__, (ProtectedUsers, admin_class), {"__module__": admin_class.__module__})

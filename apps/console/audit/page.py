@@ -23,7 +23,7 @@ from apps.audit.trail import KINDS, Entry, Page, read_all, read_page
 from apps.console.audit.query import PERIODS_BY_KEY, AuditQuery
 from apps.console.ui.csv_export import cell, csv_response
 from apps.console.ui.filters import PERIODS
-from apps.console.ui.remembered import remember, remembered
+from apps.console.ui.remembered_period import remember, remembered
 
 PAGE_SIZE = 50
 PERMISSION = "audit.view_auditevent"

@@ -21,7 +21,7 @@ from apps.console.records.record_list import list_records
 from apps.console.records.texts import history_text, outcome_badge, place_text
 from apps.console.ui.csv_export import csv_response
 from apps.console.ui.links import line_url, records_url
-from apps.console.ui.remembered import remember, remembered
+from apps.console.ui.remembered_period import remember, remembered
 from apps.runs.models import Payload, Record
 
 # Outcomes after which a resync sends a record.
@@ -105,13 +105,13 @@ def records_csv(request: HttpRequest) -> StreamingHttpResponse:
 
 
 def _hidden(query: RecordQuery) -> list[tuple[str, str]]:
-    """Parameters that the search form keeps. In the list the period is remembered, and the history of a key has
+    """Parameters that the search form passes on. In the list the period is remembered, and the history of a key has
     another one.
     """
-    kept = {name: query.parameters()[name] for name in ("outcome", "period", "order")}
+    parameters = {name: query.parameters()[name] for name in ("outcome", "period", "order")}
     if query.is_list:
-        del kept["period"]
-    return [(name, value) for name, value in kept.items() if value]
+        del parameters["period"]
+    return [(name, value) for name, value in parameters.items() if value]
 
 
 def _query(request: HttpRequest) -> RecordQuery:

@@ -35,7 +35,7 @@ from apps.console.ui.links import pulled_html, pushed_html, refused_note, row_ur
 from apps.console.ui.menus import RowMenus, menu_heading
 from apps.console.ui.paging import CappedPaginator
 from apps.console.ui.preview_text import MAX_BYTES
-from apps.console.ui.remembered import remember
+from apps.console.ui.remembered_period import remember
 from apps.console.ui.sorting import IndexedChangeList
 from apps.runs.models import Payload, Run
 from apps.runs.payloads.audit import record_read

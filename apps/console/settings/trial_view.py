@@ -19,7 +19,7 @@ from apps.console.ui.disconnection import is_disconnected
 from apps.runs.execution.replay import check_replay, stored_pages
 from apps.runs.models import Level, Run, Step
 from apps.runs.payloads.audit import record_direct_read
-from apps.runs.trial.trial import Trial, try_service
+from apps.runs.trial.service_trial import Trial, try_service
 from apps.services.connectors.base import ConnectorError
 from apps.services.models import Service
 from apps.services.sandbox.error_messages import error_place
@@ -35,7 +35,7 @@ def trial_view(admin: Any, request: HttpRequest) -> HttpResponse:
     service = _service_of(admin, request)
     data = request.POST.copy()
     script = ScriptField().to_python(data.get("script", ""))
-    # The trial itself tells what is wrong with the script.
+    # The trial itself reports what is wrong with the script.
     data["script"] = ""
     form = admin.get_form(request, service, change=service is not None)(data, instance=service)
     errors = _errors(form, step)

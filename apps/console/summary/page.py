@@ -28,7 +28,7 @@ from apps.console.ui.filters import PERIOD_KEYS, PERIODS
 from apps.console.ui.formatting import number_text
 from apps.console.ui.menus import MenuItem, RowMenus
 from apps.console.ui.paging import MAX_COUNT
-from apps.console.ui.remembered import remember, remembered
+from apps.console.ui.remembered_period import remember, remembered
 from apps.console.ui.tab import TabState
 from apps.runs.models import Run
 from apps.services.models import Service
@@ -168,11 +168,11 @@ class SummaryLinks:
         }
 
     def period_parameters(self) -> list[tuple[str, str]]:
-        """Parameters that the form of the custom period must keep."""
+        """Parameters that the form of the custom period passes on."""
         return self._tail_lines("period", "from", "to")
 
     def range_parameters(self) -> list[tuple[str, str]]:
-        """Parameters that the form of the custom range must keep."""
+        """Parameters that the form of the custom range passes on."""
         return self._tail_lines("days", "first", "last")
 
     def _tail_lines(self, *own: str) -> list[tuple[str, str]]:

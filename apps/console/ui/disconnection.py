@@ -8,7 +8,7 @@ from django.http import HttpRequest
 
 
 def is_disconnected(request: HttpRequest) -> bool:
-    """Whether the client has closed its connection; False if the web server does not tell."""
+    """Whether the client has closed its connection; False if the web server does not expose it."""
     connection = request.META.get("gunicorn.socket")
     if not isinstance(connection, socket.socket):
         return False

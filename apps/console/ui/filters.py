@@ -17,7 +17,7 @@ from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
 from apps.console.ui.formatting import moment_text
-from apps.console.ui.remembered import remembered
+from apps.console.ui.remembered_period import remembered
 from apps.runs.models import Run
 from apps.services.models import Connection
 

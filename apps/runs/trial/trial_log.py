@@ -23,7 +23,7 @@ class Line:
 
 
 class TrialLog(logging.Handler):
-    """Keeps the first lines, and counts the others."""
+    """Stores the first lines, and counts the others."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
         super().__init__()

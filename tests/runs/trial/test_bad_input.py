@@ -8,8 +8,8 @@ from zipfile import ZIP_DEFLATED, ZipFile
 import pytest
 
 from apps.runs.models import Step
-from apps.runs.trial import trial as trials
-from apps.runs.trial.trial import try_service
+from apps.runs.trial import service_trial
+from apps.runs.trial.service_trial import try_service
 from tests.factories import make_connection, make_service
 from tests.services.web import Reply, reply_json, serving
 from tests.unresponsive_servers import slow_server, unreachable_server
@@ -150,7 +150,7 @@ def test_response_of_a_fault_does_not_refer_to_the_connection_test() -> None:
 
 
 def test_lines_contain_no_stack_of_an_abandoned_preview(monkeypatch) -> None:
-    monkeypatch.setattr(trials, "MAX_SECONDS", 0.3)
+    monkeypatch.setattr(service_trial, "MAX_SECONDS", 0.3)
     with slow_server() as port:
         trial = preview_of(f"http://127.0.0.1:{port}")
 

@@ -7,10 +7,9 @@ import pytest
 from django.utils import translation
 
 from apps.runs.models import Payload, Run, Step
-from apps.runs.trial import slots
-from apps.runs.trial import trial as trials
+from apps.runs.trial import service_trial, slots
+from apps.runs.trial.service_trial import try_service
 from apps.runs.trial.slots import MAX_TRIALS, trial_slot
-from apps.runs.trial.trial import try_service
 from apps.services.models import Service
 from tests.factories import make_connection
 from tests.systems import service_between, systems
@@ -134,7 +133,7 @@ def test_stored_page_is_the_input(world, tmp_path) -> None:
 
 
 def test_source_that_hangs_ends_at_the_limit(world, monkeypatch) -> None:
-    monkeypatch.setattr(trials, "MAX_SECONDS", 0.5)
+    monkeypatch.setattr(service_trial, "MAX_SECONDS", 0.5)
     world.may_respond.clear()
     before = time.monotonic()
     trial = try_service(service_between(world), "", Step.PULL)
@@ -186,11 +185,11 @@ def test_number_of_simultaneous_trials_is_limited(world) -> None:
 
 def test_abandoned_trial_leaves_its_slot_to_others(world, monkeypatch) -> None:
     monkeypatch.setattr(slots, "MAX_TRIALS", 1)
-    monkeypatch.setattr(trials, "MAX_SECONDS", 0.3)
+    monkeypatch.setattr(service_trial, "MAX_SECONDS", 0.3)
     world.may_respond.clear()
     service = service_between(world)
     assert "limit of a preview" in try_service(service, "", Step.PULL).error
-    monkeypatch.setattr(trials, "MAX_SECONDS", 28.0)
+    monkeypatch.setattr(service_trial, "MAX_SECONDS", 28.0)
     world.may_respond.set()
 
     assert try_service(service, "", Step.PULL).error == ""
@@ -198,7 +197,7 @@ def test_abandoned_trial_leaves_its_slot_to_others(world, monkeypatch) -> None:
 
 @pytest.mark.parametrize("step", [Step.PULL, Step.SCRIPT])
 def test_limit_is_explained_in_the_language_of_the_user(world, monkeypatch, step) -> None:
-    monkeypatch.setattr(trials, "MAX_SECONDS", 0.8)
+    monkeypatch.setattr(service_trial, "MAX_SECONDS", 0.8)
     if step == Step.PULL:
         world.may_respond.clear()
     script = "def transform(records):\n    for a in range(2000000000):\n        pass\n    return records\n"
