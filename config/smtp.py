@@ -1,4 +1,4 @@
-"""Mail server: Django's backend, which also tells of addresses that were refused beside others that were accepted."""
+"""Mail server: Django's backend, which also reports addresses that the server refused while it accepted others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
 """Alerts: problems of services, incidents, and the messages about them.
 
-May import `apps.runs` and `apps.services`.
+May import `apps.runs`, `apps.services` and `apps.audit`.
 """

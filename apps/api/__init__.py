@@ -1,5 +1,6 @@
 """The HTTP API and its tokens.
 
-May import `apps.runs` and `apps.services`. A request passes through `views`, which use `queries` (which rows),
-`serializers` (which fields), `tokens` (who may) and `http` (bodies, headers, errors).
+May import `apps.alerts`, `apps.runs`, `apps.services` and `apps.audit`.
+A request passes through `views`, which use `queries` (which rows), `serializers` (which fields),
+`tokens` (who may) and `http` (bodies, headers, errors).
 """

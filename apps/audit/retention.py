@@ -36,8 +36,8 @@ def prune_audit_log(retention: timedelta) -> int:
     return deleted
 
 
-def keep_entries(entries: Iterable[Entry]) -> None:
-    """Copies entries whose rows are deleted in the same transaction, so that the log keeps them."""
+def copy_entries(entries: Iterable[Entry]) -> None:
+    """Copies entries whose rows are deleted in the same transaction, so that they stay in the log."""
     AuditEvent.objects.bulk_create(
         [
             AuditEvent(

@@ -1,4 +1,4 @@
-"""Entries of audit events and of the history that Django's admin keeps, and the kinds of objects of Django."""
+"""Sources of entries: audit events, and the history of Django's admin; and the kinds of objects of Django."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from django.utils import timezone
 from apps.api.models import MAX_DAYS, ApiToken, digest
 
 USERNAME = "demo"
-TOKEN_NAME = "demo"  # noqa: S105 - the name of a token is no secret
+TOKEN_NAME = "demo"  # noqa: S105 - the name of a token, not a secret
 
 
 @dataclass(frozen=True)
@@ -31,27 +31,27 @@ def grant_access(path: Path) -> Access:
 
     Only the owner of the file can read it.
     """
-    kept = _read(path)
+    stored = _read(path)
     user, _created = User.objects.get_or_create(
         username=USERNAME, defaults={"is_staff": True, "is_superuser": True}
     )
-    access = Access(user, _password(user, kept.get("password")), _token(user, kept.get("token")))
+    access = Access(user, _password(user, stored.get("password")), _token(user, stored.get("token")))
     _write(path, {"user": user.username, "password": access.password, "token": access.token})
     return access
 
 
-def _password(user: User, kept: str | None) -> str:
-    if kept and user.check_password(kept):
-        return kept
-    password = kept or secrets.token_urlsafe(12)
+def _password(user: User, stored: str | None) -> str:
+    if stored and user.check_password(stored):
+        return stored
+    password = stored or secrets.token_urlsafe(12)
     user.set_password(password)
     user.save(update_fields=["password"])
     return password
 
 
-def _token(user: User, kept: str | None) -> str:
-    if kept and ApiToken.objects.usable().filter(user=user, digest=digest(kept)).exists():
-        return kept
+def _token(user: User, stored: str | None) -> str:
+    if stored and ApiToken.objects.usable().filter(user=user, digest=digest(stored)).exists():
+        return stored
     scopes = [str(scope) for scope in ApiToken.Scope]
     expires_at = timezone.now() + timedelta(days=MAX_DAYS)
     _row, token = ApiToken.issue(user=user, name=TOKEN_NAME, scopes=scopes, expires_at=expires_at)

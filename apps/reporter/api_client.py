@@ -1,4 +1,4 @@
-"""Client of the HTTP API: sends the token, tells temporary from permanent errors."""
+"""Client of the HTTP API: sends the token, distinguishes temporary from permanent errors."""
 
 from __future__ import annotations
 

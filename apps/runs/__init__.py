@@ -1,5 +1,5 @@
 """Runs, their logs and their payloads, from the queue to the clean-up.
 
-May import `apps.services` and `apps.reporter`.
-The subpackages are the stages of a run; import-linter keeps their order.
+May import `apps.services`, `apps.reporter` and `apps.audit`.
+The subpackages are the stages of a run; import-linter enforces their order.
 """

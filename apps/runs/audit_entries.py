@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from apps.audit.models import Action
-from apps.audit.retention import keep_entries
+from apps.audit.retention import copy_entries
 from apps.audit.trail import Entry, Filters, Kind, Position, Source
 from apps.runs.models import PayloadRead, Run
 from apps.services.audit_kinds import unless_all_visible
@@ -47,7 +47,7 @@ def _entry(read: PayloadRead) -> Entry:
 READS = Source("payload-read", "read_at", "user", _rows, _entry, has_database_time=True)
 
 
-def keep_reads(run_ids: Collection[int]) -> None:
-    """Keeps the entries of payloads that are deleted with their runs in the same transaction."""
+def copy_reads(run_ids: Collection[int]) -> None:
+    """Copies the entries of payloads that are deleted with their runs in the same transaction."""
     reads = PayloadRead.objects.filter(payload__run__in=run_ids)
-    keep_entries(map(_entry, reads.select_related("user", "payload__service").iterator()))
+    copy_entries(map(_entry, reads.select_related("user", "payload__service").iterator()))

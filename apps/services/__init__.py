@@ -1,4 +1,4 @@
 """Services: their connections, options, connectors, scripts and schedules.
 
-May import nothing of the other apps.
+May import `apps.audit`, and no other app.
 """

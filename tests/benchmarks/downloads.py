@@ -19,7 +19,7 @@ from tests.memory import peak_mib, resident_mib
 
 MIB = 1024 * 1024
 GIB = 1024 * MIB
-# The kernel sends a file in 0.13 s to 0.44 s, depending on the cores of client and server, so many rounds are needed.
+# The kernel sends a file in 0.13 s to 0.44 s, depending on the cores of client and server: many rounds even this out.
 FILE_ROUNDS = 61
 S3_ROUNDS = 5
 # The block size of boto3.

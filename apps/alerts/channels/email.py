@@ -45,7 +45,7 @@ def send_email(channel: Channel, delivery: Delivery) -> None:
         raise DeliveryError(f"The mail server refused {which} ({_reasons(error.recipients)}).") from None
     except smtplib.SMTPResponseException as error:
         raise DeliveryError(
-            f"The mail server refused: {_answer(error.smtp_code, error.smtp_error)}."
+            f"The mail server refused: {_response_text(error.smtp_code, error.smtp_error)}."
         ) from None
     except ssl.SSLError as error:
         raise DeliveryError(f"TLS with the mail server failed: {error.reason or error}.") from None
@@ -57,8 +57,8 @@ def send_email(channel: Channel, delivery: Delivery) -> None:
 
 
 def _reasons(refusals: Mapping[str, tuple[int, bytes]]) -> str:
-    return "; ".join(f"{address}: {_answer(*refusal)}" for address, refusal in refusals.items())
+    return "; ".join(f"{address}: {_response_text(*refusal)}" for address, refusal in refusals.items())
 
 
-def _answer(code: int, text: bytes | str) -> str:
+def _response_text(code: int, text: bytes | str) -> str:
     return f"{code} {text.decode(errors='replace') if isinstance(text, bytes) else text}".rstrip(". ")

@@ -16,7 +16,7 @@ from apps.runs.models import Run
 MAX_CHANGES = 3
 STABLE_AFTER = timedelta(hours=1)
 
-# Incidents that tell also about their end in rules that name only "recovered".
+# Incidents whose end is reported also by rules that name only "recovered".
 RUN_FAILURES = (Incident.Kind.FAILED, Incident.Kind.LOST)
 
 

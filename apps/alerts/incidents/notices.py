@@ -1,4 +1,4 @@
-"""Notices: tell each channel of an incident once, or hold the notice back for a summary."""
+"""Notices: notify each channel of an incident once, or hold the notice back for a summary."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def _wants(rule: Rule, incident: Incident, kind: Notice.Kind) -> bool:
 
 
 def _is_for_opened(rules: Sequence[Rule], incident: Incident) -> bool:
-    """Whether one of the rules tells that the incident is opened."""
+    """Whether one of the rules sends a message when the incident is opened."""
     if incident.kind == Incident.Kind.NO_SUCCESS:
         return any(rule.no_success_for_hours for rule in rules)
     return any(incident.kind in rule.events for rule in rules)

@@ -50,7 +50,7 @@ class IncidentQuerySet(models.QuerySet["Incident"]):
 
 
 class Incident(models.Model):
-    """One thing that is wrong with a service or the system, from its first event until it is over."""
+    """One continuous failure of a service or the system, from its first event until its end."""
 
     class Kind(models.TextChoices):
         FAILED = "failed", _("Run failed")
@@ -65,7 +65,7 @@ class Incident(models.Model):
         DOCTOR = "doctor", _("System check failed")  # `subject` is the check.
 
     kind = models.CharField(_("event"), max_length=10, choices=Kind)
-    # Tells incidents of one kind apart: the title of a problem, the name of a check.
+    # Distinguishes incidents of one kind: the title of a problem, the name of a check.
     subject = models.CharField(_("subject"), max_length=200, blank=True)
 
     # Null: the system.

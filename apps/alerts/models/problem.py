@@ -37,7 +37,7 @@ class Problem(models.Model):
     """Warnings and errors of one service that have the same fingerprint."""
 
     class State(models.TextChoices):
-        OPEN = "open", _("Open")  # Nobody has said that it is solved.
+        OPEN = "open", _("Open")  # New or reopened, and not solved yet.
         MUTED = "muted", _("Muted")  # Known, and not to be shown until a time or above a rate.
         RESOLVED = "resolved", _("Resolved")  # Solved; recurrence opens it again.
 

@@ -118,7 +118,7 @@ def _open(problem: Problem, condition: Q, action: ProblemChange.Action, now: dat
 
 
 def _announce(problem: Problem, kind: str) -> None:
-    """Alerts in a savepoint: an error there must not keep the problem from being recorded."""
+    """Alerts in a savepoint: the problem is recorded even if an error occurs there."""
     try:
         with transaction.atomic():
             problem_event(

@@ -22,7 +22,7 @@ class IncidentSerializer(serializers.ModelSerializer[Incident]):
         help_text=_("Slug of the service; null: Synclog."),
     )
     subject = serializers.CharField(
-        help_text=_("Tells incidents of one kind apart, such as the name of a system check; often empty.")
+        help_text=_("Distinguishes incidents of one kind, such as the name of a system check; often empty.")
     )
     state = serializers.SerializerMethodField()
     run = serializers.IntegerField(

@@ -33,7 +33,7 @@ class MinuteCounter:
     def count(self, key: str, limit: int) -> int:
         """Counts one request; 0 within the limit, otherwise the seconds until the next minute.
 
-        A limit of 0 is no limit. While the cache is unreachable, nothing is limited.
+        0 = no limit. While the cache is unreachable, nothing is limited.
         """
         if not limit or time.monotonic() < self._paused_until:
             return 0

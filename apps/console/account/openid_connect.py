@@ -97,10 +97,10 @@ def _granted_groups(sociallogin: Any) -> set[str]:
     provider = _provider()
     data = sociallogin.account.extra_data
     claims = (data.get("id_token") or {}) | (data.get("userinfo") or {})
-    theirs = claims.get(provider.groups_claim) or ()
-    if isinstance(theirs, str):
-        theirs = [theirs]
-    return {our_name for their_name, our_name in provider.groups if their_name in theirs}
+    claimed = claims.get(provider.groups_claim) or ()
+    if isinstance(claimed, str):
+        claimed = [claimed]
+    return {local for remote, local in provider.groups if remote in claimed}
 
 
 @transaction.atomic

@@ -69,9 +69,9 @@ def read_part(stream: IO[bytes], pattern: RecordPattern | None = None) -> Part:
     offset = 0
     while offset < MAX_SEARCHED and (more := _read(stream, MAX_BYTES)):
         # The last bytes again: the key may lie on both sides of the border.
-        kept = data[-_BEFORE:]
-        offset += len(data) - len(kept)
-        data = kept + more
+        overlap = data[-_BEFORE:]
+        offset += len(data) - len(overlap)
+        data = overlap + more
         place = pattern.place_in_bytes(data)
         if place is not None:
             data += _read(stream, _BEFORE)

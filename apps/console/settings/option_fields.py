@@ -121,10 +121,10 @@ class SideFields:
                 infos.setdefault(name, {}).setdefault(kind, field_info)
         fields = {name: _form_field(next(iter(of_kinds.values()))) for name, of_kinds in infos.items()}
         for name, of_kinds in infos.items():
-            self._tell_kinds_apart(fields[name], of_kinds)
+            self._distinguish_kinds(fields[name], of_kinds)
         return fields
 
-    def _tell_kinds_apart(self, field: forms.Field, of_kinds: Mapping[str, FieldInfo]) -> None:
+    def _distinguish_kinds(self, field: forms.Field, of_kinds: Mapping[str, FieldInfo]) -> None:
         """Help text and placeholder of each kind of connection, of which settings/form.js shows one."""
         texts = {kind: info.description or "" for kind, info in of_kinds.items()}
         if len(set(texts.values())) > 1:

@@ -37,12 +37,12 @@ class DayRange:
     def from_query(cls, query: Mapping[str, str], now: datetime) -> DayRange:
         """Reads `days`, or `days=custom` with `first` and `last`; invalid values mean 30 days."""
         today = timezone.localtime(now).date()
-        asked = query.get("days", "")
-        if asked == "custom":
+        days = query.get("days", "")
+        if days == "custom":
             first, last = _day_from(query.get("first", "")), _day_from(query.get("last", "")) or today
             if first is not None and first <= last:
                 return cls(max(first, last - timedelta(days=MAX_DAYS - 1)), last, None)
-        length = int(asked) if asked in map(str, LENGTHS) else DEFAULT_LENGTH
+        length = int(days) if days in map(str, LENGTHS) else DEFAULT_LENGTH
         return cls(today - timedelta(days=length - 1), today, length)
 
     @property

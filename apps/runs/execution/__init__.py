@@ -1,4 +1,4 @@
 """Execution: queue, claim, pipeline, interruption and finalization of a run.
 
-May import the log, the payloads and the models.
+May import the log, the payloads, the records and the models.
 """

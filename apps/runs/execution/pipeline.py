@@ -67,7 +67,7 @@ class Pipeline:
                 self._context.in_flight = ()
             # Stored for the next line, which is the one with the error.
             kind = Payload.Kind.PUSH if self._log.step == Step.PUSH else Payload.Kind.PULL
-            for problem in self._keep(
+            for problem in self._store_bodies(
                 kind, "failed", _bodies(request=error.request, response=error.response)
             ):
                 logger.warning("%s", problem)
@@ -159,7 +159,7 @@ class Pipeline:
 
     def _pulled(self, selection: Selection, page: Page) -> list[Record]:
         self._log.pulled_count += len(page.records)
-        problems = self._keep(Payload.Kind.PULL, f"page-{page.number:05d}", _bodies(body=page.body))
+        problems = self._store_bodies(Payload.Kind.PULL, f"page-{page.number:05d}", _bodies(body=page.body))
         records = selection.choose(page.number, page.records)
         count = len(page.records)
         _log(
@@ -174,12 +174,12 @@ class Pipeline:
         self._log.step = Step.SCRIPT
         name = f"page-{page:05d}"
         # Stored before the call, because it is needed if the call fails.
-        problems = self._keep(Payload.Kind.SCRIPT, name, self._as_json("input", records))
+        problems = self._store_bodies(Payload.Kind.SCRIPT, name, self._as_json("input", records))
         _log(f"Script called with {_records(len(records))} of page {page}", problems=problems)
         before = time.monotonic()
         returned: list[Record] = script.transform(records, self.check)
         milliseconds = (time.monotonic() - before) * 1000
-        problems = self._keep(Payload.Kind.SCRIPT, name, self._as_json("output", returned))
+        problems = self._store_bodies(Payload.Kind.SCRIPT, name, self._as_json("output", returned))
         count, returned = len(returned), selection.choose_output(returned)
         _log(
             f"Script returned {_records(count)}{_selected(count, returned)} in {milliseconds:.0f} ms",
@@ -200,7 +200,7 @@ class Pipeline:
         self._context.in_flight = ()
         if self._unchanged is not None and (accepted := delivery.accepted_records):
             self._unchanged.accept(accepted)
-        problems = self._keep(Payload.Kind.PUSH, name, bodies)
+        problems = self._store_bodies(Payload.Kind.PUSH, name, bodies)
         _log(f"{delivery.outcome}, {outcome}", level=level, problems=problems)
         if self._log.refused_count > settings.MAX_REFUSED_RECORDS:
             raise TooManyRefused(
@@ -214,7 +214,7 @@ class Pipeline:
         data = b"[\n" + b",\n".join(map(encode_json, records)) + b"\n]\n"
         return [(role, Body.of_bytes(data, "application/json", ".json"))]
 
-    def _keep(self, kind: Payload.Kind, name: str, bodies: Sequence[tuple[str, Body]]) -> list[str]:
+    def _store_bodies(self, kind: Payload.Kind, name: str, bodies: Sequence[tuple[str, Body]]) -> list[str]:
         """Stores the bodies for the line that is logged next, if this run stores such payloads; returns what
         failed.
         """

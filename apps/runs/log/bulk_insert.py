@@ -97,12 +97,12 @@ def _insert_many(insert: str, width: int, conflict: str, rows: bytes) -> None:
     values = rows[:-1].replace(b"\n", b"\t").decode().split("\t")
     if b"\\" in rows:
         values = list(map(unescape, values))
-    marks = f"({', '.join('?' * width)})"
+    placeholders = f"({', '.join('?' * width)})"
     with connection.wrap_database_errors:
         for part in batched(values, _ROWS_AT_ONCE * width):
             # Not by a cursor of Django, which would translate thousands of placeholders.
             connection.connection.execute(
-                f"{insert} {', '.join([marks] * (len(part) // width))} {conflict}", part
+                f"{insert} {', '.join([placeholders] * (len(part) // width))} {conflict}", part
             )
 
 

@@ -31,14 +31,14 @@ def add_occurrences(chunk: bytes) -> None:
     known = {row.fingerprint: row for row in RunProblem.objects.filter(run_id=run_id)}
     changed: dict[str, RunProblem] = {}
     for sequence, logged_at, level, message in _lines(chunk):
-        mark = fingerprint(message)
-        if mark not in known and len(known) - (OTHER in known) >= RunProblem.MAX_PROBLEMS:
-            mark = OTHER
-        row = known.get(mark)
+        key = fingerprint(message)
+        if key not in known and len(known) - (OTHER in known) >= RunProblem.MAX_PROBLEMS:
+            key = OTHER
+        row = known.get(key)
         if row is None:
-            row = known[mark] = RunProblem(
+            row = known[key] = RunProblem(
                 run_id=run_id,
-                fingerprint=mark,
+                fingerprint=key,
                 service_id=service_id,
                 level=level,
                 count=0,
@@ -48,9 +48,9 @@ def add_occurrences(chunk: bytes) -> None:
         row.count += 1
         row.level = max(row.level, level)
         row.last_sequence = sequence
-        # Only of the latest line these are needed.
+        # Needed of the latest line only.
         row.message, row.latest_time = message, logged_at  # type: ignore[attr-defined]
-        changed[mark] = row
+        changed[key] = row
     for row in changed.values():
         row.message = title_of(row.message)
         row.last_at = _moment(row.latest_time)  # type: ignore[attr-defined]

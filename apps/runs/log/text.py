@@ -63,8 +63,8 @@ def _cut(message: str) -> str:
     data = message.encode()
     if len(data) <= MAX_BYTES:
         return message
-    kept = data[:MAX_BYTES].decode(errors="ignore")
-    return f"{kept} … [{len(data) - len(kept.encode()):,} bytes cut]"
+    beginning = data[:MAX_BYTES].decode(errors="ignore")
+    return f"{beginning} … [{len(data) - len(beginning.encode()):,} bytes cut]"
 
 
 def _forms(secret: str) -> set[str]:

@@ -12,7 +12,7 @@ from django.db import connection, transaction
 from django.db.models import Count, Exists, Max, Min, OuterRef, Q, Sum
 from django.db.models.functions import Now
 
-from apps.runs.audit_entries import keep_reads
+from apps.runs.audit_entries import copy_reads
 from apps.runs.models import LogEntry, Payload, Run, RunProblem
 from apps.runs.models.run_queryset import RunQuerySet
 from apps.runs.recovery.record_retention import delete_records
@@ -123,7 +123,7 @@ def _parts(batch: list[int]) -> Iterator[Q]:
 def _delete_runs(batch: list[int], old: RunQuerySet) -> int:
     with transaction.atomic():
         doomed = _still_old(batch, old)
-        keep_reads(doomed)
+        copy_reads(doomed)
         Payload.objects.filter(run_id__in=doomed).delete()
         RunProblem.objects.filter(run_id__in=doomed).delete()
         Run.objects.filter(pk__in=doomed).delete()

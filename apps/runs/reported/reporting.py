@@ -152,8 +152,8 @@ def store_reported_payload(
     )
     source = cast("BinaryIO", read_limited)
     try:
-        if (kept := namesakes.first()) is not None:
-            return _same(kept, _digest(source)), False
+        if (stored := namesakes.first()) is not None:
+            return _same(stored, _digest(source)), False
         payload = store_payload(
             run, kind=kind, name=name, content_type=content_type, stream=source, sequence=sequence
         )
@@ -298,7 +298,7 @@ def _digest(stream: BinaryIO) -> str:
     return sha256.hexdigest()
 
 
-def _same(kept: Payload, sha256: str) -> Payload:
-    if kept.sha256 != sha256:
-        raise PayloadExists(kept)
-    return kept
+def _same(stored: Payload, sha256: str) -> Payload:
+    if stored.sha256 != sha256:
+        raise PayloadExists(stored)
+    return stored

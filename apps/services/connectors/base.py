@@ -18,7 +18,7 @@ class FileInfo:
     # Relative to the folder.
     name: str
     size: int
-    # Nanoseconds since 1970; None if the file system does not tell.
+    # Nanoseconds since 1970; None if the file system does not record it.
     modified_at: int | None
     etag: str = ""
     # Device and inode of a local file.

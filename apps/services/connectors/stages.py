@@ -24,7 +24,7 @@ _observer: ContextVar[Observer | None] = ContextVar("stage observer", default=No
 
 
 def report(stage: Stage, subject: Any = None) -> None:
-    """Tells the observer of this thread, if there is one."""
+    """Reports a stage to the observer of this thread, if there is one."""
     if observer := _observer.get():
         observer(stage, subject)
 

@@ -171,11 +171,11 @@ def read_connection(data: Mapping[str, Any], *, stored: Connection | None = None
     auth = data.get("auth")
     is_key = (auth.get("type") if isinstance(auth, Mapping) else auth) == Connection.Auth.KEY
     # A private key is never used as a password, or the other way round.
-    may_keep = stored is not None and (stored.auth == Connection.Auth.KEY) == is_key
+    may_reuse = stored is not None and (stored.auth == Connection.Auth.KEY) == is_key
     return read_options(
         CONNECTIONS[kind],
         data,
-        has_stored_secret=bool(may_keep and stored and stored.secret_encrypted),
-        has_stored_refresh_token=bool(may_keep and stored and stored.refresh_token_encrypted),
-        has_stored_passphrase=bool(may_keep and stored and stored.passphrase_encrypted),
+        has_stored_secret=bool(may_reuse and stored and stored.secret_encrypted),
+        has_stored_refresh_token=bool(may_reuse and stored and stored.refresh_token_encrypted),
+        has_stored_passphrase=bool(may_reuse and stored and stored.passphrase_encrypted),
     )

@@ -51,7 +51,10 @@ def _reason(error: ParseError) -> str:
     if text is None or kind == "EOF":
         return _("something is missing at its end")
     if kind.startswith("UNCLOSED"):
-        return _("the %(mark)s at character %(number)d is not closed") % {"mark": text[0], "number": number}
+        return _("the %(character)s at character %(number)d is not closed") % {
+            "character": text[0],
+            "number": number,
+        }
     place = _("“%(text)s” is unexpected at character %(number)d") % {"text": text, "number": number}
     if text == "=":
         return _("%(place)s; two values are compared by ==") % {"place": place}

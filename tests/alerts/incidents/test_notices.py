@@ -39,7 +39,7 @@ def test_quiet_hours_are_summed_up_in_one_message(story, orders):
     assert story.subjects() == ["Invoices: Recovered: Run failed"]
 
 
-def test_single_incident_of_quiet_hours_is_told_as_usual(story, orders):
+def test_single_incident_of_quiet_hours_is_sent_as_usual(story, orders):
     make_rule(quiet_from=time(12), quiet_until=time(14))
 
     story.end(orders, error="HTTP 503")
@@ -123,7 +123,7 @@ def test_recovery_waits_for_the_notice_that_it_belongs_to(story, orders):
     assert story.subjects() == ["Orders: Recovered: Run failed"]
 
 
-def test_inactive_channel_is_not_told(story, orders):
+def test_inactive_channel_is_not_notified(story, orders):
     make_rule(channels=[make_channel(is_active=False)])
 
     story.end(orders)
@@ -131,7 +131,7 @@ def test_inactive_channel_is_not_told(story, orders):
     assert Incident.objects.get().notices.count() == 0
 
 
-def test_problem_is_told_once_and_closed(story, orders):
+def test_problem_is_sent_once_and_closed(story, orders):
     make_rule(events=["problem"])
 
     problem_event(orders, "new", "HTTP 503 from <url>", "/admin/problems/7/")

@@ -103,7 +103,7 @@ def test_each_rule_has_its_own_limit_of_refused_records(story, orders):
     assert sent == [[], ["few"], ["many"], [], ["few", "many"]]
 
 
-def test_channel_of_two_rules_is_told_once(story, orders):
+def test_channel_of_two_rules_is_notified_once(story, orders):
     channel = make_channel()
     make_rule(orders, channels=[channel])
     make_rule(channels=[channel])

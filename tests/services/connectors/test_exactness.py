@@ -15,7 +15,7 @@ VALUES = (
 )
 
 
-def answering(data, content_type="application/json"):
+def serving_data(data, content_type="application/json"):
     return serving(lambda request: Reply(200, data, {"Content-Type": content_type}))
 
 
@@ -26,7 +26,7 @@ def root(settings, tmp_path):
 
 
 def test_values_are_unchanged_from_http_to_http():
-    with answering(VALUES.encode()) as web:
+    with serving_data(VALUES.encode()) as web:
         [page] = pull(connection_to(web.url), {})
         push(connection_to(web.url), {}, [page.records])
 
@@ -83,7 +83,7 @@ def test_large_array_is_read_record_by_record(root):
     ],
 )
 def test_json_in_another_charset(encoding, content_type):
-    with answering('[{"id": "Käse"}]'.encode(encoding), content_type) as web:
+    with serving_data('[{"id": "Käse"}]'.encode(encoding), content_type) as web:
         [page] = pull(connection_to(web.url), {})
 
     assert page.records == [{"id": "Käse"}]
@@ -94,7 +94,7 @@ def test_charset_other_than_utf_8_is_stored_with_the_payload():
     types = ["application/json; charset=ISO-8859-1", "application/json; charset=UTF-8"]
     stored = []
     for content_type in types:
-        with answering(b"[]", content_type) as web:
+        with serving_data(b"[]", content_type) as web:
             [page] = pull(connection_to(web.url), {})
         stored.append(page.body.content_type)
 
@@ -103,7 +103,7 @@ def test_charset_other_than_utf_8_is_stored_with_the_payload():
 
 def test_unknown_charset_is_an_error():
     with (
-        answering(b"[]", "application/json; charset=klingon") as web,
+        serving_data(b"[]", "application/json; charset=klingon") as web,
         pytest.raises(ConnectorError, match="the charset “klingon” of its content type is unknown"),
     ):
         pull(connection_to(web.url), {})
@@ -112,7 +112,7 @@ def test_unknown_charset_is_an_error():
 def test_repeated_keys_are_one_warning_per_page(caplog):
     data = b'[{"id": 1, "a": 2, "a": 3}, {"id": 2, "id": 3, "a": 4, "a": 5}]'
 
-    with answering(data) as web, caplog.at_level(logging.WARNING):
+    with serving_data(data) as web, caplog.at_level(logging.WARNING):
         [page] = pull(connection_to(web.url), {})
 
     assert page.records == [{"id": 1, "a": 3}, {"id": 3, "a": 5}]

@@ -77,7 +77,7 @@ class Command(BaseCommand):
         try:
             with hold_start_lock(settings.DATA_DIR / "demo.lock"):
                 ensure_port_is_free(host, port)
-                self.say("Preparing database and static files …")
+                self.write_line("Preparing database and static files …")
                 prepare()
                 access = grant_access(settings.DATA_DIR / "demo-credentials.txt")
                 with demo_systems() if settings.DEMO else nullcontext() as urls:
@@ -94,25 +94,25 @@ class Command(BaseCommand):
         # For the links in messages; the processes are forks of this one.
         settings.BASE_URL = settings.BASE_URL or url
         try:
-            self.say("Starting web, worker and scheduler …")
+            self.write_line("Starting web, worker and scheduler …")
             start_processes(processes, host, port)
             if not self.wait(processes, READY_WITHIN, lambda: is_ready(url)) and not self.stopping.is_set():
                 raise StartError(f"{url}/readyz does not respond; see {processes.log_dir}/web.log.")
             run = start_first_runs(access.user) if settings.DEMO else None
             if run and not self.stopping.is_set():
-                self.say("Waiting for the first run …")
+                self.write_line("Waiting for the first run …")
                 self.wait(processes, FIRST_RUN_WITHIN, lambda: has_ended(run))
             if not self.stopping.is_set():
-                self.say(welcome(self.style, url, access, latest_pulled_payload(), processes.log_dir))
+                self.write_line(welcome(self.style, url, access, latest_pulled_payload(), processes.log_dir))
             self.wait(processes, None, lambda: False)
             if count := cancel_running_runs(access.user):
-                self.say(f"Cancelling {count} running run(s); press Ctrl-C again to stop at once.")
+                self.write_line(f"Cancelling {count} running run(s); press Ctrl-C again to stop at once.")
         finally:
             # Nobody may read the output any more.
             with suppress(BrokenPipeError):
-                self.say("Stopping …")
+                self.write_line("Stopping …")
             processes.stop(self.in_a_hurry)
-        self.say("Stopped.")
+        self.write_line("Stopped.")
 
     def wait(self, processes: Processes, seconds: float | None, condition: Callable[[], bool]) -> bool:
         """Waits for the condition; returns False after the timeout or when the demo is stopped.
@@ -133,7 +133,7 @@ class Command(BaseCommand):
             self.in_a_hurry.set()
         self.stopping.set()
 
-    def say(self, text: str) -> None:
+    def write_line(self, text: str) -> None:
         self.stdout.write(text)
         self.stdout.flush()
 

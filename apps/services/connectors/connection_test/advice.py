@@ -32,7 +32,7 @@ _ADVICE = {
         "Check host and port, whether the system is running, and whether a firewall is in between."
     ),
     StepName.PROXY: gettext_lazy("Check whether the proxy may connect to this host and port."),
-    StepName.HOST_KEY: gettext_lazy("Check the port: it does not respond as an SSH server does."),
+    StepName.HOST_KEY: gettext_lazy("Check the port: no SSH server responds there."),
     StepName.TOKEN: gettext_lazy("Check token URL, client ID, secret and scope."),
     StepName.ALLOWED: gettext_lazy(
         "Choose a folder within SYNCLOG_FILE_ROOTS, or let an operator add this one."
@@ -103,7 +103,7 @@ def _tls_advice(causes: Sequence[BaseException]) -> str:
                 return _("The certificate has expired. Ask the operator of the system to renew it.")
             if cause.verify_code in _OTHER_NAME:
                 return _(
-                    "The certificate is that of another host. Use the name in the certificate as the host."
+                    "The certificate belongs to another host. Use the name in the certificate as the host."
                 )
             return _("For a private authority, enter the file with its certificate as CA file.")
         if cause.reason == "WRONG_VERSION_NUMBER":
@@ -118,7 +118,9 @@ def _request_advice(causes: Sequence[BaseException], connection: Connection) -> 
         return _tls_advice(causes)
     if connection.kind == Connection.Kind.FILE:
         return _("Check user name and secret.")
-    return _("The host is reached, but gives no complete response. Check port and path, or test again later.")
+    return _(
+        "The host is reachable, but its response is incomplete. Check port and path, or test again later."
+    )
 
 
 def _bad_host_key() -> type[Exception]:

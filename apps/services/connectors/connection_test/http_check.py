@@ -84,7 +84,7 @@ def _is_unsaved_refresh_token(connection: Connection) -> bool:
 
 
 def _checked(response: HttpResponse, connection: Connection) -> str:
-    """What the response tells. Raises CheckFailed if its status is an error for any path."""
+    """The result for the response. Raises CheckFailed if its status is an error for any path."""
     shown = f"GET {without_secrets(response.url)}: {response.status_line}"
     quoted = response.excerpt
     is_temporary = retry_rules.is_temporary(response.status, response.headers)

@@ -35,8 +35,8 @@ _PACKAGES = {
     "smb": "smbprotocol",
     "ssh": "paramiko",
 }
-# Names of user and secret in each file system.
-_SIGN_IN = {
+# Names of the options for user and secret in each file system.
+_CREDENTIAL_OPTIONS = {
     "abfs": ("account_name", "account_key"),
     "az": ("account_name", "account_key"),
     "ftp": ("username", "password"),
@@ -222,7 +222,7 @@ def authentication_options(connection: Connection, scheme: str) -> dict[str, Any
     if connection.auth == Connection.Auth.NONE:
         return {}
     is_key = connection.auth == Connection.Auth.KEY and scheme in SSH_SCHEMES
-    if not is_key and (connection.auth != Connection.Auth.BASIC or scheme not in _SIGN_IN):
+    if not is_key and (connection.auth != Connection.Auth.BASIC or scheme not in _CREDENTIAL_OPTIONS):
         raise ConnectorError(
             f"Connection {connection.name}: {scheme}:// does not support "
             f"“{connection.get_auth_display()}”; use basic authentication or none."
@@ -234,5 +234,5 @@ def authentication_options(connection: Connection, scheme: str) -> dict[str, Any
         raise ConnectorError(f"Connection {connection.name}: {error}") from None
     if is_key:
         return {"username": connection.auth_username, "private_key": secret, "passphrase": passphrase}
-    user_option, secret_option = _SIGN_IN[scheme]
+    user_option, secret_option = _CREDENTIAL_OPTIONS[scheme]
     return {user_option: connection.auth_username, secret_option: secret}
