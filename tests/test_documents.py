@@ -1,16 +1,18 @@
-"""README and handbook: links are valid, YAML examples load, and every command and variable is documented."""
+"""README and handbook: links are valid, examples work, and every command and variable is documented."""
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
-from django.core.management import get_commands
+from django.core.management import get_commands, load_command_class
 from django.utils.text import slugify
 from pytest_django import Settings
 
 from apps.console.help.topics import TOPICS, topic_path
 from apps.services.definition.loading import load_services
 from apps.services.definition.reference import option_reference
+from apps.services.sandbox.process import check_script
 from tests.documents import DOCUMENTS, HANDBOOK, ROOT, code_blocks
 
 OPERATIONS = ROOT / "apps" / "console" / "handbook" / "operations.md"
@@ -49,6 +51,20 @@ def test_yaml_example_loads(name: str, text: str, settings: Settings) -> None:
     result = load_services(text, filename=name)
 
     assert result.created
+
+
+def test_script_example_is_valid() -> None:
+    [example] = [text for name, text in code_blocks("python") if name.startswith("scripts.md")]
+
+    check_script(example)
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_commands_have_valid_arguments(path: Path) -> None:
+    for name, arguments in re.findall(r"\./manage\.py (\w+)([^`|>\[\n]*)", path.read_text()):
+        command = load_command_class(get_commands()[name], name)
+
+        command.create_parser("manage.py", name).parse_args(shlex.split(arguments))
 
 
 def test_option_reference_is_up_to_date() -> None:

@@ -18,10 +18,12 @@ from django.core.wsgi import get_wsgi_application
 from django.test.testcases import QuietWSGIRequestHandler
 from django.utils import timezone
 
+from apps import reporter
 from apps.reporter import delivery, report
 from apps.reporter.api_client import ApiClient, ServerUnreachable
 from apps.runs.models import LogEntry, Payload, Record, Run
 from apps.runs.recovery.lost_runs import close_lost_runs
+from tests.documents import code_blocks
 from tests.factories import make_service, make_token
 from tests.servers.base import free_ports
 from tests.stack import wait_until
@@ -104,6 +106,21 @@ def test_run_is_reported_with_lines_payloads_and_counts(arguments, tmp_path):
     assert payloads["orders.json"].expires_at is not None
     assert storages["payloads"].exists(payloads["orders.json"].key)
     assert list(arguments["spool"].iterdir()) == []
+
+
+def test_example_of_the_handbook_reports_a_run(arguments, tmp_path, monkeypatch):
+    [example] = [text for name, text in code_blocks("python") if name.startswith("reporting.md")]
+    monkeypatch.setitem(sys.modules, "reporter", reporter)
+    monkeypatch.setenv("SYNCLOG_REPORT_SPOOL", str(arguments["spool"]))
+    monkeypatch.chdir(tmp_path)
+    Path("orders.json").write_text("[]")
+
+    exec(example.replace("https://synclog.example", arguments["url"]), {"token": arguments["token"]})  # noqa: S102 - our own text
+
+    run = Run.objects.get()
+    assert (run.status, run.pulled_count) == ("succeeded", 250)
+    assert stored(run) == [(1, "got 250 orders")]
+    assert (run.payloads.count(), Record.objects.count()) == (1, 1)
 
 
 def outcomes(run: Run) -> dict[str, tuple[str, str, int]]:

@@ -1,6 +1,7 @@
 """The services of the handbook's page about files, run on a local drop folder."""
 
 import gzip
+import json
 import os
 import time
 
@@ -12,6 +13,7 @@ from apps.runs.models import Run
 from apps.services.definition.loading import load_services
 from apps.services.models import Connection, Service
 from tests.documents import code_blocks
+from tests.services.transfers import connection_to, pull
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("own_folders")]
 FILES = {
@@ -57,3 +59,17 @@ def test_every_service_of_the_page_works(settings, tmp_path):
         assert [part for part in parts if part not in written] == [], written
     assert (tmp_path / "done" / "b.csv").exists()
     assert execute(Service.objects.get(slug="deliveries")).pulled_count == 0
+
+
+def test_xml_example_becomes_the_record_of_the_page(settings, tmp_path):
+    settings.FILE_ROOTS = [tmp_path]
+    [example], [record] = (
+        [text for name, text in code_blocks(language) if name.startswith("files.md")]
+        for language in ("xml", "json")
+    )
+    (tmp_path / "orders.xml").write_text(example)
+
+    options = {"path": "*.xml", "xml": {"record": "order", "lists": ["item"]}}
+    [page] = pull(connection_to(f"file://{tmp_path}"), options)
+
+    assert page.records == [json.loads(record)]

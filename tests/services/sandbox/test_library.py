@@ -6,6 +6,7 @@ from apps.services.sandbox.guide import SCRIPT_HELP
 from apps.services.sandbox.library import LIBRARY
 from apps.services.sandbox.limits import ScriptError
 from apps.services.sandbox.process import Sandbox
+from tests.documents import ROOT
 
 CALLS = [
     ('dates.parse("31.01.2026", "%d.%m.%Y")', "2026-01-31"),
@@ -76,12 +77,12 @@ def test_script_can_redefine_library_names():
         assert sandbox.transform([]) == [1, 2]
 
 
-def test_guide_names_every_function():
-    missing = [
-        f"{module}.{name}"
-        for module, functions in LIBRARY.items()
-        for name in functions
-        if f"{module}.{name}(" not in str(SCRIPT_HELP)
-    ]
+@pytest.mark.parametrize(
+    "text",
+    [str(SCRIPT_HELP), (ROOT / "apps/services/handbook/scripts.md").read_text()],
+    ids=["form", "handbook"],
+)
+def test_help_names_every_function(text: str) -> None:
+    names = [f"{module}.{name}" for module, functions in LIBRARY.items() for name in functions]
 
-    assert missing == []
+    assert [name for name in names if f"{name}(" not in text] == []
