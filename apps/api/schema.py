@@ -12,6 +12,7 @@ from drf_spectacular.extensions import (
 from rest_framework import serializers
 
 from apps.api.http.problems import CONTENT_TYPE
+from apps.services.definition.schema import run_options_schema
 
 # Statuses of the problems that every route may return.
 _COMMON_STATUSES = (401, 403, 429)
@@ -58,6 +59,13 @@ class StrictSerializerSchema(OpenApiSerializerExtension):  # type: ignore[no-unt
     def map_serializer(self, auto_schema: Any, direction: Any) -> dict[str, Any]:
         schema: dict[str, Any] = auto_schema._map_serializer(self.target, direction, bypass_extensions=True)
         return schema | {"additionalProperties": False}
+
+
+class OptionsFieldSchema(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
+    target_class = "apps.api.serializers.runs.OptionsField"
+
+    def map_serializer_field(self, auto_schema: Any, direction: Any) -> dict[str, Any]:
+        return run_options_schema()
 
 
 class MultipleChoiceFieldSchema(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]

@@ -13,7 +13,6 @@ from rest_framework.reverse import reverse
 
 from apps.api.serializers.fields import BooleanField, SingleChoiceField, StrictSerializer, TimestampField
 from apps.runs.models import Payload, Run
-from apps.services.definition.option_types import MAX_PAGE_SIZE
 
 
 class RunSerializer(serializers.ModelSerializer[Run]):
@@ -67,28 +66,6 @@ class RunSerializer(serializers.ModelSerializer[Run]):
         return f"{reverse('api:payload-list', request=self.context['request'])}?run={run.pk}"
 
 
-@extend_schema_field(
-    {
-        "type": "object",
-        "properties": {
-            "page_size": {"type": ["integer", "null"], "minimum": 1, "maximum": MAX_PAGE_SIZE},
-            "max_attempts": {"type": ["integer", "null"], "minimum": 1, "maximum": 20},
-            "record_id": {
-                "type": ["string", "integer", "null"],
-                "maxLength": 2000,
-                "pattern": r"^[^\x00-\x1f\x7f]*$",
-                "description": "Only the record with this id.",
-            },
-            "since": {
-                "type": ["string", "number", "null"],
-                "maxLength": 2000,
-                "pattern": r"^[^\x00-\x1f\x7f]*$",
-                "description": "Value of {since}, if the source uses it.",
-            },
-        },
-        "additionalProperties": False,
-    }
-)
 class OptionsField(serializers.DictField):
     """Options of a single run; apps.services.definition.options validates them."""
 
@@ -106,7 +83,7 @@ class StartSerializer(StrictSerializer):
     options = OptionsField(
         required=False,
         default=dict,
-        help_text="Options for this run only: page_size, max_attempts, record_id, since.",
+        help_text="Options for this run only.",
     )
 
     def validate_options(self, options: dict[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from pydantic.fields import FieldInfo
 
 from apps.console.ui.badges import flow_html
 from apps.console.ui.formatting import moment_text
@@ -20,7 +21,8 @@ from apps.runs.execution.incremental import since_options
 from apps.runs.execution.replay import check_replay
 from apps.runs.models import Payload, Run
 from apps.runs.tasks import start_run
-from apps.services.definition.options import read_source
+from apps.services.definition.option_errors import is_whole_number
+from apps.services.definition.options import RunOptions, read_source
 from apps.services.models import Service
 
 _SWITCHES = {
@@ -28,7 +30,6 @@ _SWITCHES = {
     "store_push": Payload.Kind.PUSH,
     "store_script": Payload.Kind.SCRIPT,
 }
-_OPTIONS = ("page_size", "max_attempts", "record_id", "since")
 
 
 class Switch(forms.CheckboxInput):
@@ -58,30 +59,6 @@ class RunForm(forms.Form):
         help_text=_("The input and the output of the script."),
         required=False,
         widget=Switch,
-    )
-    page_size = forms.CharField(
-        label=_("Page size"),
-        help_text=_("Records in a page of the source."),
-        required=False,
-        widget=forms.TextInput({"inputmode": "numeric"}),
-    )
-    max_attempts = forms.CharField(
-        label=_("Maximum attempts"),
-        help_text=_("Attempts for one request, including the first."),
-        required=False,
-        widget=forms.TextInput({"inputmode": "numeric"}),
-    )
-    record_id = forms.CharField(
-        label=_("Only the record with this id"),
-        help_text=_("Pulls all pages and continues with this record. Empty: all records."),
-        required=False,
-        max_length=200,
-    )
-    since = forms.CharField(
-        label=_("Since"),
-        help_text=_("Value of {since}: pull what changed since then."),
-        required=False,
-        max_length=500,
     )
     dry_run = forms.BooleanField(
         label=_("Dry run"),
@@ -141,7 +118,19 @@ class RunForm(forms.Form):
 
     @property
     def option_names(self) -> list[str]:
-        return [name for name in _OPTIONS if name in self.fields]
+        return [name for name in RunOptions.model_fields if name in self.fields]
+
+
+def _option_field(option: FieldInfo) -> forms.CharField:
+    return forms.CharField(
+        label=_(option.title or ""),
+        help_text=_(option.description or ""),
+        required=False,
+        widget=forms.TextInput({"inputmode": "numeric"} if is_whole_number(option) else {}),
+    )
+
+
+RunForm.base_fields |= {name: _option_field(option) for name, option in RunOptions.model_fields.items()}
 
 
 def run_page(request: HttpRequest, site: AdminSite, service: Service) -> HttpResponse:
@@ -236,7 +225,9 @@ def run_option_texts(run: Run) -> list[str]:
     fields = RunForm.base_fields
     switches = [str(fields[switch].label) for switch in _SWITCHES if getattr(run, switch)]
     return switches + [
-        f"{fields[name].label}: {run.options[name]}" for name in _OPTIONS if name in run.options
+        f"{fields[name].label}: {run.options[name]}"
+        for name in RunOptions.model_fields
+        if name in run.options
     ]
 
 

@@ -71,7 +71,7 @@ class Run(models.Model):
     # Given by an API client, so that a repeated request starts one run.
     idempotency_key = models.CharField(max_length=200, null=True, blank=True)  # noqa: DJ001 - null = none given
 
-    # Options of the source that differ for this run: page_size, max_attempts, record_id.
+    # Options of this run alone: those of `RunOptions` that are set.
     options = models.JSONField(_("options"), default=dict, blank=True)
     store_pull = models.BooleanField(_("Store pull payloads"), default=False)
     store_push = models.BooleanField(_("Store push payloads"), default=False)

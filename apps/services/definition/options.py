@@ -1,6 +1,6 @@
 """Options of sources, destinations and runs. Each option is defined once: here, or by the kind of connection.
 
-The settings form, the JSON Schema, the reference in the handbook and the validation follow from these models.
+The forms, the JSON Schema, the reference in the handbook and the validation follow from these models.
 """
 
 from __future__ import annotations
@@ -24,12 +24,30 @@ from apps.services.models import Connection
 class RunOptions(Options):
     """Options of a single run; what is left out is as the service has it."""
 
-    page_size: WholeNumber | None = Field(None, ge=1, le=MAX_PAGE_SIZE, title=_("Page size"))
-    max_attempts: WholeNumber | None = Field(None, ge=1, le=20, title=_("Maximum attempts"))
-    record_id: Text | None = Field(None, title=_("Only the record with this id"))
-    since: SinceText | None = Field(None, title=_("Since"))
+    page_size: WholeNumber | None = Field(
+        None,
+        ge=1,
+        le=MAX_PAGE_SIZE,
+        title=_("Page size"),
+        description=_("Records in a page of the source."),
+    )
+    max_attempts: WholeNumber | None = Field(
+        None,
+        ge=1,
+        le=20,
+        title=_("Maximum attempts"),
+        description=_("Attempts for one request, including the first."),
+    )
+    record_id: Text | None = Field(
+        None,
+        title=_("Only the record with this id"),
+        description=_("Pulls all pages and continues with this record. Empty: all records."),
+    )
+    since: SinceText | None = Field(
+        None, title=_("Since"), description=_("Value of {since}: pull what changed since then.")
+    )
 
-    @field_validator("record_id", mode="before")
+    @field_validator("record_id", mode="before", json_schema_input_type=str | int | None)
     @classmethod
     def _as_text(cls, value: Any) -> Any:
         if isinstance(value, int) and not isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""JSON Schema of a service file, for editors that complete and check it."""
+"""JSON Schema: of a service file, for editors that complete and check it; of the options of a run, for the API."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from apps.services.definition.connections import FileConnection, HttpConnection
 from apps.services.definition.file_options import FileDestination, FileSource
 from apps.services.definition.http_options import HttpDestination, HttpSource
 from apps.services.definition.option_types import Options, Text
+from apps.services.definition.options import RunOptions
 from apps.services.definition.sections import sections, service_parts
 from apps.services.definition.services import IntegrationService, ReportedService
 
@@ -48,16 +49,33 @@ def service_file_schema() -> dict[str, Any]:
         # The suffix of the path gives the format; `auth: bearer` is short for `auth: {type: bearer}`.
         if "format" in definition.get("required", ()):
             definition["required"].remove("format")
-        for option in definition.get("properties", {}).values():
-            # Pydantic gives the bounds of a nullable number under its own names.
-            for part in option.get("anyOf", ()):
-                for ours, standard in (("ge", "minimum"), ("le", "maximum")):
-                    if ours in part:
-                        part[standard] = part.pop(ours)
+        _use_standard_bounds(definition)
         if auth := definition.get("properties", {}).get("auth"):
             names = [*auth.pop("discriminator")["mapping"]]
             auth["oneOf"].append({"type": "string", "enum": names})
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def run_options_schema() -> dict[str, Any]:
+    """JSON Schema of the options of a single run, without references."""
+    schema = RunOptions.model_json_schema()
+    definitions = schema.pop("$defs")
+    for option in schema["properties"].values():
+        option["anyOf"] = [
+            definitions[part["$ref"].rpartition("/")[2]] if "$ref" in part else part
+            for part in option["anyOf"]
+        ]
+    _use_standard_bounds(schema)
+    return schema
+
+
+def _use_standard_bounds(definition: dict[str, Any]) -> None:
+    """Pydantic gives the bounds of a nullable number under its own names."""
+    for option in definition.get("properties", {}).values():
+        for part in option.get("anyOf", ()):
+            for pydantic_name, standard_name in (("ge", "minimum"), ("le", "maximum")):
+                if pydantic_name in part:
+                    part[standard_name] = part.pop(pydantic_name)
 
 
 def _with_connection(model: type[Options]) -> Any:

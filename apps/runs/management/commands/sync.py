@@ -15,6 +15,7 @@ from apps.runs.execution.executor import execute_run
 from apps.runs.execution.queue import queue_run
 from apps.runs.models import Level, Run, Step
 from apps.runs.tasks import worker_name
+from apps.services.definition.options import RunOptions
 from apps.services.models import Service
 
 _COLOURS = {Level.DEBUG: "\x1b[2m", Level.INFO: "", Level.WARNING: "\x1b[33m", Level.ERROR: "\x1b[31m"}
@@ -45,7 +46,7 @@ class Command(BaseCommand):
             action="append",
             default=[],
             metavar="KEY=VALUE",
-            help="option for this run only: page_size, max_attempts, record_id or since; may be repeated",
+            help=f"option for this run only, may be repeated: {', '.join(RunOptions.model_fields)}",
         )
 
     def handle(
