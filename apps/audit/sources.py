@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from django.contrib.admin.models import ADDITION, DELETION, LogEntry
+from django.contrib.admin.models import ADDITION, CHANGE, DELETION, LogEntry
 from django.contrib.auth.models import Group, User
 from django.contrib.contenttypes.models import ContentType
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from apps.audit.models import Action, AuditEvent
@@ -19,6 +19,9 @@ KINDS = (
     Kind("user", _("User"), User, ("username",)),
     Kind("group", _("Group"), Group, ("name",)),
 )
+# Other flags of the history mean a change.
+_ACTIONS = {ADDITION: Action.ADDED, DELETION: Action.DELETED}
+_FLAGS = {Action.ADDED: ADDITION, Action.DELETED: DELETION, Action.CHANGED: CHANGE}
 
 
 def kind_of(content_type_id: int | None) -> Kind | None:
@@ -30,7 +33,10 @@ def kind_of(content_type_id: int | None) -> Kind | None:
 
 
 def _event_rows(filters: Filters, reader: Any) -> QuerySet[AuditEvent]:
-    return matching(AuditEvent.objects.all(), filters, reader)
+    events = AuditEvent.objects.all()
+    if filters.action is not None:
+        events = events.filter(action=filters.action)
+    return matching(events, filters, reader)
 
 
 def _event_entry(event: AuditEvent) -> Entry:
@@ -53,12 +59,28 @@ def _event_entry(event: AuditEvent) -> Entry:
 
 
 def _history_rows(filters: Filters, reader: Any) -> QuerySet[LogEntry]:
-    return matching(LogEntry.objects.select_related("user"), filters, reader)
+    history = LogEntry.objects.select_related("user")
+    if filters.action is not None:
+        history = history.filter(_has_action(filters.action))
+    return matching(history, filters, reader)
+
+
+def _has_action(action: Action) -> Q:
+    """The rows of the history whose entries have the action, see `_history_entry`."""
+    is_text = ~Q(change_message="") & ~Q(change_message__startswith="[")
+    types = {
+        ContentType.objects.get_for_model(kind.model): kind.text_action == action
+        for kind in ALL_KINDS.values()
+    }
+    by_text = is_text & Q(content_type__in=[each for each, has_action in types.items() if has_action])
+    if action not in _FLAGS:
+        return by_text
+    return by_text | (Q(action_flag=_FLAGS[action]) & ~(is_text & Q(content_type__in=[*types])))
 
 
 def _history_entry(row: LogEntry) -> Entry:
     kind = kind_of(row.content_type_id)
-    action = {ADDITION: Action.ADDED, DELETION: Action.DELETED}.get(row.action_flag, Action.CHANGED)
+    action = _ACTIONS.get(row.action_flag, Action.CHANGED)
     message = row.change_message
     changes, detail = _changes_of(message)
     if message and changes is None:

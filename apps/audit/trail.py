@@ -110,6 +110,7 @@ class Filters:
     """What entries a reader asks for."""
 
     user_id: int | None = None
+    action: Action | None = None
     kind: Kind | None = None
     # None: all objects of the kind.
     object_ids: Sequence[str] | None = None
@@ -125,7 +126,7 @@ class Source:
     # Columns with the time and the user; an index on each of them ends with the time and the primary key.
     time: str
     user: str
-    # The rows that match kind and object and that the reader may see; None if there are none.
+    # The rows that match action, kind and object and that the reader may see; None if there are none.
     rows: Callable[[Filters, Any], QuerySet[Any] | None]
     entry: Callable[[Any], Entry]
     # Whether the database sets the time.

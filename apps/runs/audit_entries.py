@@ -19,7 +19,7 @@ RUN = Kind("run", _("Run"), Run, (), unless_all_visible(Run.objects.visible_to),
 
 
 def _rows(filters: Filters, reader: Any) -> QuerySet[PayloadRead] | None:
-    if filters.kind not in (None, RUN):
+    if filters.kind not in (None, RUN) or filters.action not in (None, Action.READ):
         return None
     reads = PayloadRead.objects.select_related("user", "payload__service")
     if filters.object_ids is not None:

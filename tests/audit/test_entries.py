@@ -251,6 +251,7 @@ def test_event_is_one_entry_without_secrets(world: World, name: str) -> None:
         entry.username,
     )
     assert found == (action, kind, True, username)
+    assert [each for each in Action if entries(world.admin, action=each)] == [action]
     text = repr(entry)
     assert not any(secret in text for secret in (SECRET, PASSWORD, "k123", "t123"))
     assert not any(digest in text for digest in ApiToken.objects.values_list("digest", flat=True))

@@ -21,7 +21,7 @@ from rest_framework.settings import api_settings
 
 from apps.api.queries.pagination import CURSOR, LIMIT
 from apps.api.serializers.fields import MAX_INTEGER, parse_choices, unknown_key_message
-from apps.audit.models import AuditEvent
+from apps.audit.models import Action, AuditEvent
 from apps.audit.trail import KINDS, Filters
 from apps.runs.models import Payload, Record, Run
 from apps.runs.models.record import RecordQuerySet
@@ -212,9 +212,10 @@ class RecordFilter(FilterSet):  # type: ignore[misc]
 
 
 class AuditFilter(FilterSet):  # type: ignore[misc]
-    """Filters of the audit log by user, object and time."""
+    """Filters of the audit log by user, action, object and time."""
 
     user = django_filters.CharFilter(method="filter_nothing", help_text=_("User name."))
+    action = django_filters.ChoiceFilter(choices=Action.choices, method="filter_nothing")
     kind = django_filters.ChoiceFilter(
         choices=[(kind.name, kind.label) for kind in KINDS.values()],
         method="filter_nothing",
@@ -251,6 +252,7 @@ class AuditFilter(FilterSet):  # type: ignore[misc]
             user_id = User.objects.filter(username=data["user"]).values_list("pk", flat=True).first() or 0
         return Filters(
             user_id=user_id,
+            action=Action(data["action"]) if data["action"] else None,
             kind=kind,
             object_ids=kind.find(data["object"]) if kind and data["object"] else None,
             since=data["occurred_after"],

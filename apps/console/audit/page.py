@@ -68,6 +68,7 @@ def audit_page(request: HttpRequest, site: AdminSite) -> HttpResponse:
         "query": query,
         "rows": [_row(entry, query) for entry in page.entries],
         "older": query.link(before=str(page.entries[-1].position)) if page.has_more else "",
+        "actions": Action.choices,
         "kinds": [(kind.name, kind.label) for kind in KINDS.values()],
         "periods": [
             (

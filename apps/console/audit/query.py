@@ -12,6 +12,7 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from apps.audit.models import Action
 from apps.audit.trail import KINDS, Filters, Position
 from apps.console.ui.filters import PERIODS, Period, custom_period, moment_from
 
@@ -25,6 +26,7 @@ class AuditQuery:
 
     # As typed.
     user: str
+    action: str
     kind: str
     object: str
     period: Period
@@ -34,7 +36,9 @@ class AuditQuery:
     @classmethod
     def from_query(cls, query: Mapping[str, str], last_period: str = "") -> AuditQuery:
         """Filters from a query string; `last_period` is the key of the period without one in it."""
-        values = {name: query.get(name, "").strip() for name in ("user", "kind", "object", "from", "to")}
+        values = {
+            name: query.get(name, "").strip() for name in ("user", "action", "kind", "object", "from", "to")
+        }
         since, until = moment_from(values["from"]), moment_from(values["to"])
         if since or until:
             period = custom_period(since, until)
@@ -47,13 +51,14 @@ class AuditQuery:
                 before = Position.from_text(text)
             except ValueError:
                 errors.append(_("The address of the page is incomplete. Open the list again."))
+        action = values["action"] if values["action"] in Action.values else ""
         kind = values["kind"] if values["kind"] in KINDS else ""
         if values["object"] and not kind:
             errors.append(_("Choose the kind of the object as well."))
         for name, moment in (("from", since), ("to", until)):
             if values[name] and moment is None:
                 errors.append(_("“%(text)s” is not a time.") % {"text": values[name][:100]})
-        return cls(values["user"], kind, values["object"], period, before, errors)
+        return cls(values["user"], action, kind, values["object"], period, before, errors)
 
     def filters(self, now: datetime) -> Filters | None:
         """The filters of the trail; None if nothing can match. At most two queries."""
@@ -68,6 +73,7 @@ class AuditQuery:
         kind = KINDS.get(self.kind)
         return Filters(
             user_id=user_id,
+            action=Action(self.action) if self.action else None,
             kind=kind,
             object_ids=kind.find(self.object) if kind and self.object else None,
             since=self.period.cutoff(now),
@@ -76,7 +82,7 @@ class AuditQuery:
 
     @property
     def is_filtered(self) -> bool:
-        return bool(self.user or self.kind or self.object)
+        return bool(self.user or self.action or self.kind or self.object)
 
     @property
     def since_text(self) -> str:
@@ -90,6 +96,7 @@ class AuditQuery:
         """The parameters without the position."""
         return {
             "user": self.user,
+            "action": self.action,
             "kind": self.kind,
             "object": self.object,
             # Also the default one: another one may be remembered.

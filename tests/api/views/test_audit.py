@@ -81,7 +81,8 @@ def test_list_is_filtered(client: Client, service: Service) -> None:
 
     assert filtered() == ["new", "other", "old"]
     assert filtered(user="ada") == ["other", "old"]
-    assert filtered(user="nobody") == []
+    assert filtered(user="nobody") == filtered(action="started") == []
+    assert filtered(user="ada", action="exported") == ["other", "old"]
     assert filtered(kind="service") == ["new", "old"]
     assert filtered(kind="service", object="orders", occurred_before=week_ago) == ["old"]
     assert filtered(kind="service", object=service.pk, occurred_after=week_ago) == ["new"]
@@ -93,7 +94,8 @@ def test_list_is_filtered(client: Client, service: Service) -> None:
         ({"kind": "planet"}, "kind"),
         ({"object": "orders"}, "object"),
         ({"occurred_after": "soon"}, "occurred_after"),
-        ({"action": "login"}, "action"),
+        ({"action": "flown"}, "action"),
+        ({"subject": "orders"}, "subject"),
         ({"cursor": "x"}, "cursor"),
         ({"limit": "0"}, "limit"),
     ],

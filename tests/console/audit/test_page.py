@@ -111,6 +111,8 @@ def test_page_is_filtered_by_the_url(client: Client, reader: User) -> None:
     assert filtered() == ["orders", "by ada"]
     assert filtered(period="any") == ["orders", "by ada", "old", "older"]
     assert filtered(period="30d", user="ada") == ["by ada", "old"]
+    assert filtered(period="any", user="ada", action="exported") == ["by ada", "old"]
+    assert filtered(period="any", action="started") == []
     assert filtered(period="any", kind="service") == ["orders", "old"]
     assert filtered(period="any", kind="service", object="orders", user="ada") == ["old"]
     assert (
@@ -121,7 +123,7 @@ def test_page_is_filtered_by_the_url(client: Client, reader: User) -> None:
     assert filtered(**{"from": f"{day:%Y-%m-%d}", "to": f"{day + timedelta(days=1):%Y-%m-%dT00:00}"}) == [
         "old"
     ]
-    assert filtered(period="nonsense", kind="nonsense", other="x") == ["orders", "by ada"]
+    assert filtered(period="nonsense", action="nonsense", kind="nonsense", other="x") == ["orders", "by ada"]
 
 
 @pytest.mark.parametrize(
