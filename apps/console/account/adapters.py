@@ -24,7 +24,9 @@ from django.urls import reverse
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from apps.audit.recording import record_failed_login
 from apps.console.account.rate_limit import too_many_requests
+from apps.runs.clock import database_now
 from apps.services import secrets
 
 logger = logging.getLogger(__name__)
@@ -70,7 +72,7 @@ class AccountAdapter(DefaultAccountAdapter):
         if user.is_active and user.is_staff:
             return None
         clear_login(request)
-        return refuse_access(request)
+        return refuse_access(request, user)
 
     def get_password_change_redirect_url(self, request: HttpRequest) -> str:
         return reverse("admin:index")
@@ -134,6 +136,8 @@ class SecondFactorAdapter(DefaultMFAAdapter):
         return "Synclog"
 
 
-def refuse_access(request: HttpRequest) -> HttpResponse:
+def refuse_access(request: HttpRequest, user: Any = None) -> HttpResponse:
+    """Ends the login of `user`, None if the account does not exist. It is recorded as a failed one."""
+    record_failed_login(user, request.META.get("REMOTE_ADDR"), database_now())
     messages.error(request, _("This account has no access to the console. Ask an administrator."))
     return HttpResponseRedirect(reverse("account_login"))

@@ -14,6 +14,7 @@ from django.test import Client, RequestFactory
 from django.urls import get_resolver
 from pytest_django import Settings
 
+from apps.audit.models import AuditEvent
 from config.broker import caches as caches_for
 from config.client_address import client_address_middleware
 from config.failover_cache import FailoverCache
@@ -84,6 +85,9 @@ def test_user_without_access_is_refused_and_such_a_session_ends(client: Client) 
 
     assert "This account has no access to the console." in response.content.decode()
     assert "_auth_user_id" not in client.session
+    assert [*AuditEvent.objects.values_list("action", "user", "address")] == [
+        ("login_failed", user.pk, "127.0.0.1")
+    ]
     client.force_login(user)
     assert client.get("/admin/", follow=True).redirect_chain == [("/admin/login/?next=/admin/", 302)]
     assert "_auth_user_id" not in client.session

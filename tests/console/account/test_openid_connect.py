@@ -112,6 +112,7 @@ def test_groups_are_added_and_removed_at_each_login(
     assert refused["Location"] == "/admin/login/"
     assert "has no access to the console" in client.get("/admin/login/").content.decode()
     assert (user.is_staff, group_names(user)) == (False, ["Local"])
+    assert AuditEvent.objects.filter(action=Action.LOGIN_FAILED, user=user).count() == 1
     assert client.get("/admin/").status_code == 302
 
 
@@ -153,6 +154,7 @@ def test_users_without_a_mapped_group_are_not_created(
 
     assert response["Location"] == "/admin/login/"
     assert not User.objects.exists()
+    assert [*AuditEvent.objects.values_list("action", "user")] == [("login_failed", None)]
 
 
 def test_inactive_user_is_refused(
