@@ -22,6 +22,12 @@ ROOT = Path(__file__).resolve().parent.parent
 PATIENCE = 60
 
 
+def revision_before_migration() -> str:
+    """Returns the commit before the newest migration of runs, from which upgrades are tested."""
+    command = ["git", "log", "-1", "--diff-filter=A", "--format=%H^", "--", "apps/runs/migrations/0*.py"]
+    return subprocess.check_output(command, cwd=ROOT, text=True).strip()
+
+
 class Daemon:
     """A process that the command server has forked, with the methods of a Popen that the tests use."""
 

@@ -16,7 +16,7 @@ from tests.containers import story
 from tests.containers.composition import Composition, docker, image_mb
 from tests.containers.stand_ins import build_stand_ins
 from tests.servers.base import free_ports
-from tests.stack import ROOT
+from tests.stack import ROOT, revision_before_migration
 
 IMAGE, PREVIOUS_IMAGE = "synclog:test", "synclog:test-previous"
 # What the image may add to its base.
@@ -29,7 +29,12 @@ def main() -> int:
     parser.add_argument(
         "--stand-ins", action="store_true", help="build missing images from Debian and wheels"
     )
-    parser.add_argument("--from", dest="revision", default="HEAD~1", help="commit to upgrade from (HEAD~1)")
+    parser.add_argument(
+        "--from",
+        dest="revision",
+        default=revision_before_migration(),
+        help="commit to upgrade from (the one before the newest migration of runs)",
+    )
     options = parser.parse_args()
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="synclog-containers-") as folder:

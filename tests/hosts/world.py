@@ -17,7 +17,7 @@ from tests.faults.witness import witness
 from tests.faults.world import CLOCK_AHEAD, GRACE, Database, ReplicatedStack, World, service_definitions
 from tests.hosts.network import GOOD, Network, Quality
 from tests.servers import RedisServer, S3Server
-from tests.stack import ROOT
+from tests.stack import ROOT, revision_before_migration
 
 # The partner host has the users, and the source and destination of the services.
 PARTNER = "partner"
@@ -188,12 +188,7 @@ def _service_definitions(url: str) -> str:
 @contextmanager
 def previous_code() -> Iterator[Path]:
     """Yields a folder with the code before the newest migration of runs."""
-
-    def git(*arguments: str) -> bytes:
-        return subprocess.run(["git", *arguments], cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout
-
-    newest = git("log", "-1", "--diff-filter=A", "--format=%H", "--", "apps/runs/migrations/0*.py")
     with tempfile.TemporaryDirectory(prefix="synclog-previous-") as folder:
-        code = git("archive", f"{newest.decode().strip()}^")
+        code = subprocess.check_output(["git", "archive", revision_before_migration()], cwd=ROOT)
         subprocess.run(["tar", "-x", "-C", folder], input=code, check=True)
         yield Path(folder)
