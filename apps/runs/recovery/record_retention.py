@@ -20,6 +20,8 @@ logger = logging.getLogger(__name__)
 
 # Records per transaction: see LINES_AT_ONCE in `retention`.
 RECORDS_AT_ONCE = 50_000
+# Seconds between two transactions: SQLite has no queue, and a waiting process would find it locked at every attempt.
+PAUSE = 0 if connection.vendor == "postgresql" else 0.02
 # Runs per transaction.
 _RUNS_AT_ONCE = 500
 # Runs that are looked up at once; the rest waits for the next run.
@@ -65,6 +67,7 @@ def delete_records(runs: RunQuerySet) -> Iterator[RecordPruning]:
     position: tuple[int, int] | None = (0, 0)
     while position is not None:
         pruning, position = _delete_part(runs, *position)
+        time.sleep(PAUSE)
         yield pruning
 
 

@@ -15,7 +15,7 @@ from django.db.models.functions import Now
 from apps.runs.audit_entries import copy_reads
 from apps.runs.models import LogEntry, Payload, Run, RunProblem
 from apps.runs.models.run_queryset import RunQuerySet
-from apps.runs.recovery.record_retention import delete_records
+from apps.runs.recovery.record_retention import PAUSE, delete_records
 from apps.runs.recovery.retention_period import ended_before
 from apps.services.models import Service
 
@@ -104,6 +104,7 @@ def _delete_lines(batch: list[int], old: RunQuerySet) -> int:
             chosen = LogEntry.objects.filter(part, run_id__in=doomed)
             # _raw_delete: nothing refers to a line, so there is nothing to collect.
             deleted += chosen._raw_delete(chosen.db) if doomed else 0
+        time.sleep(PAUSE)
     return deleted
 
 
