@@ -16,7 +16,8 @@ import time
 from apps.alerts.channels.errors import DeliveryError
 from apps.alerts.models import Channel, Delivery
 from apps.services.connectors.base import ConnectorError, RunContext
-from apps.services.connectors.http.client import HttpClient, HttpRequest, status_error
+from apps.services.connectors.http.client import HttpClient, status_error
+from apps.services.connectors.http.messages import HttpRequest
 from apps.services.models import Connection
 
 # In seconds.

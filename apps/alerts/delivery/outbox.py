@@ -12,8 +12,6 @@ from apps.alerts.delivery.message import Message, RenderedMessage, render_messag
 from apps.alerts.models import Channel, Delivery
 from apps.runs.clock import database_now
 
-__all__ = ("Message", "absolute_url", "queue_message")
-
 
 def queue_message(
     channels: Iterable[Channel], message: Message, *, is_test: bool = False, now: datetime | None = None

@@ -14,7 +14,7 @@ from apps.console.settings.edit_conflict_admin import is_deleted
 from apps.console.settings.trial_audit import TrialAudit
 from apps.console.ui.disconnection import is_disconnected
 from apps.runs.trial.connection_trial import try_connection
-from apps.services.connectors.connection_test import ConnectionTest
+from apps.services.connectors.connection_test.progress import ConnectionTest
 from apps.services.definition.connection_url import without_secrets
 from apps.services.models import Connection
 

@@ -14,7 +14,8 @@ from apps.runs.execution.supervision import supervise
 from apps.runs.log.text import clean_message, make_masker
 from apps.runs.trial.slots import trial_slot
 from apps.services.connectors.base import RunContext
-from apps.services.connectors.connection_test import ConnectionTest, check_connection
+from apps.services.connectors.connection_test import check_connection
+from apps.services.connectors.connection_test.progress import ConnectionTest
 from apps.services.models import Connection
 
 # With the patience of the supervision, a trial takes at most 30 seconds.

@@ -7,7 +7,8 @@ import pytest
 from django.db import transaction
 from django.utils.translation import gettext_lazy
 
-from apps.alerts.delivery.outbox import Message, absolute_url, queue_message
+from apps.alerts.delivery.message import Message
+from apps.alerts.delivery.outbox import absolute_url, queue_message
 from apps.alerts.models import Delivery
 from tests.factories import make_channel
 

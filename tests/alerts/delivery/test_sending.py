@@ -7,7 +7,8 @@ from django.db.models import F
 from django.utils import timezone
 
 from apps.alerts.delivery import sending
-from apps.alerts.delivery.outbox import Message, queue_message
+from apps.alerts.delivery.message import Message
+from apps.alerts.delivery.outbox import queue_message
 from apps.alerts.models import Channel, Delivery
 from apps.alerts.tasks import send_deliveries
 from apps.runs.models import HousekeepingJob

@@ -1,4 +1,4 @@
-"""One incident, one conversation: what the ends of runs tell, and what they do not."""
+"""One incident, one conversation: which ends of runs send a message, and which do not."""
 
 import pytest
 

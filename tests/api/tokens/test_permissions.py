@@ -9,7 +9,8 @@ from django.test import Client
 from django.urls import get_resolver, resolve
 from django.utils import timezone
 
-from apps.alerts.delivery.outbox import Message, queue_message
+from apps.alerts.delivery.message import Message
+from apps.alerts.delivery.outbox import queue_message
 from apps.api.models import ApiToken, new_secret
 from apps.api.tokens.permissions import TokenHasScope
 from apps.runs.models import Record

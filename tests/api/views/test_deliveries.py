@@ -3,7 +3,8 @@
 import pytest
 from django.contrib.auth.models import Group
 
-from apps.alerts.delivery.outbox import Message, queue_message
+from apps.alerts.delivery.message import Message
+from apps.alerts.delivery.outbox import queue_message
 from apps.alerts.models import Delivery
 from tests.api.conftest import client_of
 from tests.factories import make_channel, make_incident, make_service, make_token, make_user

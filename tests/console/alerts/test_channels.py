@@ -8,7 +8,8 @@ from django.contrib.auth.models import Group
 from django.test import Client
 from django.urls import reverse
 
-from apps.alerts.delivery.outbox import Message, queue_message
+from apps.alerts.delivery.message import Message
+from apps.alerts.delivery.outbox import queue_message
 from apps.alerts.delivery.sending import send_due_deliveries
 from apps.alerts.models import Channel, Delivery
 from tests.factories import make_channel, make_service, make_user

@@ -1,4 +1,4 @@
-"""`requests_per_minute` of a connection: all runs, threads and processes together keep it."""
+"""`requests_per_minute` of a connection: it limits all runs, threads and processes together."""
 
 import os
 import subprocess

@@ -10,17 +10,10 @@ from django.core.exceptions import ValidationError
 from apps.services.connectors.base import ConnectorError, RunContext
 from apps.services.connectors.connection_test import folder_check, http_check
 from apps.services.connectors.connection_test.advice import advice_for
-from apps.services.connectors.connection_test.progress import (
-    ConnectionStep,
-    ConnectionTest,
-    StepName,
-    StepState,
-)
+from apps.services.connectors.connection_test.progress import ConnectionTest
 from apps.services.connectors.network_errors import CA_HINT
 from apps.services.definition.connection_url import validate_address
 from apps.services.models import Connection
-
-__all__ = ["ConnectionStep", "ConnectionTest", "StepName", "StepState", "check_connection"]
 
 
 def check_connection(

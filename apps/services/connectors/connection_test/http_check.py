@@ -17,7 +17,8 @@ from apps.services.connectors.connection_test.advice import CheckFailed, status_
 from apps.services.connectors.connection_test.hosts import address_of, resolved
 from apps.services.connectors.connection_test.progress import ConnectionTest, StepName
 from apps.services.connectors.http import retry_rules
-from apps.services.connectors.http.client import HttpClient, HttpRequest, HttpResponse
+from apps.services.connectors.http.client import HttpClient
+from apps.services.connectors.http.messages import HttpRequest, HttpResponse
 from apps.services.connectors.stages import Stage, observed
 from apps.services.definition.connection_url import without_secrets
 from apps.services.models import Connection

@@ -27,8 +27,6 @@ from apps.services.connectors.retry import TemporaryError, with_retries
 from apps.services.definition.connection_url import HTTP_SCHEMES, without_secrets
 from apps.services.models import Connection
 
-__all__ = ["HttpClient", "HttpRequest", "HttpResponse", "is_same_system", "status_error"]
-
 logger = logging.getLogger(__name__)
 
 MAX_REDIRECTS = 5

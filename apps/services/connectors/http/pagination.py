@@ -13,7 +13,8 @@ from jmespath.exceptions import JMESPathError
 from requests.utils import parse_header_links
 
 from apps.services.connectors.base import ConnectorError
-from apps.services.connectors.http.client import HttpRequest, is_same_system
+from apps.services.connectors.http.client import is_same_system
+from apps.services.connectors.http.messages import HttpRequest
 from apps.services.connectors.http.request_template import RequestTemplate, Values
 from apps.services.definition.connection_url import without_secrets
 from apps.services.definition.expression import Expression

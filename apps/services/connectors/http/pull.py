@@ -18,7 +18,8 @@ from apps.services.connectors.formats.documents import (
     parse_json,
     records_in,
 )
-from apps.services.connectors.http.client import HttpClient, HttpRequest, HttpResponse, status_error
+from apps.services.connectors.http.client import HttpClient, status_error
+from apps.services.connectors.http.messages import HttpRequest, HttpResponse
 from apps.services.connectors.http.pagination import (
     PageRequest,
     PageResponse,

@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 from apps.services.connectors.address_guard import check_host
 from apps.services.connectors.base import Delivery, Outgoing, Record, RunContext
 from apps.services.connectors.formats.documents import encode_json
-from apps.services.connectors.http.client import HttpClient, HttpRequest, HttpResponse, status_error
+from apps.services.connectors.http.client import HttpClient, status_error
+from apps.services.connectors.http.messages import HttpRequest, HttpResponse
 from apps.services.connectors.http.record_path import RecordPath, RecordRefused
 from apps.services.connectors.http.request_template import join, with_parameters
 from apps.services.connectors.http.results import refusals_in

@@ -8,7 +8,7 @@ from jmespath.exceptions import JMESPathError
 
 from apps.services.connectors.base import ConnectorError
 from apps.services.connectors.formats.documents import encode_json, excerpt, parse_json
-from apps.services.connectors.http.client import HttpRequest, HttpResponse
+from apps.services.connectors.http.messages import HttpRequest, HttpResponse
 from apps.services.definition.expression import Expression
 from apps.services.definition.http_options import Results
 from apps.services.exact_json import Parser
