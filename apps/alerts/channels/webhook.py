@@ -33,22 +33,7 @@ _SUCCESS = range(200, 300)
 
 def send_webhook(channel: Channel, delivery: Delivery) -> None:
     """Sends the payload as JSON; only a status of 2xx is success. Raises DeliveryError or SecretUnavailable."""
-    body = json.dumps(delivery.payload, ensure_ascii=False, separators=(",", ":")).encode()
-    now = int(time.time())
-    request = HttpRequest(
-        "POST",
-        channel.url,
-        {
-            "Content-Type": "application/json",
-            "webhook-id": str(delivery.key),
-            "webhook-timestamp": str(now),
-            "webhook-signature": signature(channel.get_secret(), str(delivery.key), now, body),
-        },
-        body,
-        # The outbox tries again.
-        final_statuses=range(1000),
-        max_response_bytes=_MAX_RESPONSE,
-    )
+    request = _signed_request(channel, delivery)
     deadline = time.monotonic() + _TOTAL_TIMEOUT
 
     def check() -> None:
@@ -79,6 +64,26 @@ def send_webhook(channel: Channel, delivery: Delivery) -> None:
     finally:
         timer.cancel()
         client.close()
+
+
+def _signed_request(channel: Channel, delivery: Delivery) -> HttpRequest:
+    body = json.dumps(delivery.payload, ensure_ascii=False, separators=(",", ":")).encode()
+    now = int(time.time())
+    headers = {
+        "Content-Type": "application/json",
+        "webhook-id": str(delivery.key),
+        "webhook-timestamp": str(now),
+        "webhook-signature": signature(channel.get_secret(), str(delivery.key), now, body),
+    }
+    # No status is retried here: the outbox tries again.
+    return HttpRequest(
+        "POST",
+        channel.url,
+        headers,
+        body,
+        final_statuses=range(1000),
+        max_response_bytes=_MAX_RESPONSE,
+    )
 
 
 def signature(secret: str, message_id: str, timestamp: int, body: bytes) -> str:

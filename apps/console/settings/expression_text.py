@@ -1,4 +1,4 @@
-"""JMESPath expressions in words."""
+"""JMESPath expressions described in the language of the reader."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def expression_text(text: str) -> str:
         expression = Expression.compile(text)
     except ValueError as error:
         raise ValueError(_("Not a JMESPath expression: %(reason)s.") % {"reason": error}) from None
-    return _("Selects %(what)s.") % {"what": _in_words(expression.compiled.parsed, "", _MAX_DEPTH)}
+    return _("Selects %(what)s.") % {"what": _text_of(expression.compiled.parsed, "", _MAX_DEPTH)}
 
 
-def _in_words(node: Any, place: str, depth: int) -> str:
+def _text_of(node: Any, place: str, depth: int) -> str:
     """What `node` selects within `place`, which is empty for the document itself."""
     children = node["children"]
     if not depth:
@@ -39,30 +39,28 @@ def _in_words(node: Any, place: str, depth: int) -> str:
             return _("“%(name)s”") % {"name": node["value"]}
         case "subexpression" | "pipe" | "index_expression":
             first, second = children
-            return _in_words(second, _in_words(first, place, depth - 1), depth - 1)
+            return _text_of(second, _text_of(first, place, depth - 1), depth - 1)
         case "index":
-            return _("element %(number)s of %(place)s") % {
-                "number": node["value"],
-                "place": place or _("the document"),
-            }
+            place = place or _("the document")
+            return _("element %(number)s of %(place)s") % {"number": node["value"], "place": place}
         case "projection" | "value_projection":
-            whole = _in_words(children[0], place, depth - 1)
-            return _in_words(children[1], _("each element of %(place)s") % {"place": whole}, depth - 1)
+            whole = _text_of(children[0], place, depth - 1)
+            return _text_of(children[1], _("each element of %(place)s") % {"place": whole}, depth - 1)
         case "filter_projection":
-            whole = _in_words(children[0], place, depth - 1)
+            whole = _text_of(children[0], place, depth - 1)
             some = _("the elements of %(place)s that meet the condition") % {"place": whole}
-            return _in_words(children[1], some, depth - 1)
+            return _text_of(children[1], some, depth - 1)
         case "flatten":
-            whole = _in_words(children[0], place, depth - 1)
+            whole = _text_of(children[0], place, depth - 1)
             return _("the flattened list %(place)s") % {"place": whole}
         case "or_expression":
-            first, second = (_in_words(child, place, depth - 1) for child in children)
+            first, second = (_text_of(child, place, depth - 1) for child in children)
             return _("%(first)s, or if it is missing %(second)s") % {"first": first, "second": second}
         case "multi_select_list":
-            parts = [_in_words(child, place, depth - 1) for child in children]
+            parts = [_text_of(child, place, depth - 1) for child in children]
             return _("a list of %(parts)s") % {"parts": ", ".join(parts)}
         case "function_expression":
-            parts = [_in_words(child, place, depth - 1) for child in children]
+            parts = [_text_of(child, place, depth - 1) for child in children]
             return f"{node['value']}({', '.join(parts)})"
         case "literal":
             return _("the value %(value)s") % {"value": node["value"]}

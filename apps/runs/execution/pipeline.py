@@ -30,7 +30,16 @@ from apps.runs.records.keys import key_expressions
 from apps.runs.records.selection import MAX_LISTED, Selection, listed
 from apps.runs.records.tracking import RecordTracker
 from apps.runs.records.unchanged import UnchangedRecords
-from apps.services.connectors.base import Body, ConnectorError, Delivery, Page, Record, RunContext, Source
+from apps.services.connectors.base import (
+    Body,
+    ConnectorError,
+    Delivery,
+    Destination,
+    Page,
+    Record,
+    RunContext,
+    Source,
+)
 from apps.services.connectors.endpoints import open_destination, open_source
 from apps.services.connectors.formats.documents import encode_json
 from apps.services.sandbox.process import Sandbox
@@ -103,12 +112,7 @@ class Pipeline:
                 if destination is None:
                     tracker.end_dry_run_page()
                 elif records:
-                    self._log.step = Step.PUSH
-                    if self._unchanged is not None:
-                        records = self._unchanged.skip(page.number, records)
-                    for delivery in destination.push(page.number, records):
-                        self._pushed(tracker, delivery)
-                        self.check()
+                    self._push(destination, tracker, page.number, records)
                 self._log.step = Step.PULL
                 self.check()
             if destination is not None:
@@ -116,6 +120,16 @@ class Pipeline:
                 for delivery in destination.finish():
                     self._pushed(tracker, delivery)
             selection.log_missing()
+
+    def _push(
+        self, destination: Destination, tracker: RecordTracker, page_number: int, records: list[Record]
+    ) -> None:
+        self._log.step = Step.PUSH
+        if self._unchanged is not None:
+            records = self._unchanged.skip(page_number, records)
+        for delivery in destination.push(page_number, records):
+            self._pushed(tracker, delivery)
+            self.check()
 
     def next_since(self) -> NextSince | None:
         """What the next run starts with, after this one succeeded."""
