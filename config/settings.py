@@ -3,7 +3,6 @@
 An invalid value stops the start with one line that names the variable, the reason and how to fix it.
 """
 
-import logging
 import secrets
 from datetime import timedelta
 from pathlib import Path
@@ -11,6 +10,8 @@ from pathlib import Path
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.csp import CSP
 
+from config.api import REST_FRAMEWORK, SPECTACULAR_SETTINGS  # noqa: F401 - settings
+from config.beat_schedule import beat_schedule
 from config.broker import REDIS, caches, transport_options
 from config.email import base_url, is_mail_address, mailers
 from config.environment import (
@@ -25,6 +26,7 @@ from config.environment import (
     shared_file,
     writable_folder,
 )
+from config.logs import LOGGING  # noqa: F401 - a setting
 from config.openid_connect import openid_provider
 from config.payload_storage import payload_storage
 
@@ -263,50 +265,6 @@ API_ADDRESS_RATE = read_whole_number("SYNCLOG_API_ADDRESS_RATE", 30_000, minimum
 # The same for invalid tokens from one address.
 API_FAILURE_RATE = read_whole_number("SYNCLOG_API_FAILURE_RATE", 120, minimum=0, maximum=10**9)
 
-REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["apps.api.tokens.authentication.TokenAuthentication"],
-    "DEFAULT_PERMISSION_CLASSES": ["apps.api.tokens.permissions.TokenHasScope"],
-    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
-    "DEFAULT_FILTER_BACKENDS": ["apps.api.queries.filters.ListFilterBackend"],
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "EXCEPTION_HANDLER": "apps.api.http.problems.handle_exception",
-    "DATETIME_FORMAT": "%Y-%m-%dT%H:%M:%S.%fZ",
-}
-SPECTACULAR_SETTINGS = {
-    "TITLE": "Synclog",
-    "DESCRIPTION": "Start integration services, follow their runs, read logs and fetch payloads.",
-    "VERSION": "1",
-    "OAS_VERSION": "3.1.0",
-    "SCHEMA_PATH_PREFIX": "/api/v1",
-    "TAGS": [
-        {"name": "services", "description": "Services"},
-        {"name": "runs", "description": "Runs and their logs"},
-        {"name": "payloads", "description": "Stored files"},
-        {"name": "metrics", "description": "Monitoring"},
-    ],
-    "SERVE_INCLUDE_SCHEMA": False,
-    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
-    "SERVE_AUTHENTICATION": [],
-    "ENUM_NAME_OVERRIDES": {
-        "RunStatus": "apps.runs.models.Run.Status",
-        "RunTrigger": "apps.runs.models.Run.Trigger",
-        "PayloadKind": "apps.runs.models.Payload.Kind",
-        "PayloadStatus": "apps.api.serializers.payloads.PAYLOAD_STATES",
-        "ReportedStatus": "apps.api.serializers.reports.FINAL_STATUSES",
-        "RecordOutcome": "apps.api.serializers.records.OUTCOME_NAMES",
-        "IncidentKind": "apps.alerts.models.Incident.Kind",
-        "IncidentState": "apps.api.serializers.incidents.STATES",
-        "AuditAction": "apps.audit.models.Action",
-        "DeliveryStatus": "apps.alerts.models.Delivery.Status",
-        "ProblemState": "apps.alerts.models.Problem.State",
-        "ResyncOrigin": "apps.api.serializers.records.ORIGINS",
-        "ServiceKind": "apps.services.models.Service.Kind",
-        "LogLevel": "apps.api.serializers.log.LEVEL_NAMES",
-        "LogStep": "apps.api.serializers.log.STEP_NAMES",
-    },
-}
-
 # --- Celery -----------------------------------------------------------------------------------------------
 
 CELERY_BROKER_URL = read_text("CELERY_BROKER_URL", "filesystem://localhost")
@@ -331,84 +289,6 @@ CELERY_BEAT_MAX_LOOP_INTERVAL = 5
 CELERY_BEAT_SCHEDULER = "config.scheduler:Scheduler"
 # Touched by a worker or scheduler that is connected to the broker, for the health check of its container.
 HEARTBEAT_FILE = read_text("SYNCLOG_HEARTBEAT_FILE")
-# Without `expires`, which would compare the clocks of two machines. Jobs skip messages that piled up.
-CELERY_BEAT_SCHEDULE = {
-    "queue-due-runs-every-10-seconds": {
-        "task": "synclog.housekeeping.queue_due_runs",
-        "schedule": 10,
-    },
-    "close-lost-runs-every-30-seconds": {
-        "task": "synclog.housekeeping.close_lost_runs",
-        "schedule": 30,
-    },
-    "send-deliveries-every-10-seconds": {
-        "task": "synclog.housekeeping.send_deliveries",
-        "schedule": 10,
-    },
-    "delete-expired-payloads-every-minute": {
-        "task": "synclog.housekeeping.delete_expired_payloads",
-        "schedule": read_number("SYNCLOG_EXPIRY_INTERVAL_SECONDS", 60, minimum=1, maximum=3600),
-    },
-    "reconcile-payloads-every-day": {
-        "task": "synclog.housekeeping.reconcile_payloads",
-        "schedule": 24 * 3600,
-    },
-    "prune-logs-every-hour": {
-        "task": "synclog.housekeeping.prune_logs",
-        "schedule": 3600,
-    },
-    "prune-records-every-hour": {
-        "task": "synclog.housekeeping.prune_records",
-        "schedule": 3600,
-    },
-    "note-problems-every-10-seconds": {
-        "task": "synclog.housekeeping.note_problems",
-        "schedule": 10,
-    },
-    "prune-problems-every-hour": {
-        "task": "synclog.housekeeping.prune_problems",
-        "schedule": 3600,
-    },
-    "prune-deliveries-every-hour": {
-        "task": "synclog.housekeeping.prune_deliveries",
-        "schedule": 3600,
-    },
-    "prune-audit-log-every-hour": {
-        "task": "synclog.housekeeping.prune_audit_log",
-        "schedule": 3600,
-    },
-    "evaluate-alerts-every-minute": {
-        "task": "synclog.housekeeping.evaluate_alerts",
-        "schedule": 60,
-    },
-}
-
-# --- Logs of the processes (those of runs are in the database) ---------------------------------------------
-
-# Details that no line shows are not collected: a fifth of the cost of a line. See "Optimization" in the logging
-# HOWTO. The process number is collected, because Gunicorn's lines show it.
-logging._srcfile = None
-logging.logThreads = False
-logging.logMultiprocessing = False
-logging.logAsyncioTasks = False  # type: ignore[attr-defined] # Its stubs do not know it yet.
-
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
-    "handlers": {
-        "stderr": {
-            "class": "apps.runs.log.context.OutsideRunsHandler",
-            "formatter": "plain",
-            "level": "INFO",
-        }
-    },
-    "root": {"handlers": ["stderr"], "level": "WARNING"},
-    "loggers": {
-        # Down to debug, because the log of a run has debug lines; stderr starts at info.
-        "apps": {"level": "DEBUG"},
-        "celery": {"level": "INFO"},
-        # Django's own handler would repeat everything.
-        "django": {"handlers": [], "level": "INFO"},
-    },
-}
+CELERY_BEAT_SCHEDULE = beat_schedule(
+    expiry_interval=read_number("SYNCLOG_EXPIRY_INTERVAL_SECONDS", 60, minimum=1, maximum=3600)
+)

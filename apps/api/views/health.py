@@ -11,7 +11,8 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from apps.runs.monitoring.doctor import check_database, check_payload_store
+from apps.runs.monitoring.doctor import check_database
+from apps.runs.monitoring.payload_store import check_payload_store
 from apps.runs.tasks import check_broker
 
 logger = logging.getLogger(__name__)

@@ -51,7 +51,7 @@ from apps.api.views.base import ApiView
 from apps.api.views.log import LogView
 from apps.runs.models import Payload, Run
 from apps.runs.payloads.storage import PayloadNotStored
-from apps.runs.reported import reporting
+from apps.runs.reported import payloads, reporting
 from apps.runs.reported.records import append_records
 from apps.services.definition.option_errors import choice_message
 
@@ -188,7 +188,7 @@ class ReportedPayloadView(_ReportView):
     def put(self, request: Request, pk: int, kind: str, name: str) -> Response:
         run = _get_reported_run(self)
         with _errors_as_problems():
-            payload, is_new = reporting.store_reported_payload(
+            payload, is_new = payloads.store_reported_payload(
                 run,
                 request.user,
                 kind=_check_kind(kind),
@@ -211,7 +211,7 @@ class _BodyStream:
         if self._remaining is None and not request.META.get("wsgi.input_terminated"):
             raise LengthRequired(_("Missing Content-Length; send the number of bytes."))
         if self._remaining is not None and self._remaining > settings.MAX_PAYLOAD_BYTES:
-            raise reporting.PayloadTooLarge
+            raise payloads.PayloadTooLarge
         # Django treats a body without a length as empty; the server knows where its chunks end.
         stream: Any = request._request if self._remaining is not None else request.META["wsgi.input"]
         self._stream: IO[bytes] = stream
@@ -262,12 +262,12 @@ def _errors_as_problems() -> Iterator[None]:
             _("Lines are missing; send line %(expected)d first.") % {"expected": error.expected},
             expected_sequence=error.expected,
         ) from None
-    except reporting.PayloadExists as error:
+    except payloads.PayloadExists as error:
         raise PayloadNameTaken(
             _("Another file with the SHA-256 %(digest)s is stored; use another name.")
             % {"digest": error.payload.sha256}
         ) from None
-    except reporting.PayloadTooLarge:
+    except payloads.PayloadTooLarge:
         raise PayloadTooLarge(
             _("The file exceeds the limit of %(most)g MiB (SYNCLOG_MAX_PAYLOAD_MIB).")
             % {"most": settings.MAX_PAYLOAD_BYTES / 2**20}

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 import tempfile
 import time
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,8 +14,6 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import Group
-from django.core.files.base import ContentFile
-from django.core.files.storage import FileSystemStorage, storages
 from django.db import DatabaseError, InterfaceError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.db.models.functions import Now
@@ -28,10 +24,9 @@ from django.utils.translation import gettext_lazy
 from apps.runs.clock import database_now
 from apps.runs.log.spool import Spool, spooled_runs
 from apps.runs.models import HousekeepingJob, Run
+from apps.runs.monitoring.payload_store import CheckFailed, describe_payload_store
 from apps.runs.payloads.expiry import expiry_lag
-from apps.runs.payloads.object_store import is_s3
 from apps.runs.tasks import check_broker, responding_workers
-from apps.services.models import Service
 
 logger = logging.getLogger(__name__)
 
@@ -42,11 +37,6 @@ MAX_ORPHAN_AGE = timedelta(minutes=5)
 MAX_EXPIRY_LAG = timedelta(minutes=15)
 MAX_CLOCK_DIFFERENCE = timedelta(seconds=5)
 MIN_FREE_BYTES = 100 * 1024 * 1024
-# Runs that started within this time show which hosts execute runs.
-HOSTS_SINCE = timedelta(hours=1)
-
-# Short timeouts: a health check must not hang.
-_QUICK: dict[str, Any] = {"connect_timeout": 2, "read_timeout": 3, "retries": {"total_max_attempts": 1}}
 
 
 @dataclass(frozen=True)
@@ -60,10 +50,6 @@ class CheckResult:
     @property
     def label(self) -> str:
         return str(_CHECKS[self.name][0])
-
-
-class _CheckFailed(Exception):
-    """A check failed; the message says why, in one sentence."""
 
 
 def run_checks(*, is_thorough: bool = False) -> list[CheckResult]:
@@ -97,24 +83,10 @@ def _lacks_migrations() -> bool:
     return bool(executor.migration_plan(executor.loader.graph.leaf_nodes()))
 
 
-def check_payload_store() -> None:
-    """Raises an error of the store if it is unreachable; writes nothing."""
-    store: Any = _quick_store()
-    if is_s3(store):
-        store.connection.meta.client.head_bucket(Bucket=store.bucket_name)
-    elif isinstance(store, FileSystemStorage):
-        folder = Path(store.location)
-        while not folder.exists():
-            # The first payload creates it.
-            folder = folder.parent
-        if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-            raise NotADirectoryError(f"Files cannot be written to {folder}")
-
-
 def _run_check(name: str, check: Callable[[bool], str], is_thorough: bool) -> CheckResult:
     try:
         return CheckResult(name, True, check(is_thorough))
-    except _CheckFailed as error:
+    except CheckFailed as error:
         return CheckResult(name, False, str(error))
     # Any error means that it is down. Details may contain addresses and passwords: they go to the log only.
     except Exception as error:
@@ -140,11 +112,11 @@ def _check_workers(is_thorough: bool) -> str:
     if is_thorough:
         names = responding_workers(timeout=2)
         if not names:
-            raise _CheckFailed(_("No worker responds; start the workers."))
+            raise CheckFailed(_("No worker responds; start the workers."))
         return _("%(count)d respond: %(names)s.") % {"count": len(names), "names": ", ".join(names)}
     waiting = Run.objects.unclaimed().filter(queued_at__lt=Now() - timedelta(minutes=2)).count()
     if waiting:
-        raise _CheckFailed(
+        raise CheckFailed(
             _("%(count)d runs have been waiting for over two minutes; check the workers.")
             % {"count": waiting}
         )
@@ -156,10 +128,10 @@ def _check_scheduler(_is_thorough: bool) -> str:
         HousekeepingJob.objects.filter(name="queue_due_runs").values_list("last_run_at", flat=True).first()
     )
     if last_run_at is None:
-        raise _CheckFailed(_("Has never run; start the scheduler and the housekeeping worker."))
+        raise CheckFailed(_("Has never run; start the scheduler and the housekeeping worker."))
     silence = database_now() - last_run_at
     if silence > MAX_SCHEDULER_SILENCE:
-        raise _CheckFailed(
+        raise CheckFailed(
             _("Last ran %(age)s ago; check the scheduler and the housekeeping worker.")
             % {"age": _duration(silence)}
         )
@@ -183,16 +155,14 @@ def _check_spool(_is_thorough: bool) -> str:
         size += state.st_size
         orphans += run_id not in still_open and time.time() - state.st_mtime > MAX_ORPHAN_AGE.total_seconds()
     if orphans:
-        raise _CheckFailed(
+        raise CheckFailed(
             _(
                 "%(count)d logs of ended runs are not in the database yet; see the log of the housekeeping worker."
             )
             % {"count": orphans}
         )
     if free < MIN_FREE_BYTES:
-        raise _CheckFailed(
-            _("Only %(free)d MiB left on its disk; free some space.") % {"free": free // 2**20}
-        )
+        raise CheckFailed(_("Only %(free)d MiB left on its disk; free some space.") % {"free": free // 2**20})
     return _("%(count)d logs, %(size).1f MiB; %(free).1f GiB free.") % {
         "count": len(run_ids),
         "size": size / 2**20,
@@ -200,44 +170,10 @@ def _check_spool(_is_thorough: bool) -> str:
     }
 
 
-def _check_payload_store(is_thorough: bool) -> str:
-    check_payload_store()
-    _check_that_hosts_share_the_store()
-    if not is_thorough:
-        return _("Reachable.")
-    store = _quick_store()
-    content = uuid.uuid4().hex.encode()
-    key = store.save(f"payloads/probe/{content.decode()}", ContentFile(content))
-    try:
-        with store.open(key, "rb") as file:
-            if file.read() != content:
-                raise _CheckFailed(_("Read back different data than was written."))
-    finally:
-        store.delete(key)
-    return _("Writes, reads and deletes an object.")
-
-
-def _check_that_hosts_share_the_store() -> None:
-    """Raises _CheckFailed if several hosts execute runs while payloads are in a local folder."""
-    if is_s3(storages["payloads"]):
-        return
-    started = Run.objects.filter(
-        started_at__gte=Now() - HOSTS_SINCE, service__kind=Service.Kind.INTEGRATION
-    ).exclude(worker="")
-    hosts = sorted(
-        {worker.partition(":")[0] for worker in started.values_list("worker", flat=True).distinct()}
-    )
-    if len(hosts) > 1:
-        raise _CheckFailed(
-            _("A local folder, but several hosts execute runs: %(hosts)s. Use S3 (AWS_STORAGE_BUCKET_NAME).")
-            % {"hosts": ", ".join(hosts)}
-        )
-
-
 def _check_clock(_is_thorough: bool) -> str:
     difference = abs(database_now() - timezone.now())
     if difference > MAX_CLOCK_DIFFERENCE:
-        raise _CheckFailed(
+        raise CheckFailed(
             _("This host and the database differ by %(seconds).1f s; synchronize the clocks.")
             % {"seconds": difference.total_seconds()}
         )
@@ -251,7 +187,7 @@ def _check_expiry(_is_thorough: bool) -> str:
     if not lag:
         return _("No expired payload is waiting for deletion.")
     if lag > MAX_EXPIRY_LAG:
-        raise _CheckFailed(
+        raise CheckFailed(
             _("A payload that expired %(age)s ago is still stored; see the log of the housekeeping worker.")
             % {"age": _duration(lag)}
         )
@@ -268,29 +204,17 @@ def _check_openid_provider(_is_thorough: bool) -> str:
     response.raise_for_status()
     issuer = response.json().get("issuer")
     if str(issuer).rstrip("/") != provider.issuer:
-        raise _CheckFailed(
+        raise CheckFailed(
             _("Calls itself %(issuer)s; set SYNCLOG_OIDC_ISSUER to this address.") % {"issuer": issuer}
         )
     names = {name for _theirs, name in provider.groups}
     missing = names - set(Group.objects.filter(name__in=names).values_list("name", flat=True))
     if missing:
-        raise _CheckFailed(
+        raise CheckFailed(
             _("Groups of SYNCLOG_OIDC_GROUPS do not exist: %(names)s. Add them under Groups.")
             % {"names": ", ".join(sorted(missing))}
         )
     return _("Responds; all groups exist.")
-
-
-def _quick_store() -> Any:
-    store: Any = storages["payloads"]
-    if not is_s3(store):
-        return store
-    # Only with S3, because the import delays the start of every process.
-    from botocore.config import Config
-
-    parameters: Any = settings.STORAGES["payloads"]
-    options = parameters["OPTIONS"] | {"client_config": store.client_config.merge(Config(**_QUICK))}
-    return storages.create_storage({**parameters, "OPTIONS": options})
 
 
 def _duration(span: timedelta) -> str:
@@ -308,7 +232,7 @@ _CHECKS: dict[str, tuple[Any, Callable[[bool], str]]] = {
     "workers": (gettext_lazy("Workers"), _check_workers),
     "scheduler": (gettext_lazy("Scheduler"), _check_scheduler),
     "spool": (gettext_lazy("Log spool"), _check_spool),
-    "payload_store": (gettext_lazy("Payload store"), _check_payload_store),
+    "payload_store": (gettext_lazy("Payload store"), describe_payload_store),
     "clock": (gettext_lazy("Clock"), _check_clock),
     "expiry": (gettext_lazy("Expiry"), _check_expiry),
     "openid_provider": (gettext_lazy("OpenID provider"), _check_openid_provider),

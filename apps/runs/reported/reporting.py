@@ -1,14 +1,12 @@
-"""Reports of runs that happen elsewhere: lines, files and the result."""
+"""Reports of runs that happen elsewhere: start, lines and result, and who may report."""
 
 from __future__ import annotations
 
-import hashlib
-import time
 import uuid
 import zlib
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, BinaryIO, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
@@ -20,19 +18,14 @@ from apps.runs.execution.run_end import announce_run_end
 from apps.runs.log.bulk_insert import write_lines
 from apps.runs.log.line_format import escape
 from apps.runs.log.text import clean_message
-from apps.runs.models import Level, Payload, Run, Step
+from apps.runs.models import Level, Run, Step
 from apps.runs.payloads.expiry import set_expiry
-from apps.runs.payloads.size_limit import SizeLimitedStream, TooLarge
-from apps.runs.payloads.storage import PayloadNotStored, store_payload
 from apps.services.models import Service
 
 # Time without a report after which a run is lost; every report renews it.
 REPORT_LEASE = timedelta(minutes=5)
 # Prefix of `Run.worker` while the run belongs to its reporter; closing a lost run writes another name.
 _REPORTER = "reporter "
-# Seconds between two renewals during a long upload, and bytes that are hashed at once.
-_RENEW_EVERY = 60
-_BLOCK_BYTES = 256 * 1024
 
 
 class NotReported(Exception):
@@ -57,18 +50,6 @@ class LogGap(Exception):
     def __init__(self, expected: int) -> None:
         super().__init__(expected)
         self.expected = expected
-
-
-class PayloadExists(Exception):
-    """Another file is stored under this kind and name; `payload` is its row."""
-
-    def __init__(self, payload: Payload) -> None:
-        super().__init__(payload.pk)
-        self.payload = payload
-
-
-class PayloadTooLarge(Exception):
-    """The file exceeds the size limit of a payload."""
 
 
 class ReportedLine(NamedTuple):
@@ -131,47 +112,6 @@ def append_lines(run: Run, user: Any, lines: Sequence[ReportedLine]) -> Run:
         elif current.is_open:
             renew(current)
     return current
-
-
-def store_reported_payload(
-    run: Run, user: Any, *, kind: str, name: str, content_type: str, stream: BinaryIO, sequence: int | None
-) -> tuple[Payload, bool]:
-    """Stores a file under its kind and name; returns its row and whether it is new.
-
-    The same bytes again change nothing. Raises PayloadExists, PayloadTooLarge, ReportEnded, and PayloadNotStored.
-    """
-    check_reporter(run, user)
-    with transaction.atomic():
-        current = locked_run(run)
-        check_open(current)
-        # The log looks for payloads only in runs that store some.
-        renew(current, **{f"store_{kind}": True})
-    namesakes = run.payloads.filter(kind=kind, name=name, status=Payload.Status.STORED)
-    read_limited = SizeLimitedStream(
-        cast("BinaryIO", _RenewingStream(stream, run)), settings.MAX_PAYLOAD_BYTES
-    )
-    source = cast("BinaryIO", read_limited)
-    try:
-        if (stored := namesakes.first()) is not None:
-            return _same(stored, _digest(source)), False
-        payload = store_payload(
-            run, kind=kind, name=name, content_type=content_type, stream=source, sequence=sequence
-        )
-    except (TooLarge, PayloadNotStored):
-        if read_limited.is_exceeded:
-            raise PayloadTooLarge from None
-        raise
-    with transaction.atomic():
-        current = locked_run(run)
-        first = namesakes.order_by("created_at", "pk")[0]
-        if not current.is_open:
-            set_expiry(current, settings.PAYLOAD_RETENTION)
-        elif is_reporters(current):
-            renew(current)
-        if first.pk != payload.pk:
-            # Of two simultaneous uploads of one name the later one is deleted by the next clean-up.
-            Payload.objects.filter(pk=payload.pk).update(expires_at=Now())
-    return (payload, True) if first.pk == payload.pk else (_same(first, payload.sha256), False)
 
 
 def finish_reported_run(
@@ -240,6 +180,12 @@ def renew(run: Run, **columns: Any) -> None:
     Run.objects.filter(pk=run.pk).update(lease_until=Now() + REPORT_LEASE, **columns)
 
 
+def renew_if_open(run: Run) -> None:
+    """Renews the lease of a run that may have ended meanwhile."""
+    still_reported = Run.objects.running().filter(pk=run.pk, worker__startswith=_REPORTER)
+    still_reported.update(lease_until=Now() + REPORT_LEASE)
+
+
 def _write(run: Run, lines: Sequence[ReportedLine]) -> None:
     """Inserts the lines, which must follow the existing ones, and counts them on the run."""
     rows = []
@@ -272,33 +218,3 @@ def _write(run: Run, lines: Sequence[ReportedLine]) -> None:
         error_sequence=run.error_sequence,
         log_checksum=zlib.crc32(chunk, run.log_checksum or 0),
     )
-
-
-class _RenewingStream:
-    """Request body whose reading renews the lease."""
-
-    def __init__(self, stream: BinaryIO, run: Run) -> None:
-        self._stream = stream
-        self._run = run
-        self._renewed_at = time.monotonic()
-
-    def read(self, size: int = -1) -> bytes:
-        if time.monotonic() - self._renewed_at > _RENEW_EVERY:
-            self._renewed_at = time.monotonic()
-            Run.objects.running().filter(pk=self._run.pk, worker__startswith=_REPORTER).update(
-                lease_until=Now() + REPORT_LEASE
-            )
-        return self._stream.read(size)
-
-
-def _digest(stream: BinaryIO) -> str:
-    sha256 = hashlib.sha256()
-    while block := stream.read(_BLOCK_BYTES):
-        sha256.update(block)
-    return sha256.hexdigest()
-
-
-def _same(stored: Payload, sha256: str) -> Payload:
-    if stored.sha256 != sha256:
-        raise PayloadExists(stored)
-    return stored

@@ -1,21 +1,22 @@
-"""Services, and the versions of their custom scripts."""
+"""Services, and what belongs to one: schedule, script and policies."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models, transaction
 from django.db.models import Max, Q
-from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from apps.audit.changes import Values, column_values
 from apps.services.schedule import next_scheduled_time, validate_cron, validate_timezone
 from apps.services.user_access import hidden_service_ids
+
+if TYPE_CHECKING:
+    from apps.services.models.script import Script
 
 # Time after which a missed scheduled time counts as late.
 MAX_SCHEDULE_DELAY = timedelta(minutes=2)
@@ -286,27 +287,3 @@ class Service(models.Model):
     @property
     def timeout(self) -> timedelta:
         return timedelta(seconds=self.timeout_seconds)
-
-
-class Script(models.Model):
-    """One version of the custom script of a service. Runs refer to the version that they used."""
-
-    # Deleted with the service, unless runs refer to it.
-    service = models.ForeignKey(Service, models.CASCADE, related_name="scripts", verbose_name=_("service"))
-    version = models.PositiveIntegerField(_("version"))
-    # Empty = the service has no script from this version on.
-    source = models.TextField(_("source"), blank=True)
-    created_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, verbose_name=_("created by")
-    )
-    created_at = models.DateTimeField(_("created"), db_default=Now())
-
-    class Meta:
-        verbose_name = _("script")
-        verbose_name_plural = _("scripts")
-        constraints = [
-            models.UniqueConstraint(fields=["service", "version"], name="script_version_unique"),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.service.slug} v{self.version}"

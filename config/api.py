@@ -1,0 +1,45 @@
+"""Settings of the Django REST framework, and of drf-spectacular, which describes the API."""
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["apps.api.tokens.authentication.TokenAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["apps.api.tokens.permissions.TokenHasScope"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_FILTER_BACKENDS": ["apps.api.queries.filters.ListFilterBackend"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "apps.api.http.problems.handle_exception",
+    "DATETIME_FORMAT": "%Y-%m-%dT%H:%M:%S.%fZ",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Synclog",
+    "DESCRIPTION": "Start integration services, follow their runs, read logs and fetch payloads.",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.0",
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "TAGS": [
+        {"name": "services", "description": "Services"},
+        {"name": "runs", "description": "Runs and their logs"},
+        {"name": "payloads", "description": "Stored files"},
+        {"name": "metrics", "description": "Monitoring"},
+    ],
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "SERVE_AUTHENTICATION": [],
+    "ENUM_NAME_OVERRIDES": {
+        "RunStatus": "apps.runs.models.Run.Status",
+        "RunTrigger": "apps.runs.models.Run.Trigger",
+        "PayloadKind": "apps.runs.models.Payload.Kind",
+        "PayloadStatus": "apps.api.serializers.payloads.PAYLOAD_STATES",
+        "ReportedStatus": "apps.api.serializers.reports.FINAL_STATUSES",
+        "RecordOutcome": "apps.api.serializers.records.OUTCOME_NAMES",
+        "IncidentKind": "apps.alerts.models.Incident.Kind",
+        "IncidentState": "apps.api.serializers.incidents.STATES",
+        "AuditAction": "apps.audit.models.Action",
+        "DeliveryStatus": "apps.alerts.models.Delivery.Status",
+        "ProblemState": "apps.alerts.models.Problem.State",
+        "ResyncOrigin": "apps.api.serializers.records.ORIGINS",
+        "ServiceKind": "apps.services.models.Service.Kind",
+        "LogLevel": "apps.api.serializers.log.LEVEL_NAMES",
+        "LogStep": "apps.api.serializers.log.STEP_NAMES",
+    },
+}
