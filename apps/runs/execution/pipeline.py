@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any, BinaryIO, cast
 
@@ -30,16 +30,7 @@ from apps.runs.records.keys import key_expressions
 from apps.runs.records.selection import MAX_LISTED, Selection, listed
 from apps.runs.records.tracking import RecordTracker
 from apps.runs.records.unchanged import UnchangedRecords
-from apps.services.connectors.base import (
-    Body,
-    ConnectorError,
-    Delivery,
-    Destination,
-    Page,
-    Record,
-    RunContext,
-    Source,
-)
+from apps.services.connectors.base import Body, ConnectorError, Delivery, Page, Record, RunContext, Source
 from apps.services.connectors.endpoints import open_destination, open_source
 from apps.services.connectors.formats.documents import encode_json
 from apps.services.sandbox.process import Sandbox
@@ -112,7 +103,10 @@ class Pipeline:
                 if destination is None:
                     tracker.end_dry_run_page()
                 elif records:
-                    self._push(destination, tracker, page.number, records)
+                    self._log.step = Step.PUSH
+                    if self._unchanged is not None:
+                        records = self._unchanged.skip(page.number, records)
+                    self._push(tracker, destination.push(page.number, records))
                 self._log.step = Step.PULL
                 self.check()
             if destination is not None:
@@ -121,13 +115,8 @@ class Pipeline:
                     self._pushed(tracker, delivery)
             selection.log_missing()
 
-    def _push(
-        self, destination: Destination, tracker: RecordTracker, page_number: int, records: list[Record]
-    ) -> None:
-        self._log.step = Step.PUSH
-        if self._unchanged is not None:
-            records = self._unchanged.skip(page_number, records)
-        for delivery in destination.push(page_number, records):
+    def _push(self, tracker: RecordTracker, deliveries: Iterator[Delivery]) -> None:
+        for delivery in deliveries:
             self._pushed(tracker, delivery)
             self.check()
 
