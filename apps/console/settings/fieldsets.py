@@ -2,7 +2,20 @@
 
 from typing import Any
 
+from django.urls import reverse
+from django.utils.functional import lazy
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
+
+
+def _help_html(topics: dict[str, Any]) -> SafeString:
+    """Links to topics of the handbook."""
+    links = [(reverse("admin:help_topic", args=[slug]), label) for slug, label in topics.items()]
+    return format_html("{}: {}", _("Help"), format_html_join(" · ", '<a href="{}">{}</a>', links))
+
+
+_help = lazy(_help_html, SafeString)
 
 # For a service that runs elsewhere.
 REPORTED_FIELDSETS = (
@@ -30,6 +43,7 @@ SERVICE_FIELDSETS: tuple[tuple[Any, dict[str, Any]], ...] = (
                 "source_pagination_size_param",
             ),
             "classes": ("step",),
+            "description": _help({"pagination": _("Pagination"), "files": _("Files")}),
         },
     ),
     (
@@ -51,7 +65,14 @@ SERVICE_FIELDSETS: tuple[tuple[Any, dict[str, Any]], ...] = (
             "classes": ("collapse", "trial-source"),
         },
     ),
-    (_("Script"), {"fields": ("script",), "classes": ("step", "trial-script")}),
+    (
+        _("Script"),
+        {
+            "fields": ("script",),
+            "classes": ("step", "trial-script"),
+            "description": _help({"scripts": _("Script")}),
+        },
+    ),
     (
         _("Destination"),
         {
@@ -80,7 +101,14 @@ SERVICE_FIELDSETS: tuple[tuple[Any, dict[str, Any]], ...] = (
             "classes": ("collapse", "trial-destination"),
         },
     ),
-    (_("Schedule"), {"fields": (("schedule", "timezone"), "is_active"), "classes": ("step",)}),
+    (
+        _("Schedule"),
+        {
+            "fields": (("schedule", "timezone"), "is_active"),
+            "classes": ("step",),
+            "description": _help({"schedules": _("Schedule")}),
+        },
+    ),
     (
         _("Failures, limits and access"),
         {

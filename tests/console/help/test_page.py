@@ -7,7 +7,7 @@ from django.test import Client
 from django.urls import reverse
 
 from apps.console.help.topics import TOPICS, all_topics
-from tests.factories import make_service, make_user
+from tests.factories import make_run, make_service, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -77,3 +77,19 @@ def test_page_links_to_its_help_topic(client: Client, name: str, topic: str) -> 
     html = client.get(reverse(f"admin:{name}", args=[service.pk])).content.decode()
 
     assert f'class="help-button" href="/admin/help/{topic}/"' in html
+
+
+@pytest.mark.parametrize(
+    ("url", "topics"),
+    [
+        ("/admin/", ["operations"]),
+        ("/admin/services/service/add/", ["pagination", "files", "scripts", "schedules"]),
+    ],
+)
+def test_parts_of_a_page_link_to_their_topics(client: Client, url: str, topics: list[str]) -> None:
+    make_run()
+    client.force_login(make_user(is_superuser=True))
+
+    html = client.get(url).content.decode()
+
+    assert [topic for topic in topics if f'<a href="/admin/help/{topic}/">' not in html] == []
