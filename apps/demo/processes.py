@@ -68,13 +68,13 @@ class Processes:
                     "\n  ".join([f"The {child.name} ended {how}. The end of {child.log}:", *lines])
                 )
 
-    def stop(self, hurry: threading.Event) -> None:
-        """Terminates each process, and kills those that do not stop in time or if `hurry` is set."""
+    def stop(self, kill_at_once: threading.Event) -> None:
+        """Terminates each process, and kills those that do not stop in time or if `kill_at_once` is set."""
         for child in reversed(self.children):
             if child.process.is_alive():
                 child.process.terminate()
         deadline = time.monotonic() + GRACE
-        while time.monotonic() < deadline and not hurry.is_set():
+        while time.monotonic() < deadline and not kill_at_once.is_set():
             if not any(child.process.is_alive() for child in self.children):
                 break
             time.sleep(0.05)

@@ -100,10 +100,10 @@ def _delete_lines(batch: list[int], old: RunQuerySet) -> int:
     deleted = 0
     for part in _parts(batch):
         with transaction.atomic():
-            doomed = _still_old(batch, old)
-            chosen = LogEntry.objects.filter(part, run_id__in=doomed)
+            deletable = _still_old(batch, old)
+            chosen = LogEntry.objects.filter(part, run_id__in=deletable)
             # _raw_delete: nothing refers to a line, so there is nothing to collect.
-            deleted += chosen._raw_delete(chosen.db) if doomed else 0
+            deleted += chosen._raw_delete(chosen.db) if deletable else 0
         time.sleep(PAUSE)
     return deleted
 
@@ -123,12 +123,12 @@ def _parts(batch: list[int]) -> Iterator[Q]:
 
 def _delete_runs(batch: list[int], old: RunQuerySet) -> int:
     with transaction.atomic():
-        doomed = _still_old(batch, old)
-        copy_reads(doomed)
-        Payload.objects.filter(run_id__in=doomed).delete()
-        RunProblem.objects.filter(run_id__in=doomed).delete()
-        Run.objects.filter(pk__in=doomed).delete()
-    return len(doomed)
+        deletable = _still_old(batch, old)
+        copy_reads(deletable)
+        Payload.objects.filter(run_id__in=deletable).delete()
+        RunProblem.objects.filter(run_id__in=deletable).delete()
+        Run.objects.filter(pk__in=deletable).delete()
+    return len(deletable)
 
 
 def _still_old(batch: list[int], old: RunQuerySet) -> list[int]:

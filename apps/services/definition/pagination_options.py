@@ -57,7 +57,7 @@ class PageNumbers(_Ended):
     page_param: Text = Field(
         "page",
         title=_("Page parameter"),
-        description=_("Parameter with the page number, unless {page} stands elsewhere in the request."),
+        description=_("Parameter with the page number, unless the request contains {page} elsewhere."),
     )
     first: WholeNumber = Field(
         1, ge=0, le=10**9, title=_("First page"), description=_("Number of the first page.")
@@ -76,7 +76,7 @@ class Offsets(_Ended):
     offset_param: Text = Field(
         "offset",
         title=_("Offset parameter"),
-        description=_("Parameter with the offset, unless {offset} stands elsewhere in the request."),
+        description=_("Parameter with the offset, unless the request contains {offset} elsewhere."),
     )
     size_param: Text = Field(
         "limit",
@@ -105,7 +105,7 @@ class Cursors(_Ended):
     param: Text = Field(
         "cursor",
         title=_("Cursor parameter"),
-        description=_("Parameter with the cursor, unless {cursor} stands elsewhere in the request."),
+        description=_("Parameter with the cursor, unless the request contains {cursor} elsewhere."),
     )
 
     @field_validator("cursor", mode="before")

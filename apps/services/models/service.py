@@ -237,7 +237,7 @@ class Service(models.Model):
         )
 
     def set_active(self, is_active: bool, now: datetime) -> None:
-        """Turns the schedule on or off. Runs that were due while it was off are not made up for."""
+        """Turns the schedule on or off. Runs that were due while it was off are not started later."""
         self.is_active = is_active
         self.plan_next_run(now)
         self.save(update_fields=["is_active", "paused_at", "next_run_at", "updated_at"])

@@ -43,7 +43,7 @@ def _text(moment: date) -> str:
 
 
 def parse_date(text: str, pattern: str) -> str:
-    moment = datetime.strptime(text, pattern)  # noqa: DTZ007 - a zone, if there is one, stands in the text
+    moment = datetime.strptime(text, pattern)  # noqa: DTZ007 - the text contains the zone, if there is one
     has_time = re.search(r"%[^aAbBdmyYjUWuwGVx%-]", pattern) is not None
     return _text(moment if has_time else moment.date())
 

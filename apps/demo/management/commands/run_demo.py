@@ -71,7 +71,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *, host: str, port: int, **options: Any) -> None:
-        self.stopping, self.in_a_hurry = threading.Event(), threading.Event()
+        self.stopping, self.kill_at_once = threading.Event(), threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self.ask_to_stop)
         try:
@@ -111,7 +111,7 @@ class Command(BaseCommand):
             # Nobody may read the output any more.
             with suppress(BrokenPipeError):
                 self.write_line("Stopping …")
-            processes.stop(self.in_a_hurry)
+            processes.stop(self.kill_at_once)
         self.write_line("Stopped.")
 
     def wait(self, processes: Processes, seconds: float | None, condition: Callable[[], bool]) -> bool:
@@ -130,7 +130,7 @@ class Command(BaseCommand):
     def ask_to_stop(self, number: int, frame: FrameType | None) -> None:
         """First Ctrl-C: orderly stop; second: immediate stop."""
         if self.stopping.is_set():
-            self.in_a_hurry.set()
+            self.kill_at_once.set()
         self.stopping.set()
 
     def write_line(self, text: str) -> None:

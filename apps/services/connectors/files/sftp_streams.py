@@ -32,7 +32,7 @@ def is_lost(ftp: paramiko.SFTPClient, error: Exception) -> bool:
 
 
 class SftpReader(io.RawIOBase):
-    """Reads a file; after a lost connection it goes on at the same place, unless the file has changed."""
+    """Reads a file; after a lost connection it continues at the same place, unless the file has changed."""
 
     def __init__(self, fs: Connected, path: str) -> None:
         super().__init__()
