@@ -145,7 +145,7 @@ def test_command_removes_lost_second_factors(ada: User) -> None:
     call_command("remove_second_factors", "ada")
 
     assert log_in(Client(), "ada")["Location"] == "/admin/"
-    with pytest.raises(CommandError, match="User 'nobody' not found"):
+    with pytest.raises(CommandError, match="Unknown user 'nobody'"):
         call_command("remove_second_factors", "nobody")
 
 

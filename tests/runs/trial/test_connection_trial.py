@@ -562,7 +562,7 @@ def test_command_tests_a_stored_connection(capsys):
     ]
     with pytest.raises(CommandError, match=r"Failed at Connect\. Check host and port"):
         call_command("test_connection", "down")
-    with pytest.raises(CommandError, match="not found"):
+    with pytest.raises(CommandError, match=r"Unknown connection .* Allowed: "):
         call_command("test_connection", "nope")
 
 

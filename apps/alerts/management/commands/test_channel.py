@@ -20,7 +20,10 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         channel = Channel.objects.filter(name=options["name"]).first()
         if channel is None:
-            raise CommandError(f"Channel {options['name']} not found.")
+            names = ", ".join(Channel.objects.order_by("name").values_list("name", flat=True)[:20])
+            raise CommandError(
+                f"Unknown channel {options['name']!r}. Allowed: {names or 'none; add one first'}."
+            )
         delivery = send_test_message(channel)
         if delivery.status != Delivery.Status.SENT:
             raise CommandError(f"Not delivered. {delivery.last_error}")

@@ -71,7 +71,7 @@ def _user(username: str) -> Any:
     users = get_user_model().objects
     user: Any = users.filter(username=username).first()
     if user is None:
-        raise CommandError(f"Unknown user “{username}”.")
+        raise CommandError(f"Unknown user “{username}”. Users are listed in the console.")
     if not user.is_active:
         raise CommandError(f"The user “{username}” is not active; a token would not work.")
     return user

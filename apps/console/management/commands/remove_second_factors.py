@@ -23,7 +23,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         user = User.objects.filter(username=options["username"]).first()
         if user is None:
-            raise CommandError(f"User {options['username']!r} not found.")
+            raise CommandError(f"Unknown user {options['username']!r}. Users are listed in the console.")
         with transaction.atomic():
             _count, removed = Authenticator.objects.filter(user=user).delete()
             record_event(

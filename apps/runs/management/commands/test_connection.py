@@ -20,7 +20,10 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         connection = Connection.objects.filter(name=options["name"]).first()
         if connection is None:
-            raise CommandError(f"Connection {options['name']} not found.")
+            names = ", ".join(Connection.objects.order_by("name").values_list("name", flat=True)[:20])
+            raise CommandError(
+                f"Unknown connection {options['name']!r}. Allowed: {names or 'none; add one first'}."
+            )
         test = try_connection(connection, is_cancelled=lambda: False)
         for step in test.steps:
             self.stdout.write(f"{step.state.label}: {step.name.label}  {step.detail}".rstrip())

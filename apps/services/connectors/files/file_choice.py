@@ -92,7 +92,7 @@ class FileChoice:
             option = "only_new"
         if option and file.modified_at is None:
             raise ConnectorError(
-                f"{file.name}: the file system does not tell when files were changed. Remove “{option}”."
+                f"{file.name}: the file system does not record when files were changed. Remove “{option}”."
             )
 
 

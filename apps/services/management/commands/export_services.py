@@ -25,5 +25,7 @@ class Command(BaseCommand):
         if slugs := set(options["slugs"]):
             services = services.filter(slug__in=slugs)
             if unknown := slugs - set(services.values_list("slug", flat=True)):
-                raise CommandError(f"Unknown service: {', '.join(sorted(unknown))}.")
+                raise CommandError(
+                    f"Unknown service: {', '.join(sorted(unknown))}. The services list shows the slugs."
+                )
         self.stdout.write(export_services(services, with_sections=not slugs), ending="")
