@@ -50,7 +50,7 @@ def send_webhook(channel: Channel, delivery: Delivery) -> None:
     context = RunContext(run_id=0, max_attempts=1, check=check)
     client = HttpClient(connection, context)
     # Headers that arrive byte by byte never reach a read timeout.
-    timer = threading.Timer(_TOTAL_TIMEOUT, lambda: [wake_up() for wake_up in context.on_abandon])
+    timer = threading.Timer(_TOTAL_TIMEOUT, context.abandon)
     timer.start()
     try:
         response = client.send(request)

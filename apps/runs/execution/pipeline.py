@@ -133,8 +133,7 @@ class Pipeline:
         """Marks the pipeline as abandoned while `execute` hangs in another thread: when it wakes up, it stops."""
         self._is_abandoned = True
         self._log.detach_other_threads()
-        for shut_down in self._context.on_abandon:
-            shut_down()
+        self._context.abandon()
 
     def check(self) -> None:
         """Raises if the run must stop.

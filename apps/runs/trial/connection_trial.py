@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from copy import deepcopy
+from threading import Event
 
 from django.utils.translation import get_language, override
 from django.utils.translation import gettext as _
@@ -27,23 +28,21 @@ def try_connection(
 ) -> ConnectionTest:
     """Tests `connection` for at most MAX_SECONDS, or until `is_cancelled`. Secrets in the result are masked."""
     deadline = time.monotonic() + MAX_SECONDS
+    language = get_language()
     secrets = set(connection.secrets())
     test = ConnectionTest()
-    is_abandoned = False
+    abandoned = Event()
 
     def check() -> None:
-        if is_abandoned:
+        if abandoned.is_set():
             raise RunAbandoned
         if is_cancelled():
             raise RunCancelled(_("Cancelled."))
         if time.monotonic() > deadline:
-            raise RunStopped(
-                _("No result after %(seconds)g s, the limit of a test.") % {"seconds": MAX_SECONDS}
-            )
+            text = _("No result after %(seconds)g s, the limit of a test.")
+            raise RunStopped(text % {"seconds": MAX_SECONDS})
 
     context = RunContext(run_id=0, max_attempts=1, check=check, add_secret=secrets.add)
-
-    language = get_language()
 
     def work() -> None:
         # Another thread begins with the default language.
@@ -51,10 +50,8 @@ def try_connection(
             check_connection(connection, context, test, forgets_host_key=forgets_host_key)
 
     def abandon() -> None:
-        nonlocal is_abandoned
-        is_abandoned = True
-        for shut_down in context.on_abandon:
-            shut_down()
+        abandoned.set()
+        context.abandon()
 
     try:
         with trial_slot(MAX_SECONDS):

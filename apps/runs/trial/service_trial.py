@@ -173,8 +173,7 @@ class _Steps:
         self._is_abandoned = self._log.is_abandoned = True
         # What it still does is not shown.
         self.trial = Trial()
-        for shut_down in self._context.on_abandon:
-            shut_down()
+        self._context.abandon()
 
     def _pull(self) -> Page | None:
         service = self._service

@@ -63,7 +63,7 @@ class RunContext:
     since: str | int | float | None = None
     # Raises if the run must stop (cancelled, timed out, lease lost); called between pages, batches and waits.
     check: Callable[[], None] = lambda: None
-    # Called from another thread if the connector hangs and is abandoned: each callback wakes it up.
+    # Each wakes up a connector that hangs and is abandoned.
     on_abandon: list[Callable[[], None]] = field(default_factory=list)
     # Masks a secret that became known during the run, in all lines from now on.
     add_secret: Callable[[str], None] = lambda _secret: None
@@ -72,6 +72,11 @@ class RunContext:
     in_flight: Sequence[Record] | None = ()
     # Which files of a folder to read; None = all.
     files: FileClaims | None = None
+
+    def abandon(self) -> None:
+        """Wakes up a connector that hangs in another thread."""
+        for wake_up in self.on_abandon:
+            wake_up()
 
 
 @dataclass(frozen=True)
