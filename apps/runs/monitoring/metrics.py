@@ -41,13 +41,11 @@ def gauges(now: datetime) -> Iterator[Gauge]:
         "Time since the oldest expired payload in the store expired.",
         [({}, expiry_lag().total_seconds())],
     )
-    undeletable_count = (
-        Payload.objects.filter(status=Payload.Status.DELETING).exclude(delete_error="").count()
-    )
+    undeletable = Payload.objects.filter(status=Payload.Status.DELETING).exclude(delete_error="")
     yield _gauge(
         "synclog_undeletable_payloads",
         "Expired payloads that the store refused to delete so far.",
-        [({}, undeletable_count)],
+        [({}, undeletable.count())],
     )
     jobs = list(HousekeepingJob.objects.order_by("name"))
     yield _gauge(

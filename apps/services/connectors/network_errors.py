@@ -17,19 +17,17 @@ CA_HINT = " For a private CA, name its file in ca_file of the connection, or in 
 def connection_error(shown: str, error: Exception) -> ConnectorError:
     """The error for a request without a complete response; a TemporaryError if a retry may help."""
     causes = causes_of(error)
-    if any(isinstance(cause, urllib3.exceptions.ProxyError) for cause in causes):
-        if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
+    if _is_any(causes, urllib3.exceptions.ProxyError):
+        if _is_any(causes, ssl.SSLCertVerificationError):
             return ConnectorError(_tls_failure(f"{shown}: the proxy failed", causes))
         # Nothing was sent to the other system yet.
         return TemporaryError(f"{shown}: the proxy failed ({_reason_of(causes)})")
-    if any(isinstance(cause, ssl.SSLEOFError | ssl.SSLZeroReturnError) for cause in causes):
+    if _is_any(causes, ssl.SSLEOFError, ssl.SSLZeroReturnError):
         return _without_response(f"{shown}: connection failed (the server closed it)")
     for cause in causes:
         if isinstance(cause, ssl.SSLError | requests.exceptions.SSLError | urllib3.exceptions.SSLError):
             failed = ConnectorError(_tls_failure(shown, causes))
-            failed.may_have_arrived = not any(
-                isinstance(each, ssl.SSLCertVerificationError) for each in causes
-            )
+            failed.may_have_arrived = not _is_any(causes, ssl.SSLCertVerificationError)
             return failed
         if isinstance(cause, urllib3.exceptions.DecodeError):
             damaged = ConnectorError(f"{shown}: the compressed response is damaged.")
@@ -49,13 +47,14 @@ def connection_error(shown: str, error: Exception) -> ConnectorError:
             return _without_response(f"{shown}: read timeout")
     reason = _reason_of(causes)
     if isinstance(error, requests.exceptions.ConnectionError | urllib3.exceptions.ProtocolError):
-        failure = (
-            TemporaryError
-            if any(isinstance(cause, urllib3.exceptions.NewConnectionError) for cause in causes)
-            else _without_response
-        )
+        is_refused = _is_any(causes, urllib3.exceptions.NewConnectionError)
+        failure = TemporaryError if is_refused else _without_response
         return failure(f"{shown}: connection failed ({reason})")
     return ConnectorError(f"{shown}: invalid request ({reason}).")
+
+
+def _is_any(causes: list[BaseException], *types: type[BaseException]) -> bool:
+    return any(isinstance(cause, types) for cause in causes)
 
 
 def _without_response(message: str) -> TemporaryError:

@@ -173,12 +173,6 @@ class _CsvText:
         while not is_last:
             is_last = not data
             text = self._decoded(decoder, data, encoding, number)
-            if "\0" in text:
-                raise invalid_csv(
-                    f"{self._name}, line {number + text.count('\n', 0, text.index('\0')) + 1}",
-                    "it contains a NUL character. For UTF-16 without a byte order mark, set “encoding” of csv to "
-                    "utf-16-le",
-                )
             if parts and parts[-1].endswith("\r"):
                 # A line feed may follow.
                 text = parts.pop() + text
@@ -211,13 +205,21 @@ class _CsvText:
 
     def _decoded(self, decoder: codecs.IncrementalDecoder, data: bytes, encoding: str, number: int) -> str:
         try:
-            return decoder.decode(data, not data)
+            text = decoder.decode(data, not data)
         except UnicodeDecodeError as error:
             before = error.object[: error.start].decode(encoding, "ignore").count("\n")
             place = f"{self._name}, line {number + before + 1}"
             wrong = f"byte 0x{error.object[error.start]:02x} is not {encoding.upper()}"
         except UnicodeError as error:
             place, wrong = self._name, f"it is not {encoding.upper()}: {error}"
+        else:
+            if "\0" not in text:
+                return text
+            raise invalid_csv(
+                f"{self._name}, line {number + text.count('\n', 0, text.index('\0')) + 1}",
+                "it contains a NUL character. For UTF-16 without a byte order mark, set “encoding” of csv to "
+                "utf-16-le",
+            )
         raise invalid_csv(place, f"{wrong}. Set “encoding” of csv, such as cp1252")
 
 
