@@ -34,8 +34,7 @@ def home_context(user: Any) -> dict[str, Any]:
     services = list(late_services(user, now)[:MAX_ROWS])
     waiting = list(waiting_runs(user, now)[:MAX_ROWS])
     paused = list(paused_services(user)[:MAX_ROWS])
-    check_results = run_checks()
-    problems = [result for result in check_results if not result.is_ok]
+    check_results = sorted(run_checks(), key=lambda result: result.is_ok)
     channels = failing_channels(user)
     open_runs = Run.objects.open().visible_to(user).exclude(pk__in=[run.pk for run in waiting])
     shown_runs = list(open_runs.select_related("service", "started_by").order_by("-id")[:MAX_ROWS])
@@ -46,12 +45,12 @@ def home_context(user: Any) -> dict[str, Any]:
     return {
         "first_steps": [] if has_runs else first_steps(user),
         "problems": _problems(
-            len(failing),
-            len(services) + len(waiting),
-            len(paused),
-            len(channels),
-            len(problems),
-            len(open_incidents(user).values_list("pk")[:MAX_ROWS]),
+            failing=len(failing),
+            late=len(services) + len(waiting),
+            paused=len(paused),
+            channels=len(channels),
+            checks=sum(not result.is_ok for result in check_results),
+            incidents=len(open_incidents(user).values_list("pk")[:MAX_ROWS]),
         ),
         "problem_panel": problem_panel(user, now),
         "failing_runs": failing,
@@ -62,7 +61,7 @@ def home_context(user: Any) -> dict[str, Any]:
         "open_runs": shown_runs,
         # What failed needs attention first.
         "tab": TabState.of_runs(failing or shown_runs),
-        "check_results": sorted(check_results, key=lambda result: result.is_ok),
+        "check_results": check_results,
         "is_any_listed": bool(listed),
         "other_services": others,
     }
@@ -124,7 +123,7 @@ def _other_services(user: Any, listed: set[int]) -> list[dict[str, Any]]:
 
 
 def _problems(
-    failing: int, late: int, paused: int, channels: int, problems: int, incidents: int
+    *, failing: int, late: int, paused: int, channels: int, checks: int, incidents: int
 ) -> list[str]:
     """Problems in short phrases; empty = none. A full list may have more."""
     phrases = (
@@ -132,7 +131,7 @@ def _problems(
         (late, ngettext("%(count)s late", "%(count)s late", late)),
         (paused, ngettext("%(count)s schedule paused", "%(count)s schedules paused", paused)),
         (channels, ngettext("%(count)s channel failing", "%(count)s channels failing", channels)),
-        (problems, ngettext("%(count)s check fails", "%(count)s checks fail", problems)),
+        (checks, ngettext("%(count)s check fails", "%(count)s checks fail", checks)),
         (incidents, ngettext("%(count)s open incident", "%(count)s open incidents", incidents)),
     )
     return [text % {"count": f"{count}+" if count >= MAX_ROWS else count} for count, text in phrases if count]

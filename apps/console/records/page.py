@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.functional import Promise
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
@@ -67,21 +68,8 @@ def records_page(request: HttpRequest, site: AdminSite) -> HttpResponse:
         "rows": rows,
         "has_resync": any(row.may_resync for row in rows),
         "older": query.link(before=str(page.next_before)) if page.next_before else "",
-        "periods": [
-            (
-                period.label,
-                query.link(period="" if period == query.default_period else period.key),
-                period == query.period,
-            )
-            for period in RECORD_PERIODS
-        ],
-        "outcomes": [
-            (_("All"), query.link(outcome=""), not query.outcome),
-            *(
-                (outcome.label, query.link(outcome=slug), slug == query.outcome)
-                for slug, outcome in OUTCOMES.items()
-            ),
-        ],
+        "periods": _period_links(query),
+        "outcomes": _outcome_links(query),
         "hidden": _hidden(query),
         "other_order": query.link(order="" if query.is_oldest_first else OLDEST_FIRST),
         "csv_url": reverse("admin:records_csv") + query.link(),
@@ -102,6 +90,24 @@ def records_csv(request: HttpRequest) -> StreamingHttpResponse:
     _check_permission(request)
     query = _query(request)
     return csv_response("records", HEADER, record_rows(query.records(request.user, timezone.now())))
+
+
+def _period_links(query: RecordQuery) -> list[tuple[str | Promise, str, bool]]:
+    """Label and link of each period, and whether it is chosen."""
+    return [
+        (
+            period.label,
+            query.link(period="" if period == query.default_period else period.key),
+            period == query.period,
+        )
+        for period in RECORD_PERIODS
+    ]
+
+
+def _outcome_links(query: RecordQuery) -> list[tuple[str | Promise, str, bool]]:
+    """The same of each outcome."""
+    labels = {"": _("All")} | {slug: outcome.label for slug, outcome in OUTCOMES.items()}
+    return [(label, query.link(outcome=slug), slug == query.outcome) for slug, label in labels.items()]
 
 
 def _hidden(query: RecordQuery) -> list[tuple[str, str]]:

@@ -64,14 +64,20 @@ def queue_run(
         retry_of=retry_of,
         replay_of=replay_of,
     )
+    return _insert_once(run)
+
+
+def _insert_once(run: Run) -> Run:
+    """Inserts the run, or returns the earlier one with its idempotency key."""
     try:
         with transaction.atomic():
             run.save(force_insert=True)
             _record_start(run)
     except IntegrityError:
-        if run.idempotency_key is None:
+        key = run.idempotency_key
+        if key is None:
             raise
-        return Run.objects.get(service=service, started_by=user, idempotency_key=run.idempotency_key)
+        return Run.objects.get(service=run.service, started_by=run.started_by, idempotency_key=key)
     run.refresh_from_db()
     return run
 

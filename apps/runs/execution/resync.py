@@ -49,12 +49,7 @@ def queue_resync(
     earlier one returns its run. Raises ValidationError with the invalid fields (`run`, `keys`, `outcome`, `from`,
     `service`), and IdempotencyKeyConflict.
     """
-    if original.service.is_reported:
-        raise ValidationError({"service": _("The service runs elsewhere; send the records again there.")})
-    if original.is_open:
-        raise ValidationError(
-            {"run": _("Run %(run)s is still open; wait until it has ended.") % {"run": original.pk}}
-        )
+    _check_original(original)
     with transaction.atomic():
         # One resync of a service after the other: the second of two clicks finds the run of the first.
         Service.objects.select_for_update(no_key=True).get(pk=original.service_id)
@@ -72,12 +67,7 @@ def queue_resync(
         if not is_dry_run:
             _check_not_being_sent(open_resyncs, chosen)
         return _queue_limited_run(
-            original,
-            chosen,
-            user=user,
-            replay_of=replay_of,
-            is_dry_run=is_dry_run,
-            idempotency_key=idempotency_key,
+            original, chosen, idempotency_key, user=user, replay_of=replay_of, is_dry_run=is_dry_run
         )
 
 
@@ -90,7 +80,16 @@ def refusal_of_stored(original: Run) -> str | None:
     return None
 
 
-def _queue_limited_run(original: Run, keys: list[str], *, idempotency_key: str | None, **how: Any) -> Run:
+def _check_original(original: Run) -> None:
+    if original.service.is_reported:
+        raise ValidationError({"service": _("The service runs elsewhere; send the records again there.")})
+    if original.is_open:
+        raise ValidationError(
+            {"run": _("Run %(run)s is still open; wait until it has ended.") % {"run": original.pk}}
+        )
+
+
+def _queue_limited_run(original: Run, keys: list[str], idempotency_key: str | None, **how: Any) -> Run:
     run = queue_run(
         original.service,
         trigger=Run.Trigger.RETRY,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
 
 from apps.runs.log.fingerprint import fingerprint, title_of
@@ -51,16 +51,7 @@ def add_occurrences(chunk: bytes) -> None:
         # Needed of the latest line only.
         row.message, row.latest_time = message, logged_at  # type: ignore[attr-defined]
         changed[key] = row
-    for row in changed.values():
-        row.message = title_of(row.message)
-        row.last_at = _moment(row.latest_time)  # type: ignore[attr-defined]
-        row.is_noted = row.fingerprint == OTHER
-    RunProblem.objects.bulk_create(
-        changed.values(),
-        update_conflicts=True,
-        unique_fields=("run_id", "fingerprint"),
-        update_fields=_UPDATED,
-    )
+    _store(changed.values())
 
 
 def _lines(chunk: bytes) -> Iterator[tuple[int, str, int, str]]:
@@ -71,6 +62,16 @@ def _lines(chunk: bytes) -> Iterator[tuple[int, str, int, str]]:
         # After the step, which is one digit.
         message = chunk[match.end() + 2 : chunk.index(b"\n", match.end())]
         yield int(sequence), logged_at.decode(), int(match[1]), unescape(message.decode())
+
+
+def _store(rows: Collection[RunProblem]) -> None:
+    for row in rows:
+        row.message = title_of(row.message)
+        row.last_at = _moment(row.latest_time)  # type: ignore[attr-defined]
+        row.is_noted = row.fingerprint == OTHER
+    RunProblem.objects.bulk_create(
+        rows, update_conflicts=True, unique_fields=("run_id", "fingerprint"), update_fields=_UPDATED
+    )
 
 
 def _moment(logged_at: str) -> datetime:

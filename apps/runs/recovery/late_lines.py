@@ -36,23 +36,11 @@ def add_late_lines(run_id: int, spool: Spool) -> int:
             return 0
         if run.is_open:
             return 0
-        has_lost_more = _note_losses(run, spool)
         offset, first = _first_late(run, spool)
         count = spool.last_sequence() - first + 1 if offset is not None else 0
-        moved_by = 0
-        changes: dict[str, Any] = {}
-        if offset is not None and count:
-            checksum = _append(run, spool, offset, count)
-            changes = {**stored_counts(run), "log_checksum": checksum}
-            moved_by = last_stored_sequence(run) - spool.last_sequence()
-        elif has_lost_more:
-            changes = stored_counts(run)
-        elif run.lost_reason and not run.lost_line_count:
-            # The spool shows that no line is missing.
-            changes = {"is_complete": True, "lost_reason": ""}
-        if changes and spool.omitted_count:
-            changes["omitted_line_count"] = spool.omitted_count
+        changes = _complete_log(run, spool, offset, count)
         last = last_stored_sequence(run)
+        moved_by = last - spool.last_sequence() if count else 0
         columns, missing = add_left_records(run, spool, sequence=last, since=first, moved_by=moved_by)
         # Of a line that the worker did not write any more.
         Record.objects.filter(run=run, sequence__gt=last).update(sequence=last)
@@ -67,6 +55,23 @@ def add_late_lines(run_id: int, spool: Spool) -> int:
         shift_captured(run_id, since=first, by=moved_by)
         logger.warning("Run %d: %d late lines were added", run_id, count)
     return count
+
+
+def _complete_log(run: Run, spool: Spool, offset: int | None, count: int) -> dict[str, Any]:
+    """Appends the late lines, if there are any; returns the columns of the run that change."""
+    has_lost_more = _note_losses(run, spool)
+    changes: dict[str, Any] = {}
+    if offset is not None:
+        checksum = _append(run, spool, offset, count)
+        changes = {**stored_counts(run), "log_checksum": checksum}
+    elif has_lost_more:
+        changes = stored_counts(run)
+    elif run.lost_reason and not run.lost_line_count:
+        # The spool shows that no line is missing.
+        changes = {"is_complete": True, "lost_reason": ""}
+    if changes and spool.omitted_count:
+        changes["omitted_line_count"] = spool.omitted_count
+    return changes
 
 
 def _note_losses(run: Run, spool: Spool) -> bool:
