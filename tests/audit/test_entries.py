@@ -303,6 +303,22 @@ def test_values_of_a_user_are_groups_and_permissions(world: World) -> None:
     assert (changes["groups"], changes["is_superuser"]) == (("", "Support"), (False, True))
 
 
+def test_commands_of_django_record_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DJANGO_SUPERUSER_PASSWORD", PASSWORD)
+    monkeypatch.setattr("getpass.getpass", lambda **_options: f"{PASSWORD} 2")
+
+    call_command("createsuperuser", "--no-input", "--username=boss", "--email=boss@example.com", verbosity=0)
+    call_command("changepassword", "boss", verbosity=0)
+
+    found = entries(User.objects.get())
+    assert [(entry.action, entry.command, entry.object_name) for entry in found] == [
+        (Action.PASSWORD_CHANGED, "changepassword", "boss"),
+        (Action.ADDED, "createsuperuser", "boss"),
+    ]
+    assert changes_of(found[1])["is_superuser"] == (None, True)
+    assert PASSWORD not in repr(found)
+
+
 def test_loading_the_same_file_again_records_nothing(world: World) -> None:
     load(world)
     load(world)

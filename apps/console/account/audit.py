@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from allauth.account.signals import password_changed, password_reset
@@ -14,11 +16,13 @@ from allauth.mfa.signals import (
 )
 from django.contrib.auth.models import User
 from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
+from django.db.models.signals import post_save
 from django.http import HttpRequest
 from django.utils.translation import gettext_noop as _
 
+from apps.audit.changes import field_values
 from apps.audit.models import Action
-from apps.audit.recording import record_event, record_failed_login
+from apps.audit.recording import record_command_change, record_event, record_failed_login
 from apps.runs.clock import database_now
 
 # Recorded in English, and translated for each reader.
@@ -44,6 +48,23 @@ def connect_signals() -> None:
     authenticator_added.connect(_record_added_factor, dispatch_uid="audit")
     authenticator_removed.connect(_record_removed_factor, dispatch_uid="audit")
     authenticator_reset.connect(_record_new_codes, dispatch_uid="audit")
+
+
+@contextmanager
+def recorded_command(command: str) -> Iterator[None]:
+    """Records the users that Django's command adds, and the passwords that it changes."""
+
+    def record(instance: User, created: bool, **_signal: Any) -> None:
+        if created:
+            record_command_change(command, instance, None, field_values(instance))
+        else:
+            record_event(Action.PASSWORD_CHANGED, command=command, subject=instance)
+
+    post_save.connect(record, sender=User)
+    try:
+        yield
+    finally:
+        post_save.disconnect(record, sender=User)
 
 
 def _record_login(user: Any, request: HttpRequest | None = None, **_signal: Any) -> None:
