@@ -315,7 +315,7 @@ def test_commands_of_django_record_the_user(monkeypatch: pytest.MonkeyPatch) -> 
         (Action.PASSWORD_CHANGED, "changepassword", "boss"),
         (Action.ADDED, "createsuperuser", "boss"),
     ]
-    assert changes_of(found[1])["is_superuser"] == (None, True)
+    assert changes_of(found[1])["is_superuser"] == (False, True)
     assert PASSWORD not in repr(found)
 
 
