@@ -12,7 +12,7 @@ from django.db.models.functions import Now
 from apps.audit.models import AuditEvent
 from apps.audit.trail import KINDS, Entry
 
-_ROWS_AT_ONCE = 5000
+ROWS_AT_ONCE = 5000
 # The rest waits for the next run.
 _MAX_BATCHES = 200
 
@@ -27,11 +27,11 @@ def prune_audit_log(retention: timedelta) -> int:
     old_history = LogEntry.objects.filter(action_time__lt=Now() - retention).order_by("action_time", "pk")
     for old in (old_events, old_history):
         for _batch in range(_MAX_BATCHES):
-            numbers = list(old.values_list("pk", flat=True)[:_ROWS_AT_ONCE])
+            numbers = list(old.values_list("pk", flat=True)[:ROWS_AT_ONCE])
             if numbers:
                 # _raw_delete: nothing refers to these rows, so there is nothing to collect.
                 deleted += old.model._base_manager.filter(pk__in=numbers)._raw_delete(old.db)
-            if len(numbers) < _ROWS_AT_ONCE:
+            if len(numbers) < ROWS_AT_ONCE:
                 break
     return deleted
 

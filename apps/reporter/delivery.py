@@ -18,7 +18,7 @@ from .spool import Spool
 logger = logging.getLogger("synclog.reporter")
 
 # Seconds: interval of sending; interval of empty batches, which renew the lease; longest pause between retries.
-_CHECK_INTERVAL, _HEARTBEAT_INTERVAL, _MAX_WAIT = 0.5, 60.0, 60.0
+CHECK_INTERVAL, _HEARTBEAT_INTERVAL, MAX_WAIT = 0.5, 60.0, 60.0
 
 # Problems of a single file, which do not stop the report.
 _OF_THE_FILE = ("invalid", "payload-name-taken")
@@ -165,15 +165,15 @@ class Delivery(threading.Thread):
     def _work(self) -> None:
         wait = 1.0
         while not self._is_over:
-            pause = _CHECK_INTERVAL
+            pause = CHECK_INTERVAL
             try:
                 self._deliver()
                 wait = 1.0
                 if self._ending.is_set() and not self._own.spool.folder.exists():
                     return
             except ServerUnreachable as error:
-                pause, wait = max(wait, error.wait), min(wait * 2, _MAX_WAIT)
-                pause = min(pause, _CHECK_INTERVAL) if self._ending.is_set() else pause
+                pause, wait = max(wait, error.wait), min(wait * 2, MAX_WAIT)
+                pause = min(pause, CHECK_INTERVAL) if self._ending.is_set() else pause
                 logger.info("Synclog is unreachable; the report waits: %s", error)
             except ReportRejected as error:
                 logger.warning(

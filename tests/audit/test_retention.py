@@ -29,7 +29,7 @@ MONTH = timedelta(days=30)
 
 
 def test_old_entries_are_deleted_in_batches(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
-    monkeypatch.setattr(retention, "_ROWS_AT_ONCE", 2)
+    monkeypatch.setattr(retention, "ROWS_AT_ONCE", 2)
     settings.AUDIT_RETENTION = MONTH
     user, now = make_user(), timezone.now()
     for days in (29, 31, 32, 33, 34, 35):

@@ -66,8 +66,8 @@ def web() -> Iterator[Web]:
 @pytest.fixture
 def arguments(web, tmp_path, monkeypatch) -> dict[str, str | Path]:
     """Arguments of `report` in addition to the service."""
-    monkeypatch.setattr(delivery, "_CHECK_INTERVAL", 0.02)
-    monkeypatch.setattr(delivery, "_MAX_WAIT", 0.1)
+    monkeypatch.setattr(delivery, "CHECK_INTERVAL", 0.02)
+    monkeypatch.setattr(delivery, "MAX_WAIT", 0.1)
     make_service(slug="nightly", kind="reported", source_connection=None, destination_connection=None)
     _token, secret = make_token(scopes=["run:report"])
     return {"url": web.url, "token": secret, "spool": tmp_path / "spool"}

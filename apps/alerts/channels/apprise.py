@@ -15,7 +15,7 @@ from apps.alerts.channels.errors import DeliveryError
 from apps.alerts.models import Channel, Delivery
 
 # In seconds, with the start of the process.
-_TIMEOUT = 60
+TIMEOUT = 60
 _PROGRAM = "from apps.alerts.channels.apprise_process import main; main()"
 _ROOT = Path(__file__).resolve().parents[3]
 # Files that requests would read, and proxies, which would hide the address of the service from the guard.
@@ -54,13 +54,13 @@ def _run(request: dict[str, str]) -> None:
             input=json.dumps(request),
             capture_output=True,
             text=True,
-            timeout=_TIMEOUT,
+            timeout=TIMEOUT,
             check=False,
             cwd=_ROOT,
             env=environment,
         )
     except subprocess.TimeoutExpired:
-        raise DeliveryError(f"The service did not respond within {_TIMEOUT} s.") from None
+        raise DeliveryError(f"The service did not respond within {TIMEOUT} s.") from None
     try:
         error = json.loads(done.stdout)["error"]
     except (ValueError, KeyError, TypeError):

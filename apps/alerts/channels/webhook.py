@@ -22,8 +22,8 @@ from apps.services.models import Connection
 
 # In seconds.
 _CONNECT_TIMEOUT = 5.0
-_READ_TIMEOUT = 10.0
-_TOTAL_TIMEOUT = 20.0
+READ_TIMEOUT = 10.0
+TOTAL_TIMEOUT = 20.0
 # Bytes of the response, which only explain a failure.
 _MAX_RESPONSE = 4096
 _PREFIX = "whsec_"
@@ -34,23 +34,23 @@ _SUCCESS = range(200, 300)
 def send_webhook(channel: Channel, delivery: Delivery) -> None:
     """Sends the payload as JSON; only a status of 2xx is success. Raises DeliveryError or SecretUnavailable."""
     request = _signed_request(channel, delivery)
-    deadline = time.monotonic() + _TOTAL_TIMEOUT
+    deadline = time.monotonic() + TOTAL_TIMEOUT
 
     def check() -> None:
         if time.monotonic() > deadline:
-            raise DeliveryError(f"{request}: no complete response within {_TOTAL_TIMEOUT:g} s.")
+            raise DeliveryError(f"{request}: no complete response within {TOTAL_TIMEOUT:g} s.")
 
     connection = Connection(
         name=channel.name,
         kind=Connection.Kind.HTTP,
         url=channel.url,
         connect_timeout=_CONNECT_TIMEOUT,
-        read_timeout=_READ_TIMEOUT,
+        read_timeout=READ_TIMEOUT,
     )
     context = RunContext(run_id=0, max_attempts=1, check=check)
     client = HttpClient(connection, context)
     # Headers that arrive byte by byte never reach a read timeout.
-    timer = threading.Timer(_TOTAL_TIMEOUT, context.abandon)
+    timer = threading.Timer(TOTAL_TIMEOUT, context.abandon)
     timer.start()
     try:
         response = client.send(request)

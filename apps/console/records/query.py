@@ -31,7 +31,7 @@ _PERIODS_BY_KEY = {period.key: period for period in RECORD_PERIODS}
 OLDEST_FIRST = "oldest"
 OUTCOMES = {outcome.slug: outcome for outcome in Record.Outcome}
 # Of more runs in a period, the newest records are found soon without their numbers.
-_MAX_RUNS = 5000
+MAX_RUNS = 5000
 
 
 @dataclass(frozen=True)
@@ -218,8 +218,8 @@ def _since(records: RecordQuerySet, cutoff: datetime) -> RecordQuerySet:
     records = records.recorded_since(cutoff)
     runs = Run.objects.filter(has_records=True)
     ended = runs.filter(finished_at__gte=cutoff).order_by(F("finished_at").desc())
-    numbers = list(ended.values_list("pk", flat=True)[: _MAX_RUNS + 1])
-    if len(numbers) > _MAX_RUNS:
+    numbers = list(ended.values_list("pk", flat=True)[: MAX_RUNS + 1])
+    if len(numbers) > MAX_RUNS:
         return records
     numbers += runs.open().values_list("pk", flat=True)
     return records.filter(run_id__gte=min(numbers)) if numbers else records.none()

@@ -20,7 +20,7 @@ from apps.services.models import Service
 from apps.services.sandbox.limits import ScriptError
 from apps.services.script_versions import VersionConflict, restore_script
 
-_PER_PAGE = 25
+PER_PAGE = 25
 # Runs of a version that are counted.
 MAX_RUN_COUNT = 1000
 # Lines of a comparison that are shown at first.
@@ -94,7 +94,7 @@ def _versions(service: Service, page: str) -> Page[Any]:
     runs = Run.objects.filter(script=OuterRef("pk")).order_by().values("pk")[: MAX_RUN_COUNT + 1]
     versions = service.scripts.select_related("created_by").order_by("-version").defer("source")
     annotated = versions.annotate(run_count=CappedCount(runs), is_removal=Q(source=""))
-    return Paginator(annotated, _PER_PAGE).get_page(page)
+    return Paginator(annotated, PER_PAGE).get_page(page)
 
 
 def _comparison(request: HttpRequest, service: Service, latest: int) -> Comparison:

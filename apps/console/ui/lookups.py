@@ -21,6 +21,8 @@ SECRET_FIELDS = {
     "digest",
     "lease_token",
     "password",
+    # That of a channel may contain a token, which the pages mask.
+    "url",
 }
 
 

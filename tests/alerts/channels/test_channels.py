@@ -209,14 +209,14 @@ def test_redirects_to_metadata_are_refused(receiver, status):
 
 
 def test_receiver_that_never_responds_ends_by_its_timeout(monkeypatch):
-    monkeypatch.setattr(webhook, "_READ_TIMEOUT", 0.3)
+    monkeypatch.setattr(webhook, "READ_TIMEOUT", 0.3)
 
     with silent_server() as port, pytest.raises(DeliveryError, match="read timeout"):
         send(pager(f"http://127.0.0.1:{port}"), delivery())
 
 
 def test_receiver_that_sends_byte_by_byte_is_cut_off(monkeypatch):
-    monkeypatch.setattr(webhook, "_TOTAL_TIMEOUT", 1.5)
+    monkeypatch.setattr(webhook, "TOTAL_TIMEOUT", 1.5)
     started = time.monotonic()
 
     with slow_server() as port, pytest.raises(DeliveryError, match="no complete response"):
@@ -319,7 +319,7 @@ def test_apprise_redirect_to_metadata_is_refused(receiver):
 
 
 def test_apprise_service_that_never_responds_is_ended(monkeypatch):
-    monkeypatch.setattr(apprise, "_TIMEOUT", 4)
+    monkeypatch.setattr(apprise, "TIMEOUT", 4)
 
     with silent_server() as port, pytest.raises(DeliveryError, match=r"did not respond within|error"):
         send(chat(f"json://127.0.0.1:{port}/?rto=60"), delivery())

@@ -100,7 +100,7 @@ def test_filters_narrow_the_list(staff: Client) -> None:
 def test_period_is_5_days_unless_a_run_or_a_key_is_given(
     staff: Client, monkeypatch: pytest.MonkeyPatch, max_runs: int
 ) -> None:
-    monkeypatch.setattr(record_query, "_MAX_RUNS", max_runs)
+    monkeypatch.setattr(record_query, "MAX_RUNS", max_runs)
     day = timedelta(days=1)
     old = make_record(make_run_ago(day * 6), key="old")
     make_record(make_run_ago(day * 4), key="new")

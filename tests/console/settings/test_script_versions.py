@@ -194,7 +194,7 @@ def test_page_takes_the_same_number_of_queries_for_any_number_of_versions(
 
 def test_many_runs_and_versions_are_limited(viewer, service, monkeypatch):
     monkeypatch.setattr(script_versions, "MAX_RUN_COUNT", 1)
-    monkeypatch.setattr(script_versions, "_PER_PAGE", 1)
+    monkeypatch.setattr(script_versions, "PER_PAGE", 1)
     for _number in range(3):
         make_run(service, script=service.current_script())
 
