@@ -4,13 +4,13 @@ import pytest
 from django.db.models import Count, Q
 
 from apps.runs.models import Level, Run
-from tests.screenshots import fill
+from tests.sample_data import make_sample
 
 pytestmark = pytest.mark.django_db
 
 
 def test_runs_with_logs_count_their_warnings_and_errors() -> None:
-    fill()
+    make_sample()
 
     runs = Run.objects.filter(line_count__gt=0).annotate(
         warnings=Count("log_entries", filter=Q(log_entries__level=Level.WARNING)),
