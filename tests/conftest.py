@@ -9,6 +9,7 @@ from socketserver import StreamRequestHandler
 from typing import Any, NoReturn
 
 import botocore.session
+import hypothesis
 import pytest
 from botocore.config import Config as BotoConfig
 from botocore.loaders import create_loader
@@ -26,6 +27,12 @@ from tests.openssh import OpenSSHServer, openssh_server, sshd_path
 from tests.servers import RedisServer, S3Server
 
 _MISSING = "is not installed"
+# Without time limits, which a busy machine exceeds: the first draw of a text builds a table of all characters.
+hypothesis.settings.register_profile(
+    "tests", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("tests")
+
 KEPT_TABLES = {"django_content_type", "auth_permission"}
 DATABASE_FIXTURES = {"db", "transactional_db", "live_server"}
 # Tests of code whose SQL, locks or transactions differ between the databases.

@@ -259,7 +259,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.dictionaries(TEXTS, VALUES, max_size=3))
 def test_yaml_text_is_read_back_unchanged(value: dict[str, object]) -> None:
     document = YamlDocument(yaml_text({"services": value}))
