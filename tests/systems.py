@@ -4,12 +4,12 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from apps.services.models import Service
 from tests.factories import make_connection, make_service
+from tests.http_server import JsonHandler, http_server
 
 
 class Systems:
@@ -39,49 +39,31 @@ class Systems:
 def systems(records: list[dict[str, object]]) -> Iterator[Systems]:
     served = Systems(records)
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
+    class Handler(JsonHandler):
         def do_GET(self) -> None:
             served.may_respond.wait(60)
             path = urlsplit(self.path).path
             if path.startswith("/orders/"):
                 name = unquote(path.removeprefix("/orders/"))
                 found = [record for record in served.records if str(record["id"]) == name]
-                self._respond(200 if found else 404, json.dumps(found[0] if found else {}).encode())
+                self.respond(200 if found else 404, json.dumps(found[0] if found else {}).encode())
                 return
             query = parse_qs(urlsplit(self.path).query)
-            self._respond(200, served.page(int(query["page"][0]), int(query["size"][0])))
+            self.respond(200, served.page(int(query["page"][0]), int(query["size"][0])))
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             served.received.append(body)
             if any(text in body for text in served.refused):
-                self._respond(422, b"unknown sku")
+                self.respond(422, b"unknown sku")
                 return
-            self._respond(served.before_response(body) or 201, b'{"ok": true}')
+            self.respond(served.before_response(body) or 201, b'{"ok": true}')
 
-        def _respond(self, status: int, body: bytes) -> None:
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *args: object) -> None:
-            """Logs nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    served.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield served
-    finally:
-        served.may_respond.set()
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with http_server(Handler) as served.url:
+        try:
+            yield served
+        finally:
+            served.may_respond.set()
 
 
 def service_between(world: Systems, **fields: Any) -> Service:

@@ -12,8 +12,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
+
+from tests.http_server import JsonHandler, http_server
 
 PAGE_SIZE = 10
 # Line of the script, and the two lines of the connector about a push: debug line and result.
@@ -85,13 +86,11 @@ def witness(pace: float, address: str = "127.0.0.1") -> Iterator[Witness]:
     """Starts a witness at this address; a push takes `pace` seconds."""
     served = Witness(pace)
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
+    class Handler(JsonHandler):
         def do_GET(self) -> None:
             address = urlsplit(self.path)
             count = int(address.path.rpartition("/")[2])
-            self._respond(200, "OK", page(int(parse_qs(address.query)["page"][0]), count))
+            self.respond(200, page(int(parse_qs(address.query)["page"][0]), count))
 
         def do_POST(self) -> None:
             length = int(self.headers["Content-Length"])
@@ -104,35 +103,9 @@ def witness(pace: float, address: str = "127.0.0.1") -> Iterator[Witness]:
             served.record(self.headers["Idempotency-Key"], number)
             time.sleep(served.pace)
             if is_refused(number):
-                self._respond(422, f"Record {number}", b"unknown sku")
+                self.respond(422, b"unknown sku", f"Record {number}")
             else:
-                self._respond(201, f"Record {number}", b'{"ok": true}')
+                self.respond(201, b'{"ok": true}', f"Record {number}")
 
-        def _respond(self, status: int, reason: str, body: bytes) -> None:
-            self.send_response(status, reason)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *args: object) -> None:
-            """Logs nothing."""
-
-        def handle(self) -> None:
-            try:
-                super().handle()
-            except ConnectionError:
-                # The client was killed, as the test intends.
-                self.close_connection = True
-
-    server = ThreadingHTTPServer((address, 0), Handler)
-    server.daemon_threads = True
-    served.url = f"http://{address}:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
+    with http_server(Handler, address) as served.url:
         yield served
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

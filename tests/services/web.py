@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import ssl
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from tests.http_server import QuietHandler, http_server
 
 
 @dataclass(frozen=True)
@@ -55,19 +55,12 @@ def serving(
     """
     requests: list[Request] = []
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         # Keep-alive, as real servers use.
         protocol_version = "HTTP/1.1"
 
         def _handle(self) -> None:
-            parts = urlsplit(self.path)
-            request = Request(
-                self.command,
-                parts.path,
-                {name: values[-1] for name, values in parse_qs(parts.query, keep_blank_values=True).items()},
-                {name.lower(): value for name, value in self.headers.items()},
-                self.rfile.read(int(self.headers.get("Content-Length", 0))),
-            )
+            request = _received(self)
             requests.append(request)
             reply = respond(request)
             self.send_response(reply.status)
@@ -83,33 +76,18 @@ def serving(
                 # The client closed the connection.
                 self.close_connection = True
 
-        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _handle  # noqa: N815 - the names are http.server's.
+        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _handle
 
-        def log_message(self, *args: object) -> None:
-            pass
+    with http_server(Handler, certificate=certificate, client_ca=client_ca) as url:
+        yield Web(url, requests)
 
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
 
-        def handle_error(self, *args: object) -> None:
-            # Some tests interrupt the connection.
-            pass
-
-    server = Server(("127.0.0.1", 0), Handler)
-    scheme = "http"
-    if certificate:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificate)
-        if client_ca:
-            context.verify_mode = ssl.CERT_REQUIRED
-            context.load_verify_locations(client_ca)
-        server.socket = context.wrap_socket(server.socket, server_side=True)
-        scheme = "https"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    try:
-        yield Web(f"{scheme}://127.0.0.1:{server.server_address[1]}", requests)
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join(5)
+def _received(handler: BaseHTTPRequestHandler) -> Request:
+    parts = urlsplit(handler.path)
+    return Request(
+        handler.command,
+        parts.path,
+        {name: values[-1] for name, values in parse_qs(parts.query, keep_blank_values=True).items()},
+        {name.lower(): value for name, value in handler.headers.items()},
+        handler.rfile.read(int(handler.headers.get("Content-Length", 0))),
+    )

@@ -2,18 +2,16 @@
 
 import select
 import socket
-import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from urllib.parse import urlsplit
 
 import pytest
 
 from apps.services.connectors.base import ConnectorError
+from tests.http_server import QuietHandler, http_server
 from tests.services.certificates import create_certificate
 from tests.services.transfers import connection_to, make_context, pull, push
 from tests.services.web import Reply, reply_json, serving
@@ -33,7 +31,7 @@ def proxying(certificate: Path | None = None) -> Iterator[Proxy]:
     """A forward proxy for http and https; with a PEM file of key and certificate, over TLS."""
     proxy = Proxy()
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         def do_CONNECT(self) -> None:
             proxy.requests.append(f"CONNECT {self.path}")
             if proxy.status != 200:
@@ -43,13 +41,8 @@ def proxying(certificate: Path | None = None) -> Iterator[Proxy]:
             with socket.create_connection((host, int(port))) as target:
                 self.send_response(200)
                 self.end_headers()
-                ends = {self.connection: target, target: self.connection}
-                while True:
-                    for ready in select.select([*ends], [], [], 10)[0]:
-                        if not (data := ready.recv(65536)):
-                            self.close_connection = True
-                            return
-                        ends[ready].sendall(data)
+                _relay(self.connection, target)
+            self.close_connection = True
 
         def _forward(self) -> None:
             proxy.requests.append(f"{self.command} {self.path}")
@@ -66,32 +59,20 @@ def proxying(certificate: Path | None = None) -> Iterator[Proxy]:
             self.wfile.write(content)
             target.close()
 
-        do_GET = do_POST = _forward  # noqa: N815 - the names are http.server's.
+        do_GET = do_POST = _forward
 
-        def log_message(self, *args: object) -> None:
-            pass
-
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-
-        def handle_error(self, *args: object) -> None:
-            pass
-
-    server = Server(("127.0.0.1", 0), Handler)
-    proxy.url = f"http://127.0.0.1:{server.server_port}"
-    if certificate:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificate)
-        server.socket = context.wrap_socket(server.socket, server_side=True)
-        proxy.url = proxy.url.replace("http", "https")
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    try:
+    with http_server(Handler, certificate=certificate) as proxy.url:
         yield proxy
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join(5)
+
+
+def _relay(client: socket.socket, target: socket.socket) -> None:
+    """Passes data on in both directions until one end closes."""
+    ends = {client: target, target: client}
+    while True:
+        for ready in select.select([*ends], [], [], 10)[0]:
+            if not (data := ready.recv(65536)):
+                return
+            ends[ready].sendall(data)
 
 
 def test_http_requests_pass_through_the_proxy():
