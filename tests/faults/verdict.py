@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from itertools import count, islice
@@ -187,7 +187,6 @@ def judge_records(
         broken.append(f"lost the records {sorted(missing)} and reports none")
     arrived = {push.number for push in [*pushes, *later]}
     last = {push.number for push in pushes[-1:]}
-    texts = dict(lines)
     for record in records:
         number = record.number
         # What was decided before a push is written before it.
@@ -200,11 +199,8 @@ def judge_records(
             allowed.add(Outcome.DROPPED)
         if record.outcome not in allowed:
             broken.append(f"shows record {number} as {Outcome(record.outcome).name}: {record.message}")
-        line = texts.get(record.sequence, "")
-        found = PUSHED.match(line)
-        is_wrong = found and int(found.group(1)) != number
-        if (is_wrong or not line) and not ended.lost_line_count:
-            broken.append(f"shows record {number} at line {record.sequence}: {line}")
+    if not ended.lost_line_count:
+        broken += _wrong_lines(records, dict(lines))
     return Verdict(records=counts, broken=[f"Run {run_id} {each}" for each in broken])
 
 
@@ -212,6 +208,15 @@ def _true_outcome(number: int, arrived: set[int], witnessed: set[int]) -> Outcom
     if number in arrived:
         return Outcome.REFUSED if is_refused(number) else Outcome.PUSHED
     return Outcome.DROPPED if is_dropped(number) and number in witnessed else Outcome.FAILED
+
+
+def _wrong_lines(records: list[StoredRecord], lines: dict[int, str]) -> Iterator[str]:
+    """Yields messages about records whose line is missing or is that of another record."""
+    for record in records:
+        line = lines.get(record.sequence, "")
+        found = PUSHED.match(line)
+        if not line or (found and int(found.group(1)) != record.number):
+            yield f"shows record {record.number} at line {record.sequence}: {line}"
 
 
 def judge_run(world: World, run_id: int, *, until: float | None = None) -> Verdict:
