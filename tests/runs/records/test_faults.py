@@ -12,7 +12,7 @@ import pytest
 from django.db import OperationalError, connection
 from django.db.models.functions import Now
 
-from apps.runs.execution import pipeline
+from apps.runs.execution import pipeline, supervision
 from apps.runs.execution.executor import execute_run
 from apps.runs.execution.queue import queue_run
 from apps.runs.log import record_file, run_log, shipper
@@ -345,6 +345,10 @@ def test_cancelled_run_tells_what_may_have_arrived(world, monkeypatch, hang, exp
 
     run = execute(make_service(world), store=["push"])
     is_over.set()
+    for thread in threading.enumerate():
+        # The abandoned operation, which still writes.
+        if thread.name == supervision.THREAD:
+            thread.join(60)
 
     assert (run.status, outcomes(run)) == ("cancelled", expected)
     assert Record.objects.get(run=run, key="9").message == "Cancelled by request"
