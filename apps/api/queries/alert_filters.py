@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 from django_filters.rest_framework import FilterSet
 
 from apps.alerts.models import Delivery, Incident, Problem
-from apps.api.queries.filters import MultipleChoiceFilter
+from apps.api.queries.filters import MultipleChoiceFilter, SingleChoiceFilter
 from apps.api.serializers.incidents import STATES
 
 
@@ -29,7 +29,7 @@ class IncidentFilter(FilterSet):  # type: ignore[misc]
 
     service = django_filters.CharFilter(field_name="service__slug", help_text=_("Slug of a service."))
     kind = MultipleChoiceFilter(Incident.Kind.choices)
-    state = django_filters.ChoiceFilter(
+    state = SingleChoiceFilter(
         choices=STATES, method="filter_state", help_text=_("Open or closed; default: both.")
     )
 

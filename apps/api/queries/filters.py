@@ -13,7 +13,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
-from django_filters.fields import IsoDateTimeField
+from django_filters.fields import ChoiceField, IsoDateTimeField
 from django_filters.rest_framework import DjangoFilterBackend, FilterSet
 from drf_spectacular.utils import extend_schema_field
 from rest_framework.request import Request
@@ -26,6 +26,7 @@ from apps.audit.trail import KINDS, Filters
 from apps.runs.models import Payload, Record, Run
 from apps.runs.models.record import RecordQuerySet
 from apps.runs.records.keys import key_pattern
+from apps.services.definition.option_errors import choice_message
 from apps.services.models import Service
 
 # Difference between the clocks of workers and database that filters by time allow for.
@@ -76,6 +77,20 @@ class MultipleChoiceFilter(django_filters.MultipleChoiceFilter):  # type: ignore
             help_text=_("Several values: repeat the parameter or separate them by commas."),
             **options,
         )
+
+
+class _ChoiceField(ChoiceField):  # type: ignore[misc]
+    def validate(self, value: Any) -> None:
+        choices: Any = self.choices
+        names = [name for name, _label in choices if name]
+        if value and value not in names:
+            raise ValidationError(choice_message(value, names))
+
+
+class SingleChoiceFilter(django_filters.ChoiceFilter):  # type: ignore[misc]
+    """One of the choices; the error message lists them."""
+
+    field_class = _ChoiceField
 
 
 class _TimestampField(IsoDateTimeField):  # type: ignore[misc]
@@ -215,8 +230,8 @@ class AuditFilter(FilterSet):  # type: ignore[misc]
     """Filters of the audit log by user, action, object and time."""
 
     user = django_filters.CharFilter(method="filter_nothing", help_text=_("User name."))
-    action = django_filters.ChoiceFilter(choices=Action.choices, method="filter_nothing")
-    kind = django_filters.ChoiceFilter(
+    action = SingleChoiceFilter(choices=Action.choices, method="filter_nothing")
+    kind = SingleChoiceFilter(
         choices=[(kind.name, kind.label) for kind in KINDS.values()],
         method="filter_nothing",
         help_text=_("Kind of object."),

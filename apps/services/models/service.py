@@ -16,6 +16,7 @@ from apps.services.schedule import next_scheduled_time, validate_cron, validate_
 from apps.services.user_access import hidden_service_ids
 
 if TYPE_CHECKING:
+    # The module imports this one.
     from apps.services.models.script import Script
 
 # Time after which a missed scheduled time counts as late.

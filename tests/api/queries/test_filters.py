@@ -119,6 +119,7 @@ def test_runs_are_filtered_by_start_including_after_excluding_before(client, ser
         ("/api/v1/runs/?status=broken", "status", "Allowed: queued, running, succeeded, failed"),
         ("/api/v1/runs/?status=failed,broken", "status", "“broken”"),
         ("/api/v1/runs/?trigger=sun", "trigger", "Allowed: manual, schedule, api, retry"),
+        ("/api/v1/alerts/incidents/?state=broken", "state", "Allowed: open, closed"),
         ("/api/v1/runs/?started_after=yesterday", "started_after", "ISO 8601"),
         ("/api/v1/runs/?started_after=2026-11-23T07:15:09 00:00", "started_after", "ISO 8601"),
         ("/api/v1/runs/?started_before=9999-12-31T23:59:59-12:00", "started_before", "ISO 8601"),

@@ -89,21 +89,24 @@ def test_list_is_filtered(client: Client, service: Service) -> None:
 
 
 @pytest.mark.parametrize(
-    ("query", "field"),
+    ("query", "field", "way_out"),
     [
-        ({"kind": "planet"}, "kind"),
-        ({"object": "orders"}, "object"),
-        ({"occurred_after": "soon"}, "occurred_after"),
-        ({"action": "flown"}, "action"),
-        ({"subject": "orders"}, "subject"),
-        ({"cursor": "x"}, "cursor"),
-        ({"limit": "0"}, "limit"),
+        ({"kind": "planet"}, "kind", ", service, connection, "),
+        ({"object": "orders"}, "object", "kind"),
+        ({"occurred_after": "soon"}, "occurred_after", "ISO 8601"),
+        ({"action": "flown"}, "action", "Allowed: added, changed, "),
+        ({"subject": "orders"}, "subject", "Allowed: user, action, "),
+        ({"cursor": "x"}, "cursor", "unchanged"),
+        ({"limit": "0"}, "limit", "from 1 to 500"),
     ],
 )
-def test_invalid_parameter_is_named(client: Client, query: dict[str, str], field: str) -> None:
+def test_invalid_parameter_is_named_with_the_way_out(
+    client: Client, query: dict[str, str], field: str, way_out: str
+) -> None:
     response = client.get(URL, query)
 
     assert (response.status_code, list(response.json()["errors"])) == (400, [field])
+    assert way_out in response.json()["errors"][field][0]
 
 
 def test_pages_lead_forth_and_back(client: Client, service: Service) -> None:
