@@ -218,7 +218,7 @@ class Stack:
     def _is_ready(self) -> bool:
         try:
             return requests.get(f"{self.url}/livez", timeout=5).ok
-        except requests.ConnectionError:
+        except requests.RequestException:
             return False
 
 

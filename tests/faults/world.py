@@ -141,14 +141,14 @@ class World:
         return response.json()["id"] if response is not None and response.status_code == 202 else None
 
     def post(self, path: str, body: dict[str, Any]) -> requests.Response | None:
-        with suppress(requests.ConnectionError, requests.Timeout):
+        with suppress(requests.RequestException):
             url = f"{self.stack.url}/api/v1/{path}"
             return requests.post(url, json=body, headers=self._headers, timeout=15)
         return None
 
     def get(self, path: str, **parameters: str) -> dict[str, Any]:
         """Returns the response, empty if there is none."""
-        with suppress(requests.ConnectionError, requests.Timeout):
+        with suppress(requests.RequestException):
             url = f"{self.stack.url}/api/v1/{path}"
             response = requests.get(url, params=parameters, headers=self._headers, timeout=15)
             return response.json() if response.ok else {}
