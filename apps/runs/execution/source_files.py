@@ -17,7 +17,7 @@ from apps.runs.log.run_log import RunLog
 from apps.runs.log.shipper import LeaseLost
 from apps.runs.models import Run, SourceFile
 from apps.services.connectors.base import ConnectorError, FileInfo
-from apps.services.connectors.files.after_run import FileAction, open_file_action
+from apps.services.connectors.files.after_run import FileAction, file_action
 from apps.services.connectors.files.file_choice import count_files
 
 logger = logging.getLogger(__name__)
@@ -172,9 +172,12 @@ def act_on_files(run: Run, token: uuid.UUID, log: RunLog, check: Callable[[], No
     before each file and raises if the run must stop. Raises LeaseLost and ConnectorError.
     """
     log.read_from_database(lambda: _record_read(run, token, log))
-    act = open_file_action(run.service, run.pk)
-    if act is None:
-        return
+    with file_action(run.service, run.pk) as act:
+        if act is not None:
+            _act_on_due_files(act, run, log, check)
+
+
+def _act_on_due_files(act: FileAction, run: Run, log: RunLog, check: Callable[[], None]) -> None:
     failures = 0
     last = 0
     due = SourceFile.objects.claimed_by_run(run).filter(is_action_due=True).order_by("pk")

@@ -398,7 +398,7 @@ def test_worker_that_dies_between_success_and_moving_leaves_it_to_the_next_run(
 
     run = queue_run(service, trigger=Run.Trigger.MANUAL)
     with monkeypatch.context() as patch:
-        patch.setattr("apps.runs.execution.source_files.open_file_action", die)
+        patch.setattr("apps.runs.execution.source_files.file_action", die)
         with pytest.raises(KeyboardInterrupt):
             execute_run(run.pk, worker="test")
     Run.objects.filter(pk=run.pk).update(lease_until=Now() - timedelta(seconds=1))

@@ -4,6 +4,7 @@ import errno
 import json
 import logging
 import os
+import threading
 from collections.abc import Iterator
 from io import BufferedWriter
 from itertools import batched
@@ -73,6 +74,16 @@ def test_key_is_accepted(sshd: OpenSSHServer, tmp_path: Path, kind: str) -> None
     pages = pull(connection, {"path": "out/*.ndjson", "format": "ndjson"})
 
     assert [record for page in pages for record in page.records] == RECORDS
+
+
+def test_connections_are_closed(connection: Connection) -> None:
+    open_before = set(threading.enumerate())
+
+    push(connection, {"path": "b.json"}, [[{"id": 2}]])
+    assert pull_ids(connection) == [1, 2]
+
+    opened = set(threading.enumerate()) - open_before
+    wait_until(lambda: not any(thread.is_alive() for thread in opened), lambda: f"Still open: {opened}")
 
 
 def test_key_and_passphrase_come_from_the_environment(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -42,7 +43,8 @@ def check_folder(connection: Connection, test: ConnectionTest, *, forgets_host_k
     elif scheme in _SERVER_SCHEMES:
         _check_server(connection, test)
     else:
-        _check_remote(RemoteFolder(connection), test)
+        with closing(RemoteFolder(connection)) as folder:
+            _check_remote(folder, test)
 
 
 def _names(scheme: str) -> list[StepName]:
@@ -130,8 +132,9 @@ def _check_sftp(connection: Connection, test: ConnectionTest, *, forgets_host_ke
 
     with observed(complete):
         folder = RemoteFolder(connection, host_keys)
-    test.complete(_user(connection))
-    _check_remote(folder, test)
+    with closing(folder):
+        test.complete(_user(connection))
+        _check_remote(folder, test)
 
 
 def _check_server(connection: Connection, test: ConnectionTest) -> None:
@@ -143,9 +146,10 @@ def _check_server(connection: Connection, test: ConnectionTest) -> None:
             # The server has responded.
             test.complete()
         raise
-    test.complete()
-    test.complete(_user(connection))
-    _check_remote(folder, test)
+    with closing(folder):
+        test.complete()
+        test.complete(_user(connection))
+        _check_remote(folder, test)
 
 
 def _check_remote(folder: RemoteFolder, test: ConnectionTest) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from itertools import count
 from pathlib import PurePosixPath
 from typing import Protocol
@@ -28,16 +30,17 @@ class FileAction(Protocol):
         ...
 
 
-def open_file_action(service: Service, run_id: int) -> FileAction | None:
+@contextmanager
+def file_action(service: Service, run_id: int) -> Iterator[FileAction | None]:
     """What the service does with files that run `run_id` has read, None if nothing. Raises ConnectorError."""
     connection = service.source_connection
     try:
         options = connection and read_source(connection.kind, service.source_options)
     except ValidationError:
-        return None
+        options = None
     if connection is None or not isinstance(options, FileSource) or options.after is None:
-        return None
-    folder = folder_of(connection)
+        yield None
+        return
     move_to = options.after.move_to
 
     def act(name: str, version: str) -> None:
@@ -52,7 +55,8 @@ def open_file_action(service: Service, run_id: int) -> FileAction | None:
             folder.delete(name)
             logger.info("%s deleted", name)
 
-    return act
+    with closing(folder_of(connection)) as folder:
+        yield act
 
 
 def _move(folder: Folder, name: str, move_to: str, run_id: int) -> str:

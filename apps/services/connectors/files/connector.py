@@ -67,7 +67,7 @@ class FilePull:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        pass
+        self._folder.close()
 
     def pages(self) -> Iterator[Page]:
         choice = FileChoice(self._folder, self._options, self._context)
@@ -166,6 +166,7 @@ class FilePush:
             except ConnectorError as failure:
                 # Only a warning, so that it does not hide why the run stopped.
                 logger.warning("%s", failure)
+        self._folder.close()
 
     def push(self, page: int, records: list[Record]) -> Iterator[Delivery]:
         if not records:

@@ -54,6 +54,10 @@ class Folder(Protocol):
         """Deletes a file. Raises ConnectorError."""
         ...
 
+    def close(self) -> None:
+        """Closes the connection to the server, if there is one."""
+        ...
+
 
 def temporary_name(name: str) -> str:
     """A unique temporary name beside `name`; its leading dot keeps it out of wildcards."""

@@ -102,6 +102,9 @@ class LocalFolder:
         with translate_errors(f"{name} cannot be deleted"):
             self._entry(name).unlink()
 
+    def close(self) -> None:
+        pass
+
     def _entry(self, name: str) -> Path:
         """The path of a file, or of a link itself."""
         path = self._path / name

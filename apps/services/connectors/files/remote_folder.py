@@ -143,6 +143,11 @@ class RemoteFolder:
         with translate_errors(f"{name} cannot be deleted"):
             self._fs.rm_file(f"{self._root}/{name}")
 
+    def close(self) -> None:
+        # Other file systems close their connections by themselves.
+        if hasattr(self._fs, "close"):
+            self._fs.close()
+
     def _relative(self, path: str) -> str:
         return path.removeprefix(self._root).lstrip("/")
 

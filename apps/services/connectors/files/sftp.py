@@ -104,6 +104,9 @@ class SftpFileSystem(SFTPFileSystem):  # type: ignore[misc] # It ships no types.
         ftp.get_channel().settimeout(self._connection.read_timeout)
         self.client, self.ftp = client, ftp
 
+    def close(self) -> None:
+        self.client.close()
+
     def restore(self, ftp: paramiko.SFTPClient, error: Exception) -> None:
         """Connects again if `error` means that `ftp` lost its connection. Raises `error` otherwise."""
         if not is_lost(ftp, error):
