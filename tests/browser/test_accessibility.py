@@ -107,7 +107,7 @@ def test_filtered_and_empty_pages_fit_every_width(page: Page, log_in) -> None:
 
 def check_widths(page: Page, address: str, widths: tuple[int, ...] = WIDTHS) -> None:
     for width in widths:
-        page.set_viewport_size({"width": width, "height": 900})
+        page.set_viewport_size({"width": width, "height": 200})
         assert (address, page.evaluate(LAYOUT)) == (address, [width, 0, []])
 
 
@@ -164,6 +164,7 @@ def test_main_workflow_works_with_the_keyboard(page: Page, monkeypatch: pytest.M
 
     # Log in and move to the list of services.
     page.goto("/admin/services/service/")
+    expect(page.get_by_label("Username")).to_be_focused()
     keys.type("ada")
     keys.press("Tab")
     keys.type("a long enough secret")

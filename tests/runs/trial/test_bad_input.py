@@ -12,7 +12,7 @@ from apps.runs.trial import service_trial
 from apps.runs.trial.service_trial import try_service
 from tests.factories import make_connection, make_service
 from tests.services.web import Reply, reply_json, serving
-from tests.unresponsive_servers import slow_server, unreachable_server
+from tests.unresponsive_servers import silent_server, slow_server, unreachable_server
 from tests.workbooks import workbook
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -210,7 +210,7 @@ def test_metadata_address_is_refused(settings) -> None:
     assert "169.254.169.254" in preview_of("http://169.254.169.254").error
 
 
-@pytest.mark.parametrize("server", [slow_server, unreachable_server])
+@pytest.mark.parametrize("server", [silent_server, unreachable_server])
 def test_server_that_never_completes_a_response_is_given_up(server) -> None:
     with server() as port:
         trial = preview_of(f"http://127.0.0.1:{port}", connect_timeout=1, read_timeout=1)
