@@ -29,7 +29,8 @@ MAX_PAGE_SIZE = 100_000
 SECRETS = ("secret", "refresh_token", "passphrase")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_CONTROL_RANGES = r"\x00-\x1f\x7f"
+_CONTROL = re.compile(f"[{_CONTROL_RANGES}]")
 FIELD_PLACEHOLDER = re.compile(r"\{[\w.:@$-]+\}")
 _STATUS = re.compile(r"[345][0-9]{2}", re.ASCII)
 # Headers that the connector sets itself, or that carry credentials.
@@ -151,7 +152,11 @@ def shorten(value: object) -> str:
     return text if len(text) <= 80 else f"{text[:80]}…"
 
 
-type Text = Annotated[StrictStr, AfterValidator(_check_text)]
+type Text = Annotated[
+    StrictStr,
+    AfterValidator(_check_text),
+    WithJsonSchema({"type": "string", "maxLength": MAX_TEXT_LENGTH, "pattern": f"^[^{_CONTROL_RANGES}]*$"}),
+]
 type Flag = StrictBool
 WholeNumber = Annotated[int, BeforeValidator(_refuse_fraction)]
 Number = Annotated[float, BeforeValidator(_parse_number)]

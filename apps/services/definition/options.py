@@ -47,7 +47,7 @@ class RunOptions(Options):
         None, title=_("Since"), description=_("Value of {since}: pull what changed since then.")
     )
 
-    @field_validator("record_id", mode="before", json_schema_input_type=str | int | None)
+    @field_validator("record_id", mode="before", json_schema_input_type=Text | int | None)
     @classmethod
     def _as_text(cls, value: Any) -> Any:
         if isinstance(value, int) and not isinstance(value, bool):

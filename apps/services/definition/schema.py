@@ -61,12 +61,17 @@ def run_options_schema() -> dict[str, Any]:
     schema = RunOptions.model_json_schema()
     definitions = schema.pop("$defs")
     for option in schema["properties"].values():
-        option["anyOf"] = [
-            definitions[part["$ref"].rpartition("/")[2]] if "$ref" in part else part
-            for part in option["anyOf"]
-        ]
+        option["anyOf"] = [_without_references(part, definitions) for part in option["anyOf"]]
     _use_standard_bounds(schema)
     return schema
+
+
+def _without_references(part: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
+    if "$ref" in part:
+        return _without_references(definitions[part["$ref"].rpartition("/")[2]], definitions)
+    if "anyOf" in part:
+        return part | {"anyOf": [_without_references(each, definitions) for each in part["anyOf"]]}
+    return part
 
 
 def _use_standard_bounds(definition: dict[str, Any]) -> None:

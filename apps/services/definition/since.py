@@ -33,7 +33,7 @@ def _as_text(value: Any) -> Any:
     return str(value) if is_number else value
 
 
-type SinceText = Annotated[Text, BeforeValidator(_as_text, json_schema_input_type=str | float)]
+type SinceText = Annotated[Text, BeforeValidator(_as_text, json_schema_input_type=Text | float)]
 
 
 class Since(Options):

@@ -5,9 +5,12 @@ from io import StringIO
 
 import pytest
 import yaml
+from django.core.exceptions import ValidationError
 from django.core.management import call_command
 from jsonschema import Draft202012Validator
 
+from apps.services.definition.options import read_run_options
+from apps.services.definition.schema import run_options_schema
 from tests.services.definition.test_loading import EXAMPLE
 
 
@@ -61,3 +64,17 @@ def test_schema_contains_defaults_and_descriptions(validator: Draft202012Validat
     properties = definitions["HttpSourceOptions"]["properties"]
     assert properties["page_size"]["default"] == 100
     assert all("description" in option for option in properties.values())
+
+
+@pytest.mark.parametrize("option", ["record_id", "since"])
+@pytest.mark.parametrize(
+    ("value", "is_valid"),
+    [("x" * 2000, True), ("x" * 2001, False), ("10\t045", False), ("10\x7f045", False), (10045, True)],
+)
+def test_schema_and_validation_of_run_options_agree(option: str, value: str | int, is_valid: bool) -> None:
+    assert Draft202012Validator(run_options_schema()).is_valid({option: value}) is is_valid
+    if is_valid:
+        assert read_run_options({option: value}) == {option: str(value)}
+    else:
+        with pytest.raises(ValidationError):
+            read_run_options({option: value})
