@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.contrib import admin
-from django.contrib.admin import ShowFacets, SimpleListFilter
+from django.contrib.admin import ShowFacets
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
@@ -18,6 +18,7 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.alerts.models import Incident, Notice
 from apps.console.ui.badges import icon
+from apps.console.ui.filters import ListFilter
 from apps.console.ui.formatting import moment_html
 from apps.console.ui.paging import CappedPaginator
 
@@ -33,20 +34,17 @@ def incident_badge(incident: Incident) -> SafeString:
     return format_html('<span class="badge badge-failed">{}{}</span>', icon("cross"), gettext("Open"))
 
 
-class StateFilter(SimpleListFilter):
+class StateFilter(ListFilter):
+    """Filter by whether an incident is open."""
+
     title = _("status")
     parameter_name = "state"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterator[tuple[str, Any]]:
         yield from (("open", _("Open")), ("closed", _("Closed")))
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        match self.value():
-            case "open":
-                return queryset.filter(closed_at=None)
-            case "closed":
-                return queryset.exclude(closed_at=None)
-        return queryset
+    def narrow(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(closed_at__isnull=self.value() == "open")
 
 
 class NoticeInline(admin.TabularInline):  # type: ignore[type-arg] # It takes no parameter at run time.

@@ -14,7 +14,14 @@ from django.utils.translation import gettext as _
 
 from apps.audit.models import Action
 from apps.audit.trail import KINDS, Filters, Position
-from apps.console.ui.filters import PERIODS, Period, custom_period, moment_from
+from apps.console.ui.filters import (
+    PERIODS,
+    Period,
+    choice_errors,
+    custom_period,
+    custom_period_errors,
+    moment_from,
+)
 
 _DEFAULT_PERIOD = PERIODS[2]
 PERIODS_BY_KEY = {period.key: period for period in PERIODS}
@@ -24,7 +31,7 @@ PERIODS_BY_KEY = {period.key: period for period in PERIODS}
 class AuditQuery:
     """Filters of the audit log; the errors say which values are invalid, and then no entry matches."""
 
-    # As typed.
+    # As typed, but no action and no kind that is unknown.
     user: str
     action: str
     kind: str
@@ -44,7 +51,11 @@ class AuditQuery:
             period = custom_period(since, until)
         else:
             period = PERIODS_BY_KEY.get(query.get("period") or last_period, _DEFAULT_PERIOD)
-        errors = []
+        errors = choice_errors(
+            (_("action"), values["action"], Action.values),
+            (_("kind"), values["kind"], KINDS),
+            (_("period"), query.get("period", ""), PERIODS_BY_KEY),
+        )
         before = None
         if text := query.get("before"):
             try:
@@ -53,11 +64,9 @@ class AuditQuery:
                 errors.append(_("The address of the page is incomplete. Open the list again."))
         action = values["action"] if values["action"] in Action.values else ""
         kind = values["kind"] if values["kind"] in KINDS else ""
-        if values["object"] and not kind:
+        if values["object"] and not values["kind"]:
             errors.append(_("Choose the kind of the object as well."))
-        for name, moment in (("from", since), ("to", until)):
-            if values[name] and moment is None:
-                errors.append(_("“%(text)s” is not a time.") % {"text": values[name][:100]})
+        errors += custom_period_errors(values)
         return cls(values["user"], action, kind, values["object"], period, before, errors)
 
     def filters(self, now: datetime) -> Filters | None:

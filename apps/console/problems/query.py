@@ -1,4 +1,4 @@
-"""Query of the list of problems: filters in the URL; an unknown value means all."""
+"""Query of the list of problems: filters in the URL, each with a message if its value is invalid."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from urllib.parse import urlencode
 
 from django.contrib.auth.models import User
 from django.db.models import Case, IntegerField, Q, Value, When
+from django.utils.translation import gettext as _
 
 from apps.alerts.models import Problem
 from apps.alerts.models.problem import ProblemQuerySet
-from apps.console.ui.filters import PERIODS, Period
+from apps.console.ui.filters import PERIODS, Period, choice_errors
 from apps.services.models import Service
 
 # Values of the parameter `assignee` beside user names; no user name contains these characters.
@@ -29,7 +30,7 @@ _STATE_ORDER = Case(
 
 @dataclass(frozen=True)
 class ProblemQuery:
-    """Filters of problems."""
+    """Filters of problems; the errors say which values are invalid, and then no problem matches."""
 
     service: str
     state: str
@@ -38,6 +39,7 @@ class ProblemQuery:
     # What the user may choose.
     services: tuple[Service, ...] = ()
     assignees: tuple[User, ...] = ()
+    errors: tuple[str, ...] = ()
 
     @classmethod
     def from_query(cls, query: Mapping[str, str], user: Any) -> ProblemQuery:
@@ -45,14 +47,27 @@ class ProblemQuery:
         assigned = Problem.objects.visible_to(user).exclude(assignee=None).values("assignee")
         users = tuple(User.objects.filter(pk__in=assigned).order_by("username"))
         names = {ME, NOBODY, *(each.get_username() for each in users)}
-        service, state, assignee = (query.get(name, "") for name in ("service", "state", "assignee"))
+        service, state, assignee, period = (
+            query.get(name, "") for name in ("service", "state", "assignee", "period")
+        )
+        slugs = {each.slug for each in services}
+        errors = choice_errors(
+            (_("state"), state, Problem.State.values), (_("period"), period, _PERIODS_BY_KEY)
+        )
+        if service and service not in slugs:
+            errors.append(_("Service “%(slug)s” not found.") % {"slug": service[:100]})
+        if assignee and assignee not in names:
+            errors.append(
+                _("No problem is assigned to “%(name)s”. Choose another assignee.") % {"name": assignee[:150]}
+            )
         return cls(
-            service=service if service in {each.slug for each in services} else "",
+            service=service if service in slugs else "",
             state=state if state in Problem.State.values else "",
             assignee=assignee if assignee in names else "",
-            period=_PERIODS_BY_KEY.get(query.get("period", ""), DEFAULT_PERIOD),
+            period=_PERIODS_BY_KEY.get(period, DEFAULT_PERIOD),
             services=services,
             assignees=users,
+            errors=tuple(errors),
         )
 
     @property
@@ -61,6 +76,8 @@ class ProblemQuery:
 
     def problems(self, user: Any, now: datetime) -> ProblemQuerySet:
         """The matching problems: open ones first, then by their last occurrence."""
+        if self.errors:
+            return Problem.objects.none()
         problems = Problem.objects.visible_to(user).select_related("service", "assignee")
         if self.service:
             chosen = [service.pk for service in self.services if service.slug == self.service]

@@ -13,7 +13,7 @@ from django.db.models import F
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from apps.console.ui.filters import PERIODS, Period
+from apps.console.ui.filters import PERIODS, Period, choice_errors
 from apps.runs.models import Record, Run
 from apps.runs.models.record import RecordQuerySet
 from apps.runs.records.keys import key_pattern, key_text
@@ -113,11 +113,9 @@ class RecordQuery:
             )
         elif self.run_number and self.run is None:
             errors.append(_("Run %(number)s not found.") % {"number": self.run_number})
-        if self.outcome and self.outcome not in OUTCOMES:
-            errors.append(_choices(_("outcome"), self.outcome, OUTCOMES))
-        if self.period_key and self._named_period is None:
-            errors.append(_choices(_("period"), self.period_key, _PERIODS_BY_KEY))
-        return errors
+        return errors + choice_errors(
+            (_("outcome"), self.outcome, OUTCOMES), (_("period"), self.period_key, _PERIODS_BY_KEY)
+        )
 
     @property
     def is_exact(self) -> bool:
@@ -191,14 +189,6 @@ def _run(number: str, user: Any) -> Run | None:
     if not number.isdecimal() or len(number) > 18:
         return None
     return Run.objects.visible_to(user).select_related("service").filter(pk=int(number)).first()
-
-
-def _choices(name: str, value: str, allowed: Any) -> str:
-    return _("Unknown %(name)s “%(value)s”. Choose one of: %(choices)s.") % {
-        "name": name,
-        "value": value,
-        "choices": ", ".join(allowed),
-    }
 
 
 def _of_service(records: RecordQuerySet, service_id: int, *, is_oldest_first: bool) -> RecordQuerySet:

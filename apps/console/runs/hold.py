@@ -7,7 +7,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import messages
-from django.contrib.admin import AdminSite, ModelAdmin, SimpleListFilter
+from django.contrib.admin import AdminSite, ModelAdmin
 from django.contrib.admin.models import LogEntry
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import QuerySet
@@ -18,6 +18,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from apps.console.ui.filters import ListFilter
 from apps.runs.models import Run
 from apps.runs.payloads.hold import MAX_HOLD, hold_run, release_run
 
@@ -39,7 +40,7 @@ class HoldForm(forms.Form):
     )
 
 
-class HeldFilter(SimpleListFilter):
+class HeldFilter(ListFilter):
     """Filter of held runs."""
 
     title = _("hold")
@@ -48,8 +49,8 @@ class HeldFilter(SimpleListFilter):
     def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> list[tuple[str, Any]]:
         return [("yes", _("Held"))]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Run]) -> QuerySet[Run]:
-        return queryset.filter(held_until__gt=Now()) if self.value() == "yes" else queryset
+    def narrow(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(held_until__gt=Now())
 
 
 def hold_page(request: HttpRequest, site: AdminSite, run: Run) -> HttpResponse:

@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from apps.console.summary.chart import Day
+from apps.console.ui.filters import choice_errors
 from apps.runs.models import Run
 from apps.services.models import Service
 
@@ -27,23 +28,30 @@ MAX_AGGREGATED = 50_000
 
 @dataclass(frozen=True)
 class DayRange:
-    """Days of the chart, both ends included; `length` is that of the selection, None = custom."""
+    """Days of the chart, both ends included; `length` is that of the selection, None = custom.
+
+    The errors say which values of the query are invalid; then the range is the default one.
+    """
 
     first: date
     last: date
     length: int | None = DEFAULT_LENGTH
+    errors: tuple[str, ...] = ()
 
     @classmethod
     def from_query(cls, query: Mapping[str, str], now: datetime) -> DayRange:
-        """Reads `days`, or `days=custom` with `first` and `last`; invalid values mean 30 days."""
+        """Reads `days`, or `days=custom` with `first` and `last`."""
         today = timezone.localtime(now).date()
         days = query.get("days", "")
+        lengths = [str(length) for length in LENGTHS]
+        errors = choice_errors((_("number of days"), days, (*lengths, "custom")))
         if days == "custom":
-            first, last = _day_from(query.get("first", "")), _day_from(query.get("last", "")) or today
-            if first is not None and first <= last:
+            first, last = _day_from(query.get("first", "")), _day_from(query.get("last", "") or str(today))
+            if first is not None and last is not None and first <= last:
                 return cls(max(first, last - timedelta(days=MAX_DAYS - 1)), last, None)
-        length = int(days) if days in map(str, LENGTHS) else DEFAULT_LENGTH
-        return cls(today - timedelta(days=length - 1), today, length)
+            errors.append(_("Invalid days of the chart. Choose a first day and a last day after it."))
+        length = int(days) if days in lengths else DEFAULT_LENGTH
+        return cls(today - timedelta(days=length - 1), today, length, tuple(errors))
 
     @property
     def text(self) -> str:

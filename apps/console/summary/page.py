@@ -59,6 +59,7 @@ def summary_page(request: HttpRequest, site: AdminSite, service: Service) -> Htt
         **_chart(service, links.range),
         "problem_panel": problem_panel(request.user, now, service),
         "query": query,
+        "errors": (*links.range.errors, *query.errors),
         "page": page,
         "max_counted": MAX_COUNT,
         "heading": _heading(query, page),
@@ -236,6 +237,7 @@ class SummaryLinks:
 def _parameters(request: HttpRequest) -> dict[str, str]:
     """The query string, completed by what was chosen last."""
     last = {name: remembered(request, f"summary_{name}") for name in _REMEMBERED}
+    last = {name: value for name, value in last.items() if value in _REMEMBERED[name]}
     return last | {name: value for name, value in request.GET.dict().items() if value}
 
 

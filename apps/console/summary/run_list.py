@@ -7,8 +7,17 @@ from dataclasses import astuple, dataclass
 from datetime import datetime
 
 from django.db.models import Count, Q, QuerySet, Sum
+from django.utils.translation import gettext as _
 
-from apps.console.ui.filters import Period, custom_period, moment_from, period_from
+from apps.console.ui.filters import (
+    PERIOD_KEYS,
+    Period,
+    choice_errors,
+    custom_period,
+    custom_period_errors,
+    moment_from,
+    period_from,
+)
 from apps.console.ui.paging import MAX_COUNT
 from apps.runs.models import Run
 from apps.runs.models.run_queryset import RunQuerySet
@@ -21,7 +30,7 @@ OLDEST_FIRST = "oldest"
 
 @dataclass(frozen=True)
 class RunQuery:
-    """Query of the run list."""
+    """Query of the run list; the errors say which values are invalid, and then no run matches."""
 
     period: Period
     # A status of Run.Status; empty = any.
@@ -35,21 +44,34 @@ class RunQuery:
     # Only runs with warnings.
     warned: bool = False
     is_oldest_first: bool = False
+    errors: tuple[str, ...] = ()
 
     @classmethod
     def from_query(cls, query: Mapping[str, str]) -> RunQuery:
-        """Reads the query string; invalid values mean the default."""
-        status = query.get("status", "")
-        before = query.get("before", "")
-        trigger = query.get("trigger", "")
+        """Reads the query string."""
+        period, status, trigger, warned, before = (
+            query.get(name, "") for name in ("period", "status", "trigger", "warned", "before")
+        )
+        errors = choice_errors(
+            (_("period"), period, (*PERIOD_KEYS, "custom")),
+            (_("status"), status, Run.Status.values),
+            (_("trigger"), trigger, Run.Trigger.values),
+            (_("warnings"), warned, ("1",)),
+        )
+        if period == "custom":
+            errors += custom_period_errors(query)
+        is_number = before.isdecimal() and len(before) <= 18
+        if before and not is_number:
+            errors.append(_("The address of the page is incomplete. Open the list again."))
         return cls(
             period=_period(query),
             status=status if status in Run.Status.values else "",
             search=query.get("q", "").strip().lstrip("#"),
-            before=int(before) if before.isdecimal() and len(before) <= 18 else None,
+            before=int(before) if is_number else None,
             trigger=trigger if trigger in Run.Trigger.values else "",
-            warned=query.get("warned") == "1",
+            warned=warned == "1",
             is_oldest_first=query.get("order") == OLDEST_FIRST,
+            errors=tuple(errors),
         )
 
     def narrow(self, runs: RunQuerySet) -> RunQuerySet:
@@ -106,6 +128,8 @@ def list_runs(service: Service, query: RunQuery, now: datetime) -> RunPage:
 
     Uses index ranges of `run_service_started`. A run number is found in any period.
     """
+    if query.errors:
+        return RunPage([], Totals(), None)
     runs = service.runs.select_related("started_by")
     if query.search:
         found = list(_with_number(runs, query.run_number))
@@ -128,6 +152,8 @@ def list_runs(service: Service, query: RunQuery, now: datetime) -> RunPage:
 def run_ranges(service: Service, query: RunQuery, now: datetime) -> tuple[QuerySet[Run], QuerySet[Run]]:
     """All runs of the query: those that started, and those that never did, each in the order of the list."""
     runs = Run.objects.filter(service=service)
+    if query.errors:
+        return runs.none(), runs.none()
     if query.search:
         return _with_number(runs, query.run_number), runs.none()
     return _ranges(query.narrow(runs), query, now)

@@ -1,19 +1,21 @@
-"""Filters of the lists; an unknown value in the URL means the default."""
+"""Filters of the lists, in the URL. An invalid value has an error message, and then no row matches."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.contrib import messages
 from django.contrib.admin import ModelAdmin, SimpleListFilter
 from django.contrib.admin.views.main import ChangeList
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.functional import Promise
-from django.utils.text import format_lazy
+from django.utils.text import capfirst, format_lazy
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from apps.console.ui.formatting import moment_text
@@ -64,6 +66,28 @@ def moment_from(text: str) -> datetime | None:
         return None
 
 
+def choice_errors(*fields: tuple[str | Promise, str, Collection[str]]) -> list[str]:
+    """Error messages of the fields, each given as its label, its value and the values that it may have."""
+    return [
+        capfirst(
+            gettext("Unknown %(name)s “%(value)s”. Choose one of: %(choices)s.")
+            % {"name": name, "value": value[:100], "choices": ", ".join(allowed)}
+        )
+        for name, value, allowed in fields
+        if value and value not in allowed
+    ]
+
+
+def custom_period_errors(query: Mapping[str, str]) -> list[str]:
+    """Error messages of the parameters `from` and `to`."""
+    texts = (query.get(name, "").strip() for name in ("from", "to"))
+    return [
+        gettext("“%(text)s” is not a time. Write one such as 2026-11-23T07:15.") % {"text": text[:100]}
+        for text in texts
+        if text and moment_from(text) is None
+    ]
+
+
 def custom_period(since: datetime | None, until: datetime | None) -> Period:
     """The period between two times, either of which may be open."""
     now = timezone.now()
@@ -80,7 +104,36 @@ def custom_period(since: datetime | None, until: datetime | None) -> Period:
     return Period("custom", _("From … to"), text, since=since, until=until)
 
 
-class PeriodFilter(SimpleListFilter):
+class ListFilter(SimpleListFilter):
+    """Filter of a change list. An unknown value has an error message, and then no row matches."""
+
+    title: Any
+    parameter_name: str
+
+    def __init__(self, request: HttpRequest, *arguments: Any) -> None:
+        super().__init__(request, *arguments)
+        self.errors = self.check(
+            self.used_parameters.get(self.parameter_name) or "",
+            [choice for choice, _label in self.lookup_choices],
+        )
+        for error in self.errors:
+            messages.error(request, error)
+
+    def check(self, value: str, allowed: Collection[str]) -> list[str]:
+        """Error messages for the value in the URL."""
+        return choice_errors((self.title, value, allowed))
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if self.errors:
+            return queryset.none()
+        return self.narrow(queryset) if self.value() else queryset
+
+    def narrow(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """The rows with the chosen value."""
+        raise NotImplementedError
+
+
+class PeriodFilter(ListFilter):
     """Filter by the start of a run; by default the period that was chosen last, at first 24 hours."""
 
     title = _("started")
@@ -110,14 +163,17 @@ class PeriodFilter(SimpleListFilter):
                 "display": period.label,
             }
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Run]) -> QuerySet[Run]:
+    def check(self, value: str, allowed: Collection[str]) -> list[str]:
+        return choice_errors((_("period"), value, allowed))
+
+    def narrow(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
         cutoff = self.period.cutoff(timezone.now())
         if cutoff is None:
             return queryset
         return queryset.filter(Q(started_at__gte=cutoff) | Q(started_at=None, queued_at__gte=cutoff))
 
 
-class LastRunFilter(SimpleListFilter):
+class LastRunFilter(ListFilter):
     """Filter by the status of the last run; needs the annotation `last_status`."""
 
     title = _("last run")
@@ -126,13 +182,13 @@ class LastRunFilter(SimpleListFilter):
     def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> list[tuple[str, Any]]:
         return [*Run.Status.choices, ("never", _("Never ran"))]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+    def narrow(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
         if self.value() == "never":
             return queryset.filter(last_run_id=None)
-        return queryset.filter(last_status=self.value()) if self.value() in Run.Status.values else queryset
+        return queryset.filter(last_status=self.value())
 
 
-class ActiveFilter(SimpleListFilter):
+class ActiveFilter(ListFilter):
     """Filter by whether the schedule is on."""
 
     title = _("schedule")
@@ -141,11 +197,11 @@ class ActiveFilter(SimpleListFilter):
     def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> list[tuple[str, Any]]:
         return [("yes", _("On")), ("no", _("Off or paused"))]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        return queryset.filter(is_active=self.value() == "yes") if self.value() in {"yes", "no"} else queryset
+    def narrow(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(is_active=self.value() == "yes")
 
 
-class ConnectionFilter(SimpleListFilter):
+class ConnectionFilter(ListFilter):
     """Filter by source or destination connection."""
 
     title = _("connection")
@@ -164,7 +220,12 @@ class ConnectionFilter(SimpleListFilter):
         for value, choice in zip(values, super().choices(changelist), strict=True):
             yield {**choice, "value": value, "others": others}
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        if not (name := self.value()):
-            return queryset
+    def check(self, value: str, allowed: Collection[str]) -> list[str]:
+        """Without the names, which may be many."""
+        if not value or value in allowed:
+            return []
+        return [gettext("Connection “%(name)s” not found.") % {"name": value[:100]}]
+
+    def narrow(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        name = self.value()
         return queryset.filter(Q(source_connection__name=name) | Q(destination_connection__name=name))

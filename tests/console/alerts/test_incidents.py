@@ -45,10 +45,10 @@ def test_list_is_filtered_by_state(client):
             for name in ("Orders", "Invoices")
             if name in client.get(LIST, {"state": state}).content.decode()
         ]
-        for state in ("open", "closed", "other")
+        for state in ("open", "closed")
     }
 
-    assert shown == {"open": ["Orders"], "closed": ["Invoices"], "other": ["Orders", "Invoices"]}
+    assert shown == {"open": ["Orders"], "closed": ["Invoices"]}
 
 
 def test_incidents_of_hidden_services_are_not_found():
