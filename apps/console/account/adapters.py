@@ -25,6 +25,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from apps.audit.recording import record_failed_login
+from apps.console.account.audit import record_failure
 from apps.console.account.rate_limit import too_many_requests
 from apps.runs.clock import database_now
 from apps.services import secrets
@@ -66,6 +67,7 @@ class AccountAdapter(DefaultAccountAdapter):
         try:
             super().pre_authenticate(request, **credentials)
         except ValidationError:
+            record_failure(credentials, request)
             raise ImmediateHttpResponse(too_many_requests(request)) from None
 
     def pre_login(self, request: HttpRequest, user: Any, **options: Any) -> HttpResponse | None:

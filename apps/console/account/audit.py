@@ -41,7 +41,7 @@ _REMOVED = {
 def connect_signals() -> None:
     user_logged_in.connect(_record_login, dispatch_uid="audit")
     user_logged_out.connect(_record_logout, dispatch_uid="audit")
-    user_login_failed.connect(_record_failure, dispatch_uid="audit")
+    user_login_failed.connect(record_failure, dispatch_uid="audit")
     authentication_failed.connect(_record_wrong_code, dispatch_uid="audit")
     for changed in (password_changed, password_reset):
         changed.connect(_record_password, dispatch_uid="audit")
@@ -67,6 +67,16 @@ def recorded_command(command: str) -> Iterator[None]:
         post_save.disconnect(record, sender=User)
 
 
+def record_failure(credentials: dict[str, Any], request: HttpRequest | None = None, **_signal: Any) -> None:
+    """Records a failed login.
+
+    Names the account only if it exists: people also type their password into the field of the name.
+    """
+    name = str(credentials.get("username") or "")
+    user = None if "\x00" in name else User.objects.filter(username=name[:151]).first()
+    record_failed_login(user, _address(request), database_now())
+
+
 def _record_login(user: Any, request: HttpRequest | None = None, **_signal: Any) -> None:
     _record(Action.LOGIN, request, user)
 
@@ -75,13 +85,6 @@ def _record_logout(user: Any, request: HttpRequest | None = None, **_signal: Any
     # A logout without a session has no user.
     if user is not None:
         _record(Action.LOGOUT, request, user)
-
-
-def _record_failure(credentials: dict[str, Any], request: HttpRequest | None = None, **_signal: Any) -> None:
-    """Names the account only if it exists: people also type their password into the field of the name."""
-    name = str(credentials.get("username") or "")
-    user = None if "\x00" in name else User.objects.filter(username=name[:151]).first()
-    record_failed_login(user, _address(request), database_now())
 
 
 def _record_wrong_code(user: Any, request: HttpRequest, **_signal: Any) -> None:

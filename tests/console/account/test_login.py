@@ -123,6 +123,17 @@ def test_failed_logins_of_an_address_are_limited_for_all_accounts(client: Client
     assert elsewhere.status_code == 302
 
 
+def test_attempts_beyond_the_limit_are_recorded(client: Client) -> None:
+    user = make_ada()
+    for _attempt in range(10):
+        log_in(client, "ada", "wrong")
+
+    assert log_in(client, "ada").status_code == 429
+    assert [*AuditEvent.objects.values_list("action", "user", "address", "count")] == [
+        ("login_failed", user.pk, "127.0.0.1", 11)
+    ]
+
+
 def test_successful_logins_do_not_count_as_failures(client: Client) -> None:
     make_ada()
 
@@ -176,11 +187,13 @@ def test_only_wanted_pages_of_allauth_exist() -> None:
 
 
 def test_processes_share_the_limits_through_redis_and_fall_back_to_files(
-    redis_server: RedisServer, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+    redis_server: RedisServer, tmp_path: Any
 ) -> None:
-    monkeypatch.setattr(FailoverCache, "_paused_until", 0)
+    class Cache(FailoverCache):
+        """A cache that does not share its pause with other tests."""
+
     settings = caches_for(redis_server.url, tmp_path)["default"]
-    first, second = (FailoverCache(settings["LOCATION"], settings) for _process in range(2))
+    first, second = (Cache(settings["LOCATION"], settings) for _process in range(2))
 
     first.set("failures", [1])
     assert second.get("failures") == [1]
@@ -188,7 +201,7 @@ def test_processes_share_the_limits_through_redis_and_fall_back_to_files(
     assert second.get("failures") is None
 
     gone = caches_for("redis://127.0.0.1:1/0", tmp_path)["default"]
-    first, second = (FailoverCache(gone["LOCATION"], gone) for _process in range(2))
+    first, second = (Cache(gone["LOCATION"], gone) for _process in range(2))
     first.set("failures", [2])
     assert (second.get("failures"), second.add("failures", [3])) == ([2], False)
 
