@@ -39,12 +39,12 @@ class FailoverCache(RedisCache):
         return bool(self._call(super().delete, self._files.delete, *args, **options))
 
     def _call(self, redis: Callable[..., Any], files: Callable[..., Any], *args: Any, **options: Any) -> Any:
-        if time.monotonic() >= FailoverCache._paused_until:
+        if time.monotonic() >= self._paused_until:
             try:
                 return redis(*args, **options)
             except RedisError as error:
                 # Shared by the threads of the process, each of which has its own cache object.
-                FailoverCache._paused_until = time.monotonic() + _PAUSE_SECONDS
+                type(self)._paused_until = time.monotonic() + _PAUSE_SECONDS
                 logger.warning(
                     "Limits of logins are counted by this host only for %d s: %s", _PAUSE_SECONDS, error
                 )

@@ -6,7 +6,7 @@ import time
 import uuid
 
 import pytest
-from django.db import OperationalError, connection, transaction
+from django.db import connection, transaction
 
 from apps.runs.log import shipper
 from apps.runs.log.occurrences import add_occurrences
@@ -16,6 +16,7 @@ from apps.runs.log.spool import Spool
 from apps.runs.log.stored_lines import append_lines
 from apps.runs.models import Level, LogEntry, RunProblem
 from tests.factories import make_run
+from tests.runs.log.outages import break_shipping
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("own_folders")]
 logger = logging.getLogger("apps.services.anything")
@@ -99,27 +100,8 @@ def test_next_worker_counts_each_line_once(claimed):
 @pytest.mark.parametrize("is_committed", [False, True], ids=["before the commit", "after the commit"])
 def test_database_that_fails_during_a_batch_doubles_and_loses_nothing(claimed, monkeypatch, is_committed):
     run, token = claimed
-    monkeypatch.setattr(shipper, "RETRY_INTERVAL", 0.01)
-    ship, failures = shipper.Shipper._ship, []
-    write = shipper.write_records
+    failures = break_shipping(monkeypatch, is_committed=is_committed)
 
-    def fail(*arguments):
-        write(*arguments)
-        if len(failures) < 3 and not is_committed:
-            failures.append(1)
-            raise OperationalError
-
-    def ship_and_fail(self):
-        result = ship(self)
-        if is_committed and result and len(failures) < 3:
-            failures.append(1)
-            self._position_known = False
-            self._offset = self._shipped_sequence = 0
-            raise OperationalError
-        return result
-
-    monkeypatch.setattr(shipper, "write_records", fail)
-    monkeypatch.setattr(shipper.Shipper, "_ship", ship_and_fail)
     with RunLog(run, token) as log:
         for number in range(20):
             logger.error("Customer %d has no address", number)

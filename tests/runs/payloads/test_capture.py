@@ -128,14 +128,14 @@ def test_oldest_captured_payloads_beyond_the_limit_are_dropped_and_logged(servic
 
 def test_interrupted_storing_resumes_without_duplicates(service, monkeypatch):
     run = captured_run(service)
-    drop = capture._drop
+    unlink = Path.unlink
 
-    def killed(body):
-        if body.name.startswith("00000002"):
+    def killed(path, **options):
+        if path.name.startswith("00000002"):
             raise KeyboardInterrupt
-        drop(body)
+        unlink(path, **options)
 
-    monkeypatch.setattr(capture, "_drop", killed)
+    monkeypatch.setattr(Path, "unlink", killed)
     with pytest.raises(KeyboardInterrupt):
         store_captured(run)
     monkeypatch.undo()

