@@ -146,7 +146,8 @@ def _execute(pipeline: Pipeline) -> _Outcome:
     except LeaseLost:
         raise
     except RunCancelled as error:
-        logger.warning("%s", error)
+        # Not a warning: what somebody wanted is no problem.
+        logger.info("%s", error)
         return _Outcome(Run.Status.CANCELLED, is_urgent=True, error=str(error))
     except WorkerShutdown as error:
         logger.error("%s", error)  # noqa: TRY400 - an expected failure; its message says everything

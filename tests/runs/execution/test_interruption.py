@@ -11,7 +11,7 @@ from django.db import connection
 from apps.runs.execution.executor import execute_run
 from apps.runs.execution.queue import queue_run
 from apps.runs.log.spool import spooled_runs
-from apps.runs.models import LogEntry, Run
+from apps.runs.models import Level, LogEntry, Run
 from tests.factories import make_connection
 from tests.faults.proxy import proxy
 from tests.stack import wait_until
@@ -121,6 +121,7 @@ def test_cancellation_takes_effect_in_every_step(hanging):
 
     assert (run.status, run.is_complete, run.retries.count()) == ("cancelled", True, 0)
     assert run.error == ""
+    assert run.log_entries.get(message="Cancelled by request").level == Level.INFO, "it is no problem"
     assert seconds < 10, "a cancelled run ends within 10 s"
 
 
