@@ -40,6 +40,8 @@ def test_unsaved_values_are_tested_and_kept(page: Page, log_in) -> None:
         page.locator("[name=secret]").fill(SECRET)
         page.locator(BUTTON).click()
         expect(page.locator(OUTPUT)).to_contain_text("The connection works")
+        output, bar = page.locator(OUTPUT).bounding_box(), page.locator(".submit-row").bounding_box()
+        assert output["y"] + output["height"] <= bar["y"], "the result is covered by the save buttons"
 
     check_widths(page, "test of a connection")
     assert violations(page) == []

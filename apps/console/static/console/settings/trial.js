@@ -72,12 +72,16 @@ async function run(button) {
   }
   running.delete(output);
   if (output.contains(document.activeElement)) {
-    button.focus();
+    button.focus({ preventScroll: true });
   }
   if (state) {
     show(output, state);
   } else {
     output.innerHTML = html;
+  }
+  // The bar with the save button may cover it. Whoever went on elsewhere stays there.
+  if (document.activeElement === button) {
+    output.scrollIntoView({ block: "nearest" });
   }
   output.dispatchEvent(new CustomEvent("trial-ended", { bubbles: true }));
 }
