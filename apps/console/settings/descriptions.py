@@ -26,7 +26,10 @@ def schedule_text_with_next(expression: str, zone: str, now: datetime) -> str:
     validate_timezone(zone)
     text = schedule_text(expression)
     next_at = next_scheduled_time(expression, zone, after=now)
-    next_time = date_format(next_at.astimezone(ZoneInfo(zone)), "D j M Y, H:i") if next_at else _("never")
+    next_time = _("never")
+    if next_at:
+        local = next_at.astimezone(ZoneInfo(zone))
+        next_time = f"{date_format(local, 'D')} {date_format(local, 'DATETIME_FORMAT')}"
     return _("%(text)s; next: %(time)s in %(zone)s.") % {
         "text": text[:1].upper() + text[1:],
         "time": next_time,

@@ -14,7 +14,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
-from apps.console.ui.formatting import number_text
+from apps.console.ui.formatting import day_text, number_text
 
 _HEIGHT = 150
 _TOP = 14
@@ -126,7 +126,7 @@ def _day(day: Day, left: float, width: float, top: int) -> SafeString:
 
 def _day_text(day: Day) -> str:
     return _("%(day)s: %(pulled)s pulled, %(pushed)s pushed; %(runs)s runs, %(failed)s failed") % {
-        "day": date_format(day.date, "D j M"),
+        "day": f"{date_format(day.date, 'D')} {day_text(day.date)}",
         "pulled": number_text(day.pulled_count),
         "pushed": number_text(day.pushed_count),
         "runs": number_text(day.run_count),
@@ -140,7 +140,7 @@ def _label(day: date, centre: float) -> SafeString:
         round(min(centre, 99.9), 3),
         _BASE + 27,
         "end" if centre > 96 else "middle",
-        date_format(day, "j M"),
+        day_text(day),
     )
 
 

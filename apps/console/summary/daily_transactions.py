@@ -59,8 +59,8 @@ class DayRange:
         if self.length is not None:
             return ngettext("last %(count)s day", "last %(count)s days", self.length) % {"count": self.length}
         return _("%(first)s to %(last)s") % {
-            "first": date_format(self.first, "j M Y"),
-            "last": date_format(self.last, "j M Y"),
+            "first": date_format(self.first),
+            "last": date_format(self.last),
         }
 
 

@@ -68,7 +68,7 @@ def moment_text(moment: datetime, now: datetime, *, seconds: bool = True) -> str
 
 def day_text(day: date, *, with_year: bool = False) -> str:
     """A day as "31 Jan", or "31 Jan 2026"."""
-    return _day_text(day, "j M Y" if with_year else "j M", get_language())
+    return _day_text(day, "DATE_FORMAT" if with_year else "MONTH_DAY_FORMAT", get_language())
 
 
 @lru_cache(maxsize=1024)

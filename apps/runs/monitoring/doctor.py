@@ -18,6 +18,7 @@ from django.db import DatabaseError, InterfaceError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.db.models.functions import Now
 from django.utils import timezone
+from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -163,10 +164,10 @@ def _check_spool(_is_thorough: bool) -> str:
         )
     if free < MIN_FREE_BYTES:
         raise CheckFailed(_("Only %(free)d MiB left on its disk; free some space.") % {"free": free // 2**20})
-    return _("%(count)d logs, %(size).1f MiB; %(free).1f GiB free.") % {
+    return _("%(count)d logs, %(size)s MiB; %(free)s GiB free.") % {
         "count": len(run_ids),
-        "size": size / 2**20,
-        "free": free / 2**30,
+        "size": number_format(size / 2**20, 1),
+        "free": number_format(free / 2**30, 1),
     }
 
 
@@ -174,11 +175,11 @@ def _check_clock(_is_thorough: bool) -> str:
     difference = abs(database_now() - timezone.now())
     if difference > MAX_CLOCK_DIFFERENCE:
         raise CheckFailed(
-            _("This host and the database differ by %(seconds).1f s; synchronize the clocks.")
-            % {"seconds": difference.total_seconds()}
+            _("This host and the database differ by %(seconds)s s; synchronize the clocks.")
+            % {"seconds": number_format(difference.total_seconds(), 1)}
         )
-    return _("This host and the database agree within %(seconds).1f s.") % {
-        "seconds": difference.total_seconds()
+    return _("This host and the database agree within %(seconds)s s.") % {
+        "seconds": number_format(difference.total_seconds(), 1)
     }
 
 

@@ -1,10 +1,11 @@
-"""Formatting of durations."""
+"""Formatting of durations and days."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 
 import pytest
+from django.utils.translation import override
 
-from apps.console.ui.formatting import duration_text
+from apps.console.ui.formatting import day_text, duration_text
 
 
 @pytest.mark.parametrize(
@@ -25,3 +26,13 @@ def test_duration_is_shown_in_the_largest_fitting_unit(seconds: float | None, te
     duration = None if seconds is None else timedelta(seconds=seconds)
 
     assert duration_text(duration) == text
+
+
+@pytest.mark.parametrize(
+    ("language", "text"), [("en", ("5 Nov", "5 Nov 2026")), ("de", ("5. Nov.", "5. Nov. 2026"))]
+)
+def test_day_is_formatted_as_the_language_requires(language: str, text: tuple[str, str]) -> None:
+    day = date(2026, 11, 5)
+
+    with override(language):
+        assert (day_text(day), day_text(day, with_year=True)) == text
