@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
-from django.contrib.admin import ShowFacets
+from django.contrib.admin import RelatedFieldListFilter, ShowFacets
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from apps.alerts.models import Delivery, DeliveryAttempt
@@ -24,6 +25,14 @@ _BADGES = {
     Delivery.Status.FAILED: ("failed", "cross"),
     Delivery.Status.SUPPRESSED: ("lost", "slash"),
 }
+
+
+class ChannelFilter(RelatedFieldListFilter):
+    """The channels, and the deliveries whose channel is deleted."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.empty_value_display = SafeString(gettext("Deleted"))
 
 
 class AttemptInline(admin.TabularInline):  # type: ignore[type-arg] # It takes no parameter at run time.
@@ -56,12 +65,13 @@ class DeliveryAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # The same.
 
     list_display = ("subject", "channel_name", "state", "created", "attempt_count", "error")
     is_stacking = True
-    list_filter = ("status", "channel")
+    list_filter = ("status", ("channel", ChannelFilter))
     list_per_page = 50
     paginator = CappedPaginator
     show_full_result_count = False
     show_facets = ShowFacets.NEVER
     search_fields = ("subject",)
+    search_help_text = _("Subject")
     sortable_by = ("created",)
     fields = readonly_fields = (
         *("subject", "channel_name", "state", "reference", "message", "key"),

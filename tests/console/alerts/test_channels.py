@@ -178,6 +178,7 @@ def test_lists_take_a_fixed_number_of_queries(client, count, django_assert_num_q
         found = client.get("/admin/alerts/delivery/").text
 
     assert len(re.findall(r"Run \d failed</a>", found)) == count
+    assert ">Deleted</a>" in found, "the filter for deliveries whose channel is deleted"
 
 
 def test_delivery_shows_its_attempts_and_text(client, settings):
