@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -33,27 +33,29 @@ class Failure:
     # Path of the page that shows it.
     url: str = ""
     run: Run | None = None
+    # Which of several things of this kind is wrong, such as the name of a system check; empty = there is only one.
     subject: str = ""
-    # The rule whose limit is exceeded, None = all that watch this kind.
+    # The rule whose limit is exceeded, None = all rules about this kind.
     rule: Rule | None = None
 
 
-def watches(rule: Rule, kind: str) -> bool:
-    """Whether incidents of this kind matter to the rule."""
+def rules_about(kind: str, rules: Iterable[Rule]) -> list[Rule]:
+    """The rules that send any message about incidents of this kind."""
     if kind == Incident.Kind.NO_SUCCESS:
-        return bool(rule.no_success_for_hours)
-    return kind in rule.events or (kind in RUN_FAILURES and Rule.Event.RECOVERED in rule.events)
+        return [rule for rule in rules if rule.no_success_for_hours]
+    events = {kind, Rule.Event.RECOVERED} if kind in RUN_FAILURES else {kind}
+    return [rule for rule in rules if not events.isdisjoint(rule.events)]
 
 
 def record_failure(
     failure: Failure, rules: Sequence[Rule], now: datetime, known: Incident | None = None
 ) -> Incident | None:
-    """Opens an incident, or adds the failure to the open one; None if it matters to none of the rules.
+    """Opens an incident, or adds the failure to the open one; None if none of the rules is about it.
 
     `known` is the open incident if the caller has read it.
     """
-    watching = [rule for rule in rules if watches(rule, failure.kind)]
-    if not watching:
+    rules = rules_about(failure.kind, rules)
+    if not rules:
         return None
     is_run, is_new = failure.run is not None, False
     if known is not None and known.add_event(now, is_run=is_run):
@@ -63,12 +65,12 @@ def record_failure(
         incident, is_new = _open_incident(failure, now)
         if not is_new:
             incident.add_event(now, is_run=is_run)
-    if is_new and _changes(incident, now) > MAX_CHANGES:
+    if is_new and _change_count(incident, now) > MAX_CHANGES:
         incident.set_unstable(now, is_failing=True)
-        notify(incident, Notice.Kind.UNSTABLE, watching, now, run=failure.run)
+        notify(incident, Notice.Kind.UNSTABLE, rules, now, run=failure.run)
     elif not incident.is_unstable:
         # Those who know of it already are not notified again.
-        notify(incident, Notice.Kind.OPENED, watching, now, run=failure.run, is_new=is_new)
+        notify(incident, Notice.Kind.OPENED, rules, now, run=failure.run, is_new=is_new)
     return incident
 
 
@@ -95,28 +97,28 @@ def _open_incident(failure: Failure, now: datetime) -> tuple[Incident, bool]:
 
 def record_recovery(incident: Incident, rules: Sequence[Rule], now: datetime, run: Run | None = None) -> None:
     """Closes an open incident; an unstable one only once it has been stable."""
-    watching = [rule for rule in rules if watches(rule, incident.kind)]
+    rules = rules_about(incident.kind, rules)
     if incident.is_unstable:
         if incident.is_failing:
             incident.set_recovered(now)
-    elif _changes(incident, now) + 1 > MAX_CHANGES:
+    elif _change_count(incident, now) + 1 > MAX_CHANGES:
         incident.set_unstable(now, is_failing=False)
-        notify(incident, Notice.Kind.UNSTABLE, watching, now, run=run)
+        notify(incident, Notice.Kind.UNSTABLE, rules, now, run=run)
     elif incident.close(now):
-        notify(incident, Notice.Kind.CLOSED, watching, now, run=run)
+        notify(incident, Notice.Kind.CLOSED, rules, now, run=run)
 
 
-def settle(incident: Incident, rules: Sequence[Rule], now: datetime) -> None:
+def end_instability(incident: Incident, rules: Sequence[Rule], now: datetime) -> None:
     """Ends the unstable state of an incident that has not changed for an hour."""
-    watching = [rule for rule in rules if watches(rule, incident.kind)]
+    rules = rules_about(incident.kind, rules)
     if incident.is_failing:
         incident.set_stable()
-        notify(incident, Notice.Kind.STABLE, watching, now)
+        notify(incident, Notice.Kind.STABLE, rules, now)
     elif incident.close(now):
-        notify(incident, Notice.Kind.CLOSED, watching, now)
+        notify(incident, Notice.Kind.CLOSED, rules, now)
 
 
-def _changes(incident: Incident, now: datetime) -> int:
+def _change_count(incident: Incident, now: datetime) -> int:
     """How often incidents like this one were opened or closed within an hour."""
     like = Incident.objects.filter(service=incident.service_id, kind=incident.kind, subject=incident.subject)
     return like.change_count(now - STABLE_AFTER)

@@ -11,7 +11,13 @@ from django.db import transaction
 from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
-from apps.alerts.incidents.changes import STABLE_AFTER, Failure, record_failure, record_recovery, settle
+from apps.alerts.incidents.changes import (
+    STABLE_AFTER,
+    Failure,
+    end_instability,
+    record_failure,
+    record_recovery,
+)
 from apps.alerts.incidents.notices import notify, send_summaries
 from apps.alerts.models import Incident, Notice, Rule
 from apps.runs.models import Run
@@ -39,7 +45,7 @@ def evaluate_clock(now: datetime) -> Evaluation:
     rules = _Rules(list(Rule.objects.active().prefetch_related("channels", "services")))
     for kind, failures in _states(rules, now):
         _apply(kind, list(failures), rules, now)
-    _settle(rules, now)
+    _end_instability(rules, now)
     _remind(rules, now)
     return Evaluation(
         open=Incident.objects.open().count(), summed_up=send_summaries(now), deleted=_delete_old(now)
@@ -155,11 +161,11 @@ def _is_known(incident: Incident | None, failure: Failure) -> bool:
     return {channel.pk for channel in channels} <= {notice.channel_id for notice in incident.notices.all()}
 
 
-def _settle(rules: _Rules, now: datetime) -> None:
+def _end_instability(rules: _Rules, now: datetime) -> None:
     unstable = Incident.objects.open().filter(is_unstable=True, changed_at__lte=now - STABLE_AFTER)
     for incident in unstable.select_related("service").order_by("pk"):
         with transaction.atomic():
-            settle(incident, rules.of(incident.service_id), now)
+            end_instability(incident, rules.of(incident.service_id), now)
 
 
 def _remind(rules: _Rules, now: datetime) -> None:

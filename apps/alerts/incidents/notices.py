@@ -17,9 +17,9 @@ from apps.runs.models import Run
 # Notices to one channel within a minute; further ones are summed up. Runs that end at the same moment do not wait
 # for each other to be counted, so a few more are possible.
 MAX_NOTICES = 20
-WITHIN = timedelta(minutes=1)
-# Held notices that are summed up at once.
-_AT_ONCE = 5000
+LIMIT_PERIOD = timedelta(minutes=1)
+# Notices that one summary contains.
+_MAX_SUMMED_UP = 5000
 
 
 def notify(
@@ -39,11 +39,13 @@ def notify(
     chosen = _chosen(incident, kind, rules, {channel_id for channel_id, _sent_at in earlier})
     if not chosen:
         return
-    waiting = {channel_id for channel_id, sent_at in earlier if sent_at is None} | _busy(chosen, now)
+    waiting = {channel_id for channel_id, sent_at in earlier if sent_at is None} | _channels_at_limit(
+        chosen, now
+    )
     maintenance_end = _maintenance_end(incident, now)
     notices = []
     for channel, its_rules in chosen.items():
-        rule, held_until = _least_quiet(its_rules, maintenance_end, now)
+        rule, held_until = _first_to_send(its_rules, maintenance_end, now)
         if held_until is None and channel.pk in waiting:
             held_until = now
         if held_until is None:
@@ -97,7 +99,7 @@ def _send_summary(channel: Channel, now: datetime) -> int:
         notices = list(
             due.select_for_update(of=("self",), skip_locked=True)
             .select_related("incident__service")
-            .order_by("pk")[:_AT_ONCE]
+            .order_by("pk")[:_MAX_SUMMED_UP]
         )
         if not notices:
             return 0
@@ -131,10 +133,10 @@ def _is_for_opened(rules: Sequence[Rule], incident: Incident) -> bool:
     return any(incident.kind in rule.events for rule in rules)
 
 
-def _least_quiet(
+def _first_to_send(
     rules: Sequence[Rule], maintenance_end: datetime | None, now: datetime
 ) -> tuple[Rule, datetime | None]:
-    """The rule that may send first, and when: None = at once."""
+    """The rule that may send first, with quiet hours and maintenance, and when: None = at once."""
     after = maintenance_end or now
     ends = [(rule.quiet_end(after) or maintenance_end, rule) for rule in rules]
     end, rule = min(ends, key=lambda pair: pair[0] or now)
@@ -152,8 +154,8 @@ def _maintenance_end(incident: Incident, now: datetime) -> datetime | None:
     return end
 
 
-def _busy(channels: Iterable[Channel], now: datetime) -> set[int]:
-    """Channels that have reached the limit of messages per minute; further ones are summarised."""
-    recent = Notice.objects.filter(channel__in=channels, sent_at__gt=now - WITHIN, held_until=None)
+def _channels_at_limit(channels: Iterable[Channel], now: datetime) -> set[int]:
+    """Channels that have reached the limit of messages per minute; further ones are summed up."""
+    recent = Notice.objects.filter(channel__in=channels, sent_at__gt=now - LIMIT_PERIOD, held_until=None)
     counted = recent.values("channel").annotate(count=Count("pk")).filter(count__gte=MAX_NOTICES)
     return set(counted.values_list("channel", flat=True))

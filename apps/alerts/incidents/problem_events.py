@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from apps.alerts.incidents.changes import watches
+from apps.alerts.incidents.changes import rules_about
 from apps.alerts.incidents.notices import notify
 from apps.alerts.models import Incident, Notice, Rule
 from apps.runs.clock import database_now
@@ -14,7 +14,7 @@ def problem_event(service: Service, kind: str, title: str, url: str) -> None:
 
     The title must not contain secrets.
     """
-    rules = [rule for rule in Rule.objects.of_service(service.pk) if watches(rule, Incident.Kind.PROBLEM)]
+    rules = rules_about(Incident.Kind.PROBLEM, Rule.objects.of_service(service.pk))
     if not rules:
         return
     now = database_now()

@@ -13,7 +13,12 @@ from apps.runs.clock import database_now
 from apps.runs.models import Run
 
 _KIND_OF_STATUS = {Run.Status.FAILED: Incident.Kind.FAILED, Run.Status.LOST: Incident.Kind.LOST}
-_CLOSED_BY_SUCCESS = (Incident.Kind.FAILED, Incident.Kind.LOST, Incident.Kind.NO_SUCCESS)
+_CLOSED_BY_SUCCESS = (
+    Incident.Kind.FAILED,
+    Incident.Kind.LOST,
+    Incident.Kind.NO_SUCCESS,
+    Incident.Kind.REFUSED,
+)
 
 
 def receive_run_end(*, run_id: int, **_signal: Any) -> None:
@@ -33,9 +38,9 @@ def receive_run_end(*, run_id: int, **_signal: Any) -> None:
     }
     failures = {failure.kind: failure for failure in _failures(run, rules)}
     for kind, failure in failures.items():
-        record_failure(failure, _concerned(rules, failure, run), now, known.get((kind, failure.subject)))
+        record_failure(failure, _exceeded_rules(rules, failure, run), now, known.get((kind, failure.subject)))
     for incident in known.values():
-        if incident.kind not in failures and _is_over(incident, run):
+        if incident.kind not in failures and _closes(run, incident):
             record_recovery(incident, rules, now, run)
 
 
@@ -54,15 +59,15 @@ def _failures(run: Run, rules: list[Rule]) -> Iterator[Failure]:
         yield Failure(Incident.Kind.INCOMPLETE, detail=run.lost_reason, **about)
 
 
-def _concerned(rules: list[Rule], failure: Failure, run: Run) -> list[Rule]:
+def _exceeded_rules(rules: list[Rule], failure: Failure, run: Run) -> list[Rule]:
     """Rules whose limit the run exceeds; for other events all."""
     if failure.kind != Incident.Kind.REFUSED:
         return rules
     return [rule for rule in rules if run.refused_count > rule.refused_limit]
 
 
-def _is_over(incident: Incident, run: Run) -> bool:
-    """Whether the run, which did not cause it, ends the incident."""
-    if incident.kind in _CLOSED_BY_SUCCESS or incident.kind == Incident.Kind.REFUSED:
+def _closes(run: Run, incident: Incident) -> bool:
+    """Whether the run, which is no failure of this kind, closes the incident."""
+    if incident.kind in _CLOSED_BY_SUCCESS:
         return run.status == Run.Status.SUCCEEDED
     return incident.kind == Incident.Kind.INCOMPLETE and run.is_complete

@@ -54,17 +54,17 @@ def execute_run(run_id: int, *, worker: str, echo: Echo | None = None) -> Run | 
         return _end_without_log(run, token, error)
     try:
         with log:
-            ending = _run_pipeline(run, token, log)
-            if not is_clean(ending.status, log.counters()):
-                _store_captured_payloads(run, log, ending)
-            _log_end(log, ending.status)
+            outcome = _run_pipeline(run, token, log)
+            if not is_clean(outcome.status, log.counters()):
+                _store_captured_payloads(run, log, outcome)
+            _log_end(log, outcome.status)
             end_run(
                 run,
                 token,
                 log,
-                ending.status,
-                may_retry=ending.may_retry,
-                next_since=ending.next_since,
+                outcome.status,
+                may_retry=outcome.may_retry,
+                next_since=outcome.next_since,
             )
     except LeaseLost:
         logger.warning("Run %s: the lease was lost; the run will be closed as lost", run_id)
@@ -117,12 +117,12 @@ def _run_pipeline(run: Run, token: uuid.UUID, log: RunLog) -> _Outcome:
     """Executes the pipeline and logs why it ended, unless it succeeded."""
     _log_start(run)
     pipeline = Pipeline(run, log)
-    ending = _execute(pipeline)
-    pipeline.finish(ending.error)
+    outcome = _execute(pipeline)
+    pipeline.finish(outcome.error)
     log.step = Step.FINISH
-    if ending.status == Run.Status.SUCCEEDED and log.read_from_database(lambda: has_file_actions(run)):
+    if outcome.status == Run.Status.SUCCEEDED and log.read_from_database(lambda: has_file_actions(run)):
         _act_on_files(run, token, log, pipeline)
-    return ending
+    return outcome
 
 
 def _act_on_files(run: Run, token: uuid.UUID, log: RunLog, pipeline: Pipeline) -> None:
@@ -165,18 +165,18 @@ def _execute(pipeline: Pipeline) -> _Outcome:
     return _Outcome(Run.Status.SUCCEEDED, next_since=pipeline.next_since())
 
 
-def _store_captured_payloads(run: Run, log: RunLog, ending: _Outcome) -> None:
+def _store_captured_payloads(run: Run, log: RunLog, outcome: _Outcome) -> None:
     """Stores the captured payloads, unless the payload store takes too long."""
     started = time.monotonic()
 
     def check() -> None:
         log.check_lease()
-        is_urgent = ending.is_urgent or log.cancel_requested or worker_shutdown.is_grace_period_over()
+        is_urgent = outcome.is_urgent or log.cancel_requested or worker_shutdown.is_grace_period_over()
         if time.monotonic() - started > (URGENT_CAPTURE_TIMEOUT if is_urgent else CAPTURE_TIMEOUT):
             raise RunStopped("Not all captured payloads are stored: the payload store takes too long")
 
     try:
-        supervise(partial(store_captured, run), check, log.detach_other_threads, patience=0)
+        supervise(partial(store_captured, run), check, log.detach_other_threads, stop_timeout=0)
     except RunStopped as error:
         logger.warning("%s", error)
 

@@ -8,7 +8,6 @@ import uuid
 from collections.abc import Callable, Collection, Sequence
 from datetime import timedelta
 from enum import Enum, auto
-from itertools import count
 
 from django.db import transaction
 from django.db.models.functions import Now
@@ -33,10 +32,14 @@ _MAX_FAILURES = 20
 
 
 class _Choice(Enum):
+    """What the run does with a file."""
+
     READ = auto()
-    # It was read, and is still to be moved or deleted.
+    # An earlier run has read it, but not moved or deleted it.
     ACT = auto()
+    # An earlier run has read it.
     KNOWN = auto()
+    # Another run is reading it.
     BUSY = auto()
 
 
@@ -48,8 +51,8 @@ class SourceFiles:
         self._run = run
         self._log = log
         self._only_new = bool(options.get("only_new"))
-        self._acts = bool(options.get("after"))
-        self._place = run.service.source_connection.url if run.service.source_connection else ""
+        self._has_action = bool(options.get("after"))
+        self._folder_url = run.service.source_connection.url if run.service.source_connection else ""
         self._left_out = {_Choice.KNOWN: 0, _Choice.BUSY: 0}
         self._listed_count = 0
 
@@ -99,7 +102,7 @@ class SourceFiles:
             self._log.read_from_database(self._forget_gone)
 
     def _key(self, name: str) -> str:
-        return hashlib.blake2b(f"{self._place}\0{name}".encode(), digest_size=16).hexdigest()
+        return hashlib.blake2b(f"{self._folder_url}\0{name}".encode(), digest_size=16).hexdigest()
 
     def _choose(self, by_key: dict[str, FileInfo]) -> dict[str, _Choice]:
         known = SourceFile.objects.filter(service=self._run.service_id, key__in=by_key)
@@ -145,7 +148,7 @@ class SourceFiles:
         if row.is_busy:
             return _Choice.BUSY
         if row.read_version == file.version:
-            if row.is_action_due and self._acts:
+            if row.is_action_due and self._has_action:
                 return _Choice.ACT
             if self._only_new:
                 return _Choice.KNOWN
@@ -153,16 +156,13 @@ class SourceFiles:
 
     def _forget_gone(self) -> None:
         gone = SourceFile.objects.filter(service=self._run.service_id, listed_at__lt=Now() - RETENTION)
-        for _batch in count():
-            keys = list(gone.values_list("pk", flat=True)[:_ROWS_AT_ONCE])
-            if not keys:
-                return
+        while keys := list(gone.values_list("pk", flat=True)[:_ROWS_AT_ONCE]):
             SourceFile.objects.filter(pk__in=keys).delete()
 
 
 def has_file_actions(run: Run) -> bool:
     """Whether the run, which has succeeded, has files to move or to delete."""
-    return bool(run.service.source_options.get("after")) and (SourceFile.objects.claimed_by_run(run).exists())
+    return bool(run.service.source_options.get("after")) and SourceFile.objects.claimed_by_run(run).exists()
 
 
 def act_on_files(run: Run, token: uuid.UUID, log: RunLog, check: Callable[[], None]) -> None:
@@ -187,7 +187,7 @@ def _act_on_due_files(act: FileAction, run: Run, log: RunLog, check: Callable[[]
         try:
             for row in batch:
                 check()
-                if _succeeds(act, row):
+                if _try_action(act, row):
                     done.append(row.pk)
                 else:
                     failures += 1
@@ -198,7 +198,8 @@ def _act_on_due_files(act: FileAction, run: Run, log: RunLog, check: Callable[[]
             log.read_from_database(lambda: _forget_actions(run, done))  # noqa: B023
 
 
-def _succeeds(act: FileAction, row: SourceFile) -> bool:
+def _try_action(act: FileAction, row: SourceFile) -> bool:
+    """Moves or deletes the file; False if that failed, which is logged."""
     try:
         act(row.name, row.read_version)
     except ConnectorError as error:

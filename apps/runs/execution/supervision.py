@@ -14,10 +14,10 @@ from django.db import connections
 
 logger = logging.getLogger(__name__)
 
-# Seconds between checks, and time for the work to notice the stop itself.
+# In seconds: the interval of checks, and the time that the work has to stop by itself.
 CHECK_INTERVAL = 0.25
-PATIENCE = 1.5
-THREAD = "supervised"
+STOP_TIMEOUT = 1.5
+THREAD_NAME = "supervised"
 
 
 def supervise[Result](
@@ -25,23 +25,23 @@ def supervise[Result](
     check: Callable[[], None],
     abandon: Callable[[], None],
     *,
-    patience: float = PATIENCE,
+    stop_timeout: float = STOP_TIMEOUT,
 ) -> Result:
     """Runs `work` in another thread with the context of this one; returns its result or raises its error.
 
-    `check` is called every quarter of a second and raises if the work must stop. The work then has `patience`
+    `check` is called every quarter of a second and raises if the work must stop. The work then has `stop_timeout`
     seconds to stop by itself. If it hangs longer, it is abandoned: `abandon` is called, which must prevent any
     effect when the work wakes up, and the error of `check` is raised.
     """
     outcome: Future[Result] = Future()
-    thread = Thread(target=copy_context().run, args=(_carry_out, work, outcome), name=THREAD, daemon=True)
+    thread = Thread(target=copy_context().run, args=(_run, work, outcome), name=THREAD_NAME, daemon=True)
     thread.start()
     while thread.is_alive():
         thread.join(CHECK_INTERVAL)
         try:
             check()
         except Exception:
-            thread.join(patience)
+            thread.join(stop_timeout)
             if thread.is_alive():
                 abandon()
                 logger.debug("The current operation did not stop and is abandoned:\n%s", _position_of(thread))
@@ -49,7 +49,7 @@ def supervise[Result](
     return outcome.result()
 
 
-def _carry_out[Result](work: Callable[[], Result], outcome: Future[Result]) -> None:
+def _run[Result](work: Callable[[], Result], outcome: Future[Result]) -> None:
     try:
         outcome.set_result(work())
     except BaseException as error:  # noqa: BLE001 - it is raised again in the waiting thread

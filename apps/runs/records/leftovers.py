@@ -20,7 +20,7 @@ _NOT_PUSHED = "The worker died before the record was pushed."
 _UNWRITTEN = "the disk did not take the outcomes of all records"
 
 
-def add_left_records(
+def ship_leftover_records(
     run: Run, spool: Spool, *, sequence: int, since: int = 0, moved_by: int = 0
 ) -> tuple[dict[str, Any], str]:
     """Writes the rest of the record file to the database, in the caller's transaction; returns the changed columns

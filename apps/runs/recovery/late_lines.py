@@ -16,7 +16,7 @@ from apps.runs.log.spool import Spool
 from apps.runs.log.stored_lines import append_lines, last_stored_sequence, stored_counts
 from apps.runs.models import Level, LogEntry, Record, Run
 from apps.runs.payloads.capture import shift_captured
-from apps.runs.records.leftovers import add_left_records
+from apps.runs.records.leftovers import ship_leftover_records
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ def add_late_lines(run_id: int, spool: Spool) -> int:
         changes = _complete_log(run, spool, offset, count)
         last = last_stored_sequence(run)
         moved_by = last - spool.last_sequence() if count else 0
-        columns, missing = add_left_records(run, spool, sequence=last, since=first, moved_by=moved_by)
+        columns, missing = ship_leftover_records(run, spool, sequence=last, since=first, moved_by=moved_by)
         # Of a line that the worker did not write any more.
         Record.objects.filter(run=run, sequence__gt=last).update(sequence=last)
         outcome = _recorded_outcome(run, spool)

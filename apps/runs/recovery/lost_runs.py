@@ -17,7 +17,7 @@ from apps.runs.log.spool import Spool, spooled_runs
 from apps.runs.log.stored_lines import last_stored_sequence
 from apps.runs.models import Level, Run
 from apps.runs.payloads.capture import Capture, is_clean, resolve_orphaned_captures, store_captured
-from apps.runs.records.leftovers import add_left_records
+from apps.runs.records.leftovers import ship_leftover_records
 from apps.runs.recovery.late_lines import add_late_lines
 
 logger = logging.getLogger(__name__)
@@ -148,7 +148,7 @@ def _ship(run: Run, token: uuid.UUID, spool: Spool, worker: str) -> _SpoolConten
 def _ship_records(run: Run, token: uuid.UUID, spool: Spool) -> str:
     """Ships what the record file contains beyond the log; returns what is missing. Raises LeaseLost."""
     with transaction.atomic():
-        columns, missing = add_left_records(run, spool, sequence=last_stored_sequence(run) + 1)
+        columns, missing = ship_leftover_records(run, spool, sequence=last_stored_sequence(run) + 1)
         if columns and not run.count(token, **columns):
             raise LeaseLost
     return missing

@@ -19,7 +19,7 @@ from apps.services.connectors.connection_test import check_connection
 from apps.services.connectors.connection_test.progress import ConnectionTest
 from apps.services.models import Connection
 
-# With the patience of the supervision, a trial takes at most 30 seconds.
+# With STOP_TIMEOUT of the supervision, a trial takes at most 30 seconds.
 MAX_SECONDS = 28.0
 
 

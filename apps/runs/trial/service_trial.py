@@ -34,7 +34,7 @@ from apps.services.sandbox.process import Sandbox
 
 logger = logging.getLogger(__name__)
 
-# With the patience of the supervision, a trial takes at most 30 seconds.
+# With STOP_TIMEOUT of the supervision, a trial takes at most 30 seconds.
 MAX_SECONDS = 28.0
 # Requests of the push that are shown.
 MAX_OUTGOING = 3

@@ -337,7 +337,7 @@ def test_cancelled_run_tells_what_may_have_arrived(world, monkeypatch, hang, exp
     is_over.set()
     for thread in threading.enumerate():
         # The abandoned operation, which still writes.
-        if thread.name == supervision.THREAD:
+        if thread.name == supervision.THREAD_NAME:
             thread.join(60)
 
     assert (run.status, outcomes(run)) == ("cancelled", expected)

@@ -118,7 +118,7 @@ class SftpFileSystem(SFTPFileSystem):  # type: ignore[misc] # It ships no types.
             with translate_errors(f"Connection {self._connection.name} cannot be opened again"):
                 self._connect()
 
-    def repeated[Result](self, operation: Callable[[], Result]) -> Result:
+    def with_reconnect[Result](self, operation: Callable[[], Result]) -> Result:
         """The result of `operation`, which is repeated once after a lost connection."""
         ftp = self.ftp
         try:
@@ -135,7 +135,7 @@ class SftpFileSystem(SFTPFileSystem):  # type: ignore[misc] # It ships no types.
         """The listing of one folder, always of one connection."""
         operation = partial(super().ls, path, detail=detail)
         try:
-            return self.repeated(operation)
+            return self.with_reconnect(operation)
         except FileNotFoundError:
             raise
         except TimeoutError as error:
@@ -146,7 +146,7 @@ class SftpFileSystem(SFTPFileSystem):  # type: ignore[misc] # It ships no types.
             raise
 
     def info(self, path: str) -> Any:
-        return self.repeated(partial(super().info, path))
+        return self.with_reconnect(partial(super().info, path))
 
     def exists(self, path: str, **_options: Any) -> bool:
         """Whether `path` exists; unlike in fsspec, a timeout is an error."""
@@ -160,7 +160,7 @@ class SftpFileSystem(SFTPFileSystem):  # type: ignore[misc] # It ships no types.
 
     def makedirs(self, path: str, exist_ok: bool = False, mode: int = 0o777) -> None:
         """Creates the folders that are missing, so that it can be repeated."""
-        self.repeated(partial(super().makedirs, path, exist_ok=exist_ok, mode=mode))
+        self.with_reconnect(partial(super().makedirs, path, exist_ok=exist_ok, mode=mode))
 
     def mv(self, old: str, new: str, **_options: Any) -> None:
         """Renames `old` and replaces `new`."""

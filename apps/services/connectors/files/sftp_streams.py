@@ -14,13 +14,13 @@ from apps.services.connectors.base import ConnectorError
 BUFFER_BYTES = 32 * 1024
 
 
-class Connected(Protocol):
-    """The file system of the files."""
+class Reconnecting(Protocol):
+    """A file system that connects again after a lost connection."""
 
     ftp: paramiko.SFTPClient
 
     def restore(self, ftp: paramiko.SFTPClient, error: Exception) -> None: ...
-    def repeated(self, operation: Any) -> Any: ...
+    def with_reconnect(self, operation: Any) -> Any: ...
 
 
 def is_lost(ftp: paramiko.SFTPClient, error: Exception) -> bool:
@@ -34,14 +34,14 @@ def is_lost(ftp: paramiko.SFTPClient, error: Exception) -> bool:
 class SftpReader(io.RawIOBase):
     """Reads a file; after a lost connection it continues at the same place, unless the file has changed."""
 
-    def __init__(self, fs: Connected, path: str) -> None:
+    def __init__(self, fs: Reconnecting, path: str) -> None:
         super().__init__()
         self._fs = fs
         self._path = path
         self._position = 0
         # None if it cannot be opened.
         self._file: Any = None
-        self._file = fs.repeated(self._open)
+        self._file = fs.with_reconnect(self._open)
         self._version = self._current_version()
 
     def readable(self) -> bool:
@@ -98,14 +98,14 @@ class SftpWriter(io.RawIOBase):
     After a lost connection it writes the same bytes at the same place, so that nothing is doubled.
     """
 
-    def __init__(self, fs: Connected, path: str) -> None:
+    def __init__(self, fs: Reconnecting, path: str) -> None:
         super().__init__()
         self._fs = fs
         self._path = path
         # Bytes that the server has confirmed.
         self._position = 0
         self._file: Any = None
-        self._file = fs.repeated(lambda: fs.ftp.open(path, "wb", bufsize=0))
+        self._file = fs.with_reconnect(lambda: fs.ftp.open(path, "wb", bufsize=0))
 
     def writable(self) -> bool:
         return True

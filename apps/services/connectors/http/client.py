@@ -33,8 +33,8 @@ MAX_REDIRECTS = 5
 _CHUNK = 64 * 1024
 _UNAUTHORIZED = 401
 _REDIRECTS = (301, 302, 303, 307, 308)
-# Statuses that keep method and body.
-_FAITHFUL_REDIRECTS = (307, 308)
+# Statuses of redirects that are followed with the same method and body.
+_METHOD_PRESERVING_REDIRECTS = (307, 308)
 _BASE_HEADERS = {
     "Accept": "application/json, */*;q=0.5",
     "Accept-Encoding": "gzip, deflate",
@@ -168,7 +168,7 @@ class HttpClient:
             target = urljoin(response.url, location)
         except ValueError:
             raise ConnectorError(f"{request} redirects to an address that cannot be read.") from None
-        if request.method != "GET" and response.status not in _FAITHFUL_REDIRECTS:
+        if request.method != "GET" and response.status not in _METHOD_PRESERVING_REDIRECTS:
             raise ConnectorError(
                 f"{request} redirects to {without_secrets(target)} by {response.status_line}, on which the body "
                 "would be lost. Enter the final address in the connection."
