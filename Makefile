@@ -49,7 +49,7 @@ containers: .venv/development
 hosts: .venv/development
 	@$(BIN)/python -m tests.hosts $(SEED)
 
-# The story and the faults with RabbitMQ as the broker; needs Debian's package rabbitmq-server.
+# The end-to-end test and the faults with RabbitMQ as the broker; needs Debian's package rabbitmq-server.
 rabbitmq: export BROKER = rabbitmq
 rabbitmq: .venv/development
 	@$(BIN)/python -m pytest tests/test_story.py tests/faults

@@ -2,5 +2,5 @@
 
 May import `apps.alerts`, `apps.runs`, `apps.services` and `apps.audit`.
 A request passes through `views`, which use `queries` (which rows), `serializers` (which fields),
-`tokens` (who may) and `http` (bodies, headers, errors).
+`tokens` (who may do it) and `http` (bodies, headers, errors).
 """

@@ -1,4 +1,4 @@
-"""Problems: what occurrences make of them, changes by users, frequency, and retention.
+"""Problems: creation and reopening by occurrences, changes by users, frequency, and retention.
 
 May import the models and the incidents.
 """

@@ -1,4 +1,4 @@
-"""Retention of problems: without occurrences nothing is left to look into."""
+"""Retention: deletes problems whose occurrences are all deleted."""
 
 from __future__ import annotations
 

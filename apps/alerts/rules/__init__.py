@@ -1,4 +1,4 @@
-"""Description of rules in service files.
+"""Rules in service files: their options and loading.
 
 May import `apps.alerts.models`.
 """

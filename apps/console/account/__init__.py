@@ -1,1 +1,1 @@
-"""Accounts: login with django-allauth, and what users set for themselves."""
+"""Accounts: login with django-allauth, and the account pages of users."""

@@ -1,1 +1,1 @@
-"""Pages of alerts: rules, maintenance windows and incidents."""
+"""Pages of alerts: rules, maintenance windows, channels, deliveries and incidents."""

@@ -1,4 +1,4 @@
-"""Records of a run: their keys, what became of each of them, and sending them again.
+"""Records of a run: their keys, selection, outcomes and payloads.
 
 May import the log and the models.
 """

@@ -1,4 +1,4 @@
-"""One incident, one conversation: which ends of runs send a message, and which do not."""
+"""One message per incident: which ends of runs send a message, and which do not."""
 
 import pytest
 
