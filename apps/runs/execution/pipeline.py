@@ -27,7 +27,7 @@ from apps.runs.payloads.capture import Capture
 from apps.runs.payloads.size_limit import SizeLimitedStream
 from apps.runs.payloads.storage import PayloadNotStored, store_payload
 from apps.runs.records.keys import key_expressions
-from apps.runs.records.selection import MAX_LISTED, Selection, listed
+from apps.runs.records.selection import MAX_LISTED, Selection, listed, records_text
 from apps.runs.records.tracking import RecordTracker
 from apps.runs.records.unchanged import UnchangedRecords
 from apps.services.connectors.base import Body, ConnectorError, Delivery, Page, Record, RunContext, Source
@@ -165,7 +165,7 @@ class Pipeline:
         records = selection.choose(page.number, page.records)
         count = len(page.records)
         _log(
-            f"Pulled page {page.number}: {_records(count)}{_selected(count, records)} from {page.origin}",
+            f"Pulled page {page.number}: {records_text(count)}{_selected(count, records)} from {page.origin}",
             problems=problems,
         )
         return records
@@ -177,14 +177,14 @@ class Pipeline:
         name = f"page-{page:05d}"
         # Stored before the call, because it is needed if the call fails.
         problems = self._store_bodies(Payload.Kind.SCRIPT, name, self._as_json("input", records))
-        _log(f"Script called with {_records(len(records))} of page {page}", problems=problems)
+        _log(f"Script called with {records_text(len(records))} of page {page}", problems=problems)
         before = time.monotonic()
         returned: list[Record] = script.transform(records, self.check)
         milliseconds = (time.monotonic() - before) * 1000
         problems = self._store_bodies(Payload.Kind.SCRIPT, name, self._as_json("output", returned))
         count, returned = len(returned), selection.choose_output(returned)
         _log(
-            f"Script returned {_records(count)}{_selected(count, returned)} in {milliseconds:.0f} ms",
+            f"Script returned {records_text(count)}{_selected(count, returned)} in {milliseconds:.0f} ms",
             problems=problems,
         )
         return returned
@@ -206,7 +206,7 @@ class Pipeline:
         _log(f"{delivery.outcome}, {outcome}", level=level, problems=problems)
         if self._log.refused_count > settings.MAX_REFUSED_RECORDS:
             raise TooManyRefused(
-                f"The destination refused {_records(self._log.refused_count)}, more than the "
+                f"The destination refused {records_text(self._log.refused_count)}, more than the "
                 f"{settings.MAX_REFUSED_RECORDS:,} that a run may have (SYNCLOG_MAX_REFUSED_RECORDS)."
             )
 
@@ -279,19 +279,15 @@ def _selected(count: int, chosen: Sequence[Record]) -> str:
     return "" if len(chosen) == count else f", {len(chosen):,} of them selected,"
 
 
-def _records(count: int) -> str:
-    return f"{count:,} record" if count == 1 else f"{count:,} records"
-
-
 def _outcome(delivery: Delivery, key_of: Callable[[Record], str]) -> str:
     """`2 records accepted, 3 records refused: unknown sku (10045, 10046); no price (10047)`."""
     if not delivery.refused:
-        return f"{_records(delivery.accepted)} accepted"
-    accepted = f"{_records(delivery.accepted)} accepted, " if delivery.accepted else ""
+        return f"{records_text(delivery.accepted)} accepted"
+    accepted = f"{records_text(delivery.accepted)} accepted, " if delivery.accepted else ""
     reasons = [
         f"{reason} ({listed(keys)})" if (keys := [*filter(None, map(key_of, records))]) else reason
         for reason, records in delivery.refused_by_reason().items()
     ]
     if len(reasons) > MAX_LISTED:
         reasons[MAX_LISTED:] = [f"and {len(reasons) - MAX_LISTED:,} more reasons"]
-    return f"{accepted}{_records(delivery.refused)} refused: {'; '.join(reasons)}"
+    return f"{accepted}{records_text(delivery.refused)} refused: {'; '.join(reasons)}"

@@ -55,7 +55,9 @@ def queue_resync(
         Service.objects.select_for_update(no_key=True).get(pk=original.service_id)
         # Before the checks: since then, payloads may have expired.
         if idempotency_key is not None and (earlier := _run_of(idempotency_key, original, user)) is not None:
-            if earlier.is_dry_run == is_dry_run and _equals(earlier, original, keys, outcome, origin):
+            if earlier.is_dry_run == is_dry_run and _matches_request(
+                earlier, original, keys, outcome, origin
+            ):
                 return earlier
             raise IdempotencyKeyConflict(earlier)
         chosen = _keys_with(original, outcome) if outcome is not None else _checked_keys(original, keys)
@@ -133,7 +135,7 @@ def _listed(keys: Sequence[str]) -> str:
     return ", ".join(keys[:_MAX_LISTED]) + (" …" if len(keys) > _MAX_LISTED else "")
 
 
-def _equals(
+def _matches_request(
     run: Run, original: Run, keys: Iterable[object], outcome: Record.Outcome | None, origin: Origin | None
 ) -> bool:
     """Whether a request for these records of `original` has started the run."""
@@ -145,8 +147,9 @@ def _equals(
     if outcome is None:
         return {key_text(key) for key in keys} - {""} == set(selected)
     records = Record.objects.filter(run=original, outcome=outcome)
-    # Empty once they are deleted.
-    return set(records.values_list("key", flat=True)[: MAX_KEYS + 1]) in (set(), set(selected))
+    found = set(records.values_list("key", flat=True)[: MAX_KEYS + 1])
+    # The records may be deleted already.
+    return not found or found == set(selected)
 
 
 def _stored_run(original: Run, origin: Origin | None) -> Run | None:

@@ -17,7 +17,7 @@ from apps.runs.log.shipper import LeaseLost
 from apps.runs.models import Run, SourceFile
 from apps.services.connectors.base import ConnectorError, FileInfo
 from apps.services.connectors.files.after_run import FileAction, file_action
-from apps.services.connectors.files.file_choice import count_files
+from apps.services.connectors.files.file_choice import files_text
 
 logger = logging.getLogger(__name__)
 
@@ -96,7 +96,7 @@ class SourceFiles:
         }
         for choice, number in self._left_out.items():
             if number:
-                logger.info("%s left out: %s", count_files(number), texts[choice])
+                logger.info("%s left out: %s", files_text(number), texts[choice])
         # An empty folder may be one that is not mounted.
         if self._listed_count and not self._run.is_dry_run:
             self._log.read_from_database(self._forget_gone)

@@ -210,11 +210,11 @@ class RecordFile:
         if self._descriptor is None:
             return b""
         with self._lock:
-            written = self._written_size - offset
-            if written > 0:
-                chunk = os.pread(self._descriptor, min(CHUNK_BYTES, written), offset)
+            if offset < self._written_size:
+                chunk = os.pread(self._descriptor, min(CHUNK_BYTES, self._written_size - offset), offset)
             else:
-                chunk = b"".join(self._waiting)[-written:][:CHUNK_BYTES]
+                start = offset - self._written_size
+                chunk = b"".join(self._waiting)[start : start + CHUNK_BYTES]
         return chunk[: chunk.rfind(b"\n") + 1]
 
     def _chunks(self, offset: int = 0) -> Iterator[bytes]:

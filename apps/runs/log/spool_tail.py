@@ -38,7 +38,7 @@ class Tail:
         """Appends one line completely or not at all. Raises OSError."""
         descriptor = self._descriptor
         if descriptor is None or self._lines >= self._max_lines or self._size > self._max_bytes:
-            descriptor = self._turn_over()
+            descriptor = self._switch_file()
         append_whole(descriptor, line, self._size)
         self._lines += 1
         self._size += len(line)
@@ -69,7 +69,7 @@ class Tail:
                 omitted = 0
             yield line
 
-    def _turn_over(self) -> int:
+    def _switch_file(self) -> int:
         self.close()
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND
         self._descriptor = os.open(self._files[self._turn], flags, 0o600)

@@ -27,7 +27,7 @@ class Selection:
         # None = all.
         self.keys: frozenset[str] | None = None
         self.is_resync = False
-        # Whether the script gets records that are not selected.
+        # Whether the script gets records that are not selected, so that its output must be filtered.
         self._filters_output = False
         record_id = run.options.get("record_id")
         if record_id is not None:
@@ -41,10 +41,9 @@ class Selection:
 
     def log_start(self) -> None:
         if self.is_resync and self.keys is not None:
-            count = len(self.keys)
             logger.info(
                 "Resync of %s of run %s: %s",
-                f"{count:,} record" if count == 1 else f"{count:,} records",
+                records_text(len(self.keys)),
                 self._run.retry_of_id,
                 listed(self.keys),
             )
@@ -98,7 +97,7 @@ class Selection:
         return dict(accepted.values_list("key", "run_id"))
 
     def _repeated_run_id(self) -> int | None:
-        """The run whose records are sent again; an automatic retry repeats what its run repeats."""
+        """The run whose records are sent again; of an automatic retry, that of its first attempt."""
         run = self._run
         while run.is_automatic and run.retry_of is not None:
             run = run.retry_of
@@ -109,6 +108,11 @@ class Selection:
             logger.warning(
                 "Records of the selection that the source did not contain: %s", listed(self._missing)
             )
+
+
+def records_text(count: int) -> str:
+    """`1 record`, `2,000 records`."""
+    return f"{count:,} record" if count == 1 else f"{count:,} records"
 
 
 def listed(keys: Collection[str]) -> str:

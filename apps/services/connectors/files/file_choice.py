@@ -36,7 +36,7 @@ class FileChoice:
         if self._young_count:
             logger.info(
                 "%s left out: changed less than %d s ago",
-                count_files(self._young_count),
+                files_text(self._young_count),
                 self._options.min_age_seconds,
             )
         if self._context.files is not None:
@@ -104,5 +104,5 @@ def _is_utf8(name: str) -> bool:
     return True
 
 
-def count_files(count: int) -> str:
+def files_text(count: int) -> str:
     return f"{count:,} file" if count == 1 else f"{count:,} files"
