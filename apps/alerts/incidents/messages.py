@@ -39,7 +39,7 @@ def incident_message(
     run = run or _run_of(incident)
     zone = ZoneInfo(rule.timezone if rule else "UTC")
     return Message(
-        kind=_name(incident, kind),
+        kind=_event_name(incident, kind),
         service=incident.service.name if incident.service else "",
         headline=_headline(incident, kind),
         sentence=_sentence(incident, kind, rule),
@@ -70,7 +70,7 @@ def summary_message(notices: Sequence[Notice]) -> Message:
     )
 
 
-def _name(incident: Incident, kind: Notice.Kind) -> str:
+def _event_name(incident: Incident, kind: Notice.Kind) -> str:
     """Name of the event for programs."""
     names = {
         Notice.Kind.OPENED: str(incident.kind),

@@ -12,7 +12,7 @@ type Observer = Callable[[Stage, Any], None]
 
 
 class Stage(Enum):
-    """A stage that is complete."""
+    """A completed stage, and what is reported with it."""
 
     CONNECTED = auto()  # With the socket.
     TUNNELLED = auto()  # Through the proxy.

@@ -71,28 +71,28 @@ class ConnectionTest:
         return sum(step.milliseconds or 0 for step in self.steps)
 
     def plan(self, *names: StepName) -> None:
-        """The steps that follow."""
+        """Adds the steps that follow."""
         self.steps += [ConnectionStep(name) for name in names]
 
     def discard(self) -> None:
-        """The current step succeeded and is not worth showing."""
+        """Removes the current step, which has succeeded but says nothing of interest."""
         del self.steps[self._position]
         self._started_at = time.monotonic()
 
     def complete(self, detail: str = "") -> None:
-        """The current step succeeded; the next one begins."""
+        """Marks the current step as succeeded and begins the next one."""
         self._end(StepState.OK, detail)
         self._position = min(self._position + 1, len(self.steps) - 1)
         self._started_at = time.monotonic()
 
     def end_with_warning(self, detail: str, advice: str) -> None:
-        """A run will pass the current step; those after it cannot be tested before and are left out."""
+        """Marks the current step with a warning: a run will pass it, but the steps after it cannot be tested now."""
         self._end(StepState.WARNING, detail)
         self.current.advice = advice
         del self.steps[self._position + 1 :]
 
     def fail(self, message: str, advice: str = "") -> None:
-        """The current step failed; those after it are not reached."""
+        """Marks the current step as failed; those after it are not reached."""
         self._end(StepState.FAILED, message)
         self.current.advice = advice
 
