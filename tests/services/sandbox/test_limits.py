@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from apps.services.sandbox import process
 from apps.services.sandbox.limits import MIB, Limits, ScriptError
 from apps.services.sandbox.process import Sandbox
 
@@ -162,7 +163,9 @@ def test_check_is_called_every_second_and_can_stop_the_script():
 @pytest.mark.parametrize(
     ("number", "message"), [(signal.SIGKILL, "killed from outside"), (signal.SIGTERM, "code -15")]
 )
-def test_killed_child_is_reported(number, message):
+def test_killed_child_is_reported(monkeypatch, number, message):
+    monkeypatch.setattr(process, "_CHECK_SECONDS", 0.05)
+
     with Sandbox(LOOP) as sandbox, pytest.raises(ScriptError, match=message):
         sandbox.transform([], check=lambda: os.kill(pid_of(sandbox), number))
 
