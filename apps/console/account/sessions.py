@@ -40,6 +40,9 @@ class SessionsView(ListUserSessionsView):
             # Sessions that did not begin on the login page.
             UserSession.objects.create_from_request(self.request)
         context: dict[str, Any] = super().get_context_data(**options)
+        context["sessions"] = sorted(
+            context["sessions"], key=lambda session: session.created_at, reverse=True
+        )
         for session in context["sessions"]:
             session.client = describe_client(session.user_agent)
         return context

@@ -125,7 +125,7 @@ def test_user_without_password_cannot_set_one(client: Client) -> None:
     assert "identity provider" in client.get("/admin/account/2fa/").content.decode()
 
 
-def test_sessions_are_listed_and_end(ada: User) -> None:
+def test_sessions_are_listed_newest_first_and_end(ada: User) -> None:
     windows = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 Chrome/150.0.0.0 Safari/537.36 Edg/150.0"
     phone = "Mozilla/5.0 (iPhone; CPU iPhone OS 26_0 like Mac OS X) AppleWebKit/605.1.15 Version/26.0 Safari/604.1"
     make_user("bob", password=PASSWORD)
@@ -141,11 +141,11 @@ def test_sessions_are_listed_and_end(ada: User) -> None:
     page = client.get(SESSIONS).content.decode()
 
     assert re.findall(r"<strong>(.*?)</strong>", page) == [
-        "Unknown browser",
-        "Edge on Windows",
         "Safari on iPhone",
+        "Edge on Windows",
+        "Unknown browser",
     ]
-    first, second = re.findall(r'action="(\S+/end/)"', page)
+    second, first = re.findall(r'action="(\S+/end/)"', page)
     assert bob.post(first).status_code == 404
     assert desktop.get("/admin/").status_code == 200
     assert client.post(first)["Location"] == SESSIONS
