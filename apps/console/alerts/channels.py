@@ -34,6 +34,7 @@ class ChannelAdmin(EditConflictAdmin):
     is_stacking = True
     list_filter = ("kind", "is_active")
     search_fields = ("name",)
+    search_help_text = _("Name")
     show_full_result_count = False
     show_facets = ShowFacets.NEVER
     ordering = ("name",)

@@ -31,7 +31,9 @@ class ConnectionAdmin(EditConflictAdmin):
     form = ConnectionForm
     list_display = ("name", "kind", "address", "auth", "service_count")
     list_filter = ("kind", "auth")
+    is_stacking = True
     search_fields = ("name", "url")
+    search_help_text = _("Name or URL")
     ordering = ("name",)
     show_full_result_count = False
     readonly_fields = ("host_keys",)
