@@ -87,8 +87,8 @@ class Capture:
 
 
 def is_clean(status: Run.Status, counters: Mapping[str, Any]) -> bool:
-    """Whether a run ended without failure, warning and error, so that its payloads are not needed."""
-    went_wrong = status in (Run.Status.FAILED, Run.Status.LOST)
+    """Whether a run ended by itself without failure, warning and error, so that its payloads are not needed."""
+    went_wrong = status in (Run.Status.FAILED, Run.Status.LOST, Run.Status.CANCELLED)
     return not (went_wrong or counters.get("warning_count") or counters.get("error_count"))
 
 

@@ -72,6 +72,14 @@ def test_failed_run_stores_captured_payloads_at_their_lines(service, trigger):
     assert captured_folders() == []
 
 
+@pytest.mark.parametrize(
+    ("status", "is_needed"), [("failed", True), ("lost", True), ("cancelled", True), ("succeeded", False)]
+)
+def test_payloads_are_needed_unless_the_run_succeeded(status, is_needed):
+    """A cancelled run logs no warning, but whoever cancels a run may want to know what it was doing."""
+    assert capture.is_clean(Run.Status(status), {}) is not is_needed
+
+
 def test_successful_run_discards_captured_payloads(service):
     run = run_of(service, "def transform(records):\n    return records")
 
