@@ -165,7 +165,8 @@ def test_repeated_shipping_after_an_outage_doubles_nothing(world, monkeypatch, i
 
     run = execute(make_service(world))
 
-    assert failures
+    # One committed batch may hold everything.
+    assert len(failures) >= 1 if is_committed else len(failures) == 3
     assert outcomes(run) == {"pushed": numbers(1, 25)}
     assert (run.status, run.is_complete) == ("succeeded", True)
 
@@ -191,7 +192,7 @@ def test_run_waits_for_the_database_that_it_reads_from(world, monkeypatch):
 
     run = execute(service)
 
-    assert failures
+    assert len(failures) == 3
     assert (run.status, outcomes(run)) == ("succeeded", {"skipped": numbers(1, 25)})
 
 
