@@ -33,7 +33,8 @@ _PROGRAM = "import sys; sys.path.append(sys.argv[1]); from apps.services.sandbox
 _START_SECONDS = 60
 # Time after which a child that has not stopped the script itself is killed, in seconds.
 _GRACE_SECONDS = 2
-_CHECK_SECONDS = 1.0
+# How often `check` is called while a script runs, in seconds.
+CHECK_INTERVAL = 1.0
 # Numbers that a warning lists.
 _MAX_LISTED = 10
 # The halves of surrogate pairs by the private characters that stand for them in a script.
@@ -185,7 +186,7 @@ class Child:
         """Writes and reads at the same time, so that neither process waits for the other."""
         left = memoryview(message)
         now = time.monotonic()
-        deadline, next_check = now + seconds, now + _CHECK_SECONDS
+        deadline, next_check = now + seconds, now + CHECK_INTERVAL
         self._log_bytes = 0
         with selectors.DefaultSelector() as selector:
             selector.register(self._output, selectors.EVENT_READ)
@@ -203,7 +204,7 @@ class Child:
                     raise ScriptError(self._timeout_message(expected))
                 if now >= next_check:
                     check()
-                    next_check = now + _CHECK_SECONDS
+                    next_check = now + CHECK_INTERVAL
 
     def _write(self, left: memoryview) -> memoryview:
         try:

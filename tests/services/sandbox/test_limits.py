@@ -164,7 +164,7 @@ def test_check_is_called_every_second_and_can_stop_the_script():
     ("number", "message"), [(signal.SIGKILL, "killed from outside"), (signal.SIGTERM, "code -15")]
 )
 def test_killed_child_is_reported(monkeypatch, number, message):
-    monkeypatch.setattr(process, "_CHECK_SECONDS", 0.05)
+    monkeypatch.setattr(process, "CHECK_INTERVAL", 0.05)
 
     with Sandbox(LOOP) as sandbox, pytest.raises(ScriptError, match=message):
         sandbox.transform([], check=lambda: os.kill(pid_of(sandbox), number))
