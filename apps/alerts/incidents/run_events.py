@@ -67,7 +67,7 @@ def _exceeded_rules(rules: list[Rule], failure: Failure, run: Run) -> list[Rule]
 
 
 def _closes(run: Run, incident: Incident) -> bool:
-    """Whether the run, which is no failure of this kind, closes the incident."""
+    """Whether a run without a failure of this kind closes the incident."""
     if incident.kind in _CLOSED_BY_SUCCESS:
         return run.status == Run.Status.SUCCEEDED
     return incident.kind == Incident.Kind.INCOMPLETE and run.is_complete

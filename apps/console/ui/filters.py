@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -104,7 +105,7 @@ def custom_period(since: datetime | None, until: datetime | None) -> Period:
     return Period("custom", _("From … to"), text, since=since, until=until)
 
 
-class ListFilter(SimpleListFilter):
+class ListFilter(ABC, SimpleListFilter):
     """Filter of a change list. An unknown value has an error message, and then no row matches."""
 
     title: Any
@@ -128,9 +129,9 @@ class ListFilter(SimpleListFilter):
             return queryset.none()
         return self.narrow(queryset) if self.value() else queryset
 
+    @abstractmethod
     def narrow(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """The rows with the chosen value."""
-        raise NotImplementedError
 
 
 class PeriodFilter(ListFilter):

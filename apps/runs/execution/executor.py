@@ -146,7 +146,7 @@ def _execute(pipeline: Pipeline) -> _Outcome:
     except LeaseLost:
         raise
     except RunCancelled as error:
-        # Not a warning: what somebody wanted is no problem.
+        # Not a warning, which would open a problem: somebody cancelled the run on purpose.
         logger.info("%s", error)
         return _Outcome(Run.Status.CANCELLED, is_urgent=True, error=str(error))
     except WorkerShutdown as error:

@@ -121,7 +121,7 @@ def test_cancellation_takes_effect_in_every_step(hanging):
 
     assert (run.status, run.is_complete, run.retries.count()) == ("cancelled", True, 0)
     assert run.error == ""
-    assert run.log_entries.get(message="Cancelled by request").level == Level.INFO, "it is no problem"
+    assert run.log_entries.get(message="Cancelled by request").level == Level.INFO, "not a warning"
     assert seconds < 10, "a cancelled run ends within 10 s"
 
 
